@@ -1,0 +1,1 @@
+"""Sluice: an edge gateway for streamed LLM answers."""

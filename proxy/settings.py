@@ -1,0 +1,191 @@
+"""Every setting, defined once: its name, type, default, bounds and what it is for.
+
+The README's table is made from these definitions. Reading them from the environment, files and
+TOML is `proxy.config`'s work; nothing here looks outside.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Annotated, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    HttpUrl,
+    SecretStr,
+    field_validator,
+    model_validator,
+)
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+Port = Annotated[int, Field(ge=1, le=65535)]
+Count = Annotated[int, Field(ge=0, le=1_000_000)]
+Seconds = Annotated[float, Field(gt=0, le=86_400)]
+SecondsOrOff = Annotated[float, Field(ge=0, le=86_400)]
+"""0 switches it off."""
+
+
+def _plain_base(url: HttpUrl) -> HttpUrl:
+    if url.query or url.fragment:
+        raise ValueError("a base URL has no query and no fragment")
+    return url
+
+
+BaseUrl = Annotated[HttpUrl, AfterValidator(_plain_base)]
+
+
+class UpstreamSettings(BaseModel):
+    """One upstream in `SLUICE_UPSTREAMS` or in the TOML file."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")
+    url: BaseUrl
+    api_key: SecretStr | None = None
+    models: tuple[str, ...] = ("*",)
+    """Globs of the models it serves."""
+    rename: dict[str, str] = {}
+    """The model's name there, by the name the client uses."""
+    weight: float = Field(default=1.0, gt=0)
+    priority: int = Field(default=0, ge=0)
+    """The lowest tier with a healthy member is used."""
+    max_streams: int | None = Field(default=None, ge=1)
+    """Across all workers; unset: only the overall cap."""
+    connect_timeout_seconds: Seconds | None = None
+    first_token_timeout_seconds: SecondsOrOff | None = None
+    idle_timeout_seconds: SecondsOrOff | None = None
+    total_timeout_seconds: SecondsOrOff | None = None
+    probe_path: str | None = Field(default=None, pattern=r"^/")
+    """Asked with GET every `SLUICE_PROBE_INTERVAL_SECONDS`; unset: no active probe."""
+
+
+class Settings(BaseSettings):
+    """What an operator can set; frozen after start."""
+
+    model_config = SettingsConfigDict(env_prefix="SLUICE_", frozen=True, extra="forbid")
+
+    # Where it listens.
+    listen_address: str = Field("0.0.0.0", description="address of the public ports")  # noqa: S104 a container's ports are meant to be reached
+    listen_port: Port = Field(8080, description="public HTTP port")
+    tls_port: Port = Field(8443, description="public HTTPS port, once there is a certificate")
+    admin_port: Port = Field(9464, description="port of /metrics, /status and the health routes")
+    admin_address: str = Field("0.0.0.0", description="address of the admin port")  # noqa: S104 Prometheus comes from outside the container
+    tls_certificate: str | None = Field(None, description="path of a PEM certificate chain")
+    tls_key: str | None = Field(None, description="path of its PEM private key")
+    workers: int = Field(
+        default_factory=lambda: len(os.sched_getaffinity(0)),
+        ge=1,
+        le=256,
+        description="worker processes",
+    )
+
+    # Where it sends.
+    upstream_url: BaseUrl | None = Field(
+        None,
+        description="what an SDK takes as its base URL, with or without a path; a path in it "
+        "stands for the client's `/v1`; unset: the embedded demo upstream",
+    )
+    upstream_api_key: SecretStr | None = Field(
+        None, description="sent instead of the client's key, which then never leaves"
+    )
+    upstreams: tuple[UpstreamSettings, ...] = Field(
+        (), description="several upstreams, as a JSON list: name, url, api_key, models, weight, …"
+    )
+    pool_connections: Count = Field(
+        0, description="connections each worker may hold to upstreams; 0: as many as its streams"
+    )
+    include_usage: bool = Field(
+        True, description="ask for usage on chat streams that do not, and hide it from the client"
+    )
+
+    # How much at once.
+    max_streams: int = Field(
+        1000, ge=1, le=1_000_000, description="requests relayed at once, over all workers"
+    )
+    queue_size: Count = Field(1000, description="requests that may wait for a slot, all workers")
+    queue_timeout_seconds: Seconds = Field(30, description="longest wait for a slot")
+    max_body_bytes: int = Field(
+        32 * 1024 * 1024, ge=1024, le=2**31, description="largest request body"
+    )
+
+    # The five clocks.
+    connect_timeout_seconds: Seconds = Field(10, description="to connect to an upstream")
+    first_token_timeout_seconds: SecondsOrOff = Field(
+        300, description="from the request sent to the first token; 0: off"
+    )
+    idle_timeout_seconds: SecondsOrOff = Field(
+        120, description="between two data events of an upstream; 0: off"
+    )
+    total_timeout_seconds: SecondsOrOff = Field(3600, description="for a whole answer; 0: off")
+    slow_client_timeout_seconds: SecondsOrOff = Field(
+        60, description="for a client that takes no byte; 0: off"
+    )
+
+    # Before the commit.
+    ping_interval_seconds: SecondsOrOff = Field(
+        15, description="between pings on a silent stream; 0: none"
+    )
+    commit_after_seconds: SecondsOrOff = Field(
+        15, description="silence before a 200 goes out with pings; 0: never"
+    )
+    retries: int = Field(2, ge=0, le=10, description="further attempts before the commit")
+    retry_on_500: bool = Field(False, description="whether a 500 is worth another attempt")
+    retry_after_cap_seconds: SecondsOrOff = Field(
+        10, description="longest `Retry-After` of an upstream that is waited for"
+    )
+    eject_after_failures: int = Field(
+        5, ge=1, le=1000, description="failures in a row that take an upstream out"
+    )
+    eject_failure_rate: float = Field(
+        0.5, gt=0, le=1, description="share of failures that takes an upstream out"
+    )
+    eject_seconds: Seconds = Field(
+        10, description="how long an upstream is first out; doubles each time"
+    )
+    probe_interval_seconds: Seconds = Field(10, description="between active probes")
+
+    # After the commit.
+    on_client_left: Literal["cancel", "drain", "grace"] = Field(
+        "cancel", description="what becomes of the upstream call: cancel, drain or grace"
+    )
+    grace_seconds: Seconds = Field(30, description="how long `grace` reads on")
+    drain_seconds: SecondsOrOff = Field(
+        300, description="how long running streams may go on after SIGTERM"
+    )
+
+    # Who may come in.
+    cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="origins of browsers that may call, separated by commas, or `*`"
+    )
+    client_keys: dict[str, SecretStr] = Field(
+        {}, description="keys of clients as JSON, name to key; empty: any client is let in"
+    )
+
+    # What it says.
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="log level")
+    log_format: Literal["json", "console"] = Field("json", description="json, or console to read")
+    prices: str | None = Field(None, description="path of a TOML or JSON file of prices")
+    metrics_models: int = Field(
+        100, ge=1, le=10_000, description="model names kept apart in metrics; the rest is `other`"
+    )
+
+    @field_validator("cors_origins", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(part.strip().rstrip("/") for part in value.split(",") if part.strip())
+        return value
+
+    @model_validator(mode="after")
+    def _belongs_together(self) -> Settings:
+        if (self.tls_certificate is None) != (self.tls_key is None):
+            raise ValueError("SLUICE_TLS_CERTIFICATE and SLUICE_TLS_KEY go together")
+        if self.upstreams and self.upstream_url is not None:
+            raise ValueError("set SLUICE_UPSTREAM_URL or SLUICE_UPSTREAMS, not both")
+        names = [upstream.name for upstream in self.upstreams]
+        if len(names) != len(set(names)):
+            raise ValueError("two upstreams in SLUICE_UPSTREAMS have the same name")
+        return self
