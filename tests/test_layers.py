@@ -1,0 +1,140 @@
+"""The shape of the house: which way imports go, who calls out, how long a file may be."""
+
+from __future__ import annotations
+
+import ast
+import statistics
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "proxy"
+FILES = sorted(PACKAGE.rglob("*.py"))
+NAMES = [str(path.relative_to(ROOT)) for path in FILES]
+
+# A room may import itself and what is named here; a room that is absent has no place yet.
+# "base" are the modules that lie in proxy/ itself: settings, errors, exchange and their like.
+MIDDLE = {"relay", "upstream", "meter", "state"}
+BELOW: dict[str, set[str]] = {
+    "base": set(),
+    "relay": {"base"},
+    "upstream": {"base"},
+    "meter": {"base"},
+    "state": {"base"},
+    "edge": {"base"} | MIDDLE,
+    "appliance": {"base", "edge"} | MIDDLE,
+    "demo": set(),
+    "__main__": {"base", "edge", "appliance", "demo"} | MIDDLE,
+}
+
+
+def room_of(module: str) -> str:
+    """The room of a dotted module name: a folder of proxy/, `__main__`, or base."""
+    parts = module.split(".")
+    if len(parts) > 1 and ((PACKAGE / parts[1]).is_dir() or parts[1] in BELOW):
+        return parts[1]
+    return "base"
+
+
+def imported(tree: ast.AST, package: str) -> Iterator[str]:
+    """Every module of `proxy` that the code names, whether at the top, late or for types only."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names if is_ours(alias.name))
+        elif isinstance(node, ast.ImportFrom):
+            origin = node.module or ""
+            if node.level:
+                above = package.split(".")[: 1 - node.level or None]
+                origin = ".".join([*above, origin] if origin else above)
+            if is_ours(origin):
+                yield from (f"{origin}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith("import_module"):
+            named = (str(arg.value) for arg in node.args if isinstance(arg, ast.Constant))
+            yield from filter(is_ours, named)
+
+
+def is_ours(module: str) -> bool:
+    """Whether a dotted name lies in the package."""
+    return module == "proxy" or module.startswith("proxy.")
+
+
+def wrong_arrows(source: str, module: str) -> list[str]:
+    """The imports of a module that go up or sideways, as `room -> module`."""
+    room = room_of(module)
+    package = module if module.endswith(".__init__") else module.rpartition(".")[0]
+    allowed = BELOW[room] | {room}
+    found = imported(ast.parse(source), package.removesuffix(".__init__"))
+    return [f"{room} -> {target}" for target in found if room_of(target) not in allowed]
+
+
+def module_name(path: Path) -> str:
+    """The dotted name of a file, packages with their `__init__`."""
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts)
+
+
+@pytest.mark.parametrize("path", FILES, ids=NAMES)
+def test_imports_only_go_down(path: Path) -> None:
+    """No file of a room imports from a room above it or beside it."""
+    assert wrong_arrows(path.read_text(), module_name(path)) == []
+
+
+@pytest.mark.parametrize(
+    ("source", "module", "wrong"),
+    [
+        ("from proxy.edge import app", "proxy.relay.pump", ["relay -> proxy.edge.app"]),
+        ("from proxy import edge", "proxy.settings", ["base -> proxy.edge"]),
+        ("import proxy.meter.tokens", "proxy.relay.pump", ["relay -> proxy.meter.tokens"]),
+        ("from ..meter import tokens", "proxy.relay.pump", ["relay -> proxy.meter.tokens"]),
+        ("from . import sse", "proxy.relay.pump", []),
+        ("from .sse import Framer", "proxy.relay.__init__", []),
+        (
+            "from proxy.settings import Settings",
+            "proxy.demo.app",
+            ["demo -> proxy.settings.Settings"],
+        ),
+        ("def late():\n    import proxy.appliance", "proxy.edge.app", ["edge -> proxy.appliance"]),
+        ("import_module('proxy.edge')", "proxy.state.log", ["state -> proxy.edge"]),
+        ("from proxy.relay import pump\nimport aiohttp", "proxy.edge.forward", []),
+    ],
+)
+def test_an_arrow_in_the_wrong_direction_is_seen(
+    source: str, module: str, wrong: list[str]
+) -> None:
+    """The reader of imports finds upward and sideways ones however they are written."""
+    assert wrong_arrows(source, module) == wrong
+
+
+def test_the_bench_stands_alone() -> None:
+    """The benchmark measures the product from outside: it imports none of it."""
+    own = [path for path in (ROOT / "bench").rglob("*.py") if "/." not in path.as_posix()]
+    for path in own:
+        assert list(imported(ast.parse(path.read_text()), "bench")) == [], path
+
+
+@pytest.mark.parametrize("path", FILES, ids=NAMES)
+def test_only_the_transport_opens_client_sessions(path: Path) -> None:
+    """`aiohttp.ClientSession` appears in upstream/transport.py and nowhere else."""
+    if path == PACKAGE / "upstream" / "transport.py":
+        return
+    named = {
+        getattr(node, "attr", getattr(node, "id", getattr(node, "name", None)))
+        for node in ast.walk(ast.parse(path.read_text()))
+    }
+    assert "ClientSession" not in named
+
+
+@pytest.mark.parametrize("path", FILES, ids=NAMES)
+def test_a_file_fits_one_sitting(path: Path) -> None:
+    """No file of the package is longer than 300 lines."""
+    assert len(path.read_text().splitlines()) <= 300
+
+
+def test_the_usual_file_is_short() -> None:
+    """The median file of the package, packages' own `__init__` aside, is under 150 lines."""
+    lengths = [len(path.read_text().splitlines()) for path in FILES if path.name != "__init__.py"]
+    assert statistics.median(lengths) < 150
