@@ -14,7 +14,7 @@ setup: $(VENV)/.ready
 	@:
 
 # The stamp makes the second setup instant; a new lock or new metadata sets up again.
-$(VENV)/.ready: requirements-dev.lock pyproject.toml deploy/setup.sh
+$(VENV)/.ready: deploy/lock/dev.txt pyproject.toml deploy/setup.sh
 	@PYTHON='$(PYTHON)' sh deploy/setup.sh '$(VENV)'
 	@touch $@
 
@@ -36,8 +36,9 @@ LOCK = UV_CUSTOM_COMPILE_COMMAND='make lock' $(VENV)/bin/uv pip compile --no-con
 	--python-version 3.11 --generate-hashes --no-emit-index-url --upgrade
 lock: setup
 	$(VENV)/bin/python -m pip install --quiet $(UV)
-	$(LOCK) --extra otel pyproject.toml -o requirements.lock
-	$(LOCK) --all-extras --group dev -c requirements.lock pyproject.toml -o requirements-dev.lock
+	$(LOCK) pyproject.toml --all-extras --group dev -o deploy/lock/dev.txt
+	$(LOCK) pyproject.toml --extra otel -c deploy/lock/dev.txt -o deploy/lock/runtime.txt
+	$(LOCK) --group build -c deploy/lock/dev.txt -o deploy/lock/build.txt
 
 image:
 	docker build $(IMAGE_BUILD_FLAGS) -t $(IMAGE) .

@@ -67,8 +67,11 @@ echo "setup: installing Python packages into $venv" >&2
 pip() {
     "$venv/bin/python" -m pip --disable-pip-version-check --no-input -qq "$@"
 }
-pip install --no-compile --no-deps --require-hashes -r requirements-dev.lock ||
-    fail "the Python packages of requirements-dev.lock could not be installed (see above)"
+# What builds comes first and is locked too; afterwards nothing is fetched but what the locks name.
+for lock in build dev; do
+    pip install --no-compile --no-deps --no-build-isolation --require-hashes -r "deploy/lock/$lock.txt" ||
+        fail "the Python packages of deploy/lock/$lock.txt could not be installed (see above)"
+done
 pip install --no-compile --no-deps --no-build-isolation --editable . ||
     fail "Sluice itself could not be installed into $venv (see above)"
 ensure_nginx

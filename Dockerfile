@@ -1,0 +1,54 @@
+# Sluice: nginx, workers and store in one container, from Debian's own packages and locked wheels.
+
+FROM debian:trixie-slim AS build
+# Debian's stable suite takes only fixes, which a rebuild is meant to pick up.
+# hadolint ignore=DL3008
+RUN apt-get update \
+    && apt-get install -y --no-install-recommends ca-certificates python3-venv \
+    && rm -rf /var/lib/apt/lists/*
+# pip and the build tools stay behind in /build; /opt/sluice never has them.
+RUN python3 -m venv /build && python3 -m venv --without-pip /opt/sluice
+WORKDIR /src
+COPY deploy/lock/build.txt deploy/lock/runtime.txt deploy/lock/
+# The two secrets let pip trust a local CA; neither is needed, and nothing of them stays.
+RUN --mount=type=secret,id=ca,target=/run/secrets/ca.crt,required=false \
+    --mount=type=secret,id=pipconf,target=/etc/pip.conf,required=false \
+    /build/bin/pip install --no-cache-dir --no-deps --require-hashes -r deploy/lock/build.txt \
+    && /build/bin/pip --python /opt/sluice/bin/python install --no-cache-dir --no-deps \
+        --require-hashes --only-binary :all: -r deploy/lock/runtime.txt
+COPY pyproject.toml ./
+COPY proxy proxy
+COPY nginx nginx
+RUN /build/bin/pip wheel --no-cache-dir --no-deps --no-build-isolation --no-index --wheel-dir /dist . \
+    && /build/bin/pip --python /opt/sluice/bin/python install --no-cache-dir --no-deps --no-index \
+        /dist/*.whl
+
+FROM debian:trixie-slim
+# hadolint ignore=DL3008
+RUN apt-get update \
+    && apt-get install -y --no-install-recommends \
+        ca-certificates nginx python3 tini valkey-server \
+    && rm -rf /var/lib/apt/lists/* \
+    && groupadd --gid 10001 sluice \
+    && useradd --uid 10001 --gid sluice --no-create-home --home-dir /tmp --shell /usr/sbin/nologin sluice
+COPY --from=build /opt/sluice /opt/sluice
+ENV PATH=/opt/sluice/bin:$PATH \
+    PYTHONUNBUFFERED=1
+# By number, so that Kubernetes can see that it is not root.
+USER 10001:10001
+# All that is ever written lies in /tmp; the rest may be mounted read-only.
+WORKDIR /tmp
+EXPOSE 8080 8443 9464
+STOPSIGNAL SIGTERM
+# bash speaks TCP itself: a probe every few seconds is not worth starting Python for.
+HEALTHCHECK --interval=10s --timeout=3s --start-period=30s --start-interval=1s --retries=3 \
+    CMD ["bash", "-c", "exec 3<>/dev/tcp/127.0.0.1/${SLUICE_ADMIN_PORT:-9464} && printf 'GET /readyz HTTP/1.0\\r\\n\\r\\n' >&3 && read -r _ status _ <&3 && [ \"$status\" = 200 ]"]
+ENTRYPOINT ["tini", "--", "sluice"]
+CMD ["run"]
+ARG VERSION=dev
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="Sluice" \
+    org.opencontainers.image.description="An edge gateway for streamed LLM answers" \
+    org.opencontainers.image.version="$VERSION" \
+    org.opencontainers.image.revision="$REVISION" \
+    org.opencontainers.image.base.name="docker.io/library/debian:trixie-slim"
