@@ -54,7 +54,7 @@ class SluiceError(Exception):
 class BadRequest(SluiceError):
     """The request cannot be understood."""
 
-    fault = Fault("invalid_request", 400, EndedBy.REJECTED, "Correct the request and send it again.")
+    fault = Fault("invalid_request", 400, EndedBy.REJECTED, "Correct the request and resend it.")
 
 
 class BodyTooLarge(SluiceError):
@@ -206,6 +206,18 @@ class TotalTimeout(SluiceError):
         EndedBy.TOTAL_TIMEOUT,
         "Ask for less in one request, or have the operator raise SLUICE_TOTAL_TIMEOUT_SECONDS.",
     )
+
+
+class SlowClient(SluiceError):
+    """The client has not taken a byte for `SLUICE_SLOW_CLIENT_TIMEOUT_SECONDS`."""
+
+    fault = Fault("slow_client", 408, EndedBy.SLOW_CLIENT, "Read the stream without pause.")
+
+
+class ClientLeft(SluiceError):
+    """The client closed its connection: an outcome, not a failure."""
+
+    fault = Fault("client_left", 499, EndedBy.CLIENT_LEFT, "Nothing needs to be done.")
 
 
 class Drained(SluiceError):

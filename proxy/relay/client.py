@@ -1,0 +1,64 @@
+"""The client's side of a running answer: bytes leave at once, and the buffer stays small."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Protocol
+
+BUFFERED_BYTES = 32 * 1024
+"""What may wait in the worker for one client; above it the upstream is not read on."""
+
+
+class Writer(Protocol):
+    """What `aiohttp.abc.AbstractStreamWriter` offers that is needed here."""
+
+    async def drain(self) -> None:
+        """Wait until the buffer has gone down; raises `ConnectionError` if the client has."""
+
+
+class Client:
+    """Writes one answer's body, framed as its headers said (RFC 9112, 7.1), with no task woken."""
+
+    __slots__ = ("_chunked", "_transport", "_writer", "lagged_until", "left", "sent", "written_at")
+
+    def __init__(
+        self, transport: asyncio.Transport, writer: Writer, *, chunked: bool, now: float
+    ) -> None:
+        self._transport = transport
+        self._writer = writer
+        self._chunked = chunked
+        self.sent = 0
+        """Bytes of body handed over so far, framing included."""
+        self.written_at = now
+        self.lagged_until = now
+        """Until when the upstream was last kept waiting for this client."""
+        self.left = False
+        transport.set_write_buffer_limits(high=BUFFERED_BYTES)
+
+    @property
+    def waiting(self) -> int:
+        """Bytes that the client has not taken."""
+        return 0 if self.left else self._transport.get_write_buffer_size()
+
+    def write(self, data: bytes, now: float) -> None:
+        """Send the bytes, if there are any and there is still somebody to send them to."""
+        if not data or self.left or self._transport.is_closing():
+            return
+        framed = b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data
+        self._transport.write(framed)
+        self.sent += len(framed)
+        self.written_at = now
+
+    @property
+    def lags(self) -> bool:
+        """Whether the upstream must not be read on."""
+        return not self.left and self._transport.get_write_buffer_size() > BUFFERED_BYTES
+
+    async def drain(self) -> None:
+        """Wait until the client has taken most of what waits, or has left."""
+        try:
+            await self._writer.drain()
+        except ConnectionError:
+            self.left = True
+        self.lagged_until = time.monotonic()

@@ -1,0 +1,102 @@
+"""The clocks of a running stream, decided purely: times in, what is due out."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+from proxy.errors import (
+    FirstTokenTimeout,
+    IdleTimeout,
+    SlowClient,
+    SluiceError,
+    TotalTimeout,
+)
+from proxy.settings import Settings, UpstreamSettings
+
+_SHORTEST_LOOK_SECONDS = 0.005
+
+
+@dataclass(frozen=True, slots=True)
+class Clocks:
+    """How long each thing may take, in seconds; `inf` is never."""
+
+    connect: float
+    first_token: float
+    idle: float
+    total: float
+    slow_client: float
+    ping: float
+
+    @classmethod
+    def of(cls, settings: Settings) -> Clocks:
+        """The clocks that hold for every upstream, unless it has its own."""
+        return cls(
+            connect=settings.connect_timeout_seconds,
+            first_token=settings.first_token_timeout_seconds or math.inf,
+            idle=settings.idle_timeout_seconds or math.inf,
+            total=settings.total_timeout_seconds or math.inf,
+            slow_client=settings.slow_client_timeout_seconds or math.inf,
+            ping=settings.ping_interval_seconds or math.inf,
+        )
+
+    def for_upstream(self, own: UpstreamSettings) -> Clocks:
+        """The same, with what the upstream sets for itself."""
+
+        def pick(value: float | None, common: float) -> float:
+            return common if value is None else value or math.inf
+
+        return replace(
+            self,
+            connect=pick(own.connect_timeout_seconds, self.connect),
+            first_token=pick(own.first_token_timeout_seconds, self.first_token),
+            idle=pick(own.idle_timeout_seconds, self.idle),
+            total=pick(own.total_timeout_seconds, self.total),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Moments:
+    """When things last happened on one stream, in seconds of `time.monotonic()`."""
+
+    called_at: float
+    """The upstream was first called."""
+    sent_at: float
+    """The request had been sent: the first token is waited for from here."""
+    first_token_at: float | None
+    data_at: float
+    """The last data event, or the last moment at which none could come for the client's sake."""
+    written_at: float
+    """Something was last written to the client, pings included."""
+    client_stuck_since: float | None
+    """Since when the client has had bytes to take and taken none; None while it takes them."""
+
+
+def expired(clocks: Clocks, at: Moments, now: float) -> SluiceError | None:
+    """The clock that has run out, if one has; the client's own fault goes first."""
+    if at.client_stuck_since is not None:
+        if now - at.client_stuck_since >= clocks.slow_client:
+            return SlowClient(f"The client took no byte for {clocks.slow_client:g} s.")
+    elif at.first_token_at is None and now - at.sent_at >= clocks.first_token:
+        return FirstTokenTimeout(f"The upstream sent no token within {clocks.first_token:g} s.")
+    elif now - at.data_at >= clocks.idle:
+        return IdleTimeout(f"The upstream fell silent for {clocks.idle:g} s.")
+    if now - at.called_at >= clocks.total:
+        return TotalTimeout(f"The answer was not complete within {clocks.total:g} s.")
+    return None
+
+
+def next_look(clocks: Clocks, at: Moments, now: float) -> float:
+    """When something can be due at the earliest; each look before that would be for nothing.
+
+    While nothing is stuck the slow client is looked for four times in its allowance, so that it
+    is found at most a quarter late.
+    """
+    due = [at.called_at + clocks.total, at.written_at + clocks.ping, now + clocks.slow_client / 4]
+    if at.client_stuck_since is not None:
+        due += [at.client_stuck_since + clocks.slow_client, now + clocks.idle / 4]
+    else:
+        due.append(at.data_at + clocks.idle)
+        if at.first_token_at is None:
+            due.append(at.sent_at + clocks.first_token)
+    return max(min(due), now + _SHORTEST_LOOK_SECONDS)

@@ -1,0 +1,87 @@
+"""Moves one answer's body to the client, and ends it truthfully whatever happens."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Protocol
+
+from proxy.errors import SlowClient, SluiceError, UpstreamCut
+from proxy.exchange import EndedBy
+from proxy.relay.client import Client
+from proxy.relay.watch import Passage, Watch
+
+
+class Body(Protocol):
+    """The upstream's side of the answer."""
+
+    async def read(self) -> bytes:
+        """The next bytes as they came; empty at a clean end. Raises `UpstreamCut` when cut."""
+
+
+class Through(Passage, Protocol):
+    """What the bytes pass through: an event stream, or a body that is not looked into."""
+
+    def feed(self, chunk: bytes, now: float) -> bytes:
+        """Take in the upstream's bytes; give those to send on."""
+
+    def close(self, now: float) -> tuple[EndedBy, bytes]:
+        """The body ended cleanly: what that means, and bytes still owed."""
+
+    def cut(self, error: SluiceError, request_id: str) -> bytes | None:
+        """What to send to say that it broke; None if this body cannot say it."""
+
+    @property
+    def end(self) -> EndedBy | None:
+        """How the answer has ended already, if its own words said so."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a relayed body ended."""
+
+    ended_by: EndedBy
+    whole: bool
+    """Whether its last byte may be followed by a clean end; False breaks the connection off."""
+    error: str = ""
+    """The code of the error, if one ended it."""
+
+
+async def pump(
+    body: Body, first: bytes, through: Through, client: Client, watch: Watch, request_id: str
+) -> Ending:
+    """Relay until the end, whichever side brings it. Raises only `CancelledError`."""
+    try:
+        async with watch:
+            await _move(body, first, through, client)
+            ended_by, owed = through.close(time.monotonic())
+        if ended_by is EndedBy.UPSTREAM_CUT:
+            raise UpstreamCut("The upstream ended its answer before the answer's end.")
+        client.write(owed, time.monotonic())
+    except SluiceError as error:
+        return _broken(error, through, client, request_id)
+    return Ending(ended_by, whole=True)
+
+
+async def _move(body: Body, first: bytes, through: Through, client: Client) -> None:
+    chunk = first
+    while chunk:
+        now = time.monotonic()
+        client.write(through.feed(chunk, now), now)
+        if client.lags:
+            await client.drain()
+        chunk = await body.read()
+
+
+def _broken(error: SluiceError, through: Through, client: Client, request_id: str) -> Ending:
+    if through.end is not None:
+        # The answer had said its last word: what came after changes nothing for the client.
+        return Ending(through.end, whole=True)
+    fault = error.fault
+    if isinstance(error, SlowClient):
+        return Ending(fault.ended_by, whole=False, error=fault.code)
+    last_words = through.cut(error, request_id)
+    if last_words is None:
+        return Ending(fault.ended_by, whole=False, error=fault.code)
+    client.write(last_words, time.monotonic())
+    return Ending(fault.ended_by, whole=True, error=fault.code)

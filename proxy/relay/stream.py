@@ -1,0 +1,131 @@
+"""One event stream on its way through, without I/O: the upstream's bytes in, the client's out.
+
+A healthy stream leaves as it came, byte for byte and read by read. Two things are ever withheld:
+a half-sent `[DONE]`, which clients take for the end as soon as its line begins, and, where usage
+was asked for on the client's behalf, the chunk that holds nothing else.
+"""
+
+from __future__ import annotations
+
+from proxy.errors import SluiceError
+from proxy.exchange import EndedBy, Family, Kind, Reader
+from proxy.relay.sse import Event, Framer
+from proxy.relay.terminal import spoil, terminal_event
+
+_WITHHELD_BYTES = 64 * 1024
+"""The most that is withheld while it may be the usage chunk."""
+
+
+class Stream:
+    """What has passed of one stream, and what its end means."""
+
+    __slots__ = ("_family", "_framer", "_hides_usage", "_reader", "_withheld", "data_at", "end")
+
+    def __init__(self, family: Family, reader: Reader, *, hides_usage: bool = False) -> None:
+        self._family = family
+        self._reader = reader
+        self._framer = Framer()
+        self._hides_usage = hides_usage
+        self._withheld = 0
+        self.data_at: float | None = None
+        """When the last data event was whole; pings and comments do not count."""
+        self.end: EndedBy | None = None
+        """`complete` once the end mark has passed, `error_event` once the upstream's error has."""
+
+    @property
+    def first_token_at(self) -> float | None:
+        """When the first token of any channel came; None until then."""
+        return self._reader.first_token_at
+
+    @property
+    def between_events(self) -> bool:
+        """Whether a ping may stand here."""
+        return self._framer.between_events
+
+    def feed(self, chunk: bytes, now: float) -> bytes:
+        """Take in the next bytes from the upstream; give those to send on at once."""
+        data = self._framer.single(chunk)
+        if data is None:
+            return self._feed_any(chunk, now)
+        kind = self._reader.event(b"", data, now)
+        if kind is Kind.DATA:
+            self.data_at = now
+            return chunk
+        self._note(kind, now)
+        return b"" if kind is Kind.USAGE and self._hides_usage else chunk
+
+    def close(self, now: float) -> tuple[EndedBy, bytes]:
+        """The body ended cleanly: what that means, and the bytes still owed to the client.
+
+        A true end is the family's end mark, or every choice having had its finish reason; all
+        else is a cut, however cleanly the body ended.
+        """
+        last = self._framer.unfinished()
+        if last is not None and self.end is None and not _is_cut_short(last):
+            self._judge(last, now)
+        if self.end is None and (not self._reader.finished() or (last is not None and last.data)):
+            return EndedBy.UPSTREAM_CUT, b""
+        owed = bytes(self._framer.partial[-self._withheld :]) if self._withheld else b""
+        self._withheld = 0
+        return self.end or EndedBy.COMPLETE, owed
+
+    def cut(self, error: SluiceError, request_id: str) -> bytes:
+        """What to send so that the client sees the stream as broken, and why."""
+        sent = bytes(self._framer.partial)
+        if self._withheld:
+            sent = sent[: -self._withheld]
+        begun = b"" if self._framer.between_events or not sent else spoil(sent, self._family)
+        return begun + terminal_event(self._family, error, request_id, self._reader)
+
+    def _feed_any(self, chunk: bytes, now: float) -> bytes:
+        sent = len(self._framer.partial) - self._withheld
+        owed = bytes(self._framer.partial[sent:]) + chunk if self._withheld else chunk
+        hidden = False
+        out: list[bytes] = []
+        for event in self._framer.feed(chunk):
+            kind = self._judge(event, now)
+            if kind is Kind.USAGE and self._hides_usage and not sent:
+                hidden = True
+            else:
+                out.append(event.raw[sent:])
+            sent = 0
+        self._withheld = self._to_withhold(sent)
+        if not hidden and not self._withheld:
+            return owed
+        out.append(bytes(self._framer.partial[sent : len(self._framer.partial) - self._withheld]))
+        return b"".join(out)
+
+    def _judge(self, event: Event, now: float) -> Kind:
+        if event.tail is not None:
+            kind = self._reader.oversized(event.name, event.data or b"", event.tail, now)
+        elif event.data is not None:
+            kind = self._reader.event(event.name, event.data, now)
+        elif event.stray:
+            kind = self._reader.stray(event.stray, now)
+        else:
+            return Kind.PING
+        self._note(kind, now)
+        return kind
+
+    def _note(self, kind: Kind, now: float) -> None:
+        if kind is not Kind.PING:
+            self.data_at = now
+        if self.end is None and kind is Kind.END:
+            self.end = EndedBy.COMPLETE
+        elif self.end is None and kind is Kind.ERROR:
+            self.end = EndedBy.ERROR_EVENT
+
+    def _to_withhold(self, sent: int) -> int:
+        """How many of the last bytes to keep back for now."""
+        partial = self._framer.partial
+        unsent = len(partial) - sent
+        if not unsent or self._framer.oversized or unsent > _WITHHELD_BYTES:
+            return 0
+        if partial.startswith((b"data: [", b"data:[")):
+            return unsent
+        return unsent if self._hides_usage and self._reader.finishing else 0
+
+
+def _is_cut_short(event: Event) -> bool:
+    """Whether an unfinished event's data is no whole JSON document and no end mark."""
+    return event.data is not None and not event.data.endswith((b"}", b"]"))
