@@ -1,0 +1,1 @@
+"""The benchmark: what a streamed token costs, in Sluice and in its peers."""

@@ -1,0 +1,1 @@
+"""What runs around a contestant: its process, the upstream, the load generator, the cores."""

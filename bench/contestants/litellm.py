@@ -1,0 +1,62 @@
+"""LiteLLM's proxy."""
+
+from __future__ import annotations
+
+from bench.contestants.contestant import Contestant, Launch, Place, Source
+from bench.contestants.finding import venv_program, venv_version
+
+_CONFIGURATION = """\
+model_list:
+  - model_name: "*"
+    litellm_params:
+      model: "openai/*"
+      api_base: "http://{upstream}/v1"
+      api_key: bench
+litellm_settings:
+  callbacks: ["prometheus"]
+  num_retries: 0
+  request_timeout: 3600
+  telemetry: false
+general_settings:
+  disable_spend_logs: true
+"""
+
+
+def _launch(place: Place) -> Launch:
+    configuration = place.write("litellm.yaml", _CONFIGURATION.format(upstream=place.upstream))
+    return Launch(
+        [
+            venv_program("litellm", "litellm"),
+            "--config",
+            configuration,
+            "--host=127.0.0.1",
+            f"--port={place.port}",
+            f"--num_workers={place.cores}",
+        ],
+        {
+            "LITELLM_MODE": "PRODUCTION",
+            "LITELLM_LOG": "ERROR",
+            "LITELLM_LOCAL_MODEL_COST_MAP": "True",
+            "DISABLE_ADMIN_UI": "True",
+            "PATH": f"{venv_program('litellm', 'python').rpartition('/')[0]}:/usr/bin:/bin",
+        },
+    )
+
+
+_TOO_SLOW = "one core is full at about 35 streams of 50 tokens/s"
+
+LITELLM = Contestant(
+    name="litellm",
+    title="LiteLLM",
+    configuration="`litellm[proxy]`, production mode, error log only, Prometheus callback on, no"
+    " database, no keys, one uvicorn worker per core given.",
+    find=lambda: venv_version("litellm", "litellm"),
+    launch=_launch,
+    source=Source("pip", ("litellm[proxy]", "prometheus-client")),
+    skips={
+        "tokens-50": _TOO_SLOW,
+        "tokens-200": _TOO_SLOW,
+        "ten-thousand": _TOO_SLOW,
+    },
+    ready_seconds=120.0,
+)

@@ -1,0 +1,1 @@
+"""The load generators: they read the stamps that the paced upstream wrote."""

@@ -1,0 +1,1 @@
+"""From raw runs to what people read: ratios, a table, a plot."""

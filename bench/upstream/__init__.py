@@ -1,0 +1,1 @@
+"""The paced upstream: OpenAI chat chunks on an absolute schedule, each with its own stamp."""
