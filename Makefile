@@ -4,7 +4,9 @@ PYTHON ?= python3
 VENV ?= .venv
 JOBS ?= 2
 IMAGE ?= sluice:dev
+# A local CA, a network, a mirror: whatever docker needs on this machine.
 IMAGE_BUILD_FLAGS ?=
+DOCKER_RUN_FLAGS ?=
 PYTEST = $(VENV)/bin/python -m pytest
 UV = uv==0.13.8
 
@@ -41,10 +43,16 @@ lock: setup
 	$(LOCK) --group build -c deploy/lock/dev.txt -o deploy/lock/build.txt
 
 image:
-	docker build $(IMAGE_BUILD_FLAGS) -t $(IMAGE) .
+	docker build $(IMAGE_BUILD_FLAGS) -t $(IMAGE) \
+		--build-arg VERSION="$$(sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)" \
+		--build-arg REVISION="$$(git describe --always --dirty --abbrev=40 2>/dev/null || echo unknown)" .
 
 image-test: setup image
 	SLUICE_TEST_IMAGE='$(IMAGE)' $(PYTEST) -m image tests/image $(ARGS)
+
+# Both commands on empty Debians; DOCKER_RUN_FLAGS says how containers reach a package index here.
+fresh-test: setup
+	DOCKER_RUN_FLAGS='$(DOCKER_RUN_FLAGS)' $(PYTEST) -v -m fresh --durations=0 tests/fresh $(ARGS)
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

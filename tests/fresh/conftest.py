@@ -1,0 +1,47 @@
+"""Empty Debian machines with a fresh clone of the last commit on them."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.docker import RUN_FLAGS, Container, docker
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Iterator[Callable[..., Container]]:
+    """Start an empty Debian that has git, make, Python and what else is named, and a clone.
+
+    The clone lies in /home/user/sluice and belongs to the user `user`.
+    """
+    bundle = tmp_path / "sluice.bundle"
+    subprocess.run(["git", "-C", ROOT, "bundle", "create", "-q", bundle, "HEAD"], check=True)
+    started: list[Container] = []
+
+    def start_one(image: str, *further_packages: str) -> Container:
+        container = Container.start(*RUN_FLAGS, "--init", image, "sleep", "infinity")
+        started.append(container)
+        packages = " ".join(["git", "make", "python3", "curl", *further_packages])
+        container.run(
+            "export DEBIAN_FRONTEND=noninteractive; useradd --create-home user; apt-get update -qq &&"
+            f" apt-get install -y -qq --no-install-recommends {packages}",
+            seconds=300,
+        )
+        docker("cp", str(bundle), f"{container.name}:/home/user/sluice.bundle")
+        container.run(
+            "cd /home/user && chmod a+r sluice.bundle && chown user: . &&"
+            " runuser -u user git clone -q sluice.bundle sluice"
+        )
+        return container
+
+    yield start_one
+    for container in started:
+        container.remove()
