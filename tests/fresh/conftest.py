@@ -13,6 +13,9 @@ from tests.docker import RUN_FLAGS, Container, docker
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+# The first process of a container must reap what others leave behind, and bash does.
+IDLE = "while :; do sleep 3600 & wait; done"
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -27,18 +30,18 @@ def machine(tmp_path: Path) -> Iterator[Callable[..., Container]]:
     started: list[Container] = []
 
     def start_one(image: str, *further_packages: str) -> Container:
-        container = Container.start(*RUN_FLAGS, "--init", image, "sleep", "infinity")
+        container = Container.start(*RUN_FLAGS, image, "bash", "-c", IDLE)
         started.append(container)
         packages = " ".join(["git", "make", "python3", "curl", *further_packages])
         container.run(
-            "export DEBIAN_FRONTEND=noninteractive; useradd --create-home user; apt-get update -qq &&"
+            "useradd --create-home user; apt-get update -qq && DEBIAN_FRONTEND=noninteractive"
             f" apt-get install -y -qq --no-install-recommends {packages}",
             seconds=300,
         )
         docker("cp", str(bundle), f"{container.name}:/home/user/sluice.bundle")
+        container.run("chmod a+r /home/user/sluice.bundle")
         container.run(
-            "cd /home/user && chmod a+r sluice.bundle && chown user: . &&"
-            " runuser -u user git clone -q sluice.bundle sluice"
+            "cd && git clone -q sluice.bundle sluice", "-u", "user", "-e", "HOME=/home/user"
         )
         return container
 
