@@ -1,0 +1,1 @@
+"""The demo upstream and its fault kit; see `proxy.demo.app`."""

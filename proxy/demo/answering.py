@@ -1,0 +1,132 @@
+"""The request flow of the demo, top to bottom: plan, read, refuse or answer, play, remember."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from aiohttp import web
+from aiohttp.http import HttpVersion11
+
+from proxy.demo import body as bodies
+from proxy.demo.ask import MistakeError
+from proxy.demo.grammar import BadWordError, Word, planned, words_in
+from proxy.demo.player import play
+from proxy.demo.reply import Caller, Reply, early, redirect, refusal
+from proxy.demo.shapes import message_for
+from proxy.demo.state import DEMO_STATE, Call
+from proxy.demo.wire import Wire, Written
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from proxy.demo.families.family import Dialect
+    from proxy.demo.plan import Plan
+
+REDIRECTED = "/demo/redirected"
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What the whole server answers by: its default plan, the key it demands, its body limit."""
+
+    defaults: Plan
+    api_key: str = ""
+    max_body_bytes: int = 64 * 1024**2
+
+
+RULES = web.AppKey("demo_rules", Rules)
+
+
+@dataclass(slots=True)
+class Turn:
+    """One request on its way to a reply."""
+
+    request: web.Request
+    plan: Plan
+    rules: Rules
+    call: Call
+    caller: Caller
+    dialect: Dialect
+
+    async def json(self) -> dict[str, Any]:
+        """Read the JSON body; raises MistakeError or TooLargeError."""
+        return await bodies.read_json(self.request, self.plan, self.call, self.rules.max_body_bytes)
+
+    def say(self, words: list[Word]) -> None:
+        """Let the model's or the field's words add to the plan; raises BadWordError."""
+        self.plan = planned(self.plan, words)
+
+    def settle(self) -> Reply | None:
+        """Decide what comes before any real answer: the run's turn to fail, the key, a status."""
+        self.plan = _in_its_run(self.plan, self.call)
+        plan = self.plan
+        wanted = plan.key or self.rules.api_key
+        if wanted and bodies.key_of(self.request) != wanted:
+            return refusal(plan, self.dialect, self.caller, 401, message_for(401))
+        if plan.has("redirect"):
+            return redirect(plan, self.caller, REDIRECTED)
+        if plan.has("status"):
+            status = plan.count("status")
+            return refusal(plan, self.dialect, self.caller, status, message_for(status))
+        return None
+
+
+def handler(
+    dialect: Dialect, answerer: Callable[[Turn], Awaitable[Reply]]
+) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    """Make the aiohttp handler of a route."""
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        state = request.app[DEMO_STATE]
+        run = request.headers.get("X-Demo-Run", "")
+        call = state.begin(request.method, request.path, run)
+        wire = Wire(request, call)
+        try:
+            reply = await _reply(request, call, dialect, answerer)
+            call.status = reply.status
+            await play(reply, wire, call)
+        except (asyncio.CancelledError, ConnectionError):
+            call.ended_by = call.ended_by or "left"
+            raise
+        finally:
+            state.end(call)
+        return Written(call.status, keep_alive=wire.keep_alive)
+
+    return handle
+
+
+async def _reply(
+    request: web.Request,
+    call: Call,
+    dialect: Dialect,
+    answerer: Callable[[Turn], Awaitable[Reply]],
+) -> Reply:
+    rules = request.app[RULES]
+    caller = Caller(f"req_{secrets.token_hex(12)}", http10=request.version < HttpVersion11)
+    turn = Turn(request, rules.defaults, rules, call, caller, dialect)
+    try:
+        turn.say(words_in(request.headers.get("X-Demo", "")))
+        if turn.plan.has("answer-early"):
+            turn.plan = _in_its_run(turn.plan, call)
+        if turn.plan.has("answer-early"):
+            return early(turn.plan, caller, dialect)
+        return await answerer(turn)
+    except (MistakeError, BadWordError) as mistake:
+        param = getattr(mistake, "param", None)
+        return refusal(turn.plan.healthy(), dialect, caller, 400, str(mistake), param=param)
+    except bodies.TooLargeError as error:
+        return refusal(turn.plan.healthy(), dialect, caller, 413, str(error))
+
+
+def _in_its_run(plan: Plan, call: Call) -> Plan:
+    """Make the first `fail` requests of a run fail, and the others whole."""
+    call.run = call.run or plan.run
+    if not plan.fail:
+        return plan
+    call.attempt = call.attempt or call.state.attempt(call.run)
+    if call.attempt > plan.fail:
+        return plan.healthy()
+    return plan if plan.faults else plan.failing(status=503)

@@ -1,0 +1,1 @@
+"""The families of generated answers that the demo speaks: one file each."""

@@ -1,0 +1,31 @@
+"""Usage as OpenAI's chat and legacy completions say it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from proxy.demo.ask import Ask
+
+
+def completion_usage(ask: Ask) -> dict[str, Any]:
+    """Give the `usage` object."""
+    return {
+        "prompt_tokens": ask.prompt_tokens,
+        "completion_tokens": ask.output_tokens,
+        "total_tokens": ask.prompt_tokens + ask.output_tokens,
+        "prompt_tokens_details": {"cached_tokens": ask.cached_tokens, "audio_tokens": 0},
+        "completion_tokens_details": {
+            "reasoning_tokens": ask.plan.reasoning,
+            "audio_tokens": 0,
+            "accepted_prediction_tokens": 0,
+            "rejected_prediction_tokens": 0,
+        },
+    }
+
+
+def wants_usage(body: Mapping[str, Any]) -> bool:
+    """Say whether the request asks for the extra chunk."""
+    options = body.get("stream_options")
+    return isinstance(options, Mapping) and options.get("include_usage") is True

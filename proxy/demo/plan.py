@@ -1,0 +1,67 @@
+"""What one demo answer shall be: its pace, its length and its faults."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from proxy.demo.values import Value
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """One answer's settings (times in seconds, sizes in tokens) and its faults by name.
+
+    `proxy.demo.words.SETTINGS` says what each setting means. The bare `Plan()` answers as fast
+    as it can, which is what tests want; people are better served by `BELIEVABLE`.
+    """
+
+    ttft: float = 0.0
+    opening: float | None = None
+    rate: float = 0.0
+    jitter: float = 0.0
+    tokens: int = 32
+    per_event: int = 1
+    reasoning: int = 0
+    tools: int = 0
+    prompt: int | None = None
+    cached: int = 0
+    stamp: bool = False
+    seed: str = ""
+    key: str = ""
+    run: str = ""
+    fail: int = 0
+    hang_for: float = math.inf
+    retry_after: float | None = None
+    drip_pause: float = 0.0
+    headers: tuple[str, ...] = ()
+    faults: Mapping[str, Value] = field(default_factory=dict)
+
+    def has(self, *names: str) -> bool:
+        """Say whether any of the named faults is on."""
+        return any(name in self.faults for name in names)
+
+    def count(self, name: str) -> int:
+        """The named fault's whole-number argument; 0 where the fault is off."""
+        return int(self.faults.get(name, 0))
+
+    def seconds(self, name: str) -> float:
+        """The named fault's time in seconds; 0.0 where the fault is off."""
+        return float(self.faults.get(name, 0.0))
+
+    def healthy(self) -> Plan:
+        """The same pace and length without any fault."""
+        return replace(self, faults={})
+
+    def failing(self, **faults: Value) -> Plan:
+        """The same plan with more faults on; underscores in names stand for dashes."""
+        named = {name.replace("_", "-"): value for name, value in faults.items()}
+        return replace(self, faults={**self.faults, **named})
+
+
+# For people to watch.
+BELIEVABLE = Plan(ttft=0.25, rate=40.0, tokens=120)

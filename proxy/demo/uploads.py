@@ -1,0 +1,108 @@
+"""Uploads and the echo: answers that say exactly what arrived, so that a proxy can be checked."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+from aiohttp.http_exceptions import BadHttpMessage
+from aiohttp.multipart import BodyPartReader
+
+from proxy.demo.ask import MistakeError
+from proxy.demo.body import digest
+from proxy.demo.families.family import OPENAI
+from proxy.demo.reply import answer
+
+if TYPE_CHECKING:
+    from proxy.demo.answering import Turn
+    from proxy.demo.reply import Reply
+
+_CREATED = 1_767_225_600
+_READ = 256 * 1024
+_LONGEST_FIELD = 4096
+
+
+async def echo(turn: Turn) -> Reply:
+    """Answer with the request: method, raw target, headers, and the body's length and SHA-256."""
+    request = turn.request
+    size, hashed = await digest(request, turn.plan, turn.call)
+    said: dict[str, Any] = {
+        "method": request.method,
+        "target": request.raw_path,
+        "http_version": f"{request.version.major}.{request.version.minor}",
+        "headers": [
+            [name.decode("latin-1"), value.decode("latin-1")] for name, value in request.raw_headers
+        ],
+        "body": {"bytes": size, "sha256": hashed},
+    }
+    return turn.settle() or answer(turn.plan, OPENAI, turn.caller, said)
+
+
+async def transcription(turn: Turn) -> Reply:
+    """Answer an audio upload as a transcription; the digest is the text as well."""
+    parts = await _parts(turn)
+    file = _file(parts)
+    said = {"text": f"{file['bytes']} bytes, sha256 {file['sha256']}", **file, "parts": parts}
+    return turn.settle() or answer(turn.plan, OPENAI, turn.caller, said)
+
+
+async def file(turn: Turn) -> Reply:
+    """Answer an upload as a stored file, though nothing is stored."""
+    parts = await _parts(turn)
+    uploaded = _file(parts)
+    said = {
+        "id": f"file-{uploaded['sha256'][:24]}",
+        "object": "file",
+        "created_at": _CREATED,
+        "purpose": next(
+            (part["text"] for part in parts if part["name"] == "purpose"), "assistants"
+        ),
+        "status": "processed",
+        **uploaded,
+        "parts": parts,
+    }
+    return turn.settle() or answer(turn.plan, OPENAI, turn.caller, said)
+
+
+def _file(parts: list[dict[str, Any]]) -> dict[str, Any]:
+    for part in parts:
+        if part["filename"] is not None:
+            return {name: part[name] for name in ("filename", "bytes", "sha256")}
+    raise MistakeError("Missing required parameter: 'file'.", "file")
+
+
+async def _parts(turn: Turn) -> list[dict[str, Any]]:
+    request = turn.request
+    if not request.content_type.startswith("multipart/"):
+        size, hashed = await digest(request, turn.plan, turn.call)
+        return [{"name": "file", "filename": "body", "bytes": size, "sha256": hashed, "text": ""}]
+    reader = aiohttp.MultipartReader(request.headers, request.content)
+    parts: list[dict[str, Any]] = []
+    try:
+        while (part := await reader.next()) is not None:
+            if not isinstance(part, BodyPartReader):
+                raise MistakeError("A multipart body inside another is not understood.")
+            parts.append(await _one_part(turn, part))
+    except (ValueError, BadHttpMessage) as error:
+        raise MistakeError(f"The multipart body cannot be read: {error}") from None
+    return parts
+
+
+async def _one_part(turn: Turn, part: BodyPartReader) -> dict[str, Any]:
+    hashed = hashlib.sha256()
+    size = 0
+    text = b""
+    while data := await part.read_chunk(_READ):
+        hashed.update(data)
+        size += len(data)
+        if part.filename is None:
+            text = (text + data)[:_LONGEST_FIELD]
+    turn.call.body_bytes += size
+    return {
+        "name": part.name,
+        "filename": part.filename,
+        "bytes": size,
+        "sha256": hashed.hexdigest(),
+        "text": text.decode("utf-8", "replace"),
+    }
