@@ -1,0 +1,1 @@
+"""HTTP out: which upstream, how often, and the bytes that come back."""

@@ -1,0 +1,203 @@
+"""What an upstream answers: the head at once, the body as it comes."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Protocol, Self
+
+from aiohttp import ClientPayloadError
+
+from proxy.errors import SluiceError
+from proxy.upstream.border import FOREIGN, cut
+from proxy.upstream.headers import response_headers
+from proxy.upstream.inflate import Inflater
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+
+    from aiohttp import ClientResponse
+    from multidict import CIMultiDict, MultiMapping
+
+_BODILESS = frozenset({204, 304})
+
+
+class Answer(Protocol):
+    """An upstream's answer, to be closed by whoever holds it; `with answer:` does."""
+
+    status: int
+    reason: str
+    headers: CIMultiDict[str]
+    """As they may go to the client; an event stream's without length and coding."""
+    upstream: str
+    """Name of the upstream."""
+    is_event_stream: bool
+    """Whether the body is server-sent events in the clear."""
+    ended_by_close: bool
+    """The body has no length and no last chunk: only the connection's close ends it."""
+    first: bytes
+    """Body bytes that were read already; `read` goes on after them."""
+
+    async def read(self) -> bytes:
+        """Body bytes as soon as there are any; empty at the clean end.
+
+        Raises `UpstreamCut` when the answer stops before its end, after all bytes that came.
+        """
+
+    def close(self) -> None:
+        """Let the answer go; before its end that closes the upstream's connection at once."""
+
+    def __enter__(self) -> Self:
+        """Hold the answer for a block."""
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close it."""
+
+
+class LiveAnswer:
+    """An answer on an open connection."""
+
+    __slots__ = (
+        "_content",
+        "_ended",
+        "_inflater",
+        "_response",
+        "_watch",
+        "ended_by_close",
+        "first",
+        "headers",
+        "is_event_stream",
+        "on_end",
+        "reason",
+        "status",
+        "upstream",
+    )
+
+    def __init__(self, response: ClientResponse, upstream: str) -> None:
+        self._response = response
+        self._content = response.content
+        self._ended = False
+        self.upstream = upstream
+        self.status = response.status
+        self.reason = response.reason or ""
+        self.first = b""
+        self.on_end: Callable[[SluiceError | None], None] | None = None
+        """Called once: with the error that cut it, or None when it ended or was let go."""
+        coding = response.headers.get("Content-Encoding", "identity").strip().lower()
+        events = _mime_type(response.headers) == "text/event-stream"
+        self._inflater = Inflater(coding) if events and Inflater.knows(coding) else None
+        self.is_event_stream = events and (self._inflater is not None or coding == "identity")
+        self.headers = response_headers(response.headers, rewritten=self.is_event_stream)
+        self.ended_by_close = _ended_by_close(response)
+        self._watch = _Watch(response)
+
+    async def read(self) -> bytes:
+        """Body bytes as soon as there are any; see `Answer.read`."""
+        while True:
+            try:
+                data = await self._content.readany()
+            except (*FOREIGN, RuntimeError) as error:  # RuntimeError: read after the loss
+                data = self._left_over()
+                if not data:
+                    raise self._cut(error) from error
+            if not data:
+                if self.ended_by_close and self._watch.reset():
+                    raise self._cut(ConnectionResetError())
+                self._end(None)
+            elif self._inflater is not None:
+                try:
+                    data = self._inflater.feed(data)
+                except ValueError as error:
+                    raise self._cut(error) from error
+                if not data:
+                    continue
+            return data
+
+    def close(self) -> None:
+        """Let the answer go; see `Answer.close`."""
+        connection = self._response.connection
+        if connection is not None and connection.transport is not None:
+            # A plain close would first wait for a request body that the upstream does not take.
+            connection.transport.abort()
+        self._response.close()
+        self._end(None)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _left_over(self) -> bytes:
+        """Bytes that came before the failure: aiohttp would raise and leave them unread."""
+        content = self._content
+        return content._read_nowait(-1) if content._buffer else b""  # noqa: SLF001 no public way
+
+    def _cut(self, error: BaseException) -> SluiceError:
+        own = cut(error, self.upstream)
+        self._end(own)
+        return own
+
+    def _end(self, error: SluiceError | None) -> None:
+        if self._ended:
+            return
+        self._ended = True
+        self._watch.stop()
+        if self.on_end is not None:
+            self.on_end(error)
+
+
+class _Watch:
+    """Tells a body's reader what became of its connection where aiohttp does not.
+
+    After a broken chunk the connection is closed but the reader would wait for ever, and a body
+    without a length would end cleanly by a reset.
+    """
+
+    __slots__ = ("_closed", "_content")
+
+    def __init__(self, response: ClientResponse) -> None:
+        self._content = response.content
+        connection = response.connection
+        protocol = None if connection is None else connection.protocol
+        self._closed = None if protocol is None else protocol.closed
+        if self._closed is not None:
+            self._closed.add_done_callback(self._gone)
+
+    def _gone(self, closed: asyncio.Future[None]) -> None:
+        closed.exception()  # Marks it as seen: it is not news, the content tells it.
+        if not self._content.is_eof() and self._content.exception() is None:
+            self._content.set_exception(ClientPayloadError("The body is no valid HTTP."))
+
+    def reset(self) -> bool:
+        """Whether the connection was lost other than by an orderly close."""
+        closed = self._closed
+        return closed is not None and closed.done() and closed.exception() is not None
+
+    def stop(self) -> None:
+        """Watch no longer: the connection may serve another answer."""
+        if self._closed is not None:
+            self._closed.remove_done_callback(self._gone)
+
+
+def _mime_type(headers: MultiMapping[str]) -> str:
+    return headers.get("Content-Type", "").partition(";")[0].strip().lower()
+
+
+def _ended_by_close(response: ClientResponse) -> bool:
+    """RFC 9112, 6.3: no length and no chunks, so the close of the connection ends the body."""
+    if response.method == "HEAD" or response.status in _BODILESS:
+        return False
+    headers = response.headers
+    chunked = "chunked" in headers.get("Transfer-Encoding", "").lower()
+    return not chunked and "Content-Length" not in headers

@@ -1,0 +1,148 @@
+"""Which header fields go through, in both directions (RFC 9110, 7.6.1), and whose key goes along.
+
+A message has two kinds of fields: those for the next hop only, which end here, and the rest,
+which pass. Everything here is a plain function over plain values.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import unquote_plus
+
+from multidict import CIMultiDict
+
+from proxy.exchange import Family
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from multidict import MultiMapping
+
+HOP_BY_HOP = frozenset(
+    {
+        "connection",
+        "keep-alive",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    }
+)
+
+# Host is the upstream's. The body is whole by now, so its length is known anew and nobody has to
+# be asked for permission to send it. HTTP2-Settings belongs to an upgrade.
+_REBUILT = frozenset({"content-length", "expect", "host", "http2-settings"})
+
+CREDENTIALS = frozenset({"api-key", "authorization", "x-api-key", "x-goog-api-key"})
+
+# Which other origins may read an answer is Sluice's policy, and Alt-Svc names another host's ports.
+_OWN_POLICY = frozenset({"alt-svc"})
+_OWN_POLICY_PREFIXES = ("access-control-", "x-accel-")
+# X-Accel-* would order the nginx in front to serve another file, to buffer or to slow down.
+
+_CONTROLS = re.compile("[\x00-\x08\x0a-\x1f\x7f]")
+
+REQUEST_ID = "X-Request-ID"
+UPSTREAM_REQUEST_ID = "X-Upstream-Request-ID"
+"""Where the upstream's own X-Request-ID is kept: its support asks for that one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hop:
+    """What is known of the nearer side; an empty field leaves what the request says of it."""
+
+    peer: str = ""
+    """Address of whoever connected: appended to X-Forwarded-For."""
+    scheme: str = ""
+    """`http` or `https`: for X-Forwarded-Proto."""
+    host: str = ""
+    """The Host that the client asked: for X-Forwarded-Host."""
+
+
+def request_headers(
+    client: MultiMapping[str], hop: Hop, request_id: str, *, wants_stream: bool
+) -> CIMultiDict[str]:
+    """The client's end-to-end fields and those that a gateway adds, the same for every upstream.
+
+    A stream is asked for without compression: a compressor holds tokens back.
+    """
+    dropped = HOP_BY_HOP | _REBUILT | _named_in_connection(client)
+    headers = _without(client, dropped)
+    if hop.peer:
+        before = headers.popall("X-Forwarded-For", ())
+        headers["X-Forwarded-For"] = ", ".join((*before, hop.peer))
+    if hop.scheme:
+        headers["X-Forwarded-Proto"] = hop.scheme
+    if hop.host:
+        headers["X-Forwarded-Host"] = hop.host
+    headers[REQUEST_ID] = request_id
+    if wants_stream:
+        headers["Accept-Encoding"] = "identity"
+    return headers
+
+
+def with_key(
+    headers: MultiMapping[str], api_key: str, family: Family, path: str
+) -> CIMultiDict[str]:
+    """The fields with the upstream's own key, in the field that its family wants, and no other."""
+    keyed = without_credentials(headers)
+    if family is Family.MESSAGES or "anthropic-version" in headers:
+        keyed["x-api-key"] = api_key
+    elif family is Family.GEMINI or _is_native_gemini(path):
+        keyed["x-goog-api-key"] = api_key
+    else:
+        keyed["Authorization"] = f"Bearer {api_key}"
+    return keyed
+
+
+def without_credentials(headers: MultiMapping[str]) -> CIMultiDict[str]:
+    """The fields without any that carries a client's key."""
+    return _without(headers, CREDENTIALS)
+
+
+def without_key_parameter(path: str) -> str:
+    """The raw path and query without `key=`, where Gemini's clients put their key."""
+    bare, mark, query = path.partition("?")
+    if not mark:
+        return path
+    kept = [pair for pair in query.split("&") if unquote_plus(pair.partition("=")[0]) != "key"]
+    return f"{bare}?{'&'.join(kept)}" if kept else bare
+
+
+def response_headers(upstream: MultiMapping[str], *, rewritten: bool) -> CIMultiDict[str]:
+    """The upstream's end-to-end fields as they may go to a client.
+
+    `rewritten`: the body may not keep its length or its coding (an event stream), so both go.
+    """
+    dropped = HOP_BY_HOP | _OWN_POLICY | _named_in_connection(upstream)
+    if rewritten:
+        dropped = dropped | {"content-encoding", "content-length"}
+    headers: CIMultiDict[str] = CIMultiDict()
+    for name, value in upstream.items():
+        lowered = name.lower()
+        if lowered in dropped or lowered.startswith(_OWN_POLICY_PREFIXES):
+            continue
+        if lowered == "x-request-id":
+            name = UPSTREAM_REQUEST_ID  # noqa: PLW2901 the field goes on under another name
+        # A lenient parser lets control characters in; a strict writer refuses them (RFC 9110, 5.5).
+        headers.add(name, _CONTROLS.sub(" ", value))
+    return headers
+
+
+def _named_in_connection(headers: MultiMapping[str]) -> frozenset[str]:
+    listed: Iterable[str] = headers.getall("Connection", ())
+    return frozenset(token.strip().lower() for value in listed for token in value.split(","))
+
+
+def _without(headers: MultiMapping[str], dropped: frozenset[str]) -> CIMultiDict[str]:
+    return CIMultiDict(pair for pair in headers.items() if pair[0].lower() not in dropped)
+
+
+def _is_native_gemini(path: str) -> bool:
+    """Whether the path is Gemini's own API; its OpenAI-compatible one takes a bearer token."""
+    return path.startswith("/v1beta/") and not path.startswith("/v1beta/openai/")

@@ -1,0 +1,146 @@
+"""The worker's one HTTP client: a call goes out, an answer comes back, or one of Sluice's errors.
+
+This is the only place that opens connections to upstreams.
+"""
+
+from __future__ import annotations
+
+import socket
+from typing import TYPE_CHECKING, Self
+
+from aiohttp import ClientSession, ClientTimeout, DummyCookieJar, TCPConnector
+from yarl import URL
+
+from proxy.errors import SluiceError, UpstreamInvalid, UpstreamReset
+from proxy.upstream.answer import LiveAnswer
+from proxy.upstream.border import FOREIGN, refused
+from proxy.upstream.call import prepare
+from proxy.upstream.sending import Body, Sending, tracing
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+
+    from aiohttp import AddrInfoType
+
+    from proxy.upstream.call import Call, Target
+
+READ_BUFFER_BYTES = 32 * 1024
+"""Reading from an upstream pauses at twice this, and goes on below it: the bound per stream."""
+_LARGEST_HEAD_FIELD = 128 * 1024
+_MOST_HEAD_FIELDS = 1000
+_KEEPALIVE_SECONDS = 30.0
+_DNS_SECONDS = 30
+_HAPPY_EYEBALLS_SECONDS = 0.25
+_ADDED_BY_AIOHTTP = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
+
+
+class StaleConnection(UpstreamReset):
+    """A pooled connection was closed as the call went out on it: nobody's fault."""
+
+
+class Transport:
+    """All connections of this worker to upstreams; open it inside the event loop."""
+
+    def __init__(self, pool_connections: int = 0) -> None:
+        """`pool_connections`: how many at once; 0: as many as there are streams."""
+        self._connector = TCPConnector(
+            limit=pool_connections,
+            limit_per_host=0,
+            keepalive_timeout=_KEEPALIVE_SECONDS,
+            ttl_dns_cache=_DNS_SECONDS,
+            happy_eyeballs_delay=_HAPPY_EYEBALLS_SECONDS,
+            socket_factory=_open_socket,
+        )
+        self._session = ClientSession(
+            connector=self._connector,
+            cookie_jar=DummyCookieJar(),
+            skip_auto_headers=_ADDED_BY_AIOHTTP,
+            auto_decompress=False,
+            trust_env=False,
+            trace_configs=[tracing()],
+            read_bufsize=READ_BUFFER_BYTES,
+            max_line_size=_LARGEST_HEAD_FIELD,
+            max_field_size=_LARGEST_HEAD_FIELD,
+            max_headers=_MOST_HEAD_FIELDS,
+        )
+        # Trying again is decided, counted and blamed in one place, which is not here.
+        self._session._retry_connection = False  # noqa: SLF001 no public switch
+
+    async def send(self, call: Call, target: Target, on_sent: Callable[[], None]) -> LiveAnswer:
+        """Send the call and wait for the head of the answer.
+
+        `on_sent` is called once the whole request has left. Nothing but the connect timeout limits
+        the wait. Raises `BadRequest`, `ConnectFailed`, `ConnectTimeout`, `Overloaded`,
+        `UpstreamReset` (as `StaleConnection` where the connection was an old one) and
+        `UpstreamInvalid`. Cancelling it closes the connection.
+        """
+        wire = prepare(call, target)
+        sending = Sending(on_sent, has_body=bool(wire.body))
+        try:
+            response = await self._session.request(
+                call.method,
+                URL(wire.url, encoded=True),
+                headers=wire.headers,
+                data=Body(wire.body, sending) if wire.body else None,
+                allow_redirects=False,
+                # Above the threshold aiohttp rounds up to whole seconds.
+                timeout=ClientTimeout(
+                    total=None, connect=target.connect_timeout, ceil_threshold=1e9
+                ),
+                trace_request_ctx=sending,
+            )
+        except FOREIGN as error:
+            sending.abort()
+            raise _named(error, target.name, sending) from error
+        except BaseException:
+            sending.abort()
+            raise
+        answer = LiveAnswer(response, target.name)
+        if answer.status == 101:
+            answer.close()
+            sending.abort()
+            raise UpstreamInvalid(f"Upstream {target.name} switched protocols without being asked.")
+        return answer
+
+    def connections(self) -> tuple[int, int]:
+        """How many connections are open to upstreams: in use, and kept for the next call."""
+        connector = self._connector
+        kept = (kept for waiting in connector._conns.values() for kept, _ in waiting)  # noqa: SLF001 no public count
+        in_use = len(connector._acquired)  # noqa: SLF001 no public count
+        return in_use, sum(1 for one in kept if one.is_connected())
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._session.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+
+def _named(error: BaseException, upstream: str, sending: Sending) -> SluiceError:
+    named = refused(error, upstream, in_pool_queue=sending.in_pool_queue)
+    if sending.on_old_connection and type(named) is UpstreamReset:
+        return StaleConnection(named.happened)
+    return named
+
+
+def _open_socket(address: AddrInfoType) -> socket.socket:
+    """A socket that sends small writes at once and notices within a minute that a peer is gone."""
+    family, kind, protocol, *_ = address
+    opened = socket.socket(family, kind, protocol)
+    opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    opened.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    if hasattr(socket, "TCP_KEEPIDLE"):
+        opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 30)
+        opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 10)
+        opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3)
+    return opened
