@@ -32,6 +32,7 @@ lint: setup
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 	$(VENV)/bin/hadolint Dockerfile
+	$(VENV)/bin/shellcheck deploy/setup.sh .ci/run
 
 # One resolution for every Python from 3.11 on and every Linux; no index is written down.
 LOCK = UV_CUSTOM_COMPILE_COMMAND='make lock' $(VENV)/bin/uv pip compile --no-config --quiet --universal \

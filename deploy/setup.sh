@@ -31,13 +31,18 @@ apt_install() {
     fi
 }
 
+# Debian ships ensurepip apart from Python.
+can_make_venv() {
+    "$python" -c 'import ensurepip, venv' 2>/dev/null
+}
+
 ensure_python() {
     command -v "$python" >/dev/null || fail "no $python here; install Python 3.11 or newer, or set PYTHON"
     "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
         fail "$("$python" --version) is too old; Sluice needs Python 3.11 or newer, set PYTHON to one"
-    "$python" -c 'import ensurepip, venv' 2>/dev/null && return
-    apt_install python3-venv && "$python" -c 'import ensurepip, venv' 2>/dev/null ||
-        fail "$python cannot make virtual environments; install python3-venv (as root: apt-get install python3-venv)"
+    can_make_venv && return
+    apt_install python3-venv && can_make_venv && return
+    fail "$python cannot make virtual environments; install python3-venv (as root: apt-get install python3-venv)"
 }
 
 # /usr/sbin is not on everybody's PATH, and that is where Debian's nginx lives.
