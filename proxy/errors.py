@@ -148,6 +148,18 @@ class UpstreamCut(SluiceError):
     )
 
 
+class UpstreamRefused(SluiceError):
+    """The upstream answered with an error, or with no stream, after the commit."""
+
+    fault = Fault(
+        "upstream_refused",
+        502,
+        EndedBy.UPSTREAM_CUT,
+        "See what the upstream says, and send the request again.",
+        blames_upstream=True,
+    )
+
+
 class UpstreamOverloaded(SluiceError):
     """A 200 whose first event says that the upstream is overloaded."""
 
@@ -218,6 +230,17 @@ class ClientLeft(SluiceError):
     """The client closed its connection: an outcome, not a failure."""
 
     fault = Fault("client_left", 499, EndedBy.CLIENT_LEFT, "Nothing needs to be done.")
+
+
+class Internal(SluiceError):
+    """A defect of Sluice's own."""
+
+    fault = Fault(
+        "internal_error",
+        500,
+        EndedBy.REJECTED,
+        "Please report it with the request id; the log has the details.",
+    )
 
 
 class Drained(SluiceError):

@@ -56,14 +56,25 @@ class Reader(Protocol):
     All times are seconds of `time.monotonic()`.
     """
 
-    first_token_at: float | None
-    """When the first token of any channel came; None until then."""
-    finishing: bool
-    """Whether a finish reason has been seen: only usage and the end mark can follow."""
-    response_id: str | None
-    """The id the upstream gave the answer, for a terminal error that must name it."""
-    sequence: int | None
-    """The last `sequence_number` seen, where the family numbers its events."""
+    @property
+    def family(self) -> Family:
+        """The family that the events themselves show; the route's until one has."""
+
+    @property
+    def first_token_at(self) -> float | None:
+        """When the first token of any channel came; None until then."""
+
+    @property
+    def finishing(self) -> bool:
+        """Whether every choice has had its finish reason: usage and the end mark can follow."""
+
+    @property
+    def response_id(self) -> str | None:
+        """The id the upstream gave the answer, for a terminal error that must name it."""
+
+    @property
+    def sequence(self) -> int | None:
+        """The last `sequence_number` seen, where the family numbers its events."""
 
     def event(self, name: bytes, data: bytes, at: float) -> Kind:
         """Take in one whole event that carries data.
@@ -118,8 +129,10 @@ class Exchange:
     headers_at: float | None = None
     first_byte_at: float | None = None
     """When the upstream's first body byte came."""
+    committed_at: float | None = None
+    """When the status line left for the client: from here on nothing can be tried again."""
     first_sent_at: float | None = None
-    """When that byte had been written towards the client."""
+    """When the upstream's first byte had been written towards the client."""
     client_left_at: float | None = None
     ended_at: float | None = None
 

@@ -23,7 +23,12 @@ class Client:
     __slots__ = ("_chunked", "_transport", "_writer", "lagged_until", "left", "sent", "written_at")
 
     def __init__(
-        self, transport: asyncio.Transport, writer: Writer, *, chunked: bool, now: float
+        self,
+        transport: asyncio.Transport,
+        writer: Writer,
+        *,
+        chunked: bool,
+        now: float,
     ) -> None:
         self._transport = transport
         self._writer = writer
@@ -35,6 +40,13 @@ class Client:
         """Until when the upstream was last kept waiting for this client."""
         self.left = False
         transport.set_write_buffer_limits(high=BUFFERED_BYTES)
+
+    @classmethod
+    def gone(cls, now: float) -> Client:
+        """A client that left before its answer began: what is written for it is dropped."""
+        client = cls(_Nowhere(), _Nowhere(), chunked=False, now=now)
+        client.left = True
+        return client
 
     @property
     def waiting(self) -> int:
@@ -62,3 +74,16 @@ class Client:
         except ConnectionError:
             self.left = True
         self.lagged_until = time.monotonic()
+
+
+class _Nowhere(asyncio.Transport):
+    """Stands in for a transport that is no more."""
+
+    def is_closing(self) -> bool:
+        return True
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        """There is no buffer."""
+
+    async def drain(self) -> None:
+        """There is nothing to wait for."""

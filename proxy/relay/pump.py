@@ -64,7 +64,7 @@ async def pump(
 
 
 async def _move(body: Body, first: bytes, through: Through, client: Client) -> None:
-    chunk = first
+    chunk = first or await body.read()
     while chunk:
         now = time.monotonic()
         client.write(through.feed(chunk, now), now)

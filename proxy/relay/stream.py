@@ -74,8 +74,9 @@ class Stream:
         sent = bytes(self._framer.partial)
         if self._withheld:
             sent = sent[: -self._withheld]
-        begun = b"" if self._framer.between_events or not sent else spoil(sent, self._family)
-        return begun + terminal_event(self._family, error, request_id, self._reader)
+        family = self._reader.family if self._family is Family.UNKNOWN else self._family
+        begun = b"" if self._framer.between_events or not sent else spoil(sent, family)
+        return begun + terminal_event(family, error, request_id, self._reader)
 
     def _feed_any(self, chunk: bytes, now: float) -> bytes:
         sent = len(self._framer.partial) - self._withheld

@@ -1,0 +1,82 @@
+"""Which clock has run out, and when to look next: tables over plain values."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import pytest
+
+from proxy.exchange import EndedBy
+from proxy.relay.clocks import Clocks, Moments, expired, next_look
+from proxy.settings import Settings, UpstreamSettings
+
+CLOCKS = Clocks(connect=5, first_token=10, idle=20, total=100, slow_client=8, ping=15)
+FRESH = Moments(
+    called_at=0,
+    sent_at=1,
+    first_token_at=None,
+    data_at=1,
+    written_at=1,
+    client_stuck_since=None,
+)
+RUNNING = replace(FRESH, first_token_at=2, data_at=50, written_at=50)
+
+
+@pytest.mark.parametrize(
+    ("at", "now", "ended_by"),
+    [
+        (FRESH, 10.9, None),
+        (FRESH, 11, EndedBy.FIRST_TOKEN_TIMEOUT),
+        (replace(FRESH, data_at=10), 11, EndedBy.FIRST_TOKEN_TIMEOUT),
+        (RUNNING, 69.9, None),
+        (RUNNING, 70, EndedBy.IDLE_TIMEOUT),
+        (replace(RUNNING, data_at=99), 100, EndedBy.TOTAL_TIMEOUT),
+        (replace(RUNNING, client_stuck_since=60), 67.9, None),
+        (replace(RUNNING, client_stuck_since=60), 68, EndedBy.SLOW_CLIENT),
+        # While the client holds things up, the upstream's silence is not the upstream's fault.
+        (replace(RUNNING, client_stuck_since=69), 75, None),
+        (replace(RUNNING, client_stuck_since=99), 100, EndedBy.TOTAL_TIMEOUT),
+    ],
+)
+def test_the_clock_that_has_run_out(at: Moments, now: float, ended_by: EndedBy | None) -> None:
+    """Each clock ends a stream with its own outcome, at its own time."""
+    error = expired(CLOCKS, at, now)
+    assert (error.fault.ended_by if error else None) is ended_by
+
+
+@pytest.mark.parametrize(
+    ("at", "now", "look"),
+    [
+        (FRESH, 1, 3),
+        (replace(FRESH, written_at=-13), 1, 2),
+        (replace(RUNNING, client_stuck_since=60), 61, 63),
+        (RUNNING, 69.5, 65 + 4.505 - 0.0),
+    ],
+)
+def test_when_to_look_next(at: Moments, now: float, look: float) -> None:
+    """At the earliest moment at which anything can be due, and never in the past."""
+    assert next_look(CLOCKS, at, now) == pytest.approx(look)
+
+
+def test_a_clock_that_is_off_never_runs_out() -> None:
+    """0 in the settings is never, in every clock but the connect clock."""
+    settings = Settings(
+        first_token_timeout_seconds=0,
+        idle_timeout_seconds=0,
+        total_timeout_seconds=0,
+        slow_client_timeout_seconds=0,
+        ping_interval_seconds=0,
+    )
+    clocks = Clocks.of(settings)
+    assert expired(clocks, FRESH, 1e9) is None
+    assert next_look(clocks, FRESH, 1.0) == math.inf
+
+
+def test_an_upstream_has_its_own_clocks() -> None:
+    """What an upstream sets for itself wins; what it leaves out is common; its 0 is off too."""
+    own = UpstreamSettings.model_validate(
+        {"name": "a", "url": "http://a", "idle_timeout_seconds": 3, "total_timeout_seconds": 0}
+    )
+    clocks = CLOCKS.for_upstream(own)
+    assert (clocks.idle, clocks.total, clocks.first_token) == (3, math.inf, 10)

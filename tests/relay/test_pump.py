@@ -1,0 +1,179 @@
+"""The pump under scripted peers: every way a stream can end, and what the client is told."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+
+import pytest
+
+from proxy.errors import Drained, UpstreamCut
+from proxy.exchange import EndedBy, Family
+from proxy.meter.reader import reader_for
+from proxy.relay.client import BUFFERED_BYTES, Client
+from proxy.relay.clocks import Clocks
+from proxy.relay.opaque import Opaque
+from proxy.relay.pump import Ending, pump
+from proxy.relay.stream import Stream
+from proxy.relay.watch import PING, Watch
+from tests.relay.peers import FakeTransport, ScriptedBody, for_ever
+
+TOKEN = b'data: {"choices":[{"index":0,"delta":{"content":"a"}}]}\n\n'
+ROLE = b'data: {"choices":[{"index":0,"delta":{"role":"assistant","content":""}}]}\n\n'
+FINISH = b'data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\n'
+DONE = b"data: [DONE]\n\n"
+NEVER = Clocks(
+    connect=math.inf,
+    first_token=math.inf,
+    idle=math.inf,
+    total=math.inf,
+    slow_client=math.inf,
+    ping=math.inf,
+)
+
+
+class Scene:
+    """One pump between a scripted body and a fake transport."""
+
+    def __init__(
+        self,
+        *script: object,
+        through: Stream | Opaque | None = None,
+        stuck: bool = False,
+        **clocks: float,
+    ) -> None:
+        self.body = ScriptedBody(*script)  # type: ignore[arg-type]
+        self.transport = FakeTransport(stuck=stuck)
+        now = time.monotonic()
+        self.client = Client(self.transport, self.transport, chunked=False, now=now)
+        reader = reader_for(Family.CHAT)
+        self.through = through or Stream(Family.CHAT, reader)
+        fields = {name: getattr(NEVER, name) for name in NEVER.__slots__} | clocks
+        self.watch = Watch(
+            Clocks(**fields), self.through, self.client, called_at=now, sent_at=now
+        )
+
+    async def play(self) -> Ending:
+        return await pump(self.body, b"", self.through, self.client, self.watch, "req-1")
+
+
+async def test_a_whole_stream_passes_unchanged() -> None:
+    """Every byte, in order, and a clean end."""
+    scene = Scene(ROLE, TOKEN, TOKEN, FINISH, DONE)
+    assert await scene.play() == Ending(EndedBy.COMPLETE, whole=True)
+    assert scene.transport.written == [ROLE, TOKEN, TOKEN, FINISH, DONE]
+
+
+async def test_an_upstream_that_dies() -> None:
+    """The client reads an error event; no end mark is made up."""
+    scene = Scene(ROLE, TOKEN, UpstreamCut("Connection lost."))
+    assert await scene.play() == Ending(EndedBy.UPSTREAM_CUT, whole=True, error="upstream_cut")
+    assert b'"code": "upstream_cut"' in scene.transport.text
+    assert b"[DONE]" not in scene.transport.text
+
+
+async def test_a_body_of_unknown_form_that_dies() -> None:
+    """Nothing can be said inside it, so it is not closed cleanly."""
+    scene = Scene(b"\x00\x01", UpstreamCut("Connection lost."), through=Opaque(keep=False))
+    assert await scene.play() == Ending(EndedBy.UPSTREAM_CUT, whole=False, error="upstream_cut")
+    assert scene.transport.text == b"\x00\x01"
+
+
+async def test_an_upstream_that_dies_after_the_end_mark() -> None:
+    """The answer was complete: what comes after changes nothing."""
+    scene = Scene(TOKEN, FINISH, DONE, UpstreamCut("Connection lost."))
+    assert await scene.play() == Ending(EndedBy.COMPLETE, whole=True)
+    assert scene.transport.text == TOKEN + FINISH + DONE
+
+
+@pytest.mark.parametrize(
+    ("script", "clocks", "ended_by"),
+    [
+        ((ROLE, for_ever), {"first_token": 0.05}, EndedBy.FIRST_TOKEN_TIMEOUT),
+        ((TOKEN, for_ever), {"idle": 0.05}, EndedBy.IDLE_TIMEOUT),
+        ((TOKEN, for_ever), {"total": 0.05}, EndedBy.TOTAL_TIMEOUT),
+    ],
+)
+async def test_an_upstream_that_hangs(
+    script: tuple[object, ...], clocks: dict[str, float], ended_by: EndedBy
+) -> None:
+    """Its clock ends the stream visibly, with an outcome of its own."""
+    scene = Scene(*script, **clocks)
+    ending = await scene.play()
+    assert (ending.ended_by, ending.whole) == (ended_by, True)
+    assert f'"code": "{ended_by}"'.encode() in scene.transport.text
+
+
+async def test_pings_do_not_wind_the_idle_clock() -> None:
+    """An upstream that only pings has fallen silent."""
+
+    async def ping() -> None:
+        await asyncio.sleep(0.01)
+
+    script: list[object] = [TOKEN]
+    for _ in range(200):
+        script += [ping, b": ping\n\n"]
+    started = time.monotonic()
+    ending = await Scene(*script, idle=0.1).play()
+    assert ending.ended_by is EndedBy.IDLE_TIMEOUT
+    assert time.monotonic() - started < 1.5
+
+
+async def test_a_silent_upstream_is_bridged_by_pings() -> None:
+    """Pings go out while nothing comes, each one comment line with no empty line after it."""
+    scene = Scene(TOKEN, lambda: asyncio.sleep(0.2), FINISH, DONE, ping=0.03)
+    assert (await scene.play()).ended_by is EndedBy.COMPLETE
+    pings = scene.transport.written[1:-2]
+    assert len(pings) >= 3
+    assert set(pings) == {PING}
+    assert not PING.endswith(b"\n\n")
+
+
+async def test_no_ping_inside_an_event() -> None:
+    """While half an event has been sent, no ping breaks into it."""
+    scene = Scene(TOKEN[:20], lambda: asyncio.sleep(0.15), TOKEN[20:], FINISH, DONE, ping=0.02)
+    await scene.play()
+    assert TOKEN in scene.transport.text
+
+
+async def test_a_client_that_takes_nothing() -> None:
+    """It is given up after its time; the upstream is not read on meanwhile."""
+    scene = Scene(*[TOKEN * 200] * 50, stuck=True, slow_client=0.1)
+    ending = await scene.play()
+    assert ending == Ending(EndedBy.SLOW_CLIENT, whole=False, error="slow_client")
+    assert len(scene.transport.text) <= BUFFERED_BYTES + len(TOKEN) * 200
+    assert scene.body.reads < 10
+
+
+async def test_a_client_that_lags_and_catches_up() -> None:
+    """The silence while the client lagged is not blamed on the upstream."""
+    scene = Scene(TOKEN * 1000, TOKEN, FINISH, DONE, stuck=True, idle=0.2)
+    asyncio.get_running_loop().call_later(0.4, scene.transport.take_all)
+    assert (await scene.play()).ended_by is EndedBy.COMPLETE
+
+
+async def test_a_drain_cuts_what_still_runs() -> None:
+    """A stream that is told to stop says so to its client."""
+    scene = Scene(TOKEN, for_ever)
+    asyncio.get_running_loop().call_later(0.02, scene.watch.stop, Drained("Stopping."))
+    ending = await scene.play()
+    assert (ending.ended_by, ending.whole) == (EndedBy.DRAINED, True)
+    assert b"gateway_stopped" in scene.transport.text
+
+
+async def test_a_client_that_left_is_not_written_to() -> None:
+    """Reading on for the usage writes nothing and waits for nobody."""
+    scene = Scene(ROLE, TOKEN, FINISH, DONE, stuck=True)
+    scene.client.left = True
+    assert (await scene.play()).ended_by is EndedBy.COMPLETE
+    assert scene.transport.written == []
+
+
+async def test_a_cancelled_pump_stops() -> None:
+    """Cancellation passes through: it is the client's leaving, and no clock's doing."""
+    task = asyncio.create_task(Scene(TOKEN, for_ever, idle=60).play())
+    await asyncio.sleep(0.02)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task

@@ -1,0 +1,151 @@
+"""Framing: whole, byte by byte, with a tail, and with every line end there is."""
+
+from __future__ import annotations
+
+import base64
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proxy.relay.sse import HELD_BYTES, Event, Framer
+
+CORPUS = Path(__file__).parents[3] / "shared" / "corpus"
+
+
+def told(chunks: list[bytes]) -> list[tuple[bytes, bytes]]:
+    """Name and data of every event that a framer finds in the chunks."""
+    framer = Framer()
+    events: list[Event] = []
+    for chunk in chunks:
+        single = framer.single(chunk)
+        events += framer.feed(chunk) if single is None else [Event(chunk, b"", single)]
+    return [(event.name, event.data) for event in events if event.data is not None]
+
+
+def byte_by_byte(text: bytes) -> list[bytes]:
+    return [text[i : i + 1] for i in range(len(text))]
+
+
+@pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r"])
+def test_every_line_end(end: bytes) -> None:
+    """LF, CRLF and CR give the same events, whole or byte by byte."""
+    lines = [b"event: a", b"data: 1", b"data: 2", b"", b": c", b"data:3", b"", b"id: 7", b"data", b""]
+    text = end.join(lines) + end + b"data: last" + end + end
+    expected = [(b"a", b"1\n2"), (b"", b"3"), (b"", b""), (b"", b"last")]
+    assert told([text]) == expected
+    assert told(byte_by_byte(text)) == expected
+
+
+def test_a_tail_stays_partial() -> None:
+    """What has not ended is held, and no event."""
+    framer = Framer()
+    assert [e.data for e in framer.feed(b"data: a\n\ndata: b")] == [b"a"]
+    assert bytes(framer.partial) == b"data: b"
+    assert not framer.between_events
+    assert [e.data for e in framer.feed(b"\n\n")] == [b"b"]
+    assert framer.between_events
+
+
+def test_the_common_case_is_told_without_parsing() -> None:
+    """One whole event of one data line gives its payload at once; anything else does not."""
+    assert Framer().single(b'data: {"a":1}\n\n') == b'{"a":1}'
+    for other in (b"data: a\n\ndata: b\n\n", b"data: a\n", b"data: a\rb\n\n", b"data:a\n\n", b"\n\n"):
+        assert Framer().single(other) is None
+
+
+def test_a_chunk_after_half_an_event_is_not_the_common_case() -> None:
+    """While an event is unfinished, what looks like a whole one is its continuation."""
+    framer = Framer()
+    framer.feed(b"data: ")
+    assert framer.single(b"data: x\n\n") is None
+    assert [e.data for e in framer.feed(b"data: x\n\n")] == [b"data: x"]
+
+
+@pytest.mark.parametrize(
+    ("sent", "free"),
+    [
+        (b"", True),
+        (b"data: a\n\n", True),
+        (b"data: a\n\n: ping\n", True),
+        (b"data: a\n\n\n", True),
+        (b"data: a\n\n: pi", False),
+        (b"data: a\n", False),
+        (b"data: a\n\nid: 4\n", False),
+        (b"data: a\r\n\r", False),
+        (b"data: a\r\r", True),
+    ],
+)
+def test_where_a_ping_may_stand(sent: bytes, free: bool) -> None:
+    """Between events and after whole comments, and nowhere inside an event."""
+    framer = Framer()
+    framer.feed(sent)
+    assert framer.between_events is free
+
+
+def test_an_event_too_long_to_hold() -> None:
+    """Of an oversized event only its head and tail are kept, and its end is still seen."""
+    framer = Framer()
+    long = b"event: big\ndata: {" + b"x" * (3 * HELD_BYTES) + b'"usage":1}'
+    events = []
+    for start in range(0, len(long), 65536):
+        events += framer.feed(long[start : start + 65536])
+        assert len(framer.partial) <= HELD_BYTES
+    assert events == []
+    assert framer.oversized
+    assert not framer.between_events
+    [event, after] = framer.feed(b"\n\ndata: next\n\n")
+    assert event.name == b"big"
+    assert event.data is not None
+    assert event.data.startswith(b"{xxx")
+    assert event.tail is not None
+    assert event.tail.endswith(b'"usage":1}\n\n')
+    assert after.data == b"next"
+
+
+def test_bare_json_is_stray_text() -> None:
+    """A JSON document that is no field is handed over as it is, even over several lines."""
+    framer = Framer()
+    [event] = framer.feed(b'{\n "error": {"code": 429}\n}\n\n')
+    assert event.data is None
+    assert json.loads(event.stray)["error"]["code"] == 429
+
+
+@pytest.mark.skipif(not CORPUS.is_dir(), reason="the recorded streams are not here")
+def test_the_web_platform_tests_cases() -> None:
+    """The events that browsers dispatch are those that the framer finds, at every cut."""
+    cases = json.loads((CORPUS / "wpt-eventsource.json").read_text())["cases"]
+    for case in cases:
+        if not case.get("opens", True):
+            continue
+        text = base64.b64decode(case["input_base64"])
+        expected = [
+            ("" if event["type"] == "message" else event["type"], event["data"])
+            for event in case["all_events"]
+        ]
+        for chunks in ([text], byte_by_byte(text)):
+            found = [(n.decode(), d.decode(errors="replace")) for n, d in told(chunks)]
+            assert found == expected, case["name"]
+
+
+LINES = st.sampled_from(
+    [b"data: a", b"data: {}", b"data:", b": c", b"event: x", b"id: 1", b"", b"", b"{", b"data: \xe2\x82\xac"]
+)
+
+
+@given(
+    st.lists(LINES, max_size=30),
+    st.sampled_from([b"\n", b"\r\n", b"\r"]),
+    st.lists(st.integers(0, 400), max_size=20),
+)
+def test_the_same_events_however_it_is_cut(lines: list[bytes], end: bytes, cuts: list[int]) -> None:
+    """Any stream, cut anywhere, gives the same events and loses no byte."""
+    text = b"".join(line + end for line in lines)
+    places = sorted({0, len(text), *(c for c in cuts if c < len(text))})
+    chunks = [text[a:b] for a, b in zip(places, places[1:], strict=False)]
+    assert told(chunks) == told([text]) == told(byte_by_byte(text))
+    framer = Framer()
+    raw = b"".join(event.raw for chunk in chunks for event in framer.feed(chunk))
+    assert raw + bytes(framer.partial) == text
