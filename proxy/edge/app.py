@@ -1,0 +1,77 @@
+"""The composition root of a worker: which routes there are, and what they are made of."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+
+from aiohttp import web
+
+from proxy.edge import cors, selftest, status
+from proxy.edge.forward import forward
+from proxy.edge.gateway import GATEWAY, Gateway
+from proxy.edge.reply import refusal
+from proxy.edge.visit import Visit
+from proxy.errors import Internal, NotFound, SluiceError
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+_KEEPALIVE_SECONDS = 3660.0
+"""Longer than any front proxy keeps its connections, so that it is never the worker who closes."""
+_SHUTDOWN_SECONDS = 5.0
+_LARGEST_HEAD_FIELD = 32 * 1024
+_log = logging.getLogger(__name__)
+
+
+def create_app(gateway: Gateway) -> web.Application:
+    """The application of one worker. CORS comes first: a preflight is answered before all else."""
+    app = web.Application(client_max_size=gateway.settings.max_body_bytes)
+    app[GATEWAY] = gateway
+    if not gateway.behind_nginx:
+        cors.install(app, gateway.settings.cors_origins)
+    app.middlewares.append(errors_are_json)
+    app.router.add_get("/healthz", status.alive)
+    app.router.add_get("/readyz", status.ready)
+    app.router.add_get(status.INTERNAL_PATH, status.internal)
+    app.router.add_get("/selftest/stream", selftest.stream)
+    app.router.add_route("*", "/v1/{tail:.*}", forward)
+    app.router.add_route("*", "/v1beta/{tail:.*}", forward)
+    return app
+
+
+def create_runner(gateway: Gateway) -> web.AppRunner:
+    """What serves the application.
+
+    A client that leaves cancels its handler, and so ends the upstream's work: aiohttp does that
+    only when told to.
+    """
+    return web.AppRunner(
+        create_app(gateway),
+        handler_cancellation=True,
+        access_log=None,
+        keepalive_timeout=_KEEPALIVE_SECONDS,
+        shutdown_timeout=_SHUTDOWN_SECONDS,
+        max_line_size=_LARGEST_HEAD_FIELD,
+        max_field_size=_LARGEST_HEAD_FIELD,
+    )
+
+
+@web.middleware
+async def errors_are_json(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """No client ever sees a traceback or plain text: what goes wrong is JSON with a request id."""
+    try:
+        return await handler(request)
+    except web.HTTPException as answer:
+        visit = Visit.of(request)
+        response = refusal(_as_error(answer), visit.exchange)
+        response.set_status(answer.status)
+        if "Allow" in answer.headers:
+            response.headers["Allow"] = answer.headers["Allow"]
+        return response
+    except Exception:  # noqa: BLE001 the last border before the client
+        visit = Visit.of(request)
+        _log.exception("A request failed: %s", visit.exchange.request_id)
+        return refusal(Internal("Sluice failed."), visit.exchange)
+
+
+def _as_error(answer: web.HTTPException) -> SluiceError:
+    return NotFound(f"{answer.reason}.")

@@ -1,0 +1,101 @@
+"""CORS for a worker that runs alone; behind nginx, nginx answers for it.
+
+aiohttp-cors decides; what it asks of a router is told here once for the whole application, so
+that every route, every method and every error has the same answer (Fetch standard, 3.2).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+import aiohttp_cors
+from aiohttp import hdrs, web
+from aiohttp_cors.abc import AbstractRouterAdapter
+
+EXPOSED = (
+    "X-Request-ID",
+    "X-Upstream-Request-ID",
+    "Retry-After",
+    "Server-Timing",
+    "Location",
+    "anthropic-request-id",
+    "openai-processing-ms",
+    "request-id",
+    *(
+        f"x-ratelimit-{what}-{of}"
+        for what in ("limit", "remaining", "reset")
+        for of in ("requests", "tokens")
+    ),
+)
+_PREFLIGHT_AGE_SECONDS = 86_400
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+def is_preflight(request: web.Request) -> bool:
+    """Whether a browser asks for leave; any other OPTIONS is a request like all others."""
+    return (
+        request.method == hdrs.METH_OPTIONS
+        and hdrs.ORIGIN in request.headers
+        and hdrs.ACCESS_CONTROL_REQUEST_METHOD in request.headers
+    )
+
+
+class _WholeApplication(AbstractRouterAdapter):
+    """Every request is CORS-enabled, with the same options."""
+
+    def __init__(self, options: Mapping[str, Any]) -> None:
+        self._options = options
+        self.preflight: Handler | None = None
+
+    def add_preflight_handler(
+        self,
+        routing_entity: object,  # noqa: ARG002 there is one answer for all
+        handler: Handler,
+        webview: bool = False,  # noqa: ARG002, FBT001, FBT002 the library's signature
+    ) -> None:
+        self.preflight = handler
+
+    def is_preflight_request(self, request: web.Request) -> bool:
+        return is_preflight(request)
+
+    def is_cors_enabled_on_request(self, _request: web.Request) -> bool:
+        return True
+
+    def set_config_for_routing_entity(self, _entity: object, _config: object) -> None:
+        """There is one configuration."""
+
+    async def get_preflight_request_config(
+        self, _request: web.Request, _origin: str, _method: str
+    ) -> Mapping[str, Any]:
+        return self._options
+
+    def get_non_preflight_request_config(self, _request: web.Request) -> Mapping[str, Any]:
+        return self._options
+
+
+def install(app: web.Application, origins: tuple[str, ...]) -> None:
+    """Let browsers of these origins (`*`: of any) call the application and read its answers."""
+    if not origins:
+        return
+    options = aiohttp_cors.ResourceOptions(  # type: ignore[no-untyped-call]
+        allow_headers="*", expose_headers=EXPOSED, max_age=_PREFLIGHT_AGE_SECONDS
+    )
+    adapter = _WholeApplication(dict.fromkeys(origins, options))
+    aiohttp_cors.CorsConfig(app, router_adapter=adapter).add(app)
+    app.on_response_prepare.append(_vary)
+
+    @web.middleware
+    async def preflight(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if adapter.preflight is None or not is_preflight(request):
+            return await handler(request)
+        return await adapter.preflight(request)
+
+    app.middlewares.append(preflight)
+
+
+async def _vary(_request: web.Request, response: web.StreamResponse) -> None:
+    """The answer differs by origin, so no cache may give one origin's to another."""
+    if "origin" not in response.headers.get(hdrs.VARY, "").lower():
+        response.headers.add(hdrs.VARY, hdrs.ORIGIN)

@@ -1,0 +1,82 @@
+"""Hands an upstream's answer to the client and sees it through to its end."""
+
+from __future__ import annotations
+
+import time
+
+from proxy.edge.commit import Early
+from proxy.edge.gateway import Gateway
+from proxy.edge.reply import REQUEST_ID, STREAM_HEADERS, Reply, hang_up
+from proxy.edge.visit import Visit
+from proxy.exchange import EndedBy
+from proxy.relay.client import Client
+from proxy.relay.opaque import Opaque
+from proxy.relay.pump import Ending, pump
+from proxy.relay.stream import Stream
+from proxy.relay.watch import Watch
+from proxy.upstream.answer import Answer
+
+_TRAILING = "trailing"
+
+
+async def deliver(gateway: Gateway, visit: Visit, answer: Answer, early: Early | None) -> Reply:
+    """Relay the answer; the reply that comes back has been sent but for its last chunk."""
+    exchange = visit.exchange
+    if early is None:
+        reply = _reply(gateway, visit, answer)
+        client = await reply.open(visit.request)
+        exchange.committed_at = time.monotonic()
+        exchange.status = reply.status
+    else:
+        reply, client = early.reply, early.client
+    visit.client = client
+    if exchange.client_left_at is not None:
+        client.left = True
+    through = _through(gateway, visit, answer)
+    watch = Watch(
+        gateway.clocks_of(answer.upstream),
+        through,
+        client,
+        called_at=exchange.called_at or exchange.started_at,
+        sent_at=exchange.connected_at or exchange.started_at,
+        pings=answer.is_event_stream,
+    )
+    with gateway.running(watch):
+        ending = await pump(answer, answer.first, through, client, watch, exchange.request_id)
+    _conclude(gateway, visit, through, client, ending)
+    reply.end(ending)
+    if ending.ended_by is EndedBy.SLOW_CLIENT:
+        hang_up(visit.request)
+    return reply
+
+
+def _reply(gateway: Gateway, visit: Visit, answer: Answer) -> Reply:
+    headers = answer.headers
+    headers[REQUEST_ID] = visit.exchange.request_id
+    if answer.is_event_stream:
+        headers.update(STREAM_HEADERS)
+    headers["Server-Timing"] = gateway.accounts.server_timing(visit.exchange)
+    return Reply(status=answer.status, reason=answer.reason, headers=headers)
+
+
+def _through(gateway: Gateway, visit: Visit, answer: Answer) -> Stream | Opaque:
+    if answer.is_event_stream:
+        return gateway.stream(visit)
+    is_json = answer.headers.get("Content-Type", "").startswith("application/json")
+    return Opaque(keep=is_json and visit.route.understood and answer.status == 200)
+
+
+def _conclude(
+    gateway: Gateway, visit: Visit, through: Stream | Opaque, client: Client, ending: Ending
+) -> None:
+    exchange = visit.exchange
+    exchange.ended_by = ending.ended_by
+    exchange.error = ending.error
+    if isinstance(through, Opaque):
+        if through.kept:
+            gateway.accounts.read_body(visit, through.kept)
+        return
+    wants_figures = visit.request.headers.get("Sluice-Figures", "").strip().lower() == _TRAILING
+    if wants_figures and ending.whole:
+        exchange.ended_at = time.monotonic()
+        client.write(gateway.accounts.trailing_figures(visit), exchange.ended_at)

@@ -1,0 +1,82 @@
+"""What a request meets in one worker, made once at its start."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from aiohttp import web
+
+from proxy.edge.accounts import Accounts
+from proxy.edge.admission import Admission
+from proxy.edge.auth import Keys
+from proxy.edge.visit import Visit
+from proxy.errors import SluiceError
+from proxy.relay.clocks import Clocks
+from proxy.relay.stream import Stream
+from proxy.relay.watch import Watch
+from proxy.settings import Settings
+from proxy.upstream.attempts import Upstreams
+
+
+@dataclass(slots=True)
+class Gateway:
+    """Settings and the parts that hold state; injected, so that nothing is global."""
+
+    settings: Settings
+    admission: Admission
+    keys: Keys
+    upstreams: Upstreams
+    accounts: Accounts
+    behind_nginx: bool
+    """Whether nginx is in front, on this machine: then its word on the client is taken."""
+    clocks: Clocks
+    own_clocks: dict[str, Clocks] = field(default_factory=dict)
+    """By upstream, where it has clocks of its own."""
+    watches: set[Watch] = field(default_factory=set)
+    """The streams that run."""
+    outliving: set[asyncio.Task[web.StreamResponse]] = field(default_factory=set)
+    """Requests that go on without a client."""
+    draining: bool = False
+
+    def clocks_of(self, upstream: str) -> Clocks:
+        """The clocks for answers of this upstream."""
+        return self.own_clocks.get(upstream, self.clocks)
+
+    def stream(self, visit: Visit) -> Stream:
+        """What an event stream of this visit passes through, with the reader that meters it."""
+        exchange = visit.exchange
+        reader = self.accounts.reader(visit)
+        return Stream(exchange.family, reader, hides_usage=exchange.hides_usage)
+
+    @contextmanager
+    def running(self, watch: Watch) -> Iterator[None]:
+        """Count a stream among those that a drain must wait for, or cut."""
+        self.watches.add(watch)
+        try:
+            yield
+        finally:
+            self.watches.discard(watch)
+
+    def cut_all(self, error: SluiceError) -> int:
+        """End every running stream visibly; gives their number."""
+        for watch in self.watches:
+            watch.stop(error)
+        return len(self.watches)
+
+    def peer_of(self, request: web.Request) -> str:
+        """The address to append to X-Forwarded-For; nginx has appended it already."""
+        return "" if self.behind_nginx else request.remote or ""
+
+    def scheme_of(self, request: web.Request) -> str:
+        """For X-Forwarded-Proto; nginx has set it already."""
+        return "" if self.behind_nginx else request.scheme
+
+    def host_of(self, request: web.Request) -> str:
+        """For X-Forwarded-Host; nginx has set it already."""
+        return "" if self.behind_nginx else request.headers.get("Host", "")
+
+
+GATEWAY = web.AppKey("gateway", Gateway)

@@ -1,0 +1,36 @@
+"""Whether the first bytes of an event stream are a failure that a 200 only hides."""
+
+from __future__ import annotations
+
+from proxy.errors import SluiceError, UpstreamOverloaded
+from proxy.exchange import Family, Kind
+from proxy.meter.reader import reader_for
+from proxy.relay.sse import Framer
+from proxy.upstream.attempts import Judge
+
+
+def judge_of(family: Family) -> Judge:
+    """The judge for streams on a route of this family."""
+    return Judge(_says_enough, lambda first: _hidden_failure(family, first))
+
+
+def _says_enough(first: bytes) -> bool:
+    """Whether there is a first event, or something that is none, to go by."""
+    framer = Framer()
+    return bool(framer.feed(first)) or framer.between_events
+
+
+def _hidden_failure(family: Family, first: bytes) -> SluiceError | None:
+    """The failure that the first event tells of, where another attempt may help.
+
+    Anthropic sends `overloaded_error` as the first event of a 200 (API reference, "Errors").
+    """
+    reader = reader_for(family)
+    for event in Framer().feed(first):
+        if event.data is None:
+            continue
+        kind = reader.event(event.name, event.data, 0.0)
+        if kind is Kind.ERROR and "overload" in reader.tally.error.lower():
+            return UpstreamOverloaded("The upstream is overloaded.")
+        return None
+    return None

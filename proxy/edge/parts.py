@@ -1,0 +1,41 @@
+"""Makes a worker's parts from the settings and takes them down again, in order."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from proxy.edge.accounts import Accounts
+from proxy.edge.admission import Admission, share
+from proxy.edge.auth import Keys
+from proxy.edge.gateway import Gateway
+from proxy.relay.clocks import Clocks
+from proxy.settings import Settings
+from proxy.upstream.attempts import Upstreams
+
+
+@asynccontextmanager
+async def open_gateway(
+    settings: Settings, *, index: int = 0, workers: int = 1, behind_nginx: bool = False
+) -> AsyncIterator[Gateway]:
+    """The gateway of worker `index` of so many, which share the cap and the line before it."""
+    admission = Admission(
+        share(settings.max_streams, workers, index),
+        share(settings.queue_size, workers, index),
+        settings.queue_timeout_seconds,
+    )
+    clocks = Clocks.of(settings)
+    async with (
+        Upstreams(settings, workers=workers, index=index) as upstreams,
+        Accounts(settings, admission, upstreams, index=index) as accounts,
+    ):
+        yield Gateway(
+            settings,
+            admission,
+            Keys(settings.client_keys),
+            upstreams,
+            accounts,
+            behind_nginx,
+            clocks,
+            {own.name: clocks.for_upstream(own) for own in settings.upstreams},
+        )

@@ -1,0 +1,79 @@
+"""The answer that goes to the client, and the three ways it can end."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping
+
+from aiohttp import hdrs, web
+from multidict import CIMultiDict
+
+from proxy.errors import SluiceError, body_of, headers_of
+from proxy.exchange import Exchange
+from proxy.relay.client import Client
+from proxy.relay.pump import Ending
+
+STREAM_HEADERS = {
+    "Cache-Control": "no-cache, no-transform",
+    "X-Accel-Buffering": "no",
+}
+"""What keeps whatever stands in front from holding events back."""
+REQUEST_ID = "X-Request-ID"
+
+
+class Reply(web.StreamResponse):
+    """A relayed answer. Unlike its parent it does not end cleanly unless told that it is whole."""
+
+    _whole = False
+
+    async def open(self, request: web.Request) -> Client:
+        """Send status and headers: the commit. A client that has gone is `left` from the start."""
+        now = time.monotonic()
+        transport = request.transport
+        try:
+            writer = await self.prepare(request)
+        except ConnectionError:
+            writer = None
+        if transport is None or writer is None:
+            return Client.gone(now)
+        return Client(transport, writer, chunked=self._is_chunked(), now=now)
+
+    def end(self, ending: Ending) -> None:
+        """How the body ended; if it is not whole, the connection is broken off after it."""
+        self._whole = ending.whole
+
+    async def write_eof(self, data: bytes = b"") -> None:
+        """End the body cleanly, or else raise `ConnectionResetError`, at which aiohttp hangs up."""
+        if not self._whole:
+            raise ConnectionResetError("The answer ended before its end.")
+        await super().write_eof(data)
+
+    def _is_chunked(self) -> bool:
+        return self.headers.get(hdrs.TRANSFER_ENCODING, "").lower() == "chunked"
+
+
+def refusal(error: SluiceError, exchange: Exchange) -> web.Response:
+    """The error as a JSON answer in the family's own shape."""
+    return web.Response(
+        status=error.fault.status,
+        body=body_of(error, exchange.family, exchange.request_id),
+        content_type="application/json",
+        headers=headers_of(error) | {REQUEST_ID: exchange.request_id},
+    )
+
+
+def stream_headers(extra: Mapping[str, str], request_id: str) -> CIMultiDict[str]:
+    """The headers of an event stream that Sluice begins itself, before the upstream has."""
+    headers = CIMultiDict(extra)
+    headers.update(STREAM_HEADERS)
+    headers[hdrs.CONTENT_TYPE] = "text/event-stream; charset=utf-8"
+    headers[REQUEST_ID] = request_id
+    return headers
+
+
+def hang_up(request: web.Request) -> None:
+    """Close the connection at once, whatever still waits to be sent on it."""
+    transport = request.transport
+    if isinstance(transport, asyncio.Transport):
+        transport.abort()

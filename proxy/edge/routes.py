@@ -1,0 +1,56 @@
+"""What a path means: its family, and its bounded name for labels."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from urllib.parse import unquote
+
+from proxy.exchange import Family
+
+OTHER = "other"
+
+_UNDERSTOOD = {
+    "/v1/chat/completions": Family.CHAT,
+    "/v1/responses": Family.RESPONSES,
+    "/v1/completions": Family.COMPLETIONS,
+    "/v1/messages": Family.MESSAGES,
+}
+_GEMINI = re.compile(r"/v1(?:beta)?/models/(?P<model>[^/]+):(?P<verb>\w+)")
+_GEMINI_VERBS = {"generateContent", "streamGenerateContent"}
+_PASSED = re.compile(
+    r"/v1(?:beta)?/(?:audio|batches|embeddings|files|images|models|moderations|rerank"
+    r"|responses|messages)(?=/|$)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One path, understood as far as it can be."""
+
+    label: str
+    """One of a small fixed set, so that no path a client invents becomes a label."""
+    family: Family = Family.UNKNOWN
+    model: str = ""
+    """The model, where the path names it."""
+    streams: bool = False
+    """Whether the path alone asks for a stream."""
+
+    @property
+    def understood(self) -> bool:
+        """Whether the body of a POST here must be JSON that Sluice reads."""
+        return self.family is not Family.UNKNOWN
+
+
+def route_of(path: str) -> Route:
+    """The route of a raw path without its query."""
+    if family := _UNDERSTOOD.get(path):
+        return Route(path, family)
+    if (match := _GEMINI.fullmatch(path)) and match["verb"] in _GEMINI_VERBS:
+        verb = match["verb"]
+        label = f"/v1beta/models/:{verb}"
+        streams = verb == "streamGenerateContent"
+        return Route(label, Family.GEMINI, unquote(match["model"]), streams)
+    if match := _PASSED.match(path):
+        return Route(match.group())
+    return Route(OTHER)

@@ -1,0 +1,28 @@
+"""Timed events, by which `sluice selftest` tells whether something in front holds them back."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+
+from aiohttp import web
+
+from proxy.edge.reply import STREAM_HEADERS
+
+EVENTS = 10
+INTERVAL_SECONDS = 0.2
+
+
+async def stream(request: web.Request) -> web.StreamResponse:
+    """Ten events, a fifth of a second apart, each with its number and the time it left."""
+    response = web.StreamResponse(headers=STREAM_HEADERS)
+    response.content_type = "text/event-stream"
+    await response.prepare(request)
+    start = time.monotonic()
+    for number in range(EVENTS):
+        document = {"number": number, "of": EVENTS, "seconds": round(time.monotonic() - start, 4)}
+        await response.write(f"data: {json.dumps(document)}\n\n".encode())
+        if number < EVENTS - 1:
+            await asyncio.sleep(INTERVAL_SECONDS)
+    return response

@@ -1,0 +1,68 @@
+"""One request while it is here: what is known of it, and who is still listening."""
+
+from __future__ import annotations
+
+import re
+import time
+import uuid
+from dataclasses import dataclass, field
+
+from aiohttp import web
+
+from proxy.edge.routes import Route, route_of
+from proxy.errors import SluiceError
+from proxy.exchange import EndedBy, Exchange
+from proxy.meter.tokens import Tally
+from proxy.relay.client import Client
+
+_SANE_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+
+
+@dataclass(slots=True)
+class Visit:
+    """A request, its route and its exchange; the client and the tally once there are any."""
+
+    request: web.Request
+    route: Route
+    exchange: Exchange
+    client: Client | None = None
+    choices: int = 1
+    """How many choices the request asks for."""
+    tally: Tally = field(default_factory=Tally)
+
+    @classmethod
+    def of(cls, request: web.Request) -> Visit:
+        """Begin a visit; the client's own request id is kept if it is a sane one."""
+        route = route_of(request.rel_url.raw_path)
+        own = request.headers.get("X-Request-ID", "")
+        exchange = Exchange(
+            request_id=own if _SANE_ID.fullmatch(own) else uuid.uuid4().hex,
+            method=request.method,
+            route=route.label,
+            family=route.family,
+            started_at=time.monotonic(),
+        )
+        return cls(request, route, exchange)
+
+    def failed(self, error: SluiceError) -> None:
+        """An error ended it."""
+        self.exchange.error = error.fault.code
+        self.exchange.ended_by = error.fault.ended_by
+
+    def abandoned(self) -> None:
+        """The client closed its connection; what still comes is for nobody."""
+        if self.exchange.client_left_at is None:
+            self.exchange.client_left_at = time.monotonic()
+            self.tally.client_left()
+        if self.client is not None:
+            self.client.left = True
+
+    def ended(self) -> None:
+        """Nothing more will happen. A client that left is the outcome, whatever came later."""
+        exchange = self.exchange
+        exchange.ended_at = time.monotonic()
+        if exchange.client_left_at is not None:
+            exchange.ended_by = EndedBy.CLIENT_LEFT
+            exchange.status = exchange.status or 499
+        if self.client is not None:
+            exchange.bytes_out = self.client.sent

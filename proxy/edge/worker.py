@@ -1,0 +1,128 @@
+"""One worker: an aiohttp server on uvloop with one event loop, and its orderly end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import os
+import signal
+import socket
+import sys
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import structlog
+import uvloop
+from aiohttp import web
+
+from proxy.edge.app import create_runner
+from proxy.edge.gateway import Gateway
+from proxy.edge.parts import open_gateway
+from proxy.errors import Drained
+from proxy.settings import Settings
+
+BACKLOG = 16_384
+"""Connections that may wait to be accepted; the kernel's own limit may be lower."""
+_LAST_WORDS_SECONDS = 5.0
+"""How long cut streams have to take in that they were cut."""
+
+
+def run(
+    settings: Settings,
+    *,
+    unix: str | None = None,
+    host: str | None = None,
+    port: int | None = None,
+    index: int = 0,
+    workers: int = 1,
+    behind_nginx: bool = False,
+) -> int:
+    """Serve until SIGTERM or SIGINT, then drain; a second signal stops at once.
+
+    Listens on a unix socket, or on a host and port. Returns the exit status.
+    """
+    serving = Worker(settings, index=index, workers=workers, behind_nginx=behind_nginx)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(serving.serve(unix, host or settings.listen_address, port))
+
+
+class Worker:
+    """Starts the parts, serves, and takes them down in order."""
+
+    def __init__(self, settings: Settings, *, index: int, workers: int, behind_nginx: bool) -> None:
+        self._settings = settings
+        self._index = index
+        self._workers = workers
+        self._behind_nginx = behind_nginx
+        self._log = structlog.get_logger().bind(worker=index)
+        self._told_to_stop = asyncio.Event()
+
+    async def serve(self, unix: str | None, host: str, port: int | None) -> int:
+        """Run until told to stop."""
+        async with AsyncExitStack() as parts:
+            gateway = await parts.enter_async_context(
+                open_gateway(
+                    self._settings,
+                    index=self._index,
+                    workers=self._workers,
+                    behind_nginx=self._behind_nginx,
+                )
+            )
+            runner = create_runner(gateway)
+            await runner.setup()
+            parts.push_async_callback(runner.cleanup)
+            site = _site(runner, unix, host, port)
+            self._listen_to_signals()
+            await site.start()
+            _settle()
+            self._log.info("worker_ready", pid=os.getpid(), listens=site.name)
+            await self._told_to_stop.wait()
+            return await self._drain(gateway, site)
+
+    def _listen_to_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop)
+
+    def _stop(self) -> None:
+        if self._told_to_stop.is_set():
+            self._log.warning("stopped_at_once")
+            os._exit(1)
+        self._told_to_stop.set()
+
+    async def _drain(self, gateway: Gateway, site: web.BaseSite) -> int:
+        # 1. No longer ready, and nothing new is accepted.
+        gateway.draining = True
+        await site.stop()
+        # 2. What runs may end by itself, for so long.
+        self._log.info("draining", streams=gateway.admission.taken)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._settings.drain_seconds):
+                await gateway.admission.idle()
+        # 3. What still runs is told so, and counted.
+        cut = gateway.cut_all(Drained("The gateway is stopping."))
+        # 4. Its last words may leave; then the connections close.
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_LAST_WORDS_SECONDS):
+                await gateway.admission.idle()
+        self._log.info("drained", cut=cut)
+        return 0
+
+
+def _site(runner: web.AppRunner, unix: str | None, host: str, port: int | None) -> web.BaseSite:
+    if unix is None:
+        return web.TCPSite(runner, host, port, backlog=BACKLOG)
+    # A socket left by a worker that was killed would keep this one from listening.
+    Path(unix).unlink(missing_ok=True)
+    listening = socket.socket(socket.AF_UNIX)
+    listening.bind(unix)
+    return web.SockSite(runner, listening, backlog=BACKLOG)
+
+
+def _settle() -> None:
+    """What was made at the start lives for good: the collector need not look at it again."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
+    sys.stdout.flush()

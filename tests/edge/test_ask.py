@@ -1,0 +1,113 @@
+"""What is read from a request's body, and what is added to it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import pytest
+
+from proxy.edge import ask
+from proxy.edge.routes import Route, route_of
+from proxy.errors import BadRequest
+
+CHAT = route_of("/v1/chat/completions")
+
+
+def read(body: bytes, route: Route = CHAT, *, include_usage: bool = True) -> ask.Ask:
+    return ask.read(route, body, include_usage=include_usage)
+
+
+@pytest.mark.parametrize(
+    ("body", "where"),
+    [
+        (b"", "byte 0"),
+        (b"{", "byte 1"),
+        (b'{"a":1,}', "byte 7"),
+        (b'{"messages":[1,2}', "byte 16"),
+        (b'{"model":"a"} x', "byte 14"),
+        (b"\xff", "byte 0"),
+    ],
+)
+def test_a_body_that_does_not_parse(body: bytes, where: str) -> None:
+    """The error says at which byte."""
+    with pytest.raises(BadRequest, match=where):
+        read(body)
+
+
+@pytest.mark.parametrize("body", [b"[]", b'"a"', b"1", b"null"])
+def test_json_that_is_no_object(body: bytes) -> None:
+    """Such a body is refused as well, in words of its own."""
+    with pytest.raises(BadRequest, match="JSON object"):
+        read(body)
+
+
+def test_what_is_asked_for() -> None:
+    """Model, streaming and the number of choices are read; odd types are the upstream's business."""
+    asked = read(b'{"model": "m", "stream": true, "n": 3}', include_usage=False)
+    assert (asked.model, asked.wants_stream, asked.choices) == ("m", True, 3)
+    odd = read(b'{"model": 4, "stream": "yes", "n": null}')
+    assert (odd.model, odd.wants_stream, odd.choices) == ("", False, 1)
+
+
+def test_usage_is_asked_for_on_the_clients_behalf() -> None:
+    """A chat stream without it gets it; all other bytes stay where they were."""
+    body = b' {"model":"m","stream":true,"messages":[{"role":"user","content":"\xc3\xa9"}]}'
+    asked = read(body)
+    assert asked.hides_usage
+    assert json.loads(asked.body) == json.loads(body) | {"stream_options": {"include_usage": True}}
+    assert asked.body.endswith(body[2:])
+
+
+@pytest.mark.parametrize("options", ["null", "{}", '{"include_usage":false}', '{"x":[1]}'])
+def test_stream_options_of_the_clients_own(options: str) -> None:
+    """They are kept, with usage added, and stand in the body once."""
+    asked = read(f'{{"stream":true,"stream_options":{options},"seed":1}}'.encode())
+    expected = (json.loads(options) or {}) | {"include_usage": True}
+    assert json.loads(asked.body)["stream_options"] == expected
+    assert asked.body.count(b"stream_options") == 1
+    assert asked.hides_usage
+
+
+@pytest.mark.parametrize(
+    ("route", "body"),
+    [
+        (CHAT, b'{"stream":true,"stream_options":{"include_usage":true}}'),
+        (CHAT, b'{"stream":false}'),
+        (CHAT, b"{}"),
+        (route_of("/v1/responses"), b'{"stream":true}'),
+        (route_of("/v1/messages"), b'{"stream":true}'),
+    ],
+)
+def test_nothing_is_added_where_it_is_not_needed(route: Route, body: bytes) -> None:
+    """The client's own body goes on, the very same bytes."""
+    asked = read(body, route)
+    assert asked.body is body
+    assert not asked.hides_usage
+
+
+def test_a_nested_mention_is_no_stream_option() -> None:
+    """Text that merely contains the name is not taken for the member."""
+    body = b'{"stream":true,"messages":[{"content":"say \\"stream_options\\" twice"}]}'
+    asked = read(body)
+    assert json.loads(asked.body) == json.loads(body) | {"stream_options": {"include_usage": True}}
+
+
+async def test_a_large_body_does_not_hold_up_the_loop() -> None:
+    """While megabytes are parsed, the loop goes on turning."""
+    turns = 0
+
+    async def turn() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    turning = asyncio.create_task(turn())
+    await asyncio.sleep(0)
+    before = turns
+    body = json.dumps({"messages": ["x" * 100] * 60_000, "stream": True, "model": "m"}).encode()
+    asked = await ask.read_aside(CHAT, body, include_usage=True)
+    turning.cancel()
+    assert asked.model == "m"
+    assert turns > before

@@ -1,0 +1,38 @@
+"""Paths and what they mean."""
+
+from __future__ import annotations
+
+import pytest
+
+from proxy.edge.routes import OTHER, Route, route_of
+from proxy.exchange import Family
+
+
+@pytest.mark.parametrize(
+    ("path", "route"),
+    [
+        ("/v1/chat/completions", Route("/v1/chat/completions", Family.CHAT)),
+        ("/v1/responses", Route("/v1/responses", Family.RESPONSES)),
+        ("/v1/completions", Route("/v1/completions", Family.COMPLETIONS)),
+        ("/v1/messages", Route("/v1/messages", Family.MESSAGES)),
+        (
+            "/v1beta/models/gemini-2%2E5:streamGenerateContent",
+            Route("/v1beta/models/:streamGenerateContent", Family.GEMINI, "gemini-2.5", True),
+        ),
+        (
+            "/v1beta/models/g:generateContent",
+            Route("/v1beta/models/:generateContent", Family.GEMINI, "g"),
+        ),
+        ("/v1beta/models/g:invented", Route("/v1beta/models")),
+        ("/v1/messages/count_tokens", Route("/v1/messages")),
+        ("/v1/responses/resp_1", Route("/v1/responses")),
+        ("/v1/embeddings", Route("/v1/embeddings")),
+        ("/v1/audio/speech", Route("/v1/audio")),
+        ("/v1/models/gpt-4", Route("/v1/models")),
+        ("/v1/modelsx", Route(OTHER)),
+        ("/v1/invented/by/a/client", Route(OTHER)),
+    ],
+)
+def test_the_route_of_a_path(path: str, route: Route) -> None:
+    """The family where it is known, and a label from a small set whatever the client invents."""
+    assert route_of(path) == route
