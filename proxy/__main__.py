@@ -1,0 +1,129 @@
+"""The command line: `sluice …`, and `python -m proxy …` is the same.
+
+Each command loads only what it needs: a worker should not wait for the supervisor's parts.
+"""
+
+# ruff: noqa: PLC0415, T201 - commands load late, and print for people
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from proxy.settings import Settings
+
+BAD_SETTINGS = 2
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and give its exit status: 2 for wrong settings or arguments."""
+    words = sys.argv[1:] if arguments is None else list(arguments)
+    parser = argparse.ArgumentParser("sluice", description="An edge gateway for LLM streams.")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    # Only the demo's own module knows its options, and only `demo` has to load it.
+    for name, (text, declare) in _COMMANDS.items():
+        command = commands.add_parser(name, help=text, description=text)
+        if words[:1] == [name]:
+            declare(command)
+    chosen = parser.parse_args(words)
+    run: Callable[[argparse.Namespace], int] = chosen.run
+    return run(chosen)
+
+
+def _declare_run(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(run=_run)
+
+
+def _run(_chosen: argparse.Namespace) -> int:
+    def serve(settings: Settings) -> int:
+        from proxy.appliance import supervisor
+
+        return supervisor.run(settings)
+
+    return _with_settings(serve)
+
+
+def _declare_worker(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--unix", metavar="PATH", help="listen on this unix socket")
+    parser.add_argument("--host", help="address to listen on (SLUICE_LISTEN_ADDRESS)")
+    parser.add_argument("--port", type=int, help="port to listen on (SLUICE_LISTEN_PORT)")
+    parser.add_argument("--index", type=int, default=0, help="which of the workers this is")
+    parser.add_argument("--workers", type=int, default=1, help="how many share the cap")
+    parser.add_argument("--behind-nginx", action="store_true", help="nginx answers for CORS")
+    parser.set_defaults(run=_worker)
+
+
+def _worker(chosen: argparse.Namespace) -> int:
+    def serve(settings: Settings) -> int:
+        from proxy.edge import worker
+
+        return worker.run(
+            settings,
+            unix=chosen.unix,
+            host=chosen.host,
+            port=chosen.port or settings.listen_port,
+            index=chosen.index,
+            workers=chosen.workers,
+            behind_nginx=chosen.behind_nginx,
+        )
+
+    return _with_settings(serve)
+
+
+def _declare_demo(parser: argparse.ArgumentParser) -> None:
+    from proxy.demo import command
+
+    command.add_arguments(parser)
+    parser.set_defaults(run=command.run)
+
+
+def _declare_check(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(run=_check)
+
+
+def _check(_chosen: argparse.Namespace) -> int:
+    def show(settings: Settings) -> int:
+        from proxy import config
+
+        print(config.as_json(settings))
+        return 0
+
+    return _with_settings(show)
+
+
+def _declare_selftest(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("url", metavar="URL", help="where clients reach Sluice")
+    parser.set_defaults(run=_selftest)
+
+
+def _selftest(chosen: argparse.Namespace) -> int:
+    from proxy.appliance import selftest
+
+    return selftest.run(chosen.url)
+
+
+def _with_settings(use: Callable[[Settings], int]) -> int:
+    from proxy import config
+
+    try:
+        settings = config.load()
+    except config.BadSettings as error:
+        print(f"sluice: the settings are wrong.\n{error}", file=sys.stderr)
+        return BAD_SETTINGS
+    return use(settings)
+
+
+_COMMANDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] = {
+    "run": ("Run the appliance: nginx, the workers, and all they need.", _declare_run),
+    "worker": ("Run one worker: a whole gateway without nginx.", _declare_worker),
+    "demo": ("Run the demo upstream with its fault kit.", _declare_demo),
+    "check": ("Check the settings and print them, secrets masked.", _declare_check),
+    "selftest": ("Find out whether something in front of Sluice buffers.", _declare_selftest),
+}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

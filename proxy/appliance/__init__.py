@@ -1,0 +1,1 @@
+"""The processes of one Sluice: the supervisor and all that it starts, watches and stops."""

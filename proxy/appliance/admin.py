@@ -1,0 +1,67 @@
+"""The admin port: metrics, health and status, for operators and never for clients."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from aiohttp import web
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+# What Prometheus expects of its text format (prometheus.io, "Exposition formats").
+_METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+
+class View(Protocol):
+    """What the supervisor shows of itself and of all that it keeps."""
+
+    def why_not_ready(self) -> str | None:
+        """Why new streams should go elsewhere; None when they are welcome."""
+
+    async def status(self) -> Mapping[str, object]:
+        """Everything an operator asks first, ready for JSON."""
+
+    async def metrics(self) -> bytes:
+        """The metrics of all workers together, in Prometheus's text format."""
+
+
+class Admin:
+    """The server of the admin port."""
+
+    def __init__(self, view: View) -> None:
+        self._view = view
+        app = web.Application()
+        app.router.add_get("/metrics", self._metrics)
+        app.router.add_get("/healthz", self._alive)
+        app.router.add_get("/readyz", self._ready)
+        app.router.add_get("/status", self._status)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
+
+    async def start(self, address: str, port: int) -> None:
+        """Listen.
+
+        Raises `OSError` if the port is taken.
+        """
+        await self._runner.setup()
+        await web.TCPSite(self._runner, address, port).start()
+
+    async def close(self) -> None:
+        """Stop listening and close the connections."""
+        await self._runner.cleanup()
+
+    async def _metrics(self, _request: web.Request) -> web.Response:
+        body = await self._view.metrics()
+        return web.Response(body=body, headers={"Content-Type": _METRICS_TYPE})
+
+    async def _alive(self, _request: web.Request) -> web.Response:
+        return web.json_response({"status": "alive"})
+
+    async def _ready(self, _request: web.Request) -> web.Response:
+        reason = self._view.why_not_ready()
+        if reason is not None:
+            return web.json_response({"status": reason}, status=503)
+        return web.json_response({"status": "ready"})
+
+    async def _status(self, _request: web.Request) -> web.Response:
+        return web.json_response(await self._view.status())

@@ -1,0 +1,74 @@
+"""What the operator reads once Sluice is ready: where it listens, and one line to try it."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import shlex
+from typing import TYPE_CHECKING
+
+from proxy.appliance.ask import reachable
+
+if TYPE_CHECKING:
+    from proxy.settings import Settings
+
+_DEMO_MODEL = "demo"
+
+
+def announcement(settings: Settings) -> str:
+    """The text for stdout."""
+    lines = [
+        "Sluice is ready.",
+        f"  public  {public_url(settings)}",
+        f"  admin   {_url('http', settings.admin_address, settings.admin_port)}",
+        f"  try     {curl_line(settings)}",
+    ]
+    if settings.tls_certificate is not None:
+        tls = _url("https", settings.listen_address, settings.tls_port)
+        lines.insert(2, f"  TLS     {tls}")
+    if uses_demo(settings):
+        lines.insert(
+            1, "  SLUICE_UPSTREAM_URL is not set: THE DEMO UPSTREAM ANSWERS, NO MODEL DOES."
+        )
+    return "\n".join(lines)
+
+
+def uses_demo(settings: Settings) -> bool:
+    """Whether no upstream is set, so that the embedded demo answers."""
+    return settings.upstream_url is None and not settings.upstreams
+
+
+def public_url(settings: Settings) -> str:
+    """The base of the public routes, as reached from this machine."""
+    return _url("http", settings.listen_address, settings.listen_port)
+
+
+def curl_line(settings: Settings) -> str:
+    """A command that can be pasted and streams at once."""
+    body = {
+        "model": _model(settings),
+        "stream": True,
+        "messages": [{"role": "user", "content": "Hello"}],
+    }
+    parts = ["curl -N", f"{public_url(settings)}/v1/chat/completions"]
+    parts.append("-H 'Content-Type: application/json'")
+    if settings.client_keys:
+        parts.append('-H "Authorization: Bearer $SLUICE_KEY"')
+    elif not uses_demo(settings) and settings.upstream_api_key is None:
+        parts.append('-H "Authorization: Bearer $OPENAI_API_KEY"')
+    parts.append(f"-d {shlex.quote(json.dumps(body, separators=(',', ':')))}")
+    return " ".join(parts)
+
+
+def _model(settings: Settings) -> str:
+    """A model that an upstream names in full, or the demo's; any name will do for that one."""
+    for upstream in settings.upstreams:
+        for model in upstream.models:
+            if not set(model) & set("*?["):
+                return model
+    return _DEMO_MODEL if uses_demo(settings) else "gpt-4o-mini"
+
+
+def _url(scheme: str, address: str, port: int) -> str:
+    host = reachable(address)
+    return f"{scheme}://{f'[{host}]' if ipaddress.ip_address(host).version == 6 else host}:{port}"

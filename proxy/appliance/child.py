@@ -1,0 +1,139 @@
+"""One child process: on its leash, in a group of its own, its words kept."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import os
+import signal
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from proxy.appliance.lines import Lines, to_stderr
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+_LEASH = str(Path(__file__).with_name("leash.py"))
+# Room for what a child says while the supervisor is busy; what any user may ask for (pipe(7)).
+_PIPE_BYTES = 1024 * 1024
+_LAST_WORDS_SECONDS = 1.0
+# A shell's way to say that a signal ended a program.
+_BY_SIGNAL = 128
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How a child is started, as often as it takes."""
+
+    name: str
+    command: Sequence[str]
+    environment: Mapping[str, str] | None = None
+    umask: int = 0o077
+    death_signal: signal.Signals = signal.SIGKILL
+    """What it gets when the supervisor is gone."""
+    out: Callable[[bytes], None] = to_stderr
+    """Takes what it writes to stdout, in whole lines."""
+    err: Callable[[bytes], None] = to_stderr
+    """Takes what it writes to stderr; these are its last words."""
+
+
+class Child:
+    """A running child. Make it with `start`."""
+
+    def __init__(self, recipe: Recipe, process: asyncio.subprocess.Process, pipes: Pipes) -> None:
+        self.name = recipe.name
+        self._process = process
+        self._pipes = pipes
+
+    @classmethod
+    async def start(cls, recipe: Recipe) -> Child:
+        """Start the program.
+
+        Raises `OSError` when no process can be made; a program that cannot be run says so itself,
+        as its last words.
+        """
+        pipes = Pipes(recipe)
+        try:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                # Neither the user's site nor anything of the present folder: it starts in 15 ms.
+                *("-I", "-S", _LEASH, str(os.getpid()), str(int(recipe.death_signal))),
+                *recipe.command,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=pipes.out,
+                stderr=pipes.err,
+                env=recipe.environment,
+                umask=recipe.umask,
+                # Ctrl-C is for the supervisor: nginx would take it for "stop at once".
+                start_new_session=True,
+            )
+        finally:
+            pipes.close_writing_ends()
+        return cls(recipe, process, pipes)
+
+    @property
+    def pid(self) -> int:
+        """Its process id, which is also that of its group."""
+        return self._process.pid
+
+    @property
+    def running(self) -> bool:
+        """Whether it has not ended yet."""
+        return self._process.returncode is None
+
+    def send(self, number: signal.Signals) -> None:
+        """Send a signal, if it still runs."""
+        if self.running:
+            with contextlib.suppress(ProcessLookupError):
+                self._process.send_signal(number)
+
+    async def wait(self) -> int:
+        """Wait until it has ended, and give its exit status, 128 + N for signal N.
+
+        Whatever it left behind in its group is ended too: the processes of an nginx whose master
+        was killed would go on holding the ports.
+        """
+        status = await self._process.wait()
+        self.kill()
+        return status if status >= 0 else _BY_SIGNAL - status
+
+    def kill(self) -> None:
+        """End the whole group at once."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.pid, signal.SIGKILL)
+
+    async def last_words(self) -> str:
+        """The last lines it wrote to stderr; to be asked once it has ended."""
+        return await asyncio.to_thread(self._pipes.last_words)
+
+
+class Pipes:
+    """The two pipes of a child, each read by a thread."""
+
+    def __init__(self, recipe: Recipe) -> None:
+        self.out, self._out_lines = _pipe(recipe.out, recipe.name)
+        self.err, self._err_lines = _pipe(recipe.err, recipe.name)
+
+    def close_writing_ends(self) -> None:
+        """Leave the writing ends to the child alone, so that its end is theirs."""
+        os.close(self.out)
+        os.close(self.err)
+
+    def last_words(self) -> str:
+        """The last lines of stderr."""
+        self._err_lines.wait(_LAST_WORDS_SECONDS)
+        return self._err_lines.last()
+
+
+def _pipe(sink: Callable[[bytes], None], name: str) -> tuple[int, Lines]:
+    reading, writing = os.pipe()
+    # A limit of the system's is no reason not to start.
+    with contextlib.suppress(OSError):
+        fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
+    lines = Lines(reading, sink, name)
+    lines.start()
+    return writing, lines

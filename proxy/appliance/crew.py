@@ -1,0 +1,129 @@
+"""All that the supervisor keeps running: the demo upstream, the workers, nginx."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from proxy.appliance import commands, nginx, ports
+from proxy.appliance.announce import uses_demo
+from proxy.appliance.ask import Answer, ask_port, ask_socket
+from proxy.appliance.child import Recipe
+from proxy.appliance.keeper import Keeper, Patience, State
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from pathlib import Path
+
+    from proxy.appliance.directory import RunDirectory
+    from proxy.appliance.nginx_program import NginxProgram
+    from proxy.settings import Settings
+
+_ASK_SECONDS = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Programs:
+    """What is run as what; tests put others in."""
+
+    nginx: NginxProgram
+    worker: Callable[[Path, int, int], list[str]] = commands.worker
+    demo: Callable[[int], list[str]] = commands.demo
+    patience: Patience = field(default_factory=Patience)
+
+
+class Crew:
+    """One keeper for each process."""
+
+    def __init__(self, settings: Settings, run: RunDirectory, programs: Programs) -> None:
+        self._settings = settings
+        self._run = run
+        self._programs = programs
+        self._extra = {"PROMETHEUS_MULTIPROC_DIR": str(run.metrics)}
+        self.demo = self._demo_keeper() if uses_demo(settings) else None
+        self.workers = tuple(self._worker_keeper(index) for index in range(settings.workers))
+        self.nginx = self._nginx_keeper()
+
+    @property
+    def behind_nginx(self) -> tuple[Keeper, ...]:
+        """All that must answer before nginx opens the public ports."""
+        return self.workers if self.demo is None else (self.demo, *self.workers)
+
+    @property
+    def all(self) -> tuple[Keeper, ...]:
+        """Every keeper."""
+        return (*self.behind_nginx, self.nginx)
+
+    @property
+    def serving(self) -> bool:
+        """Whether a client that comes now meets nginx and, behind it, a worker."""
+        return self.nginx.state is State.READY and self.worker_serving()
+
+    def worker_serving(self) -> bool:
+        """Whether at least one worker answers."""
+        return any(worker.state is State.READY for worker in self.workers)
+
+    async def worker_reports(self) -> list[dict[str, Any]]:
+        """What each worker says of itself, with what its keeper knows."""
+        return list(await asyncio.gather(*map(self._report, range(len(self.workers)))))
+
+    async def _report(self, index: int) -> dict[str, Any]:
+        socket = str(self._run.worker_socket(index))
+        answer = await ask_socket(socket, "/internal/status", seconds=_ASK_SECONDS)
+        said = json.loads(answer.body) if answer is not None and answer.status == 200 else {}
+        return {"index": index, **said, **described(self.workers[index])}
+
+    def _demo_keeper(self) -> Keeper:
+        port = ports.free_port()
+        self._extra["SLUICE_UPSTREAM_URL"] = f"http://127.0.0.1:{port}/v1"
+        recipe = Recipe("demo", self._programs.demo(port), environment=commands.environment())
+        return self._keeper(recipe, lambda: _ask_port("127.0.0.1", port, "/v1/models"))
+
+    def _worker_keeper(self, index: int) -> Keeper:
+        socket = self._run.worker_socket(index)
+        recipe = Recipe(
+            f"worker-{index}",
+            self._programs.worker(socket, index, self._settings.workers),
+            environment=commands.environment(**self._extra),
+            # nginx, as nobody, must be able to connect; the directory around it is private.
+            umask=0o000 if self._run.nginx_user else 0o077,
+        )
+        return self._keeper(
+            recipe,
+            lambda: ask_socket(str(socket), "/readyz", seconds=_ASK_SECONDS),
+            spare=self.worker_serving,
+            buried=self._forget_gauges,
+        )
+
+    def _nginx_keeper(self) -> Keeper:
+        settings = self._settings
+        recipe = nginx.recipe(self._programs.nginx, self._run)
+        return self._keeper(
+            recipe, lambda: _ask_port(settings.listen_address, settings.listen_port, "/healthz")
+        )
+
+    def _keeper(
+        self, recipe: Recipe, question: Callable[[], Awaitable[Answer | None]], **more: Any
+    ) -> Keeper:
+        return Keeper(recipe, question, patience=self._programs.patience, **more)
+
+    async def _forget_gauges(self, pid: int) -> None:
+        """What a dead worker had in flight is no longer in flight; its counters stay."""
+        await asyncio.to_thread(_mark_dead, pid, str(self._run.metrics))
+
+
+def described(keeper: Keeper) -> dict[str, object]:
+    """What a keeper knows, ready for JSON."""
+    return {"pid": keeper.pid, "state": keeper.state.value, "restarts": keeper.restarts}
+
+
+async def _ask_port(address: str, port: int, route: str) -> Answer | None:
+    return await ask_port(address, port, route, seconds=_ASK_SECONDS)
+
+
+def _mark_dead(pid: int, directory: str) -> None:
+    # Not needed to start, and slow to load.
+    import_module("prometheus_client.multiprocess").mark_process_dead(pid, directory)

@@ -1,0 +1,90 @@
+"""The run directory: private, one for each start, gone afterwards."""
+
+from __future__ import annotations
+
+import contextlib
+import grp
+import os
+import pwd
+import shutil
+import tempfile
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+# A unix socket's address holds 107 characters and a zero (unix(7)); the longest name that we
+# give one is `worker-255.sock` with its temporary ending.
+_LONGEST_PATH = 107 - len("/worker-255.sock")
+
+
+@dataclass(frozen=True, slots=True)
+class RunDirectory:
+    """Where sockets, nginx's files and the workers' metrics lie."""
+
+    path: Path
+    nginx_user: str | None
+    """`user group` for nginx's processes; None where only the present user is to be had."""
+
+    @property
+    def nginx_conf(self) -> Path:
+        """The configuration that nginx is started with."""
+        return self.path / "nginx" / "nginx.conf"
+
+    @property
+    def metrics(self) -> Path:
+        """The `PROMETHEUS_MULTIPROC_DIR` of this start."""
+        return self.path / "metrics"
+
+    def worker_socket(self, index: int) -> Path:
+        """Where the worker listens."""
+        return self.path / f"worker-{index}.sock"
+
+
+@contextmanager
+def run_directory() -> Iterator[RunDirectory]:
+    """Make the directory under `$TMPDIR` or `/tmp` with mode 0700, and remove it at the end.
+
+    Raises `OSError` where nothing can be written.
+    """
+    path = Path(tempfile.mkdtemp(prefix="sluice-", dir=_short_enough(tempfile.gettempdir())))
+    try:
+        (path / "temp").mkdir()
+        (path / "metrics").mkdir()
+        yield RunDirectory(path, _give_to_nobody(path))
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def _short_enough(parent: str) -> str:
+    """The parent, or `/tmp` if sockets below it would have addresses that are too long."""
+    return parent if len(parent) + len("/sluice-12345678") <= _LONGEST_PATH else "/tmp"  # noqa: S108 mkdtemp makes it private
+
+
+def _give_to_nobody(path: Path) -> str | None:
+    """As root, let nginx's processes be nobody: they read what strangers send.
+
+    The directory stays private: it becomes nobody's own, and root gets in anyway. Without the
+    right to do so (a container without capabilities) nginx stays the present user.
+    """
+    if os.geteuid() != 0:
+        return None
+    with contextlib.suppress(KeyError, OSError):
+        nobody = pwd.getpwnam("nobody")
+        group = grp.getgrgid(nobody.pw_gid).gr_name
+        if _may_change_user():
+            os.chown(path, nobody.pw_uid, nobody.pw_gid)
+            return f"{nobody.pw_name} {group}"
+    return None
+
+
+def _may_change_user() -> bool:
+    """Whether root here has CAP_SETGID and CAP_SETUID (capabilities(7)), as nginx will need."""
+    wanted = 1 << 6 | 1 << 7
+    for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
+        if line.startswith("CapEff:"):
+            return int(line.split()[1], 16) & wanted == wanted
+    return False

@@ -1,0 +1,72 @@
+"""What a child writes: passed on in whole lines, the last of them kept as its last words."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import deque
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_KEPT_LINES = 30
+_READ_BYTES = 65_536
+# A line without an end is not held for ever.
+_LONGEST_LINE = 1024 * 1024
+
+
+class Lines:
+    """Reads one pipe to its end, in a thread of its own.
+
+    A slow reader of the log (a paused terminal, a full log driver) must not hold up the
+    supervisor's event loop, which answers the health probes.
+    """
+
+    def __init__(self, descriptor: int, sink: Callable[[bytes], None], name: str) -> None:
+        self._descriptor = descriptor
+        self._sink = sink
+        self._kept: deque[bytes] = deque(maxlen=_KEPT_LINES)
+        self._thread = threading.Thread(target=self._pump, name=f"lines of {name}", daemon=True)
+
+    def start(self) -> None:
+        """Begin to read."""
+        self._thread.start()
+
+    def wait(self, seconds: float) -> None:
+        """Wait until the pipe has ended; a grandchild that still holds it is not waited for."""
+        self._thread.join(seconds)
+
+    def last(self) -> str:
+        """The last lines, as text."""
+        return b"".join(list(self._kept)).decode(errors="replace").rstrip()
+
+    def _pump(self) -> None:
+        rest = b""
+        try:
+            while data := os.read(self._descriptor, _READ_BYTES):
+                whole, end, rest = (rest + data).rpartition(b"\n")
+                self._pass_on(whole + end)
+                if len(rest) > _LONGEST_LINE:
+                    self._pass_on(rest + b"\n")
+                    rest = b""
+            if rest:
+                self._pass_on(rest + b"\n")
+        finally:
+            os.close(self._descriptor)
+
+    def _pass_on(self, lines: bytes) -> None:
+        if lines:
+            self._kept.extend(lines.splitlines(keepends=True)[-_KEPT_LINES:])
+            self._sink(lines)
+
+
+def to_stderr(lines: bytes) -> None:
+    """The sink of children whose lines are log lines already."""
+    left = memoryview(lines)
+    try:
+        while left:
+            left = left[os.write(2, left) :]
+    except OSError:
+        # Nobody reads the log any more. The children must not be stopped by that.
+        return

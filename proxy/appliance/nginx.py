@@ -1,0 +1,62 @@
+"""nginx as a child: how it is called, and whether it accepts its configuration."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from typing import TYPE_CHECKING
+
+from proxy.appliance import nginx_log
+from proxy.appliance.child import Recipe
+
+if TYPE_CHECKING:
+    from proxy.appliance.directory import RunDirectory
+    from proxy.appliance.nginx_program import NginxProgram
+
+STOP_ACCEPTING = signal.SIGQUIT
+"""Closes the listening sockets, finishes what runs, then ends (nginx's "graceful shutdown")."""
+STOP = signal.SIGTERM
+RELOAD = signal.SIGHUP
+
+
+def recipe(program: NginxProgram, run: RunDirectory) -> Recipe:
+    """How nginx is started in the foreground.
+
+    It dies of SIGTERM, not SIGKILL, when the supervisor is gone: only then its master takes its
+    own processes along.
+    """
+    return Recipe(
+        "nginx",
+        _command(program, run),
+        environment=_environment(),
+        umask=0o022 if run.nginx_user else 0o077,
+        death_signal=STOP,
+        err=nginx_log.to_log,
+    )
+
+
+def complaint(program: NginxProgram, run: RunDirectory) -> str | None:
+    """What nginx has against its configuration or the certificate; None if nothing.
+
+    Raises `OSError` or `subprocess.SubprocessError` if it cannot be asked.
+    """
+    done = subprocess.run(  # noqa: S603 the operator's own choice of nginx
+        [*_command(program, run), "-t", "-q"],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+        env=_environment(),
+    )
+    return None if done.returncode == 0 else done.stderr.strip()
+
+
+def _command(program: NginxProgram, run: RunDirectory) -> list[str]:
+    # -e: what is said before the configuration is read goes to stderr as well.
+    return [program.path, "-e", "stderr", "-p", f"{run.path}/", "-c", str(run.nginx_conf)]
+
+
+def _environment() -> dict[str, str]:
+    # Secrets are no business of nginx's; TZ is, for its times.
+    return {name: os.environ[name] for name in ("TZ", "LANG", "PATH") if name in os.environ}

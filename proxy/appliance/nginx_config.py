@@ -1,0 +1,125 @@
+"""nginx's configuration: the files of `nginx/` with their `${NAMES}` filled in."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import string
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from proxy.appliance import clocks, descriptors
+
+if TYPE_CHECKING:
+    from importlib.resources.abc import Traversable
+
+    from proxy.appliance.directory import RunDirectory
+    from proxy.appliance.nginx_program import NginxProgram
+    from proxy.settings import Settings
+
+# These end a quoted word of nginx's language, or begin a variable.
+_UNQUOTABLE = re.compile(r'["\\$\x00-\x1f]')
+_LOG_LEVELS = {"debug": "info", "info": "warn", "warning": "warn", "error": "error"}
+_HTTPS = "https.conf"
+
+
+class CannotRender(Exception):
+    """A setting holds what nginx's configuration cannot; the text says which."""
+
+
+class _Template(string.Template):
+    """`${UPPER_CASE}` is ours; every other dollar sign is nginx's own."""
+
+    pattern = r"""
+        \$(?:\{(?P<braced>[A-Z][A-Z0-9_]*)\}|(?P<named>(?!))|(?P<escaped>(?!))|(?P<invalid>(?!)))
+    """  # type: ignore[assignment] # typeshed has the compiled pattern, the class takes the text
+
+
+def render(values: dict[str, str], target: Path) -> None:
+    """Write all files of `nginx/` below `target`, with the values filled in.
+
+    The TLS server is left out when there is no certificate. Raises `KeyError` for a name without
+    a value, `OSError` where nothing can be written.
+    """
+    _render_folder(_source(), values, target)
+
+
+def values_for(
+    settings: Settings,
+    *,
+    run: RunDirectory,
+    program: NginxProgram,
+    sizes: descriptors.Connections,
+) -> dict[str, str]:
+    """Every `${NAME}` of the files with its value.
+
+    Raises `CannotRender` for a path that nginx's language cannot quote.
+    """
+    processes = settings.nginx_workers or (settings.workers + 1) // 2
+    # With several processes the kernel deals the connections out; else one of them takes most.
+    reuseport = "reuseport" if processes > 1 else ""
+    everyone = "*" in settings.cors_origins
+    return {
+        "RUN": _quotable("TMPDIR", str(run.path)),
+        "USER_DIRECTIVE": f"user {run.nginx_user};" if run.nginx_user else "",
+        "LOG_LEVEL": _LOG_LEVELS[settings.log_level],
+        "LOG_RELAYED": str(int(settings.access_log == "all")),
+        "LOG_OWN": str(int(settings.access_log != "off")),
+        "NGINX_WORKERS": str(processes),
+        "NGINX_CONNECTIONS": str(sizes.connections),
+        "NGINX_FILES": str(sizes.files),
+        "LISTEN_ADDRESS": _bracketed(settings.listen_address),
+        "LISTEN_PORT": str(settings.listen_port),
+        "TLS_PORT": str(settings.tls_port),
+        "LISTEN_OPTIONS": " ".join(
+            filter(None, [f"backlog={sizes.backlog}", "so_keepalive=60s:15s:4", reuseport])
+        ),
+        "HTTP2_LISTEN_OPTION": "" if program.has_http2_directive else "http2",
+        "HTTP2_DIRECTIVE": "http2 on;" if program.has_http2_directive else "",
+        "TLS_CERTIFICATE": _quotable("SLUICE_TLS_CERTIFICATE", settings.tls_certificate or ""),
+        "TLS_KEY": _quotable("SLUICE_TLS_KEY", settings.tls_key or ""),
+        "MAX_BODY_BYTES": str(settings.max_body_bytes),
+        "WORKER_SILENCE_SECONDS": f"{clocks.worker_silence(settings):.0f}",
+        "CLIENT_SILENCE_SECONDS": f"{clocks.client_silence(settings):.0f}",
+        "WORKER_SERVERS": "\n".join(
+            f'    server "unix:{run.worker_socket(index)}" max_fails=0;'
+            for index in range(settings.workers)
+        ),
+        "CORS_DEFAULT": '"*"' if everyone else '""',
+        "CORS_ORIGINS": "" if everyone else _origins(settings.cors_origins),
+        "CORS_VARY": "Origin" if settings.cors_origins else '""',
+    }
+
+
+def _source() -> Traversable:
+    """The folder `nginx/`: inside an installed package, beside it in a checkout."""
+    package = resources.files("proxy")
+    installed = package / "_nginx"
+    return installed if installed.is_dir() else Path(str(package)).parent / "nginx"
+
+
+def _render_folder(source: Traversable, values: dict[str, str], target: Path) -> None:
+    target.mkdir(exist_ok=True)
+    for entry in source.iterdir():
+        if entry.is_dir():
+            _render_folder(entry, values, target / entry.name)
+        elif entry.name.endswith(".conf") and (values["TLS_CERTIFICATE"] or entry.name != _HTTPS):
+            text = _Template(entry.read_text(encoding="utf-8")).substitute(values)
+            (target / entry.name).write_text(text, encoding="utf-8")
+
+
+def _quotable(name: str, path: str) -> str:
+    if _UNQUOTABLE.search(path):
+        raise CannotRender(f'{name}: {path!r} has a character that nginx cannot quote: " \\ or $.')
+    return path
+
+
+def _bracketed(address: str) -> str:
+    return f"[{address}]" if ipaddress.ip_address(address).version == 6 else address
+
+
+def _origins(origins: tuple[str, ...]) -> str:
+    # nginx compares without case and refuses the same name twice.
+    once = {origin.lower(): origin for origin in origins}
+    return "\n".join(f'    "{origin}" "{origin}";' for origin in once.values())

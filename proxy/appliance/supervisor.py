@@ -1,0 +1,210 @@
+"""`sluice run`: starts everything, keeps it running, and takes it down in order."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+import structlog
+
+from proxy.appliance import announce, nginx
+from proxy.appliance.ask import accepts
+from proxy.appliance.crew import Crew, Programs
+from proxy.appliance.directory import run_directory
+from proxy.appliance.keeper import CannotStart, Keeper
+from proxy.appliance.overview import Overview
+from proxy.appliance.prepare import prepare
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Iterable
+
+    from proxy.appliance.admin import Admin
+    from proxy.appliance.directory import RunDirectory
+    from proxy.appliance.nginx_program import NginxProgram
+    from proxy.settings import Settings
+
+_log = structlog.get_logger("appliance")
+
+_STOP_ACCEPTING_SECONDS = 1.0
+# Beyond SLUICE_DRAIN_SECONDS: for the workers to say their last words to those that they cut.
+_LAST_WORDS_SECONDS = 8.0
+# For clients to take what nginx still holds for them once the workers have ended.
+_FLUSH_SECONDS = 5.0
+_STOP_SECONDS = 1.0
+
+
+class ToldToStop(Exception):
+    """A signal said so."""
+
+
+def run(settings: Settings, programs: Callable[[NginxProgram], Programs] = Programs) -> int:
+    """Run until SIGTERM or SIGINT. Returns the exit status: 0, or 1 if something cannot start."""
+    try:
+        with run_directory() as directory:
+            # 1. What is wrong is said before anything runs.
+            chosen = programs(prepare(settings, directory))
+            return asyncio.run(Supervisor(settings, directory, chosen).serve())
+    except (CannotStart, OSError) as error:
+        print(f"sluice: {error}", file=sys.stderr)  # noqa: T201 for whoever started it
+        return 1
+
+
+class Supervisor:
+    """The steps of one run."""
+
+    def __init__(self, settings: Settings, directory: RunDirectory, programs: Programs) -> None:
+        self._settings = settings
+        self._directory = directory
+        self._program = programs.nginx
+        self._crew = Crew(settings, directory, programs)
+        self._overview = Overview(self._crew, directory.metrics, programs.nginx.version_text)
+        self._kept: dict[Keeper, asyncio.Task[None]] = {}
+        self._stop = asyncio.Event()
+        self._stop_at_once = asyncio.Event()
+        self._reloading: asyncio.Task[None] | None = None
+
+    async def serve(self) -> int:
+        """Start, keep running, drain, and end. Returns the exit status.
+
+        Raises `CannotStart` with the last words of whatever does not come up.
+        """
+        self._listen_to_signals()
+        admin = None
+        try:
+            # 2. The demo and the workers; they load while the admin port opens.
+            self._keep(*self._crew.behind_nginx)
+            admin = await self._open_admin()
+            try:
+                await self._come_up()
+                # 5. From here on it only ends by a signal, or by a child that is past saving.
+                await self._until(asyncio.Event().wait(), self._stop)
+            except ToldToStop:
+                pass
+            # 6. Nothing new; what runs goes on for a while.
+            self._overview.draining = True
+            try:
+                await self._until(self._drain(), self._stop_at_once)
+            except ToldToStop:
+                _log.warning("stopping_at_once")
+                return 1
+            _log.info("stopped")
+            return 0
+        finally:
+            await self._end()
+            if admin is not None:
+                await admin.close()
+
+    async def _come_up(self) -> None:
+        # 3. nginx opens the public ports only when somebody is behind it.
+        await self._until(_all_ready(self._crew.behind_nginx), self._stop)
+        self._keep(self._crew.nginx)
+        await self._until(_all_ready([self._crew.nginx]), self._stop)
+        # 4. Ready: said to the probes, the log and whoever reads the terminal.
+        self._overview.came_up = True
+        if announce.uses_demo(self._settings):
+            _log.warning("demo_upstream", advice="SLUICE_UPSTREAM_URL is not set: no model answers")
+        _log.info("ready", url=announce.public_url(self._settings), run=str(self._directory.path))
+        print(announce.announcement(self._settings), flush=True)  # noqa: T201 for people, on stdout
+
+    async def _drain(self) -> None:
+        crew, seconds = self._crew, self._settings.drain_seconds
+        # a. nginx closes its ports, and goes on with the streams that it has. The workers hear of
+        #    it only then, so that no request that was let in meets a closed worker.
+        crew.nginx.leave(nginx.STOP_ACCEPTING)
+        await self._ports_closed()
+        # b. The workers finish what runs, and at the deadline cut the rest, visibly.
+        _log.info("draining", seconds=seconds)
+        for worker in crew.workers:
+            worker.leave(signal.SIGTERM)
+        await self._ended(crew.workers, seconds + _LAST_WORDS_SECONDS)
+        # c. The clients take what is still on its way to them.
+        await self._ended([crew.nginx], _FLUSH_SECONDS)
+
+    async def _end(self) -> None:
+        """End whatever still runs: politely, and a second later by force."""
+        for keeper in self._kept:
+            keeper.leave(nginx.STOP if keeper is self._crew.nginx else signal.SIGTERM)
+        await self._ended(self._kept, _STOP_SECONDS)
+        for keeper in self._kept:
+            keeper.kill()
+        await asyncio.gather(*self._kept.values(), return_exceptions=True)
+
+    async def _ended(self, keepers: Iterable[Keeper], seconds: float) -> None:
+        """Wait until all of them have ended, at most so long."""
+        tasks = [self._kept[keeper] for keeper in keepers if keeper in self._kept]
+        if tasks:
+            await asyncio.wait(tasks, timeout=seconds)
+
+    async def _ports_closed(self) -> None:
+        settings, loop = self._settings, asyncio.get_running_loop()
+        deadline = loop.time() + _STOP_ACCEPTING_SECONDS
+        while loop.time() < deadline and self._crew.nginx.pid is not None:
+            if not await accepts(settings.listen_address, settings.listen_port):
+                return
+            await asyncio.sleep(0.005)
+
+    async def _until(self, awaited: Coroutine[Any, Any, object], unless: asyncio.Event) -> None:
+        """Wait for something, unless a signal or a child past saving comes first.
+
+        Raises `ToldToStop` and `CannotStart` for these two.
+        """
+        waiting = asyncio.create_task(awaited)
+        told = asyncio.create_task(unless.wait())
+        try:
+            while not waiting.done():
+                keeping = {task for task in self._kept.values() if not task.done()}
+                await asyncio.wait({waiting, told} | keeping, return_when=asyncio.FIRST_COMPLETED)
+                for task in self._kept.values():
+                    if task.done():
+                        task.result()
+                if told.done():
+                    raise ToldToStop
+        finally:
+            waiting.cancel()
+            told.cancel()
+
+    def _keep(self, *keepers: Keeper) -> None:
+        for keeper in keepers:
+            self._kept[keeper] = asyncio.create_task(keeper.keep(), name=keeper.name)
+
+    async def _open_admin(self) -> Admin:
+        # Loading the HTTP server takes a while; the children that just started need it too.
+        module = await asyncio.to_thread(import_module, "proxy.appliance.admin")
+        admin: Admin = module.Admin(self._overview)
+        await admin.start(self._settings.admin_address, self._settings.admin_port)
+        return admin
+
+    def _listen_to_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._told_to_stop, number)
+        loop.add_signal_handler(signal.SIGHUP, self._told_to_reload)
+
+    def _told_to_stop(self, number: signal.Signals) -> None:
+        _log.info("signal", signal=number.name)
+        if self._stop.is_set():
+            self._stop_at_once.set()
+        self._stop.set()
+
+    def _told_to_reload(self) -> None:
+        self._reloading = asyncio.create_task(self._reload())
+
+    async def _reload(self) -> None:
+        """Let nginx read the certificates anew; its streams go on in its old processes.
+
+        The settings stay: they are frozen, and the workers hold them.
+        """
+        complaint = await asyncio.to_thread(nginx.complaint, self._program, self._directory)
+        if complaint is not None:
+            _log.error("not_reloaded", complaint=complaint)
+        elif not self._stop.is_set():
+            self._crew.nginx.send(nginx.RELOAD)
+            _log.info("reloaded", what="nginx and its certificates; settings are frozen")
+
+
+async def _all_ready(keepers: Iterable[Keeper]) -> None:
+    for keeper in keepers:
+        await keeper.ready.wait()
