@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from proxy.exchange import Family
-from proxy.upstream.address import Base, locate
+from proxy.upstream.address import locate
 from proxy.upstream.headers import with_key, without_credentials, without_key_parameter
 from proxy.upstream.rename import rename_body, rename_path
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from multidict import CIMultiDict
+
+    from proxy.upstream.targets import Target
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,29 +30,6 @@ class Call:
     """The model asked for; empty if the request names none."""
     family: Family = Family.UNKNOWN
     wants_stream: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """One upstream as configured."""
-
-    name: str
-    base: Base
-    api_key: str = ""
-    """Sent instead of any key of the client's; empty: the client's goes."""
-    forgets_client: bool = False
-    """The client's key is meant for the gateway, so it never goes on."""
-    models: tuple[str, ...] = ("*",)
-    rename: Mapping[str, str] | None = None
-    weight: float = 1.0
-    priority: int = 0
-    max_streams: int | None = None
-    """This worker's share."""
-    connect_timeout: float = 10.0
-    """Seconds."""
-    first_token_timeout: float = 0.0
-    """Seconds; 0: none."""
-    probe_path: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +53,7 @@ def prepare(call: Call, target: Target) -> Wire:
     elif target.forgets_client:
         headers = without_credentials(headers)
         path = without_key_parameter(path)
-    if target.rename and (model := target.rename.get(call.model)):
+    if model := target.rename.get(call.model):
         path = rename_path(path, call.model, model)
         body = rename_body(body, model)
     return Wire(locate(target.base, path), headers, body)

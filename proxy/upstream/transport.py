@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
     from aiohttp import AddrInfoType
 
-    from proxy.upstream.call import Call, Target
+    from proxy.upstream.call import Call
+    from proxy.upstream.targets import Target
 
 READ_BUFFER_BYTES = 32 * 1024
 """Reading from an upstream pauses at twice this, and goes on below it: the bound per stream."""

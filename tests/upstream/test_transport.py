@@ -13,7 +13,8 @@ from multidict import CIMultiDict
 
 from proxy import errors
 from proxy.upstream.address import Base
-from proxy.upstream.call import Call, Target
+from proxy.upstream.call import Call
+from proxy.upstream.targets import Target
 from proxy.upstream.transport import StaleConnection, Transport
 from tests.upstream.peer import (
     EVENTS,

@@ -1,0 +1,132 @@
+"""One attempt at one upstream: sent, clocked, and its first bytes judged."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from proxy.errors import FirstTokenTimeout, SluiceError, UpstreamInvalid
+from proxy.upstream.transport import StaleConnection
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from proxy.exchange import Exchange
+    from proxy.upstream.answer import LiveAnswer
+    from proxy.upstream.call import Call
+    from proxy.upstream.targets import Target
+    from proxy.upstream.transport import Transport
+
+MOST_JUDGED_BYTES = 256 * 1024
+"""Of a stream's beginning: one whose first event is longer goes on unjudged."""
+_STALE_CONNECTIONS = 3
+_HARMLESS_TWICE = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
+
+
+@dataclass(frozen=True, slots=True)
+class Judge:
+    """What the caller makes of the first bytes of an event stream."""
+
+    enough: Callable[[bytes], bool]
+    """Whether they suffice to judge by."""
+    failure: Callable[[bytes], SluiceError | None]
+    """The failure that a good status only hid; None if it is a good beginning."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """What all attempts at one call share."""
+
+    transport: Transport
+    call: Call
+    exchange: Exchange
+    judge: Judge | None
+    may_repeat: bool
+    """Whether the operator lets a request be sent twice, should the first have been in vain."""
+
+    async def make(self, target: Target) -> LiveAnswer:
+        """The upstream's answer, with its first bytes read if there is a judge for them.
+
+        Raises what `Transport.send` raises, `FirstTokenTimeout` once the upstream has been silent
+        for its time after the request was sent, `UpstreamCut`, `UpstreamInvalid` for an event
+        stream without one event, and the judge's own errors.
+        """
+        _begin(self.exchange, target.name)
+        loop = asyncio.get_running_loop()
+        waiting = True
+
+        def sent() -> None:
+            self.exchange.connected_at = time.monotonic()
+            # The upstream may answer, and the wait be over, before it has taken the whole request.
+            if waiting and target.first_token_timeout:
+                clock.reschedule(loop.time() + target.first_token_timeout)
+
+        try:
+            async with asyncio.timeout(None) as clock:
+                try:
+                    return await self._answer(target, sent)
+                finally:
+                    waiting = False
+        except TimeoutError:
+            if not clock.expired():
+                raise
+        limit = target.first_token_timeout
+        raise FirstTokenTimeout(f"Upstream {target.name} was silent for {limit:g} s.")
+
+    async def _answer(self, target: Target, sent: Callable[[], None]) -> LiveAnswer:
+        answer = await self._send(target, sent)
+        try:
+            exchange = self.exchange
+            exchange.headers_at = time.monotonic()
+            exchange.connected_at = exchange.connected_at or exchange.headers_at
+            exchange.upstream_status = answer.status
+            if self.judge and answer.is_event_stream and 200 <= answer.status < 300:
+                await self._read_first(answer, self.judge)
+        except BaseException:
+            answer.close()
+            raise
+        return answer
+
+    async def _send(self, target: Target, sent: Callable[[], None]) -> LiveAnswer:
+        """Send it; where old connections turn out to be closed, on the next one.
+
+        RFC 9112, 9.3.1: such a request may be repeated if that does no harm. Nobody is to blame,
+        so it is neither counted as an attempt nor against the upstream.
+        """
+        may_repeat = self.may_repeat or self.call.method in _HARMLESS_TWICE
+        for _ in range(_STALE_CONNECTIONS if may_repeat else 0):
+            try:
+                return await self.transport.send(self.call, target, sent)
+            except StaleConnection:
+                self.exchange.connected_at = None
+        return await self.transport.send(self.call, target, sent)
+
+    async def _read_first(self, answer: LiveAnswer, judge: Judge) -> None:
+        first = b""
+        while True:
+            part = await answer.read()
+            if not part:
+                raise UpstreamInvalid(
+                    f"Upstream {answer.upstream} ended its stream before any event."
+                )
+            if not first:
+                self.exchange.first_byte_at = time.monotonic()
+            first += part
+            if self.exchange.committed_at is not None or len(first) > MOST_JUDGED_BYTES:
+                break
+            if judge.enough(first):
+                if error := judge.failure(first):
+                    raise error
+                break
+        answer.first = first
+
+
+def _begin(exchange: Exchange, upstream: str) -> None:
+    """Forget the attempt before; only when the first one began is kept."""
+    exchange.attempts += 1
+    exchange.upstream = upstream
+    exchange.upstream_status = None
+    exchange.called_at = exchange.called_at or time.monotonic()
+    exchange.connected_at = exchange.headers_at = exchange.first_byte_at = None

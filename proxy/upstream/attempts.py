@@ -1,0 +1,177 @@
+"""From a call to an answer: choose an upstream, attempt, and try again where that may help."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections import Counter
+from typing import TYPE_CHECKING, Self
+
+from proxy.errors import SluiceError, UpstreamRefused
+from proxy.upstream import health, retry
+from proxy.upstream.attempt import Attempt, Judge
+from proxy.upstream.budget import Budget
+from proxy.upstream.kept import KeptAnswer, keep
+from proxy.upstream.lease import Lease
+from proxy.upstream.pause import pause_asked
+from proxy.upstream.pool import Pool
+from proxy.upstream.probes import Probes
+from proxy.upstream.retry import Failure, Situation
+from proxy.upstream.targets import targets_of
+from proxy.upstream.transport import Transport
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+
+    from proxy.exchange import Exchange
+    from proxy.settings import Settings
+    from proxy.upstream.answer import Answer, LiveAnswer
+    from proxy.upstream.call import Call
+    from proxy.upstream.pool import Member, Observer
+
+_LOOK_SECONDS = 0.2
+
+
+class Upstreams:
+    """All upstreams of one worker, behind one question: `answer`. A context to live in."""
+
+    def __init__(self, settings: Settings, *, workers: int = 1, index: int = 0) -> None:
+        """`workers` share the limits of the upstreams; this one is number `index`."""
+        targets = targets_of(settings, workers=workers, index=index)
+        ejection = health.Rules(
+            settings.eject_after_failures, settings.eject_failure_rate, settings.eject_seconds
+        )
+        self._pool = Pool(targets, ejection, clock=time.monotonic, random=random.random)
+        self._rules = retry.Rules(
+            settings.retries, settings.retry_on_500, settings.retry_after_cap_seconds
+        )
+        self._budget = Budget()
+        self._settings = settings
+        self._transport: Transport
+        self._probes: Probes
+
+    async def __aenter__(self) -> Self:
+        self._transport = Transport(self._settings.pool_connections)
+        interval = self._settings.probe_interval_seconds
+        self._probes = Probes(self._pool, self._transport, interval)
+        self._probes.start()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self._probes.stop()
+        await self._transport.close()
+
+    def observe(self, observer: Observer) -> None:
+        """Have retries, ejections and returns counted."""
+        self._pool.observer = observer
+
+    def connections(self) -> tuple[int, int]:
+        """How many connections are open to upstreams: in use, and kept for the next call."""
+        return self._transport.connections()
+
+    def status(self) -> list[dict[str, object]]:
+        """Each upstream's standing; see `Pool.status`."""
+        return self._pool.status()
+
+    def blame(self, upstream: str) -> None:
+        """Hold it against an upstream that an answer, handed out as good, fell silent."""
+        self._pool.tell(self._pool.member(upstream), health.Event.FAILED)
+
+    async def answer(
+        self,
+        call: Call,
+        exchange: Exchange,
+        *,
+        enough: Callable[[bytes], bool] | None = None,
+        judge: Callable[[bytes], SluiceError | None] | None = None,
+    ) -> Answer:
+        """The first answer that stands; whoever gets it closes it.
+
+        With `enough` and `judge`, a good event stream is handed out with its first bytes read: as
+        many as are `enough` to judge by. A failure found in them counts like a bad status.
+        `exchange` is told of every attempt; once it has `committed_at` nothing is tried again, and
+        the attempt under way is handed out unjudged.
+
+        An upstream's own refusal is an answer as well, once no attempt is left. Raises the last
+        attempt's error if no upstream answered, and `BadRequest`, `NotFound` and `Overloaded`.
+        Cancelling it closes what is open.
+        """
+        self._budget.request()
+        both = Judge(enough, judge) if enough and judge else None
+        attempt = Attempt(self._transport, call, exchange, both, self._rules.retries > 0)
+        tries: Counter[str] = Counter()
+        refusal: KeptAnswer | None = None
+        while True:
+            member = self._pool.next_for(call.model, tries)
+            tries[member.target.name] += 1
+            with Lease(self._pool, member) as lease:
+                answer, failure = await _outcome(attempt, member, lease)
+                wait = self._verdict(failure, member, call, exchange, tries)
+                if wait is None and answer is not None:
+                    lease.hand_on(answer)
+                    return answer
+                if answer is not None:
+                    refusal = await keep(answer) or refusal
+            if wait is None or not await self._go_on(wait, call, exchange, tries):
+                return _last_word(failure, refusal, exchange)
+            self._budget.spend()
+            self._pool.observer.retried(member.target.name, failure.reason)
+
+    def _verdict(
+        self,
+        failure: Failure,
+        member: Member,
+        call: Call,
+        exchange: Exchange,
+        tries: Counter[str],
+    ) -> float | None:
+        situation = Situation(
+            attempts=tries.total(),
+            sibling=self._pool.has_sibling(member, call.model, tries),
+            in_budget=self._budget.may_retry(time.monotonic()),
+            committed=exchange.committed_at is not None,
+        )
+        return retry.verdict(failure, situation, self._rules, random.random)
+
+    async def _go_on(
+        self, wait: float, call: Call, exchange: Exchange, tries: Counter[str]
+    ) -> bool:
+        """Wait; whether another attempt can be made after that."""
+        until = time.monotonic() + wait
+        while exchange.committed_at is None:
+            left = until - time.monotonic()
+            if left <= 0:
+                return self._pool.has_room(call.model, tries)
+            await asyncio.sleep(min(left, _LOOK_SECONDS))
+        return False
+
+
+async def _outcome(
+    attempt: Attempt, member: Member, lease: Lease
+) -> tuple[LiveAnswer | None, Failure]:
+    """Make the attempt and tell the upstream's health; an answer that stands fails at nothing."""
+    try:
+        answer = await attempt.make(member.target)
+    except SluiceError as error:
+        lease.failed(error)
+        return None, Failure(error=error)
+    pause = pause_asked(answer.headers, time.time())
+    lease.answered(answer.status, pause)
+    return answer, Failure(answer.status, pause=pause)
+
+
+def _last_word(failure: Failure, refusal: KeptAnswer | None, exchange: Exchange) -> KeptAnswer:
+    """What the client gets after the last attempt: an upstream's own words rather than ours."""
+    error = failure.error
+    if refusal is not None and (error is None or error.fault.retry_safe):
+        exchange.upstream = refusal.upstream
+        exchange.upstream_status = refusal.status
+        return refusal
+    raise error or UpstreamRefused(f"Upstream {exchange.upstream} answered {failure.status}.")

@@ -1,0 +1,178 @@
+"""Whether an upstream may be asked: a state table over plain values, without a clock of its own.
+
+An upstream is UP until it fails too often; then it is OUT for a while that grows each time. After
+that one request, or an active probe, is let through (PROBING), and its outcome decides. Being
+benched is something else: a healthy upstream asked for a pause (`Retry-After`).
+
+All times are seconds of one monotonic clock.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import Enum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+WINDOW_SECONDS = 30.0
+"""The failure rate is taken over one to two of these."""
+FEWEST_CALLS = 10
+"""No rate is taken over fewer calls."""
+LONGEST_EJECTION_SECONDS = 300.0
+LONGEST_BENCH_SECONDS = 86_400.0
+
+
+class State(Enum):
+    """Where an upstream stands."""
+
+    UP = "up"
+    OUT = "out"
+    PROBING = "probing"
+
+
+class Event(Enum):
+    """What happens to it."""
+
+    CALLED = "called"
+    """A request goes there."""
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    ABANDONED = "abandoned"
+    """The request ended without a verdict on the upstream: its client left."""
+    PROBED_WELL = "probed well"
+    PROBED_BADLY = "probed badly"
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """When an upstream is taken out, and for how long."""
+
+    failures_in_a_row: int = 5
+    failure_rate: float = 0.5
+    seconds_out: float = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Calls and failures of late, in two halves, so that the past fades."""
+
+    since: float = 0.0
+    calls: int = 0
+    failures: int = 0
+    calls_before: int = 0
+    failures_before: int = 0
+
+    def with_call(self, now: float, *, failed: bool) -> Window:
+        """One more call."""
+        moved = self._at(now)
+        return replace(moved, calls=moved.calls + 1, failures=moved.failures + failed)
+
+    def rate(self) -> float:
+        """The share of failures; 0.0 while there are too few calls to say."""
+        calls = self.calls + self.calls_before
+        failures = self.failures + self.failures_before
+        return failures / calls if calls >= FEWEST_CALLS else 0.0
+
+    def _at(self, now: float) -> Window:
+        halves = int((now - self.since) // WINDOW_SECONDS)
+        if halves <= 0:
+            return self
+        if halves == 1:
+            since = self.since + WINDOW_SECONDS
+            return Window(since, 0, 0, self.calls, self.failures)
+        return Window(now)
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """All that is remembered of one upstream's health."""
+
+    state: State = State.UP
+    since: float = 0.0
+    """When it came into this state."""
+    out_until: float = 0.0
+    """When it may be tried again, while it is OUT."""
+    ejections: int = 0
+    """How often it was taken out of late: the wait doubles with each."""
+    failures_in_a_row: int = 0
+    window: Window = Window()
+    benched_until: float = 0.0
+
+    def open_at(self) -> float:
+        """From when on a request may go there."""
+        if self.state is State.PROBING:
+            return float("inf")
+        return max(self.benched_until, self.out_until if self.state is State.OUT else 0.0)
+
+    def benched(self, until: float, now: float) -> Health:
+        """Paused because the upstream asked for it; a shorter pause does not undo a longer one."""
+        until = min(until, now + LONGEST_BENCH_SECONDS)
+        return replace(self, benched_until=max(self.benched_until, until))
+
+
+def after(health: Health, event: Event, now: float, rules: Rules) -> Health:
+    """The health after something happened. A pair that is not in the table changes nothing."""
+    change = _TABLE.get((health.state, event))
+    return health if change is None else change(health, now, rules)
+
+
+def _succeeded(health: Health, now: float, rules: Rules) -> Health:
+    window = health.window.with_call(now, failed=False)
+    forgiven = now - health.since >= _seconds_out(health.ejections, rules)
+    ejections = 0 if forgiven else health.ejections
+    return replace(health, failures_in_a_row=0, window=window, ejections=ejections)
+
+
+def _failed(health: Health, now: float, rules: Rules) -> Health:
+    window = health.window.with_call(now, failed=True)
+    failures = health.failures_in_a_row + 1
+    failed = replace(health, failures_in_a_row=failures, window=window)
+    if failures >= rules.failures_in_a_row or window.rate() >= rules.failure_rate:
+        return _ejected(failed, now, rules)
+    return failed
+
+
+def _ejected(health: Health, now: float, rules: Rules) -> Health:
+    ejections = health.ejections + 1
+    until = now + _seconds_out(ejections, rules)
+    return replace(health, state=State.OUT, since=now, out_until=until, ejections=ejections)
+
+
+def _called(health: Health, now: float, _rules: Rules) -> Health:
+    # Called before its time, it is the last resort, and that proves nothing by being tried.
+    if now < health.out_until:
+        return health
+    return replace(health, state=State.PROBING, since=now)
+
+
+def _returned(health: Health, now: float, _rules: Rules) -> Health:
+    return replace(
+        health, state=State.UP, since=now, failures_in_a_row=0, window=Window(now), out_until=0.0
+    )
+
+
+def _undecided(health: Health, now: float, _rules: Rules) -> Health:
+    return replace(health, state=State.OUT, since=now, out_until=now)
+
+
+def _seconds_out(ejections: int, rules: Rules) -> float:
+    longest = max(LONGEST_EJECTION_SECONDS, rules.seconds_out)
+    return float(min(rules.seconds_out * 2 ** max(0, min(ejections, 32) - 1), longest))
+
+
+_TABLE: dict[tuple[State, Event], Callable[[Health, float, Rules], Health]] = {
+    (State.UP, Event.SUCCEEDED): _succeeded,
+    (State.UP, Event.FAILED): _failed,
+    # That a health page answers says little of the answers that count; that it fails says enough.
+    (State.UP, Event.PROBED_BADLY): _failed,
+    (State.OUT, Event.CALLED): _called,
+    # It answered, asked as the last resort: no better proof could be had.
+    (State.OUT, Event.SUCCEEDED): _returned,
+    (State.PROBING, Event.SUCCEEDED): _returned,
+    (State.PROBING, Event.PROBED_WELL): _returned,
+    (State.PROBING, Event.FAILED): _ejected,
+    (State.PROBING, Event.PROBED_BADLY): _ejected,
+    (State.PROBING, Event.ABANDONED): _undecided,
+}

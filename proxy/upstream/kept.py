@@ -1,0 +1,69 @@
+"""An upstream's answer read whole and kept, while another attempt is made."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Self
+
+from proxy.errors import SluiceError
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from proxy.upstream.answer import LiveAnswer
+
+_MOST_BYTES = 64 * 1024
+_LONGEST_SECONDS = 1.0
+
+
+class KeptAnswer:
+    """An answer that needs no connection any more; see `Answer`."""
+
+    ended_by_close = False
+    first = b""
+
+    def __init__(self, answer: LiveAnswer, body: bytes) -> None:
+        self.status = answer.status
+        self.reason = answer.reason
+        self.headers = answer.headers
+        self.upstream = answer.upstream
+        self.is_event_stream = answer.is_event_stream
+        self._body = body
+
+    async def read(self) -> bytes:
+        """The body in one piece, then nothing."""
+        body, self._body = self._body, b""
+        return body
+
+    def close(self) -> None:
+        """There is nothing to let go."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+async def keep(answer: LiveAnswer) -> KeptAnswer | None:
+    """Read a refusal whole and close it; None if it is too long, too slow or cut.
+
+    Read to its end it gives its connection back, so that a refusal costs no new handshake.
+    """
+    parts = [answer.first]
+    try:
+        async with asyncio.timeout(_LONGEST_SECONDS):
+            while part := await answer.read():
+                parts.append(part)
+                if sum(map(len, parts)) > _MOST_BYTES:
+                    return None
+    except (TimeoutError, SluiceError):
+        return None
+    finally:
+        answer.close()
+    return KeptAnswer(answer, b"".join(parts))

@@ -1,0 +1,159 @@
+"""The upstreams with their live state: what runs on each, and how each is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+from proxy.errors import NotFound, Overloaded
+from proxy.upstream.choose import Candidate, choose, has_sibling
+from proxy.upstream.health import Event, Health, Rules, State, after
+
+if TYPE_CHECKING:
+    from collections import Counter
+    from collections.abc import Callable, Iterable
+
+    from proxy.upstream.targets import Target
+
+
+class Observer(Protocol):
+    """Who wants to count what happens to upstreams."""
+
+    def retried(self, upstream: str, reason: str) -> None:
+        """Another attempt is made because this upstream failed; the reason is one of a few."""
+
+    def ejected(self, upstream: str) -> None:
+        """It was taken out."""
+
+    def returned(self, upstream: str) -> None:
+        """It is back."""
+
+
+class Unobserved:
+    """Nobody counts."""
+
+    def retried(self, upstream: str, reason: str) -> None:
+        """See `Observer`."""
+
+    def ejected(self, upstream: str) -> None:
+        """See `Observer`."""
+
+    def returned(self, upstream: str) -> None:
+        """See `Observer`."""
+
+
+@dataclass(slots=True)
+class Member:
+    """One upstream and what is going on there."""
+
+    target: Target
+    in_flight: int = 0
+    health: Health = field(default_factory=Health)
+
+    def candidate(self, tries: int) -> Candidate:
+        """The member as the choice sees it."""
+        open_at = self.health.open_at()
+        if self.target.probe_path and self.health.state is State.OUT:
+            # A probe will find out; no client's request has to.
+            open_at = float("inf")
+        target = self.target
+        return Candidate(
+            target.name,
+            target.priority,
+            target.weight,
+            self.in_flight,
+            target.max_streams,
+            open_at,
+            tries,
+        )
+
+
+class Pool:
+    """All upstreams of this worker. `clock` gives seconds of a monotonic clock."""
+
+    def __init__(
+        self,
+        targets: Iterable[Target],
+        rules: Rules,
+        *,
+        clock: Callable[[], float],
+        random: Callable[[], float],
+    ) -> None:
+        self._members = {target.name: Member(target) for target in targets}
+        self._rules = rules
+        self._clock = clock
+        self._random = random
+        self.observer: Observer = Unobserved()
+
+    def members(self) -> Iterable[Member]:
+        """Every upstream, in the order of the settings."""
+        return self._members.values()
+
+    def next_for(self, model: str, tries: Counter[str]) -> Member:
+        """The upstream for the next attempt of a request that has tried so much so far.
+
+        Raises `NotFound` if nobody serves the model, `Overloaded` if all who do are full.
+        """
+        candidates = self._candidates(model, tries)
+        if not candidates:
+            raise NotFound(f"No upstream serves the model {model[:200]!r}.")
+        chosen = choose(candidates, self._clock(), self._random, in_order=not model)
+        if chosen is None:
+            raise Overloaded("Every upstream for this model is full.", retry_after=1.0)
+        return self._members[chosen.name]
+
+    def has_sibling(self, member: Member, model: str, tries: Counter[str]) -> bool:
+        """Whether another upstream could be asked instead, that was tried less."""
+        candidates = self._candidates(model, tries)
+        return has_sibling(candidates, member.target.name, self._clock())
+
+    def has_room(self, model: str, tries: Counter[str]) -> bool:
+        """Whether any upstream for the model has room for another stream."""
+        candidates = self._candidates(model, tries)
+        return choose(candidates, self._clock(), self._random) is not None
+
+    def member(self, name: str) -> Member:
+        """The upstream of that name. Raises `KeyError` if there is none."""
+        return self._members[name]
+
+    def is_waiting(self, member: Member) -> bool:
+        """Whether it is out and its time has not come."""
+        return member.health.state is State.OUT and self._clock() < member.health.out_until
+
+    def tell(self, member: Member, event: Event) -> None:
+        """Something happened with a request there."""
+        before = member.health.state
+        member.health = after(member.health, event, self._clock(), self._rules)
+        now = member.health.state
+        if now is State.OUT and before is not State.OUT and event is not Event.ABANDONED:
+            self.observer.ejected(member.target.name)
+        elif now is State.UP and before is not State.UP:
+            self.observer.returned(member.target.name)
+
+    def bench(self, member: Member, seconds: float) -> None:
+        """It asked to be left alone for so long."""
+        now = self._clock()
+        member.health = member.health.benched(now + seconds, now)
+
+    def status(self) -> list[dict[str, object]]:
+        """Each upstream's standing, for people and for gauges; seconds are from now."""
+        now = self._clock()
+        return [
+            {
+                "name": member.target.name,
+                "state": member.health.state.value,
+                "streams": member.in_flight,
+                "failures_in_a_row": member.health.failures_in_a_row,
+                "back_in_seconds": _left(member.health.out_until, now),
+                "benched_for_seconds": _left(member.health.benched_until, now),
+            }
+            for member in self._members.values()
+        ]
+
+    def _candidates(self, model: str, tries: Counter[str]) -> list[Candidate]:
+        serving = (one for one in self._members.values() if one.target.serves(model))
+        return [one.candidate(tries[one.target.name]) for one in serving]
+
+
+def _left(until: float, now: float) -> float:
+    return round(max(0.0, until - now), 3)

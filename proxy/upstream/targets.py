@@ -1,0 +1,106 @@
+"""The upstreams as configured."""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from proxy.upstream.address import Base
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from proxy.settings import Settings, UpstreamSettings
+
+DEFAULT_NAME = "default"
+"""The upstream of `SLUICE_UPSTREAM_URL`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One upstream as this worker sees it; times in seconds."""
+
+    name: str
+    base: Base
+    api_key: str = field(default="", repr=False)
+    """Sent instead of any key of the client's; empty: the client's goes."""
+    forgets_client: bool = False
+    """The client's key is meant for the gateway, so it never goes on."""
+    models: re.Pattern[str] | None = None
+    """What it serves; None: everything."""
+    rename: Mapping[str, str] = field(default_factory=dict)
+    """The model's name there, by the name the client uses."""
+    weight: float = 1.0
+    priority: int = 0
+    max_streams: int | None = None
+    """This worker's share; None: only the overall cap."""
+    connect_timeout: float = 10.0
+    first_token_timeout: float = 0.0
+    """0: none."""
+    probe_path: str = ""
+    """Empty: no active probe."""
+
+    def serves(self, model: str) -> bool:
+        """Whether a model can be had here; a request that names none can go anywhere."""
+        if not model or self.models is None or model in self.rename:
+            return True
+        return self.models.match(model) is not None
+
+
+def targets_of(settings: Settings, *, workers: int = 1, index: int = 0) -> tuple[Target, ...]:
+    """All upstreams, with the share of their limits that falls to worker `index` of `workers`.
+
+    Raises `ValueError` if the settings name no upstream at all.
+    """
+    forgets = bool(settings.client_keys)
+    if settings.upstreams:
+        return tuple(_target(one, settings, workers, index) for one in settings.upstreams)
+    if settings.upstream_url is None:
+        raise ValueError("There is no upstream: set SLUICE_UPSTREAM_URL or SLUICE_UPSTREAMS.")
+    key = settings.upstream_api_key
+    alone = Target(
+        DEFAULT_NAME,
+        Base.of(str(settings.upstream_url)),
+        key.get_secret_value() if key else "",
+        forgets,
+        connect_timeout=settings.connect_timeout_seconds,
+        first_token_timeout=settings.first_token_timeout_seconds,
+    )
+    return (alone,)
+
+
+def _target(one: UpstreamSettings, settings: Settings, workers: int, index: int) -> Target:
+    return Target(
+        one.name,
+        Base.of(str(one.url)),
+        one.api_key.get_secret_value() if one.api_key else "",
+        bool(settings.client_keys),
+        _any_of(one.models),
+        one.rename,
+        one.weight,
+        one.priority,
+        _share(one.max_streams, workers, index),
+        _own(one.connect_timeout_seconds, settings.connect_timeout_seconds),
+        _own(one.first_token_timeout_seconds, settings.first_token_timeout_seconds),
+        one.probe_path or "",
+    )
+
+
+def _own(own: float | None, common: float) -> float:
+    return common if own is None else own
+
+
+def _any_of(globs: tuple[str, ...]) -> re.Pattern[str] | None:
+    if "*" in globs:
+        return None
+    return re.compile("|".join(fnmatch.translate(glob) for glob in globs) or r"(?!)")
+
+
+def _share(total: int | None, workers: int, index: int) -> int | None:
+    """Shares add up to the total; yet no worker is left without any, for it has clients too."""
+    if total is None:
+        return None
+    each, rest = divmod(total, workers)
+    return max(1, each + (index < rest))

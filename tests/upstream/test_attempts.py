@@ -1,0 +1,587 @@
+"""From a call to an answer, against scripted peers on real sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+from multidict import CIMultiDict
+from pydantic import HttpUrl, SecretStr
+
+from proxy import errors
+from proxy.exchange import Exchange, Family
+from proxy.settings import Settings, UpstreamSettings
+from proxy.upstream.attempts import Upstreams
+from proxy.upstream.call import Call
+from tests.upstream.peer import (
+    DEADLINE,
+    EVENTS,
+    LAST_CHUNK,
+    Connection,
+    Peer,
+    chunk,
+    plain,
+    says,
+    serves,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from proxy.upstream.answer import Answer
+
+GOOD = EVENTS + chunk(b"data: 1\n\n") + LAST_CHUNK
+OVERLOADED = EVENTS + chunk(b"event: error\ndata: overloaded\n\n") + LAST_CHUNK
+BUSY = plain(b"busy", "503 Service Unavailable", {"Retry-After": "0"})
+
+
+def enough(first: bytes) -> bool:
+    """Judge by the first whole event that is no comment."""
+    return any(not event.startswith(b":") for event in first.split(b"\n\n")[:-1])
+
+
+def judge(first: bytes) -> errors.SluiceError | None:
+    """Take an event that says so for an overload."""
+    return errors.UpstreamOverloaded("It says so.") if b"overloaded" in first else None
+
+
+def upstream(name: str, peer: Peer, **more: object) -> UpstreamSettings:
+    """One upstream of several."""
+    return UpstreamSettings.model_validate({"name": name, "url": peer.url, **more})
+
+
+def call(model: str = "m", body: bytes = b'{"model":"m"}', method: str = "POST") -> Call:
+    """Ask for a streamed chat completion."""
+    path = "/v1/chat/completions"
+    return Call(method, path, CIMultiDict(), body, model, Family.CHAT, wants_stream=True)
+
+
+def exchange() -> Exchange:
+    """A request that has just come in."""
+    return Exchange("r1", "POST", "/v1/chat/completions", Family.CHAT, time.monotonic())
+
+
+@asynccontextmanager
+async def opened(
+    *upstreams: UpstreamSettings | Peer, **settings: object
+) -> AsyncIterator[Upstreams]:
+    """Upstreams that must have let go of everything in the end."""
+    if len(upstreams) == 1 and isinstance(upstreams[0], Peer):
+        settings["upstream_url"] = upstreams[0].url
+    else:
+        settings["upstreams"] = upstreams
+    made = Settings.model_validate({"connect_timeout_seconds": 2, **settings})
+    async with Upstreams(made) as held:
+        yield held
+        assert held.connections()[0] == 0, "a connection is still in use"
+        assert [one["streams"] for one in held.status()] == [0] * len(upstreams)
+
+
+async def ask(
+    upstreams: Upstreams, asked: Call | None = None, told: Exchange | None = None
+) -> Answer:
+    """Ask with the judge above."""
+    return await upstreams.answer(asked or call(), told or exchange(), enough=enough, judge=judge)
+
+
+async def whole(answer: Answer) -> bytes:
+    """The rest of an answer, which is then closed."""
+    parts = [answer.first]
+    with answer:
+        while part := await answer.read():
+            parts.append(part)
+    return b"".join(parts)
+
+
+class Counts:
+    """An observer that writes down what it hears."""
+
+    def __init__(self) -> None:
+        self.heard: list[tuple[str, ...]] = []
+
+    def retried(self, upstream: str, reason: str) -> None:
+        """Write it down."""
+        self.heard.append(("retried", upstream, reason))
+
+    def ejected(self, upstream: str) -> None:
+        """Write it down."""
+        self.heard.append(("ejected", upstream))
+
+    def returned(self, upstream: str) -> None:
+        """Write it down."""
+        self.heard.append(("returned", upstream))
+
+
+async def test_a_stream_is_handed_out_with_its_first_event() -> None:
+    """The first bytes are read, the rest is left to the reader, and the times are told."""
+    told = exchange()
+    async with Peer(says(GOOD)) as peer, opened(peer) as upstreams:
+        answer = await ask(upstreams, told=told)
+        assert answer.first == b"data: 1\n\n"
+        assert upstreams.status()[0]["streams"] == 1
+        assert await whole(answer) == b"data: 1\n\n"
+    assert (told.attempts, told.upstream, told.upstream_status) == (1, "default", 200)
+    times = [
+        told.started_at,
+        told.called_at,
+        told.connected_at,
+        told.headers_at,
+        told.first_byte_at,
+    ]
+    assert None not in times
+    assert times == sorted(times)  # type: ignore[type-var]
+
+
+async def test_a_comment_is_not_enough_to_judge_by() -> None:
+    """The judge sees the bytes so far until they suffice, and none of them is lost."""
+    parts = [chunk(b": ping\n\n"), chunk(b"data: "), chunk(b"1\n\n"), LAST_CHUNK]
+    async with Peer(says(EVENTS, *parts)) as peer, opened(peer) as upstreams:
+        assert await whole(await ask(upstreams)) == b": ping\n\ndata: 1\n\n"
+
+
+@pytest.mark.parametrize(
+    ("first", "reason"),
+    [
+        (plain(b"", "408 Request Timeout"), "status_408"),
+        (plain(b"", "429 Too Many Requests"), "status_429"),
+        (plain(b"", "502 Bad Gateway"), "status_502"),
+        (plain(b"", "503 Service Unavailable"), "status_503"),
+        (plain(b"", "504 Gateway Timeout"), "status_504"),
+        (plain(b"", "529 Site is overloaded"), "status_529"),
+        (OVERLOADED, "upstream_overloaded"),
+    ],
+)
+async def test_a_passing_failure_is_tried_again(first: bytes, reason: str) -> None:
+    """The client sees the good second answer and nothing of the first."""
+    counts, told = Counts(), exchange()
+    async with Peer(serves(first, GOOD), serves(GOOD)) as peer, opened(peer) as upstreams:
+        upstreams.observe(counts)
+        assert await whole(await ask(upstreams, told=told)) == b"data: 1\n\n"
+        assert peer.bodies == [b'{"model":"m"}'] * 2
+    assert told.attempts == 2
+    assert counts.heard == [("retried", "default", reason)]
+
+
+async def test_a_reset_without_an_answer_is_tried_again() -> None:
+    """A new connection that dies before any byte of an answer costs one retry."""
+    async with Peer(says(then="reset"), says(GOOD)) as peer, opened(peer) as upstreams:
+        assert await whole(await ask(upstreams)) == b"data: 1\n\n"
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 413, 422, 500, 501])
+async def test_a_lasting_failure_is_handed_on(status: int) -> None:
+    """The upstream's own status and body reach the caller after one attempt."""
+    refusal = plain(b'{"error":1}', f"{status} No")
+    async with Peer(serves(refusal, GOOD)) as peer, opened(peer) as upstreams:
+        answer = await ask(upstreams)
+        assert answer.status == status
+        assert await whole(answer) == b'{"error":1}'
+        assert len(peer.heads) == 1
+
+
+async def test_a_500_is_tried_again_if_the_operator_says_so() -> None:
+    """SLUICE_RETRY_ON_500."""
+    failed = plain(b"", "500 Oops")
+    async with Peer(serves(failed, GOOD)) as peer, opened(peer, retry_on_500=True) as upstreams:
+        assert await whole(await ask(upstreams)) == b"data: 1\n\n"
+
+
+async def test_when_attempts_run_out_the_upstreams_own_words_reach_the_client() -> None:
+    """Status, body, Retry-After and rate-limit headers of the last refusal."""
+    limits = {"Retry-After": "0", "x-ratelimit-remaining-requests": "0"}
+    refusal = plain(b"slow down", "429 Too Many Requests", limits)
+    told = exchange()
+    async with Peer(serves(refusal)) as peer, opened(peer, retries=1) as upstreams:
+        answer = await ask(upstreams, told=told)
+        assert (answer.status, answer.reason) == (429, "Too Many Requests")
+        assert limits.items() <= dict(answer.headers).items()
+        assert await whole(answer) == b"slow down"
+        assert len(peer.heads) == 2
+        assert peer.accepted == 1, "a refusal read whole keeps its connection"
+    assert (told.attempts, told.upstream_status) == (2, 429)
+
+
+async def test_an_upstreams_refusal_is_worth_more_than_a_lost_connection() -> None:
+    """If the last attempt meets no upstream, the refusal before it goes to the client."""
+    told = exchange()
+
+    async def once(connection: Connection) -> None:
+        await connection.request()
+        await connection.say(BUSY)
+
+    async with Peer(once, says(then="reset")) as peer, opened(peer, retries=1) as upstreams:
+        answer = await ask(upstreams, told=told)
+        assert (answer.status, await whole(answer)) == (503, b"busy")
+    assert (told.attempts, told.upstream_status) == (2, 503)
+
+
+async def test_an_unreachable_upstream_is_an_error_of_ours() -> None:
+    """After all attempts, the last one's error says what happened."""
+    async with Peer(says()) as gone:
+        url = gone.url
+    told = exchange()
+    settings = Settings.model_validate({"upstream_url": url, "retries": 1})
+    async with Upstreams(settings) as upstreams:
+        with pytest.raises(errors.ConnectFailed):
+            await ask(upstreams, told=told)
+    assert told.attempts == 2
+
+
+async def test_a_pause_beyond_the_cap_ends_the_attempts() -> None:
+    """The client gets the 429 at once, with the upstream's own Retry-After."""
+    refusal = plain(b"", "429 Too Many Requests", {"Retry-After": "60"})
+    async with Peer(serves(refusal, GOOD)) as peer, opened(peer) as upstreams:
+        answer = await ask(upstreams)
+        assert answer.headers["Retry-After"] == "60"
+        await whole(answer)
+        assert len(peer.heads) == 1
+
+
+async def test_a_pause_within_the_cap_is_kept() -> None:
+    """`retry-after-ms` is waited for before the same upstream is asked again."""
+    refusal = plain(b"", "429 Too Many Requests", {"retry-after-ms": "300"})
+    async with Peer(serves(refusal, GOOD)) as peer, opened(peer) as upstreams:
+        began = time.monotonic()
+        assert await whole(await ask(upstreams)) == b"data: 1\n\n"
+        assert time.monotonic() - began >= 0.3
+
+
+async def test_an_empty_event_stream_is_no_answer() -> None:
+    """A 200 whose stream ends before its first event has a true status instead."""
+    for body in (LAST_CHUNK, chunk(b": ping\n\n") + LAST_CHUNK):
+        async with Peer(says(EVENTS + body)) as peer, opened(peer) as upstreams:
+            with pytest.raises(errors.UpstreamInvalid):
+                await ask(upstreams)
+            assert len(peer.heads) == 1
+
+
+async def test_a_stream_cut_before_its_first_event_is_an_error() -> None:
+    """Nothing has left for the client yet, so it gets a true status."""
+    async with Peer(says(EVENTS, b"20\r\ndata: ", then="close")) as peer, opened(peer) as upstreams:
+        with pytest.raises(errors.UpstreamCut):
+            await ask(upstreams)
+
+
+@pytest.mark.parametrize("parts", [[], [EVENTS], [EVENTS, chunk(b": ping\n\n")]])
+async def test_a_silent_upstream_meets_the_first_token_clock(parts: list[bytes]) -> None:
+    """It runs from the request sent to the first event, and pings do not stop it."""
+    left: list[float] = []
+
+    async def script(connection: Connection) -> None:
+        await connection.request()
+        await connection.say(*parts)
+        left.append(await connection.left())
+
+    async with (
+        Peer(script) as peer,
+        opened(peer, first_token_timeout_seconds=0.2) as upstreams,
+    ):
+        began = time.monotonic()
+        with pytest.raises(errors.FirstTokenTimeout, match=r"silent for 0\.2 s"):
+            await ask(upstreams)
+        assert 0.2 <= time.monotonic() - began < 1.0
+        await peer.all_closed()
+        assert len(peer.heads) == 1, "a silent upstream is not asked twice"
+
+
+async def test_the_first_token_clock_waits_for_the_request() -> None:
+    """A body that takes long to leave does not count as the upstream's silence."""
+
+    async def script(connection: Connection) -> None:
+        await connection._reader.readuntil(b"\r\n\r\n")
+        connection._writer.transport.pause_reading()  # type: ignore[attr-defined]
+        await asyncio.sleep(0.4)
+        connection._writer.transport.resume_reading()  # type: ignore[attr-defined]
+        await connection._reader.readexactly(16_000_000)
+        await connection.say(GOOD)
+        await connection.left()
+
+    async with (
+        Peer(script) as peer,
+        opened(peer, first_token_timeout_seconds=0.3) as upstreams,
+    ):
+        told = exchange()
+        answer = await ask(upstreams, call(body=b"x" * 16_000_000), told)
+        assert await whole(answer) == b"data: 1\n\n"
+        assert told.called_at is not None
+        assert told.connected_at is not None
+        assert told.connected_at - told.called_at >= 0.4
+
+
+async def test_an_answer_before_the_request_has_left_is_taken() -> None:
+    """An upstream may refuse a body that it has not read; the wait is over then."""
+
+    async def script(connection: Connection) -> None:
+        await connection._reader.readuntil(b"\r\n\r\n")
+        connection._writer.transport.pause_reading()  # type: ignore[attr-defined]
+        await connection.say(plain(b"no", "413 Content Too Large"))
+        await asyncio.sleep(0.2)
+        connection._writer.transport.resume_reading()  # type: ignore[attr-defined]
+        await connection.left()
+
+    async with (
+        Peer(script) as peer,
+        opened(peer, first_token_timeout_seconds=5) as upstreams,
+    ):
+        answer = await ask(upstreams, call(body=b"x" * 16_000_000))
+        assert answer.status == 413
+        await whole(answer)
+        await peer.all_closed()
+
+
+@pytest.mark.parametrize("parts", [[], [EVENTS], [EVENTS, chunk(b": ping\n\n")]])
+async def test_a_caller_that_leaves_ends_the_call(parts: list[bytes]) -> None:
+    """Wherever the attempt is, its connection is closed within 100 ms."""
+    said = asyncio.Event()
+    left: list[float] = []
+
+    async def script(connection: Connection) -> None:
+        await connection.request()
+        await connection.say(*parts)
+        said.set()
+        left.append(await connection.left())
+
+    async with Peer(script) as peer, opened(peer) as upstreams:
+        task = asyncio.create_task(ask(upstreams))
+        await said.wait()
+        await asyncio.sleep(0.05)
+        cancelled = asyncio.get_running_loop().time()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await peer.all_closed()
+        assert left[0] - cancelled < 0.1
+        assert upstreams.status()[0]["failures_in_a_row"] == 0, "a client that left blames nobody"
+
+
+async def test_a_caller_that_leaves_during_the_backoff_leaves_nothing() -> None:
+    """Between two attempts nothing is open."""
+    refusal = plain(b"", "503 Service Unavailable", {"Retry-After": "5"})
+    async with Peer(serves(refusal, GOOD)) as peer, opened(peer) as upstreams:
+        task = asyncio.create_task(ask(upstreams))
+        async with asyncio.timeout(DEADLINE):
+            while not peer.heads or upstreams.status()[0]["streams"]:
+                await asyncio.sleep(0.01)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert len(peer.heads) == 1
+
+
+async def test_nothing_is_tried_again_after_the_commit() -> None:
+    """The attempt under way goes on, but its failure is final."""
+    told = exchange()
+
+    async def script(connection: Connection) -> None:
+        await connection.request()
+        told.committed_at = time.monotonic()
+        await connection.say(BUSY)
+        await connection.left()
+
+    async with Peer(script, serves(GOOD)) as peer, opened(peer) as upstreams:
+        answer = await ask(upstreams, told=told)
+        assert (answer.status, await whole(answer)) == (503, b"busy")
+        assert len(peer.heads) == 1
+
+
+async def test_a_stream_is_not_judged_after_the_commit() -> None:
+    """The upstream's own words go out as they are: there is no other status to give."""
+    told = exchange()
+    told.committed_at = time.monotonic()
+    async with Peer(serves(OVERLOADED, GOOD)) as peer, opened(peer) as upstreams:
+        assert b"overloaded" in await whole(await ask(upstreams, told=told))
+
+
+async def test_the_commit_ends_the_backoff() -> None:
+    """A commit between two attempts leaves the refusal as the last word."""
+    told = exchange()
+    refusal = plain(b"later", "503 Service Unavailable", {"Retry-After": "9"})
+    async with Peer(serves(refusal, GOOD)) as peer, opened(peer) as upstreams:
+        task = asyncio.create_task(ask(upstreams, told=told))
+        async with asyncio.timeout(DEADLINE):
+            while not peer.heads or upstreams.status()[0]["streams"]:
+                await asyncio.sleep(0.01)
+            told.committed_at = time.monotonic()
+            answer = await task
+        assert (answer.status, await whole(answer)) == (503, b"later")
+
+
+async def test_an_old_connection_that_closes_costs_no_attempt() -> None:
+    """A pooled connection that dies as the call goes out is replaced, and nobody is blamed."""
+
+    async def once(connection: Connection) -> None:
+        await connection.request()
+        await connection.say(GOOD)
+        await connection.request()
+
+    async with Peer(once, says(GOOD)) as peer, opened(peer) as upstreams:
+        await whole(await ask(upstreams))
+        told = exchange()
+        assert await whole(await ask(upstreams, told=told)) == b"data: 1\n\n"
+        assert told.attempts == 1
+        assert upstreams.status()[0]["failures_in_a_row"] == 0
+
+
+async def test_without_retries_a_post_is_never_sent_twice() -> None:
+    """SLUICE_RETRIES 0 holds even for an old connection that closes."""
+
+    async def once(connection: Connection) -> None:
+        await connection.request()
+        await connection.say(GOOD)
+        await connection.request()
+
+    async with Peer(once, serves(GOOD)) as peer, opened(peer, retries=0) as upstreams:
+        await whole(await ask(upstreams))
+        with pytest.raises(errors.UpstreamReset):
+            await ask(upstreams)
+        assert len(peer.heads) == 2
+
+
+async def test_a_sibling_is_asked_before_the_same_again() -> None:
+    """A failure moves the request on at once, however long the first one wants to pause."""
+    refusal = plain(b"", "503 Service Unavailable", {"Retry-After": "5"})
+    counts, told = Counts(), exchange()
+    async with Peer(serves(refusal)) as bad, Peer(serves(GOOD)) as good:
+        both = upstream("bad", bad, priority=0), upstream("good", good, priority=1)
+        async with opened(*both) as upstreams:
+            upstreams.observe(counts)
+            began = time.monotonic()
+            assert await whole(await ask(upstreams, told=told)) == b"data: 1\n\n"
+            assert time.monotonic() - began < 1.0
+            assert told.upstream == "good"
+            assert upstreams.status()[0]["benched_for_seconds"] == pytest.approx(5, abs=1)
+            await whole(await ask(upstreams))
+            assert len(bad.heads) == 1, "a benched upstream is left alone"
+    assert counts.heard == [("retried", "bad", "status_503")]
+
+
+async def test_the_model_decides_who_is_asked_and_by_which_name() -> None:
+    """Globs choose the upstream, its own name for the model and its own key go along."""
+    async with Peer(serves(GOOD)) as one, Peer(serves(GOOD)) as other:
+        both = (
+            upstream("one", one, models=["claude-*"]),
+            upstream("two", other, models=["x"], rename={"gpt-4": "llama"}, api_key="own"),
+        )
+        async with opened(*both) as upstreams:
+            await whole(await ask(upstreams, call("gpt-4", b'{"model":"gpt-4"}')))
+            assert (other.bodies, one.bodies) == ([b'{"model":"llama"}'], [])
+            assert b"Authorization: Bearer own" in other.heads[0]
+            await whole(await ask(upstreams, call("claude-3")))
+            assert len(one.bodies) == 1
+            with pytest.raises(errors.NotFound, match="'gpt-5'"):
+                await ask(upstreams, call("gpt-5"))
+
+
+async def test_a_full_upstream_overflows_to_the_next_tier_and_then_sheds() -> None:
+    """`max_streams` is never exceeded."""
+    async with Peer(says(EVENTS + chunk(b"data: 1\n\n"))) as one, Peer(serves(GOOD)) as other:
+        both = (
+            upstream("one", one, max_streams=1),
+            upstream("two", other, max_streams=1, priority=1),
+        )
+        async with opened(*both) as upstreams:
+            first, second = await ask(upstreams), await ask(upstreams)
+            assert (first.upstream, second.upstream) == ("one", "two")
+            with pytest.raises(errors.Overloaded):
+                await ask(upstreams)
+            first.close()
+            second.close()
+
+
+async def test_an_upstream_that_keeps_failing_is_left_out_and_comes_back() -> None:
+    """Ejected after so many failures, probed by one request after its time, then back."""
+    counts = Counts()
+    broken = True
+
+    async def flaky(connection: Connection) -> None:
+        while True:
+            await connection.request()
+            await connection.say(BUSY if broken else GOOD)
+
+    async with Peer(flaky) as bad, Peer(serves(GOOD)) as good:
+        both = upstream("bad", bad), upstream("good", good, priority=1)
+        async with opened(*both, eject_after_failures=3, eject_seconds=0.3) as upstreams:
+            upstreams.observe(counts)
+            for _ in range(5):
+                await whole(await ask(upstreams))
+            assert len(bad.heads) == 3
+            assert upstreams.status()[0]["state"] == "out"
+            broken = False
+            async with asyncio.timeout(DEADLINE):
+                while upstreams.status()[0]["back_in_seconds"]:
+                    await asyncio.sleep(0.02)
+            assert (await _closed(await ask(upstreams))).upstream == "bad"
+            assert upstreams.status()[0]["state"] == "up"
+    assert [one for one in counts.heard if one[0] != "retried"] == [
+        ("ejected", "bad"),
+        ("returned", "bad"),
+    ]
+
+
+async def _closed(answer: Answer) -> Answer:
+    await whole(answer)
+    return answer
+
+
+async def test_the_last_upstream_is_asked_whatever_it_did() -> None:
+    """Alone and ejected, it still gets every request: somebody always stays."""
+    async with (
+        Peer(serves(BUSY)) as peer,
+        opened(peer, retries=0, eject_after_failures=1) as upstreams,
+    ):
+        for count in range(1, 4):
+            await whole(await ask(upstreams))
+            assert len(peer.heads) == count
+
+
+async def test_a_stream_that_is_cut_later_counts_against_its_upstream() -> None:
+    """A good beginning does not make up for a bad end."""
+    cut = says(EVENTS + chunk(b"data: 1\n\n"), then="close")
+    async with Peer(cut) as peer, opened(peer) as upstreams:
+        with await ask(upstreams) as answer, pytest.raises(errors.UpstreamCut):
+            await answer.read()
+        assert upstreams.status()[0]["failures_in_a_row"] == 1
+        upstreams.blame("default")
+        assert upstreams.status()[0]["failures_in_a_row"] == 2
+
+
+async def test_retries_stop_when_they_are_a_fifth_of_the_traffic() -> None:
+    """An upstream that only fails is asked little more often than it would be without retries."""
+    async with Peer(serves(BUSY)) as peer, opened(peer, retries=2) as upstreams:
+        for _ in range(40):
+            await whole(await ask(upstreams))
+        assert len(peer.heads) - 40 <= 10 + 40 / 5 + 1
+
+
+async def test_own_keys_and_gateway_keys_keep_the_clients_key_in() -> None:
+    """A key meant for the gateway, or replaced by the operator's, never reaches an upstream."""
+    asked = call()
+    asked.headers["Authorization"] = "Bearer client"
+    async with Peer(serves(GOOD)) as peer:
+        for settings, sent in (
+            ({}, b"Bearer client"),
+            ({"upstream_api_key": SecretStr("own")}, b"Bearer own"),
+            ({"client_keys": {"a": SecretStr("client")}}, None),
+        ):
+            async with opened(peer, **settings) as upstreams:
+                await whole(await ask(upstreams, asked))
+            assert (sent or b"Authorization") in peer.heads[-1] if sent else True
+            assert sent is not None or b"uthorization" not in peer.heads[-1]
+
+
+def test_an_upstream_must_be_named() -> None:
+    """Without any there is nothing to start."""
+    with pytest.raises(ValueError, match="SLUICE_UPSTREAM_URL"):
+        Upstreams(Settings())
+
+
+async def test_a_base_url_with_a_path_is_kept() -> None:
+    """The path stands for the client's /v1."""
+    async with Peer(serves(GOOD)) as peer:
+        settings = {"upstream_url": HttpUrl(f"{peer.url}/openai/v1")}
+        async with Upstreams(Settings.model_validate(settings)) as upstreams:
+            await whole(await ask(upstreams))
+        assert peer.heads[0].startswith(b"POST /openai/v1/chat/completions HTTP/1.1\r\n")
