@@ -1,0 +1,1 @@
+"""Counting: what a stream holds, what it cost, and how that is told."""

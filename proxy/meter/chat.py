@@ -1,0 +1,234 @@
+"""OpenAI chat completions, and what the many compatible upstreams make of it.
+
+Source: OpenAI API reference, "Chat completions: streaming", and recorded streams.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from proxy.exchange import Family, Kind
+from proxy.meter.dialect import UNREADABLE, Dialect
+from proxy.meter.foreign import last_object, last_string, name_of, openai_usage
+from proxy.meter.tokens import OTHER, REASONING, TEXT, TOOL
+
+if TYPE_CHECKING:
+    from proxy.meter.tokens import Tally
+
+_HEADS = (
+    (TEXT, re.compile(rb'"(?:content|refusal|text)"\s*:\s*"[^"]')),
+    (REASONING, re.compile(rb'"(?:reasoning|reasoning_content|thinking)"\s*:\s*"[^"]')),
+    (TOOL, re.compile(rb'"(?:tool_calls|function_call)"\s*:\s*(?:\[\s*)?\{')),
+    (OTHER, re.compile(rb'"(?:audio|images)"\s*:\s*(?:\[\s*)?\{')),
+)
+_HEAD_ERROR = re.compile(rb'\s*\{\s*"error"\s*:\s*[{"]')
+_SINGLE = (TEXT, REASONING)
+_DATA = Kind.DATA
+
+
+class _Delta(msgspec.Struct):
+    """Foreign values stay `Any`: a provider's odd type must not cost the whole event."""
+
+    content: Any = None
+    reasoning_content: Any = None
+    reasoning: Any = None
+    reasoning_details: Any = None
+    tool_calls: Any = None
+    function_call: Any = None
+    refusal: Any = None
+    audio: Any = None
+    images: Any = None
+
+
+class _Choice(msgspec.Struct):
+    index: int | None = 0
+    delta: _Delta | None = None
+    text: Any = None
+    """What the legacy completions have instead of a delta."""
+    finish_reason: Any = None
+
+
+class _Chunk(msgspec.Struct):
+    choices: list[_Choice] | None = None
+    usage: Any = None
+    error: Any = None
+    x_groq: Any = None
+
+
+class _Opening(_Chunk):
+    id: Any = None
+    model: Any = None
+
+
+class _Body(msgspec.Struct):
+    id: Any = None
+    model: Any = None
+    choices: list[_Choice] | None = None
+    usage: Any = None
+    error: Any = None
+
+
+_decode_opening = msgspec.json.Decoder(_Opening).decode
+_decode_chunk = msgspec.json.Decoder(_Chunk).decode
+_decode_body = msgspec.json.Decoder(_Body).decode
+
+
+class Chat(Dialect):
+    """Reads chat completion chunks."""
+
+    __slots__ = ("_done", "_open", "_opened")
+
+    family = Family.CHAT
+
+    def __init__(self, tally: Tally, choices: int = 1) -> None:
+        super().__init__(tally, choices)
+        self._opened = False
+        self._open: set[int | None] = set()
+        self._done: set[int | None] = set()
+
+    def read(self, name: bytes, data: bytes, at: float) -> Kind:
+        """Take in one chunk."""
+        self.plain = 0
+        try:
+            chunk = _decode_chunk(data) if self._opened else self._open_with(data)
+        except UNREADABLE:
+            return self.unreadable(name, data)
+        choices = chunk.choices
+        if chunk.error or not choices:
+            return self._without_choices(name, chunk, data)
+        channels = _channels(choices[0])
+        if len(choices) == 1 and channels in _SINGLE:
+            self.plain = channels
+        for choice in choices:
+            if choice.finish_reason or choice.index not in self._open:
+                self._note(choice)
+            if choice is not choices[0]:
+                channels |= _channels(choice)
+        if channels:
+            self.tally.saw(channels, at)
+        if chunk.usage or chunk.x_groq:
+            self._take_usage(chunk)
+        return self.failed(None) if self.tally.finish_reason == "error" else _DATA
+
+    def _open_with(self, data: bytes) -> _Chunk:
+        """Until the answer's model and id are known, look for them too."""
+        chunk = _decode_opening(data)
+        self.tally.model = name_of(chunk.model)
+        self.tally.response_id = name_of(chunk.id) or None
+        self._opened = bool(self.tally.model)
+        return chunk
+
+    def _note(self, choice: _Choice) -> None:
+        """Keep which choices have begun and which have ended."""
+        self._open.add(choice.index)
+        if choice.finish_reason:
+            self.plain = 0
+            self._done.add(choice.index)
+            self.tally.finish_reason = str(choice.finish_reason)[:64]
+            self.tally.finishing = len(self._done) >= max(self.choices, len(self._open))
+
+    def _take_usage(self, chunk: _Chunk) -> None:
+        self.plain = 0
+        if isinstance(chunk.x_groq, dict):
+            self.tally.stated(openai_usage(chunk.x_groq.get("usage")))
+        self.tally.stated(openai_usage(chunk.usage))
+
+    def _without_choices(self, name: bytes, chunk: _Chunk, data: bytes) -> Kind:
+        if chunk.error:
+            return self.failed(chunk.error)
+        if chunk.usage or chunk.x_groq:
+            self._take_usage(chunk)
+            return Kind.USAGE if chunk.usage and chunk.choices is not None else Kind.DATA
+        if chunk.choices is None:
+            return self.odd(name, data)
+        return Kind.DATA
+
+    def glimpse(self, name: bytes, head: bytes, tail: bytes, at: float) -> Kind:
+        """Take in a chunk of which only the two ends are known."""
+        if name == b"error" or _HEAD_ERROR.match(head):
+            return self.failed(None)
+        channels = sum(channel for channel, pattern in _HEADS if pattern.search(head))
+        if channels:
+            self.tally.saw(channels, at)
+        self._open.add(0)
+        reason = last_string(tail, "finish_reason")
+        if reason:
+            self._done.add(0)
+            self.tally.finish_reason = reason
+            self.tally.finishing = len(self._done) >= max(self.choices, len(self._open))
+        self.tally.stated(openai_usage(last_object(tail, "usage")))
+        return Kind.DATA
+
+    def body(self, body: bytes) -> None:
+        """Take in a whole chat completion."""
+        whole = _decode_body(body)
+        if whole.error:
+            self.failed(whole.error)
+        self.tally.model = name_of(whole.model)
+        self.tally.response_id = name_of(whole.id) or None
+        for choice in whole.choices or ():
+            self._note(choice)
+        self.tally.stated(openai_usage(whole.usage))
+
+
+def _channels(choice: _Choice) -> int:
+    """Which channels a choice carries a token of; empty and role-only deltas carry none."""
+    delta = choice.delta
+    if delta is None:
+        return TEXT if choice.text else 0
+    channels = 0
+    if delta.content:
+        channels = TEXT if type(delta.content) is str else _part_channels(delta.content)
+    if delta.reasoning_content or delta.reasoning or delta.reasoning_details:
+        channels |= _reasoning_channel(delta)
+    if delta.tool_calls or delta.function_call:
+        channels |= _call_channel(delta)
+    if delta.refusal or delta.audio or delta.images:
+        channels |= _rare_channels(delta)
+    return channels
+
+
+def _part_channels(parts: Any) -> int:
+    """Content as a list of parts (Mistral): text, and thinking with parts of its own."""
+    channels = 0
+    for part in parts if isinstance(parts, list) else [parts]:
+        if isinstance(part, str) and part:
+            channels |= TEXT
+        elif isinstance(part, dict):
+            thought = part.get("thinking") or part.get("reasoning")
+            if thought and (not isinstance(thought, list) or _part_channels(thought)):
+                channels |= REASONING
+            elif part.get("text"):
+                channels |= TEXT
+    return channels
+
+
+def _reasoning_channel(delta: _Delta) -> int:
+    """Reasoning under its two names; OpenRouter's details may hold nothing but form."""
+    details = delta.reasoning_details if isinstance(delta.reasoning_details, list) else []
+    said = any(
+        isinstance(part, dict) and (part.get("text") or part.get("summary") or part.get("data"))
+        for part in details
+    )
+    return REASONING if said or delta.reasoning_content or delta.reasoning else 0
+
+
+def _call_channel(delta: _Delta) -> int:
+    """A tool's name and its arguments are tokens; an id alone is none."""
+    calls = delta.tool_calls if isinstance(delta.tool_calls, list) else ()
+    for call in (*calls, {"function": delta.function_call}):
+        made = isinstance(call, dict) and (call.get("function") or call.get("custom"))
+        if isinstance(made, dict) and (
+            made.get("arguments") or made.get("name") or made.get("input")
+        ):
+            return TOOL
+    return 0
+
+
+def _rare_channels(delta: _Delta) -> int:
+    audio = delta.audio if isinstance(delta.audio, dict) else {}
+    channels = TEXT if delta.refusal or audio.get("transcript") else 0
+    return channels | (OTHER if audio.get("data") or delta.images else 0)

@@ -1,0 +1,89 @@
+"""What every family's reader is: a way to take in one event, or one whole body."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+import msgspec
+
+from proxy.exchange import Kind
+from proxy.meter.foreign import error_kind, word_in
+
+if TYPE_CHECKING:
+    from proxy.exchange import Family
+    from proxy.meter.tokens import Tally
+
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What decoding a foreign document may raise, depth bombs included."""
+_PINGS = frozenset({b"ping", b"keepalive", b"keep-alive", b"heartbeat"})
+
+
+class Dialect:
+    """Reads the events of one family into a tally. The base knows what all families share."""
+
+    __slots__ = ("choices", "plain", "tally")
+
+    family: ClassVar[Family]
+    done_mark_ends: ClassVar[bool] = True
+    """Whether `[DONE]` is this family's own end mark."""
+
+    def __init__(self, tally: Tally, choices: int = 1) -> None:
+        tally.family = self.family
+        self.tally = tally
+        self.choices = choices
+        """How many choices were asked for (`n`)."""
+        self.plain = 0
+        """The channel, if the last event was a token of it and nothing else."""
+
+    def read(self, name: bytes, data: bytes, at: float) -> Kind:
+        """Take in one whole event."""
+        raise NotImplementedError
+
+    def glimpse(self, name: bytes, head: bytes, tail: bytes, at: float) -> Kind:
+        """Take in an event of which only the two ends are known."""
+        raise NotImplementedError
+
+    def body(self, body: bytes) -> None:
+        """Take in a whole answer that was not streamed.
+
+        Raises one of `UNREADABLE` if it is none of this family's.
+        """
+        raise NotImplementedError
+
+    def finished(self) -> bool:
+        """Whether a clean end of body here is a true end."""
+        return self.tally.finishing
+
+    def failed(self, error: object) -> Kind:
+        """Note the upstream's own error."""
+        self.tally.error = error_kind(error)
+        return Kind.ERROR
+
+    def odd(self, name: bytes, data: bytes) -> Kind:
+        """Judge a whole JSON object that has none of the family's own members."""
+        try:
+            document = msgspec.json.decode(data)
+        except UNREADABLE:  # What a typed decoder passed over is looked at for the first time.
+            return self.unreadable(name, data)
+        kinds = {word_in(document, "type"), word_in(document, "object")}
+        if "ping" in kinds or name in _PINGS:
+            return Kind.PING
+        if "error" in kinds or name == b"error":
+            return self.failed(document.get("error") or document)
+        return Kind.DATA
+
+    def mark(self, name: bytes, data: bytes) -> Kind | None:
+        """Judge data that is no JSON object by the marks all families share; None if it is none."""
+        mark = data.strip()
+        if not mark or name in _PINGS:
+            return Kind.PING
+        if mark == b"[DONE]":
+            return Kind.END if self.done_mark_ends or self.tally.finishing else Kind.DATA
+        return self.failed(None) if name == b"error" else None
+
+    def unreadable(self, name: bytes, data: bytes) -> Kind:
+        """Judge data that is not what this family sends."""
+        kind = self.mark(name, data)
+        if kind is None:
+            self.tally.malformed += 1
+        return kind or Kind.DATA

@@ -1,0 +1,137 @@
+"""The reader that the relay is given: it tells the family by the stream itself and counts it."""
+
+from __future__ import annotations
+
+import re
+
+import msgspec
+
+from proxy.exchange import Family, Kind
+from proxy.meter.chat import Chat
+from proxy.meter.completions import Completions
+from proxy.meter.dialect import UNREADABLE, Dialect
+from proxy.meter.gemini import Gemini
+from proxy.meter.likeness import Likeness
+from proxy.meter.messages import Messages
+from proxy.meter.responses import Responses
+from proxy.meter.sniff import family_of, is_foreign
+from proxy.meter.tokens import TEXT, Tally
+from proxy.meter.unknown import Unknown
+
+_DIALECTS: dict[Family, type[Dialect]] = {
+    dialect.family: dialect for dialect in (Chat, Responses, Completions, Messages, Gemini, Unknown)
+}
+_STRAY_ERROR = re.compile(rb'\s*\[?\s*\{\s*"(?:error"\s*:|type"\s*:\s*"error")')
+_MOST_LOOKS = 8
+"""Events of no family's shape after which the route is no longer believed."""
+_DATA = Kind.DATA
+
+
+class StreamReader:
+    """Reads the events of one stream; `proxy.exchange.Reader` says what each method means."""
+
+    __slots__ = ("_dialect", "_likeness", "_looks", "tally")
+
+    def __init__(self, family: Family, choices: int = 1) -> None:
+        self.tally = Tally()
+        self._dialect = _DIALECTS[family](self.tally, choices)
+        self._looks = _MOST_LOOKS
+        self._likeness = Likeness()
+
+    @property
+    def family(self) -> Family:
+        """The family that the events themselves show."""
+        return self.tally.family
+
+    @property
+    def first_token_at(self) -> float | None:
+        """When the first token of any channel came."""
+        return self.tally.first_token_at
+
+    @property
+    def finishing(self) -> bool:
+        """Whether every choice has had its finish reason."""
+        return self.tally.finishing
+
+    @property
+    def response_id(self) -> str | None:
+        """The id the upstream gave the answer."""
+        return self.tally.response_id
+
+    @property
+    def sequence(self) -> int | None:
+        """The last `sequence_number`."""
+        return self.tally.sequence
+
+    def event(self, name: bytes, data: bytes, at: float) -> Kind:
+        """Take in one whole event that carries data."""
+        if name or not self._likeness.fits(data):
+            return self._parse(name, data, at)
+        tally = self.tally
+        tally.counted += 1
+        if self._likeness.channel == TEXT:
+            tally.text += 1
+        else:
+            tally.reasoning += 1
+        gap = at - tally.last_token_at
+        tally.longest_gap = max(tally.longest_gap, gap)
+        tally.last_token_at = at
+        return _DATA
+
+    def oversized(self, name: bytes, head: bytes, tail: bytes, at: float) -> Kind:
+        """Take in an event too long to hold."""
+        return self._dialect.glimpse(name, head, tail, at)
+
+    def stray(self, text: bytes, at: float) -> Kind:  # noqa: ARG002 the relay hands it to all
+        """Judge text that is no SSE field."""
+        try:
+            document = msgspec.json.decode(text)
+        except UNREADABLE:
+            document = None if _STRAY_ERROR.match(text) is None else {"error": None}
+        if isinstance(document, list) and document:
+            document = document[0]
+        if isinstance(document, dict) and ("error" in document or document.get("type") == "error"):
+            return self._dialect.failed(document.get("error"))
+        return Kind.PING
+
+    def finished(self) -> bool:
+        """Whether a clean end of body here is a true end."""
+        return self._dialect.finished() or 0 < self._looks < _MOST_LOOKS
+
+    def _parse(self, name: bytes, data: bytes, at: float) -> Kind:
+        if self._looks:
+            self._settle(data)
+        dialect = self._dialect
+        kind = dialect.read(name, data, at)
+        if dialect.plain and not name and self._likeness.worth_learning:
+            self._likeness.learn(data, dialect.plain, self.tally.counted)
+        return kind
+
+    def _settle(self, data: bytes) -> None:
+        family = family_of(data)
+        if family is None and is_foreign(data):
+            self._looks -= 1
+            family = None if self._looks else Family.UNKNOWN
+        if family:
+            self._looks = 0
+        if family and family is not self._dialect.family:
+            # What came so far was read in the wrong words: it was no token.
+            self.tally.first_token_at = None
+            self._dialect = _DIALECTS[family](self.tally, self._dialect.choices)
+
+
+def reader_for(family: Family, choices: int = 1) -> StreamReader:
+    """A reader for a stream from a route of this family that asked for so many choices."""
+    return StreamReader(family, choices)
+
+
+def read_body(family: Family, body: bytes) -> Tally:
+    """Meter an answer that was not streamed; what cannot be read leaves the tally empty."""
+    found = Family.GEMINI if body.lstrip()[:1] == b"[" else family_of(body)
+    tally = Tally()
+    dialect = _DIALECTS[found or family](tally)
+    try:
+        dialect.body(body)
+    except UNREADABLE:
+        tally.malformed += 1
+    return tally

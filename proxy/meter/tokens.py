@@ -1,0 +1,197 @@
+"""What has been counted of one answer, and the figures that follow from it.
+
+Times are seconds of `time.monotonic()`, durations are seconds. Absent is None, never 0.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Literal
+
+from proxy.exchange import Family
+
+if TYPE_CHECKING:
+    from proxy.exchange import Exchange
+
+Source = Literal["usage", "counted"]
+
+# The channels of an answer, as bits: one event may carry several.
+TEXT, REASONING, TOOL, OTHER = 1, 2, 4, 8
+
+
+@dataclass(slots=True)
+class Usage:
+    """Token counts as the upstream states them, each under the name it has there."""
+
+    input: int | None = None
+    output: int | None = None
+    reasoning: int | None = None
+    cached: int | None = None
+    cache_write: int | None = None
+    input_beside: int | None = None
+    """Input tokens stated beside `input`, not within: Anthropic's cache, Gemini's tool use."""
+    output_beside: int | None = None
+    """Output tokens stated beside `output`, not within: Gemini's and xAI's reasoning."""
+
+    @property
+    def input_total(self) -> int | None:
+        """All input tokens, cached ones included: one meaning for every upstream."""
+        return _sum(self.input, self.input_beside)
+
+    @property
+    def output_total(self) -> int | None:
+        """All output tokens, reasoning included: one meaning for every upstream."""
+        return _sum(self.output, self.output_beside)
+
+    def update(self, later: Usage) -> None:
+        """Take over what a later, cumulative statement says; what that leaves out stays."""
+        for name in _COUNTS:
+            value = getattr(later, name)
+            if value is not None:
+                setattr(self, name, value)
+
+    def raise_to(self, later: Usage) -> None:
+        """As `update`, for counts that only grow: a later 0 is a filler, not a correction."""
+        for name in _COUNTS:
+            value, now = getattr(later, name), getattr(self, name)
+            if value is not None and (now is None or value > now):
+                setattr(self, name, value)
+
+
+_COUNTS = tuple(field.name for field in fields(Usage))
+
+
+@dataclass(slots=True)
+class Tally:
+    """What a reader has seen of one answer; the counts are of events, not of tokens."""
+
+    family: Family = Family.UNKNOWN
+    counted: int = 0
+    """Events that carry a token of any channel."""
+    text: int = 0
+    reasoning: int = 0
+    tool: int = 0
+    other: int = 0
+    """Audio, images and whatever else a model makes that is none of the above."""
+    first_token_at: float | None = None
+    first_text_at: float | None = None
+    last_token_at: float = 0.0
+    longest_gap: float = 0.0
+    counted_when_left: int | None = None
+    """`counted` at the moment the client left; None if it stayed."""
+
+    usage: Usage | None = None
+    model: str = ""
+    """The model that the upstream says answered."""
+    response_id: str | None = None
+    sequence: int | None = None
+    finish_reason: str = ""
+    finishing: bool = False
+    """Whether every choice has had its finish reason."""
+    error: str = ""
+    """The kind of the upstream's own error inside the stream, such as `overloaded_error`."""
+    malformed: int = 0
+
+    def saw(self, channels: int, at: float) -> None:
+        """Count one event that carries tokens of these channels."""
+        self.counted += 1
+        if channels & TEXT:
+            self.text += 1
+            if self.first_text_at is None:
+                self.first_text_at = at
+        if channels != TEXT:
+            self.reasoning += 1 if channels & REASONING else 0
+            self.tool += 1 if channels & TOOL else 0
+            self.other += 1 if channels & OTHER else 0
+        self.progressed(at)
+
+    def progressed(self, at: float) -> None:
+        """Note part of an answer whose tokens cannot be told."""
+        if self.first_token_at is None:
+            self.first_token_at = at
+        elif at - self.last_token_at > self.longest_gap:
+            self.longest_gap = at - self.last_token_at
+        self.last_token_at = at
+
+    def stated(self, usage: Usage | None) -> None:
+        """Take in usage; a later statement of a count replaces the earlier."""
+        if usage is None:
+            return
+        if self.usage is None:
+            self.usage = usage
+        else:
+            self.usage.update(usage)
+
+    def client_left(self) -> None:
+        """From here on, tokens are counted apart."""
+        if self.counted_when_left is None:
+            self.counted_when_left = self.counted
+
+
+def _sum(inside: int | None, beside: int | None) -> int | None:
+    if inside is None and not beside:
+        return None
+    return (inside or 0) + (beside or 0)
+
+
+def time_to_first_byte(exchange: Exchange) -> float | None:
+    """From the request's arrival to the upstream's first body byte."""
+    return _since(exchange.started_at, exchange.first_byte_at)
+
+
+def time_to_first_token(exchange: Exchange, tally: Tally) -> float | None:
+    """From the request's arrival to the first token of any channel."""
+    return _since(exchange.started_at, tally.first_token_at) if tally.counted else None
+
+
+def time_to_first_text(exchange: Exchange, tally: Tally) -> float | None:
+    """From the request's arrival to the first text that a person sees."""
+    return _since(exchange.started_at, tally.first_text_at)
+
+
+def decode_time(tally: Tally) -> float | None:
+    """From the first token to the last; None unless they came at different times."""
+    if tally.first_token_at is None or tally.counted < 2:
+        return None
+    return tally.last_token_at - tally.first_token_at or None
+
+
+def longest_gap(tally: Tally) -> float | None:
+    """The longest wait between two events with tokens; None if there were not two."""
+    return tally.longest_gap if tally.counted > 1 else None
+
+
+def decoded_tokens(tally: Tally) -> tuple[int, Source] | None:
+    """The tokens that came within the decode time, and who says so.
+
+    Reasoning that the upstream counts but keeps to itself was made before the first token came,
+    so it is no part of them: with it, tokens per second would be many times too many.
+    """
+    usage = tally.usage
+    total = usage.output_total if usage else None
+    if usage and total:
+        hidden = (usage.reasoning or 0) if not tally.reasoning else 0
+        return max(0, total - hidden), "usage"
+    return (tally.counted, "counted") if tally.counted else None
+
+
+def pace(tally: Tally) -> tuple[float, float, Source] | None:
+    """Seconds per output token, output tokens per second, and the source of the token count.
+
+    Both over the decode time, in which all tokens but the first were made (OpenTelemetry GenAI
+    semantic conventions, `gen_ai.server.time_per_output_token`).
+    """
+    seconds, tokens = decode_time(tally), decoded_tokens(tally)
+    if seconds is None or tokens is None or tokens[0] < 2:
+        return None
+    after_first = tokens[0] - 1
+    return seconds / after_first, after_first / seconds, tokens[1]
+
+
+def tokens_after_leaving(tally: Tally) -> int:
+    """Events with tokens that came when the client had gone."""
+    return 0 if tally.counted_when_left is None else tally.counted - tally.counted_when_left
+
+
+def _since(start: float, end: float | None) -> float | None:
+    return None if end is None else max(0.0, end - start)

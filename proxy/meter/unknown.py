@@ -1,0 +1,129 @@
+"""A stream whose family is not known: passed on, and read only where its shape is plain.
+
+Some shapes are: Cohere's chat v2, OpenAI's transcriptions, Writer's completions. Of any other,
+what can be told is when its data came, and whether it says that it failed.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import msgspec
+
+from proxy.exchange import Family, Kind
+from proxy.meter.dialect import UNREADABLE, Dialect
+from proxy.meter.foreign import count_in, last_object, name_of, openai_usage
+from proxy.meter.tokens import REASONING, TEXT, TOOL, Usage
+
+_HEAD_ERROR = re.compile(rb'\s*\{\s*"error"\s*:\s*[{"]')
+_ANYWHERE = (None, "error", "ping")
+_KNOWN = ("message-", "content-", "citation-", "tool-", "transcript.")
+"""How the types begin whose tokens can be told: the others of them carry none."""
+
+
+class _Event(msgspec.Struct):
+    id: Any = None
+    type: Any = None
+    delta: Any = None
+    value: Any = None
+    usage: Any = None
+    model: Any = None
+    error: Any = None
+
+
+_decode = msgspec.json.Decoder(_Event).decode
+
+
+class Unknown(Dialect):
+    """Reads what may be anything."""
+
+    __slots__ = ()
+
+    family = Family.UNKNOWN
+
+    def read(self, name: bytes, data: bytes, at: float) -> Kind:
+        """Take in one event."""
+        try:
+            event = _decode(data)
+        except UNREADABLE:
+            kind = self.mark(name, data)
+            if kind is None:  # Data need not be JSON here, so it is not malformed.
+                self.tally.progressed(at)
+            return kind or Kind.DATA
+        if event.error:
+            return self.failed(event.error)
+        if name or event.type in _ANYWHERE:
+            kind = self.odd(name, data)
+            if kind is not Kind.DATA:
+                return kind
+        self._take(event, at)
+        return Kind.DATA
+
+    def _take(self, event: _Event, at: float) -> None:
+        channels = _channels(event)
+        if channels:
+            self.tally.saw(channels, at)
+        elif not str(event.type).startswith(_KNOWN):
+            self.tally.progressed(at)
+        self.tally.model = name_of(event.model) or self.tally.model
+        self.tally.response_id = name_of(event.id) or self.tally.response_id
+        self.tally.stated(openai_usage(event.usage))
+        if event.type == "message-end" and isinstance(event.delta, dict):
+            self.tally.finish_reason = name_of(event.delta.get("finish_reason"))[:64]
+            self.tally.stated(_cohere_usage(event.delta.get("usage")))
+
+    def finished(self) -> bool:
+        """Nothing is known of its end, so a clean one is true."""
+        return True
+
+    def glimpse(self, name: bytes, head: bytes, tail: bytes, at: float) -> Kind:
+        """Take in an event of which only the two ends are known."""
+        if name == b"error" or _HEAD_ERROR.match(head):
+            return self.failed(None)
+        self.tally.progressed(at)
+        self.tally.stated(openai_usage(last_object(tail, "usage")))
+        return Kind.DATA
+
+    def body(self, body: bytes) -> None:
+        """Take in a whole answer of any kind, such as embeddings."""
+        whole = _decode(body)
+        if whole.error:
+            self.failed(whole.error)
+        self.tally.model = name_of(whole.model)
+        self.tally.response_id = name_of(whole.id) or None
+        self.tally.stated(openai_usage(whole.usage) or _cohere_usage(whole.usage))
+
+
+def _channels(event: _Event) -> int:
+    if event.type == "content-delta":
+        content = _inside(event.delta, "message", "content")
+        if isinstance(content, dict):
+            return TEXT if content.get("text") else REASONING if content.get("thinking") else 0
+    if event.type == "tool-plan-delta":
+        return REASONING if _inside(event.delta, "message", "tool_plan") else 0
+    if event.type in {"tool-call-start", "tool-call-delta"}:
+        function = _inside(event.delta, "message", "tool_calls", "function")
+        said = isinstance(function, dict) and (function.get("name") or function.get("arguments"))
+        return TOOL if said else 0
+    if event.type == "transcript.text.delta":
+        return TEXT if event.delta else 0
+    return TEXT if event.type is None and event.value and isinstance(event.value, str) else 0
+
+
+def _inside(value: Any, *names: str) -> Any:
+    for name in names:
+        value = value.get(name) if isinstance(value, dict) else None
+    return value
+
+
+def _cohere_usage(usage: Any) -> Usage | None:
+    """Usage in Cohere's words: the tokens, not the billed units."""
+    tokens = _inside(usage, "tokens")
+    found = Usage(
+        input=count_in(tokens, "input_tokens"),
+        output=count_in(tokens, "output_tokens"),
+        reasoning=count_in(tokens, "reasoning_tokens"),
+        cached=count_in(usage, "cached_tokens"),
+    )
+    return None if found == Usage() else found
