@@ -1,0 +1,120 @@
+"""Again or not, and after how long."""
+
+from __future__ import annotations
+
+import pytest
+
+from proxy import errors
+from proxy.upstream.retry import Failure, Rules, Situation, verdict
+
+RULES = Rules(retries=2, on_500=False, longest_pause=10.0)
+
+
+def situation(
+    attempts: int = 1,
+    *,
+    sibling: bool = False,
+    in_budget: bool = True,
+    committed: bool = False,
+) -> Situation:
+    """One attempt was made, and nothing speaks against another."""
+    return Situation(attempts, sibling, in_budget, committed)
+
+
+def failed(error: type[errors.SluiceError]) -> Failure:
+    """An attempt that met an error."""
+    return Failure(error=error("It happened."))
+
+
+def wait(failure: Failure, at: Situation, rules: Rules = RULES, drawn: float = 0.5) -> float | None:
+    """The verdict with a known draw."""
+    return verdict(failure, at, rules, lambda: drawn)
+
+
+@pytest.mark.parametrize("status", [408, 429, 502, 503, 504, 529])
+def test_a_passing_status_is_tried_again(status: int) -> None:
+    """What another attempt may not meet again."""
+    assert wait(Failure(status), situation()) is not None
+
+
+@pytest.mark.parametrize("status", [200, 204, 307, 400, 401, 403, 404, 413, 422, 500, 501, 505])
+def test_any_other_status_stands(status: int) -> None:
+    """What another attempt would meet again, and every good answer."""
+    assert wait(Failure(status), situation()) is None
+
+
+def test_a_500_is_a_matter_of_taste() -> None:
+    """The operator may hold it for passing; no other status changes with that."""
+    rules = Rules(on_500=True)
+    assert wait(Failure(500), situation(), rules) is not None
+    assert wait(Failure(501), situation(), rules) is None
+
+
+@pytest.mark.parametrize(
+    ("error", "again"),
+    [
+        (errors.ConnectFailed, True),
+        (errors.ConnectTimeout, True),
+        (errors.UpstreamReset, True),
+        (errors.UpstreamOverloaded, True),
+        (errors.UpstreamCut, False),
+        (errors.UpstreamInvalid, False),
+        (errors.FirstTokenTimeout, False),
+        (errors.BadRequest, False),
+        (errors.Overloaded, False),
+    ],
+)
+def test_an_error_knows_whether_it_is_safe(error: type[errors.SluiceError], again: bool) -> None:
+    """Only where the upstream cannot have begun to answer."""
+    assert (wait(failed(error), situation()) is not None) is again
+
+
+@pytest.mark.parametrize(
+    ("at", "again"),
+    [
+        (situation(1), True),
+        (situation(2), True),
+        (situation(3), False),
+        (situation(1, in_budget=False), False),
+        (situation(1, committed=True), False),
+        (situation(1, committed=True, sibling=True), False),
+        (situation(3, sibling=True), False),
+    ],
+)
+def test_the_situation_has_the_last_word(at: Situation, again: bool) -> None:
+    """Attempts, budget and the commit bound every kind of failure."""
+    assert (wait(Failure(503), at) is not None) is again
+
+
+@pytest.mark.parametrize(
+    ("attempts", "drawn", "seconds"),
+    [(1, 0.0, 0.0), (1, 0.5, 0.125), (1, 0.99, 0.2475), (2, 0.5, 0.25), (3, 0.5, 0.5), (9, 0.5, 4)],
+)
+def test_the_backoff_grows_with_full_jitter(attempts: int, drawn: float, seconds: float) -> None:
+    """Anything from nothing to a bound that doubles, up to eight seconds."""
+    assert wait(Failure(503), situation(attempts), Rules(retries=10), drawn) == seconds
+
+
+@pytest.mark.parametrize(
+    ("pause", "sibling", "seconds"),
+    [
+        (None, False, 0.125),
+        (0.0, False, 0.125),
+        (3.0, False, 3.0),
+        (10.0, False, 10.0),
+        (10.5, False, None),
+        (3.0, True, 0.0),
+        (60.0, True, 0.0),
+    ],
+)
+def test_a_pause_is_kept_up_to_the_cap(
+    pause: float | None, sibling: bool, seconds: float | None
+) -> None:
+    """The same upstream is asked after the pause it wanted, or not at all; a sibling at once."""
+    assert wait(Failure(429, pause=pause), situation(sibling=sibling)) == seconds
+
+
+def test_a_failure_has_a_short_name() -> None:
+    """For labels: few values, and the same for every upstream."""
+    assert Failure(503).reason == "status_503"
+    assert failed(errors.ConnectFailed).reason == "upstream_unreachable"
