@@ -74,6 +74,13 @@ class Turn:
         return None
 
 
+async def expect(request: web.Request) -> None:
+    """Ask for the body with 100 Continue, except where it is to stay unread (RFC 9110, 10.1.1)."""
+    unread = "answer-early" in request.headers.get("X-Demo", "")
+    if request.transport is not None and request.version >= HttpVersion11 and not unread:
+        request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+
 def handler(
     dialect: Dialect, answerer: Callable[[Turn], Awaitable[Reply]]
 ) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
@@ -88,9 +95,12 @@ def handler(
             reply = await _reply(request, call, dialect, answerer)
             call.status = reply.status
             await play(reply, wire, call)
-        except (asyncio.CancelledError, ConnectionError):
+        except asyncio.CancelledError:
             call.ended_by = call.ended_by or "left"
             raise
+        except (ConnectionError, web.RequestPayloadError):
+            # Not raised on: to aiohttp a handler's error is a 500, and nobody is there to get it.
+            call.ended_by = call.ended_by or "left"
         finally:
             state.end(call)
         return Written(call.status, keep_alive=wire.keep_alive)

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from proxy.demo import catalogue, generation, uploads
-from proxy.demo.answering import REDIRECTED, RULES, Rules, Turn, handler
+from proxy.demo.answering import REDIRECTED, RULES, Rules, Turn, expect, handler
 from proxy.demo.families.chat import CHAT
 from proxy.demo.families.completions import COMPLETIONS
 from proxy.demo.families.family import ANTHROPIC, GEMINI, OPENAI, Dialect
@@ -55,7 +55,7 @@ def create_app(
     app.router.add_route("*", "/demo/state", _state)
     app.router.add_get("/healthz", _health)
     for method, path, dialect, answerer in _routes():
-        app.router.add_route(method, path, handler(dialect, answerer))
+        app.router.add_route(method, path, handler(dialect, answerer), expect_handler=expect)
     return app
 
 
