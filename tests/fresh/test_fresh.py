@@ -33,6 +33,7 @@ def runs_and_stops(container: Container, *flags: str) -> None:
         return not [row for row in container.processes() if "sleep 3600" not in row[1]]
 
     wait_until(alone, "nothing left running", seconds=5)
+    assert container.run("find /tmp -mindepth 1 -name 'sluice*'") == ""
 
 
 @pytest.mark.parametrize("image", DEBIANS)
