@@ -47,10 +47,12 @@ def _address(text: str) -> str:
 Address = Annotated[str, AfterValidator(_address)]
 
 # RFC 6454, section 7: scheme, host and port, and no path.
-_ORIGIN = re.compile(r"^[a-z][a-z0-9+.-]*://[A-Za-z0-9._\[\]:-]+$")
+_ORIGIN = re.compile(r"^[a-z][a-z0-9+.-]*://[a-z0-9._\[\]:-]+$")
 
 
 def _origin(text: str) -> str:
+    """As browsers send it: in lower case."""
+    text = text.lower()
     if text not in {"*", "null"} and not _ORIGIN.match(text):
         raise ValueError("an origin is scheme://host or scheme://host:port, without a path")
     return text
@@ -124,6 +126,9 @@ class Settings(BaseSettings):
     )
     pool_connections: Count = Field(
         0, description="connections each worker may hold to upstreams; 0: as many as its streams"
+    )
+    fast_path: bool = Field(
+        True, description="move event streams past the HTTP parser; off: the plain way"
     )
     include_usage: bool = Field(
         True, description="ask for usage on chat streams that do not, and hide it from the client"

@@ -120,6 +120,5 @@ def _bracketed(address: str) -> str:
 
 
 def _origins(origins: tuple[str, ...]) -> str:
-    # nginx compares without case and refuses the same name twice.
-    once = {origin.lower(): origin for origin in origins}
-    return "\n".join(f'    "{origin}" "{origin}";' for origin in once.values())
+    # nginx refuses the same name twice.
+    return "\n".join(f'    "{origin}" "{origin}";' for origin in dict.fromkeys(origins))

@@ -1,0 +1,139 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from proxy.errors import BodyTooLarge, NotFound, Overloaded, document_of
+from proxy.exchange import Family
+from tests.nginx.front import Front, Heard, plain
+
+if TYPE_CHECKING:
+    from proxy.appliance.nginx_program import NginxProgram
+
+HOST = "Host: a\r\nOrigin: https://app.example\r\nConnection: close\r\n"
+SITUATIONS: dict[str, tuple[str, int, str]] = {
+    "no http": ("what is this\r\n\r\n", 400, "invalid_request"),
+    "two lengths": (
+        f"POST / HTTP/1.1\r\n{HOST}Content-Length: 1\r\nContent-Length: 2\r\n\r\n",
+        400,
+        "invalid_request",
+    ),
+    "trace": (f"TRACE /v1/x HTTP/1.1\r\n{HOST}\r\n", 405, "method_not_allowed"),
+    "body too large": (
+        f"POST /v1/x HTTP/1.1\r\n{HOST}Content-Length: 9999\r\n\r\n{'x' * 9999}",
+        413,
+        "request_too_large",
+    ),
+    "chunks too large": (
+        (
+            f"POST /v1/x HTTP/1.1\r\n{HOST}Transfer-Encoding: chunked\r\n\r\n"
+            f"800\r\n{'x' * 2048}\r\n0\r\n\r\n"
+        ),
+        413,
+        "request_too_large",
+    ),
+    "url too long": (f"GET /{'x' * 9000} HTTP/1.1\r\n{HOST}\r\n", 414, "uri_too_long"),
+    "header too large": (
+        f"GET /v1/x HTTP/1.1\r\n{HOST}X-Big: {'x' * 9000}\r\n\r\n",
+        431,
+        "headers_too_large",
+    ),
+    "unknown coding": (
+        f"POST /v1/x HTTP/1.1\r\n{HOST}Transfer-Encoding: smoke\r\n\r\n",
+        501,
+        "not_implemented",
+    ),
+    "version 3": (f"GET /v1/x HTTP/3.0\r\n{HOST}\r\n", 505, "http_version_not_supported"),
+}
+
+
+@pytest.mark.parametrize(("sent", "status", "code"), SITUATIONS.values(), ids=SITUATIONS.keys())
+async def test_nginx_refuses_in_the_shape_of_the_worker(
+    program: NginxProgram, sent: str, status: int, code: str
+) -> None:
+    """What nginx refuses by itself is JSON with the same fields, the request id included."""
+
+    async def read_on(heard: Heard) -> None:
+        await heard.left()
+
+    async with Front(program, max_body_bytes=1024, cors_origins=("*",)) as front:
+        front.worker.script = read_on
+        got = await front.send(sent)
+    assert got.status == status
+    assert got.one("Content-Type") == "application/json"
+    error = got.json()["error"]
+    assert error["code"] == code
+    assert error["type"] == ("invalid_request_error" if status < 500 else "server_error")
+    assert error["request_id"] == got.one("X-Request-ID")
+    assert got.one("Access-Control-Allow-Origin") == "*"
+
+
+async def test_no_worker_is_a_502_that_says_when_to_try_again(program: NginxProgram) -> None:
+    """With every worker gone the client gets the reason, a time, and its own request id."""
+    async with Front(program) as front:
+        await front.worker.stop()
+        got = await front.get("/v1/x", "X-Request-ID: mine")
+    assert got.status == 502
+    assert got.one("Retry-After") == "1"
+    assert got.json()["error"]["request_id"] == "mine"
+
+
+async def test_a_worker_past_its_clocks_is_a_504(program: NginxProgram) -> None:
+    """A worker that is silent for longer than its own clocks allow is given up."""
+
+    async def silent(heard: Heard) -> None:
+        await heard.left()
+
+    async with Front(program, values={"WORKER_SILENCE_SECONDS": "1"}) as front:
+        front.worker.script = silent
+        got = await front.get()
+    assert got.status == 504
+    assert got.json()["error"]["code"] == "worker_timeout"
+
+
+async def test_messages_get_errors_of_their_family(program: NginxProgram) -> None:
+    """On Anthropic's route the body is Anthropic's, so that its SDK raises its own error."""
+    async with Front(program) as front:
+        await front.worker.stop()
+        got = await front.get("/v1/messages?beta=true")
+    document = got.json()
+    assert document["type"] == "error"
+    assert document["error"]["type"] == "api_error"
+    assert document["request_id"] == got.one("X-Request-ID")
+
+
+async def test_an_error_of_the_worker_is_not_replaced(program: NginxProgram) -> None:
+    """A worker's own 503 keeps its body and its one `Retry-After`."""
+
+    async def overloaded(heard: Heard) -> None:
+        await heard.say(
+            plain('{"own": 1}', status="503 Service Unavailable", more="Retry-After: 7\r\n")
+        )
+
+    async with Front(program) as front:
+        front.worker.script = overloaded
+        got = await front.get()
+    assert got.status == 503
+    assert got.json() == {"own": 1}
+    assert got.one("Retry-After") == "7"
+
+
+async def test_head_has_the_status_and_no_body(program: NginxProgram) -> None:
+    """An error to a HEAD request is its status and headers alone."""
+    async with Front(program) as front:
+        await front.worker.stop()
+        got = await front.get(method="HEAD")
+    assert got.status == 502
+    assert got.body == ""
+
+
+@pytest.mark.parametrize("family", [Family.CHAT, Family.MESSAGES])
+@pytest.mark.parametrize("error", [BodyTooLarge("No."), NotFound("No."), Overloaded("No.")])
+def test_both_make_the_same_fields(family: Family, error: Any) -> None:
+    """The shape that these tests ask of nginx is the one that the worker makes."""
+    document = document_of(error, family, "id")
+    if family is Family.MESSAGES:
+        assert document.keys() == {"type", "error", "request_id"}
+    else:
+        assert document["error"].keys() == {"message", "type", "code", "request_id"}  # type: ignore[attr-defined]

@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.nginx.front import Front, Heard, plain
+
+if TYPE_CHECKING:
+    from proxy.appliance.nginx_program import NginxProgram
+
+
+async def test_a_sane_request_id_is_kept(program: NginxProgram) -> None:
+    """The client's own id reaches the worker and comes back, once."""
+    async with Front(program) as front:
+        got = await front.get("/v1/x", "X-Request-ID: order_17.a-b")
+        assert front.worker.heard[0].headers["x-request-id"] == "order_17.a-b"
+    assert got.one("X-Request-ID") == "order_17.a-b"
+
+
+@pytest.mark.parametrize("sent", ["", "two words", 'quo"te', "ü", "x" * 129, "semi;colon"])
+async def test_an_insane_request_id_is_replaced(program: NginxProgram, sent: str) -> None:
+    """What could break a log or a header gives way to a new id, the same for all sides."""
+    async with Front(program) as front:
+        got = await front.get("/v1/x", f"X-Request-ID: {sent}")
+        given = front.worker.heard[0].headers["x-request-id"]
+    assert given == got.one("X-Request-ID")
+    assert len(given) == 32
+    assert given != sent
+
+
+async def test_the_worker_learns_who_asks(program: NginxProgram) -> None:
+    """Address, scheme and host of the client arrive; what was said before is kept in front."""
+    async with Front(program) as front:
+        await front.get("/v1/x")
+        await front.get("/v1/x", "X-Forwarded-For: 203.0.113.9", "X-Forwarded-Proto: https")
+        await front.get("/v1/x", "X-Forwarded-Proto: gopher", "X-Forwarded-Host: shop.example")
+        direct, behind, odd = (heard.headers for heard in front.worker.heard)
+    assert direct["x-forwarded-for"] == "127.0.0.1"
+    assert direct["x-forwarded-proto"] == "http"
+    assert direct["x-forwarded-host"] == direct["host"] == "sluice.example"
+    assert behind["x-forwarded-for"] == "203.0.113.9, 127.0.0.1"
+    assert behind["x-forwarded-proto"] == "https"
+    assert odd["x-forwarded-proto"] == "http"
+    assert odd["x-forwarded-host"] == "shop.example"
+
+
+async def test_path_query_and_odd_headers_pass_unchanged(program: NginxProgram) -> None:
+    """It neither decodes nor tidies a path, and drops no header for its underscore."""
+    path = "/v1/a%2Fb//c/../d%20e?q=%7B&empty=&x=1"
+    async with Front(program) as front:
+        await front.get(path, "OpenAI_Beta: yes")
+        heard = front.worker.heard[0]
+    assert heard.line == f"GET {path} HTTP/1.1"
+    assert heard.headers["openai_beta"] == "yes"
+
+
+async def test_the_names_of_hop_by_hop_headers_reach_the_worker(program: NginxProgram) -> None:
+    """What the client's `Connection` names is told to the worker, which drops it."""
+    async with Front(program) as front:
+        await front.get("/v1/x", "X-Hop: 1")
+        heard = front.worker.heard[0]
+    assert heard.headers["x-sluice-connection"] == "close"
+    assert "connection" not in heard.headers
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/internal/status", "//internal/status", "/v1/../internal/status", "/%69nternal/status"],
+)
+async def test_what_is_for_the_supervisor_stays_inside(program: NginxProgram, path: str) -> None:
+    """No spelling of the workers' internal route passes the public port."""
+    async with Front(program) as front:
+        got = await front.get(path)
+        assert got.status == 404
+        assert got.json()["error"]["code"] == "not_found"
+        assert front.worker.heard == []
+
+
+async def test_a_location_is_left_alone(program: NginxProgram) -> None:
+    """A redirect or a created resource points where the worker said."""
+
+    async def script(heard: Heard) -> None:
+        await heard.say(plain(status="202 Accepted", more="Location: /v1/streams/7\r\n"))
+
+    async with Front(program) as front:
+        front.worker.script = script
+        assert (await front.get()).one("Location") == "/v1/streams/7"

@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.nginx.front import EVENTS, Front, Heard
+
+if TYPE_CHECKING:
+    from proxy.appliance.nginx_program import NginxProgram
+
+POST = "POST /v1/x HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\nConnection: close\r\n\r\nbody"
+
+
+async def test_a_dead_worker_is_passed_over(program: NginxProgram) -> None:
+    """While one worker refuses connections, every request is answered by the other."""
+    async with Front(program, workers=2) as front:
+        await front.workers[0].stop()
+        for _ in range(5):
+            assert (await front.send(POST)).status == 200
+        assert len(front.workers[1].heard) == 5
+
+
+async def test_a_restarted_worker_is_found_with_the_next_request(program: NginxProgram) -> None:
+    """No memory of earlier failures keeps requests from a worker that is back."""
+    async with Front(program) as front:
+        await front.worker.stop()
+        assert (await front.send(POST)).status == 502
+        await asyncio.to_thread(front.worker.path.unlink)
+        await front.worker.start()
+        assert (await front.send(POST)).status == 200
+
+
+@pytest.mark.parametrize(
+    "request_text",
+    [POST, "GET /v1/stream?model=m&q=hi HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"],
+    ids=["post", "a get that starts an answer"],
+)
+async def test_what_a_worker_may_have_begun_is_not_repeated(
+    program: NginxProgram, request_text: str
+) -> None:
+    """A worker dies after it read the request: the client is told, no other worker sees it."""
+
+    async def die(heard: Heard) -> None:
+        heard.writer.transport.abort()
+
+    async with Front(program, workers=2) as front:
+        for worker in front.workers:
+            worker.script = die
+        got = await front.send(request_text)
+        assert got.status == 502
+        assert sum(len(worker.heard) for worker in front.workers) == 1
+
+
+async def test_streams_spread_evenly(program: NginxProgram) -> None:
+    """Twelve long streams over three workers are four each, however long they last."""
+
+    async def hold(heard: Heard) -> None:
+        await heard.say(EVENTS + "\r\n")
+        await heard.chunk("data: 1\n\n")
+        await heard.left()
+
+    async with Front(program, workers=3) as front, contextlib.AsyncExitStack() as leaving:
+        for worker in front.workers:
+            worker.script = hold
+        for _ in range(12):
+            wire = await front.connect()
+            leaving.callback(wire.leave)
+            await wire.say("GET /v1/x HTTP/1.1\r\nHost: a\r\n\r\n")
+            await wire.until("data: 1\n\n")
+        assert [len(worker.heard) for worker in front.workers] == [4, 4, 4]
+
+
+async def test_connections_to_workers_are_kept(program: NginxProgram) -> None:
+    """One request after another goes over the same connection to the worker."""
+    async with Front(program) as front:
+        for _ in range(3):
+            await front.get()
+        assert len({id(heard.writer) for heard in front.worker.heard}) == 1
