@@ -1,14 +1,13 @@
 """The demo upstream: a believable LLM API that misbehaves on request.
 
-It speaks OpenAI chat completions, responses, legacy completions and embeddings, Anthropic
-messages, and Gemini's generateContent, streaming and not. How fast, how long and how broken an
-answer is, the request itself says: see `proxy.demo.grammar`, `proxy.demo.words.SETTINGS` and
-`proxy.demo.faults.FAULTS`, or `sluice demo --faults`.
+It speaks OpenAI chat completions, responses, legacy completions, embeddings and transcriptions,
+Anthropic messages, and Gemini's generateContent, streaming and not. How fast, how long and how
+broken an answer is, the request itself says: see `proxy.demo.grammar`,
+`proxy.demo.words.SETTINGS` and `proxy.demo.faults.FAULTS`, or `sluice demo --faults`.
 
 `create_app()` can be served by anything that runs an aiohttp application, but a peer that leaves
-is only noticed at once where `handler_cancellation` is on, which aiohttp has off by default. Use
-`create_runner(app)`, or `TestServer(app)` with
-`start_server(handler_cancellation=True)`.
+is only noticed at once where `handler_cancellation` is on, which `web.AppRunner` has off by
+default. `create_runner(app)` has it on, and so has aiohttp's own `TestServer(app)`.
 
 What happened is in `app[DEMO_STATE]` (see `proxy.demo.state`) and at `GET /demo/state`, where
 `?run=NAME` shows one run and DELETE forgets everything.

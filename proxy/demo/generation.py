@@ -21,7 +21,7 @@ def of(family: Family) -> Callable[[Turn], Awaitable[Reply]]:
     """Make the answerer of a family's own route."""
 
     async def answerer(turn: Turn) -> Reply:
-        return _generate(turn, family, await turn.json())
+        return generate(turn, family, await turn.json())
 
     return answerer
 
@@ -39,7 +39,7 @@ async def gemini(turn: Turn) -> Reply:
         return refusal(turn.plan, GEMINI, turn.caller, 404, message)
     body["stream"] = method == "streamGenerateContent"
     body["array"] = body["stream"] and turn.request.query.get("alt") != "sse"
-    return _generate(turn, gemini_family.GEMINI_NATIVE, body)
+    return generate(turn, gemini_family.GEMINI_NATIVE, body)
 
 
 async def counted_messages(turn: Turn) -> Reply:
@@ -58,7 +58,8 @@ async def embedded(turn: Turn) -> Reply:
     return turn.settle() or answer(turn.plan, OPENAI, turn.caller, said)
 
 
-def _generate(turn: Turn, family: Family, body: Mapping[str, Any]) -> Reply:
+def generate(turn: Turn, family: Family, body: Mapping[str, Any]) -> Reply:
+    """Answer in a family; raises MistakeError and BadWordError."""
     turn.call.family = family.name
     _listen(turn, body)
     if refused := turn.settle():

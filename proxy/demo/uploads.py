@@ -12,6 +12,8 @@ from aiohttp.multipart import BodyPartReader
 from proxy.demo.ask import MistakeError
 from proxy.demo.body import digest
 from proxy.demo.families.family import OPENAI
+from proxy.demo.families.transcripts import TRANSCRIPTS
+from proxy.demo.generation import generate
 from proxy.demo.reply import answer
 
 if TYPE_CHECKING:
@@ -40,8 +42,11 @@ async def echo(turn: Turn) -> Reply:
 
 
 async def transcription(turn: Turn) -> Reply:
-    """Answer an audio upload as a transcription; the digest is the text as well."""
+    """Answer an audio upload as a transcription; in one piece its text is the digest."""
     parts = await _parts(turn)
+    fields = {part["name"]: part["text"] for part in parts if part["filename"] is None}
+    if fields.get("stream") == "true":
+        return generate(turn, TRANSCRIPTS, fields)
     file = _file(parts)
     said = {"text": f"{file['bytes']} bytes, sha256 {file['sha256']}", **file, "parts": parts}
     return turn.settle() or answer(turn.plan, OPENAI, turn.caller, said)
