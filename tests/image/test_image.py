@@ -54,13 +54,13 @@ def test_a_stream_through_the_container(start: Start, flags: tuple[str, ...]) ->
     container = start(*flags)
     arrivals = []
     events = []
-    for event in stream(container, tokens=50, rate=50):
+    for event in stream(container, tokens=30, rate=20):
         arrivals.append(time.monotonic())
         events.append(event)
-    assert len(content(events)) == 50
-    # One second long; whoever buffers delivers it in one piece.
-    assert arrivals[-1] - arrivals[0] > 0.7
-    assert max(b - a for a, b in itertools.pairwise(arrivals)) < 0.5
+    assert len(content(events)) == 30
+    # 50 ms lie between two tokens; whoever buffers delivers them in heaps.
+    apart = [later - earlier > 0.01 for earlier, later in itertools.pairwise(arrivals)]
+    assert sum(apart) > 20
 
 
 def test_the_admin_port_speaks_of_the_stream(hardened: Container) -> None:
