@@ -13,7 +13,7 @@ from proxy.edge import ask
 from proxy.edge.commit import Early, commit_if_silent
 from proxy.edge.deliver import deliver
 from proxy.edge.gateway import GATEWAY, Gateway
-from proxy.edge.judge import judge_of
+from proxy.edge.judge import hidden_failure, says_enough
 from proxy.edge.reply import Reply, refusal
 from proxy.edge.visit import Visit
 from proxy.errors import BodyTooLarge, Internal, SluiceError, TotalTimeout, UpstreamRefused
@@ -146,7 +146,12 @@ async def _answer(gateway: Gateway, visit: Visit, call: Call) -> Answer:
     total = gateway.settings.total_timeout_seconds
     try:
         async with asyncio.timeout(total or None):
-            return await gateway.upstreams.answer(call, visit.exchange, judge=judge_of(call.family))
+            return await gateway.upstreams.answer(
+                call,
+                visit.exchange,
+                enough=says_enough,
+                judge=lambda first: hidden_failure(call.family, first),
+            )
     except TimeoutError:
         raise TotalTimeout(f"There was no answer within {total:g} s.") from None
 

@@ -6,21 +6,15 @@ from proxy.errors import SluiceError, UpstreamOverloaded
 from proxy.exchange import Family, Kind
 from proxy.meter.reader import reader_for
 from proxy.relay.sse import Framer
-from proxy.upstream.attempts import Judge
 
 
-def judge_of(family: Family) -> Judge:
-    """The judge for streams on a route of this family."""
-    return Judge(_says_enough, lambda first: _hidden_failure(family, first))
-
-
-def _says_enough(first: bytes) -> bool:
+def says_enough(first: bytes) -> bool:
     """Whether there is a first event, or something that is none, to go by."""
     framer = Framer()
     return bool(framer.feed(first)) or framer.between_events
 
 
-def _hidden_failure(family: Family, first: bytes) -> SluiceError | None:
+def hidden_failure(family: Family, first: bytes) -> SluiceError | None:
     """The failure that the first event tells of, where another attempt may help.
 
     Anthropic sends `overloaded_error` as the first event of a 200 (API reference, "Errors").

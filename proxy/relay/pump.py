@@ -9,11 +9,16 @@ from typing import Protocol
 from proxy.errors import SlowClient, SluiceError, UpstreamCut
 from proxy.exchange import EndedBy
 from proxy.relay.client import Client
+from proxy.relay.splice import Source, Splice
 from proxy.relay.watch import Passage, Watch
 
 
 class Body(Protocol):
     """The upstream's side of the answer."""
+
+    @property
+    def source(self) -> Source | None:
+        """The same body by callback, if it can be had so."""
 
     async def read(self) -> bytes:
         """The next bytes as they came; empty at a clean end. Raises `UpstreamCut` when cut."""
@@ -64,13 +69,15 @@ async def pump(
 
 
 async def _move(body: Body, first: bytes, through: Through, client: Client) -> None:
-    chunk = first or await body.read()
+    chunk = first or (b"" if body.source else await body.read())
     while chunk:
         now = time.monotonic()
         client.write(through.feed(chunk, now), now)
         if client.lags:
             await client.drain()
-        chunk = await body.read()
+        chunk = b"" if body.source else await body.read()
+    if body.source:
+        await Splice(body.source, through, client).run()
 
 
 def _broken(error: SluiceError, through: Through, client: Client, request_id: str) -> Ending:

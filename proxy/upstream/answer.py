@@ -11,6 +11,7 @@ from proxy.errors import SluiceError
 from proxy.upstream.border import FOREIGN, cut
 from proxy.upstream.headers import response_headers
 from proxy.upstream.inflate import Inflater
+from proxy.upstream.takeover import RawBody, taken_over
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,6 +38,8 @@ class Answer(Protocol):
     """The body has no length and no last chunk: only the connection's close ends it."""
     first: bytes
     """Body bytes that were read already; `read` goes on after them."""
+    source: RawBody | None
+    """The body again, where it can be had by callback as well; use one way or the other."""
 
     async def read(self) -> bytes:
         """Body bytes as soon as there are any; empty at the clean end.
@@ -65,15 +68,17 @@ class LiveAnswer:
     __slots__ = (
         "_content",
         "_ended",
+        "_failure",
         "_inflater",
+        "_on_end",
         "_response",
         "_watch",
         "ended_by_close",
         "first",
         "headers",
         "is_event_stream",
-        "on_end",
         "reason",
+        "source",
         "status",
         "upstream",
     )
@@ -82,22 +87,37 @@ class LiveAnswer:
         self._response = response
         self._content = response.content
         self._ended = False
+        self._failure: SluiceError | None = None
+        self._on_end: Callable[[SluiceError | None], None] | None = None
         self.upstream = upstream
         self.status = response.status
         self.reason = response.reason or ""
         self.first = b""
-        self.on_end: Callable[[SluiceError | None], None] | None = None
-        """Called once: with the error that cut it, or None when it ended or was let go."""
         coding = response.headers.get("Content-Encoding", "identity").strip().lower()
         events = _mime_type(response.headers) == "text/event-stream"
         self._inflater = Inflater(coding) if events and Inflater.knows(coding) else None
         self.is_event_stream = events and (self._inflater is not None or coding == "identity")
         self.headers = response_headers(response.headers, rewritten=self.is_event_stream)
         self.ended_by_close = _ended_by_close(response)
+        self.source = taken_over(response, self._source_ended)
         self._watch = _Watch(response)
+
+    def when_ended(self, told: Callable[[SluiceError | None], None]) -> None:
+        """Have it told once: the error that cut the answer, or None if it ended or was let go.
+
+        An answer may have ended already: a short one ends with its first bytes.
+        """
+        if self._ended:
+            told(self._failure)
+        else:
+            self._on_end = told
 
     async def read(self) -> bytes:
         """Body bytes as soon as there are any; see `Answer.read`."""
+        if self._failure is not None:
+            raise self._failure
+        if self.source is not None:
+            return await self.source.read()
         while True:
             try:
                 data = await self._content.readany()
@@ -138,6 +158,12 @@ class LiveAnswer:
     ) -> None:
         self.close()
 
+    def _source_ended(self, error: Exception | None) -> SluiceError | None:
+        if error is not None:
+            return self._cut(error)
+        self._end(None)
+        return None
+
     def _left_over(self) -> bytes:
         """Bytes that came before the failure: aiohttp would raise and leave them unread."""
         content = self._content
@@ -152,9 +178,10 @@ class LiveAnswer:
         if self._ended:
             return
         self._ended = True
+        self._failure = error
         self._watch.stop()
-        if self.on_end is not None:
-            self.on_end(error)
+        if self._on_end is not None:
+            self._on_end(error)
 
 
 class _Watch:

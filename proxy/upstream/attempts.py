@@ -53,7 +53,9 @@ class Upstreams:
         self._probes: Probes
 
     async def __aenter__(self) -> Self:
-        self._transport = Transport(self._settings.pool_connections)
+        self._transport = Transport(
+            self._settings.pool_connections, fast_path=self._settings.fast_path
+        )
         interval = self._settings.probe_interval_seconds
         self._probes = Probes(self._pool, self._transport, interval)
         self._probes.start()

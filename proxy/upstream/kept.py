@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from proxy.upstream.answer import LiveAnswer
+    from proxy.upstream.takeover import RawBody
 
 _MOST_BYTES = 64 * 1024
 _LONGEST_SECONDS = 1.0
@@ -21,6 +22,7 @@ class KeptAnswer:
 
     ended_by_close = False
     first = b""
+    source: RawBody | None = None
 
     def __init__(self, answer: LiveAnswer, body: bytes) -> None:
         self.status = answer.status

@@ -58,7 +58,7 @@ class Lease:
     def hand_on(self, answer: LiveAnswer) -> None:
         """Hold until the answer's end; one that is cut later counts against the upstream."""
         self._handed_on = True
-        answer.on_end = self._ended
+        answer.when_ended(self._ended)
 
     def _ended(self, error: SluiceError | None) -> None:
         if error is not None:

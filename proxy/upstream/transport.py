@@ -5,6 +5,7 @@ This is the only place that opens connections to upstreams.
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from typing import TYPE_CHECKING, Self
 
@@ -16,6 +17,7 @@ from proxy.upstream.answer import LiveAnswer
 from proxy.upstream.border import FOREIGN, refused
 from proxy.upstream.call import prepare
 from proxy.upstream.sending import Body, Sending, tracing
+from proxy.upstream.takeover import factory
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,8 +45,11 @@ class StaleConnection(UpstreamReset):
 class Transport:
     """All connections of this worker to upstreams; open it inside the event loop."""
 
-    def __init__(self, pool_connections: int = 0) -> None:
-        """`pool_connections`: how many at once; 0: as many as there are streams."""
+    def __init__(self, pool_connections: int = 0, *, fast_path: bool = True) -> None:
+        """`pool_connections`: how many at once; 0: as many as there are streams.
+
+        `fast_path`: chunked event streams go past aiohttp's parser.
+        """
         self._connector = TCPConnector(
             limit=pool_connections,
             limit_per_host=0,
@@ -53,6 +58,9 @@ class Transport:
             happy_eyeballs_delay=_HAPPY_EYEBALLS_SECONDS,
             socket_factory=_open_socket,
         )
+        if fast_path:
+            # There is no public way to choose a connector's protocol.
+            self._connector._factory = factory(asyncio.get_running_loop())  # noqa: SLF001
         self._session = ClientSession(
             connector=self._connector,
             cookie_jar=DummyCookieJar(),

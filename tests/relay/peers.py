@@ -9,6 +9,8 @@ from collections.abc import Callable
 class ScriptedBody:
     """Gives its script's chunks one a read; an exception is raised, a callable awaited."""
 
+    source = None
+
     def __init__(self, *script: bytes | BaseException | Callable[[], object]) -> None:
         self._script = list(script)
         self.reads = 0

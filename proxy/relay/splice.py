@@ -1,0 +1,94 @@
+"""The fast way through: bytes move in the callback in which they come, and no task is woken."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Protocol
+
+from proxy.errors import SluiceError
+from proxy.relay.client import Client
+
+
+class Passing(Protocol):
+    """What the bytes pass through."""
+
+    def feed(self, chunk: bytes, now: float) -> bytes:
+        """Take in the upstream's bytes; give those to send on."""
+
+
+class Source(Protocol):
+    """A body that can be had by callback."""
+
+    def flow(self, receiver: Splice) -> None:
+        """Hand everything from here on to the receiver."""
+
+    def pause(self) -> None:
+        """Read no further for now."""
+
+    def resume(self) -> None:
+        """Read on."""
+
+    def stop(self) -> None:
+        """The receiver wants no more."""
+
+
+class Splice:
+    """Joins one upstream connection to one client, for as long as `run` lasts."""
+
+    __slots__ = ("_client", "_done", "_error", "_feed", "_source", "_waiter")
+
+    def __init__(self, source: Source, through: Passing, client: Client) -> None:
+        self._source = source
+        self._feed = through.feed
+        self._client = client
+        self._done = False
+        self._error: Exception | None = None
+        self._waiter: asyncio.Future[None] | None = None
+
+    async def run(self) -> None:
+        """Move until the clean end. Raises `SluiceError` when the upstream is cut."""
+        try:
+            self._source.flow(self)
+            while not self._done:
+                if self._client.lags:
+                    await self._client.drain()
+                    self._source.resume()
+                else:
+                    await self._wait()
+        finally:
+            self._source.stop()
+        if self._error is not None:
+            raise self._error
+
+    def received(self, data: bytes) -> None:
+        """Bytes from the upstream: on they go."""
+        now = time.monotonic()
+        try:
+            self._client.write(self._feed(data, now), now)
+        except Exception as error:  # noqa: BLE001 raised again where it can be handled, in `run`
+            self._finish(error)
+        if self._client.lags:
+            self._source.pause()
+            self._wake()
+
+    def ended(self, error: SluiceError | None) -> None:
+        """The upstream's end, clean or not."""
+        self._finish(error)
+
+    def _finish(self, error: Exception | None) -> None:
+        if not self._done:
+            self._done = True
+            self._error = error
+            self._wake()
+
+    async def _wait(self) -> None:
+        self._waiter = asyncio.get_running_loop().create_future()
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
