@@ -4,142 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
 
 import pytest
-from multidict import CIMultiDict
 from pydantic import HttpUrl, SecretStr
 
 from proxy import errors
-from proxy.exchange import Exchange, Family
-from proxy.settings import Settings, UpstreamSettings
+from proxy.settings import Settings
+from proxy.upstream.answer import Answer
 from proxy.upstream.attempts import Upstreams
-from proxy.upstream.call import Call
-from tests.upstream.peer import (
-    DEADLINE,
-    EVENTS,
-    LAST_CHUNK,
-    Connection,
-    Peer,
-    chunk,
-    plain,
-    says,
-    serves,
+from tests.upstream.kit import (
+    BUSY,
+    GOOD,
+    OVERLOADED,
+    Counts,
+    ask,
+    call,
+    exchange,
+    opened,
+    upstream,
+    whole,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
-    from proxy.upstream.answer import Answer
-
-GOOD = EVENTS + chunk(b"data: 1\n\n") + LAST_CHUNK
-OVERLOADED = EVENTS + chunk(b"event: error\ndata: overloaded\n\n") + LAST_CHUNK
-BUSY = plain(b"busy", "503 Service Unavailable", {"Retry-After": "0"})
-
-
-def enough(first: bytes) -> bool:
-    """Judge by the first whole event that is no comment."""
-    return any(not event.startswith(b":") for event in first.split(b"\n\n")[:-1])
-
-
-def judge(first: bytes) -> errors.SluiceError | None:
-    """Take an event that says so for an overload."""
-    return errors.UpstreamOverloaded("It says so.") if b"overloaded" in first else None
-
-
-def upstream(name: str, peer: Peer, **more: object) -> UpstreamSettings:
-    """One upstream of several."""
-    return UpstreamSettings.model_validate({"name": name, "url": peer.url, **more})
-
-
-def call(model: str = "m", body: bytes = b'{"model":"m"}', method: str = "POST") -> Call:
-    """Ask for a streamed chat completion."""
-    path = "/v1/chat/completions"
-    return Call(method, path, CIMultiDict(), body, model, Family.CHAT, wants_stream=True)
-
-
-def exchange() -> Exchange:
-    """A request that has just come in."""
-    return Exchange("r1", "POST", "/v1/chat/completions", Family.CHAT, time.monotonic())
-
-
-@asynccontextmanager
-async def opened(
-    *upstreams: UpstreamSettings | Peer, **settings: object
-) -> AsyncIterator[Upstreams]:
-    """Upstreams that must have let go of everything in the end."""
-    if len(upstreams) == 1 and isinstance(upstreams[0], Peer):
-        settings["upstream_url"] = upstreams[0].url
-    else:
-        settings["upstreams"] = upstreams
-    made = Settings.model_validate({"connect_timeout_seconds": 2, **settings})
-    async with Upstreams(made) as held:
-        yield held
-        assert held.connections()[0] == 0, "a connection is still in use"
-        assert [one["streams"] for one in held.status()] == [0] * len(upstreams)
-
-
-async def ask(
-    upstreams: Upstreams, asked: Call | None = None, told: Exchange | None = None
-) -> Answer:
-    """Ask with the judge above."""
-    return await upstreams.answer(asked or call(), told or exchange(), enough=enough, judge=judge)
-
-
-async def whole(answer: Answer) -> bytes:
-    """The rest of an answer, which is then closed."""
-    parts = [answer.first]
-    with answer:
-        while part := await answer.read():
-            parts.append(part)
-    return b"".join(parts)
-
-
-class Counts:
-    """An observer that writes down what it hears."""
-
-    def __init__(self) -> None:
-        self.heard: list[tuple[str, ...]] = []
-
-    def retried(self, upstream: str, reason: str) -> None:
-        """Write it down."""
-        self.heard.append(("retried", upstream, reason))
-
-    def ejected(self, upstream: str) -> None:
-        """Write it down."""
-        self.heard.append(("ejected", upstream))
-
-    def returned(self, upstream: str) -> None:
-        """Write it down."""
-        self.heard.append(("returned", upstream))
-
-
-async def test_a_stream_is_handed_out_with_its_first_event() -> None:
-    """The first bytes are read, the rest is left to the reader, and the times are told."""
-    told = exchange()
-    async with Peer(says(GOOD)) as peer, opened(peer) as upstreams:
-        answer = await ask(upstreams, told=told)
-        assert answer.first == b"data: 1\n\n"
-        assert upstreams.status()[0]["streams"] == 1
-        assert await whole(answer) == b"data: 1\n\n"
-    assert (told.attempts, told.upstream, told.upstream_status) == (1, "default", 200)
-    times = [
-        told.started_at,
-        told.called_at,
-        told.connected_at,
-        told.headers_at,
-        told.first_byte_at,
-    ]
-    assert None not in times
-    assert times == sorted(times)  # type: ignore[type-var]
-
-
-async def test_a_comment_is_not_enough_to_judge_by() -> None:
-    """The judge sees the bytes so far until they suffice, and none of them is lost."""
-    parts = [chunk(b": ping\n\n"), chunk(b"data: "), chunk(b"1\n\n"), LAST_CHUNK]
-    async with Peer(says(EVENTS, *parts)) as peer, opened(peer) as upstreams:
-        assert await whole(await ask(upstreams)) == b": ping\n\ndata: 1\n\n"
+from tests.upstream.peer import DEADLINE, EVENTS, Connection, Peer, chunk, plain, says, serves
 
 
 @pytest.mark.parametrize(
@@ -249,114 +134,6 @@ async def test_a_pause_within_the_cap_is_kept() -> None:
         assert time.monotonic() - began >= 0.3
 
 
-async def test_an_empty_event_stream_is_no_answer() -> None:
-    """A 200 whose stream ends before its first event has a true status instead."""
-    for body in (LAST_CHUNK, chunk(b": ping\n\n") + LAST_CHUNK):
-        async with Peer(says(EVENTS + body)) as peer, opened(peer) as upstreams:
-            with pytest.raises(errors.UpstreamInvalid):
-                await ask(upstreams)
-            assert len(peer.heads) == 1
-
-
-async def test_a_stream_cut_before_its_first_event_is_an_error() -> None:
-    """Nothing has left for the client yet, so it gets a true status."""
-    async with Peer(says(EVENTS, b"20\r\ndata: ", then="close")) as peer, opened(peer) as upstreams:
-        with pytest.raises(errors.UpstreamCut):
-            await ask(upstreams)
-
-
-@pytest.mark.parametrize("parts", [[], [EVENTS], [EVENTS, chunk(b": ping\n\n")]])
-async def test_a_silent_upstream_meets_the_first_token_clock(parts: list[bytes]) -> None:
-    """It runs from the request sent to the first event, and pings do not stop it."""
-    left: list[float] = []
-
-    async def script(connection: Connection) -> None:
-        await connection.request()
-        await connection.say(*parts)
-        left.append(await connection.left())
-
-    async with (
-        Peer(script) as peer,
-        opened(peer, first_token_timeout_seconds=0.2) as upstreams,
-    ):
-        began = time.monotonic()
-        with pytest.raises(errors.FirstTokenTimeout, match=r"silent for 0\.2 s"):
-            await ask(upstreams)
-        assert 0.2 <= time.monotonic() - began < 1.0
-        await peer.all_closed()
-        assert len(peer.heads) == 1, "a silent upstream is not asked twice"
-
-
-async def test_the_first_token_clock_waits_for_the_request() -> None:
-    """A body that takes long to leave does not count as the upstream's silence."""
-
-    async def script(connection: Connection) -> None:
-        await connection._reader.readuntil(b"\r\n\r\n")
-        connection._writer.transport.pause_reading()  # type: ignore[attr-defined]
-        await asyncio.sleep(0.4)
-        connection._writer.transport.resume_reading()  # type: ignore[attr-defined]
-        await connection._reader.readexactly(16_000_000)
-        await connection.say(GOOD)
-        await connection.left()
-
-    async with (
-        Peer(script) as peer,
-        opened(peer, first_token_timeout_seconds=0.3) as upstreams,
-    ):
-        told = exchange()
-        answer = await ask(upstreams, call(body=b"x" * 16_000_000), told)
-        assert await whole(answer) == b"data: 1\n\n"
-        assert told.called_at is not None
-        assert told.connected_at is not None
-        assert told.connected_at - told.called_at >= 0.4
-
-
-async def test_an_answer_before_the_request_has_left_is_taken() -> None:
-    """An upstream may refuse a body that it has not read; the wait is over then."""
-
-    async def script(connection: Connection) -> None:
-        await connection._reader.readuntil(b"\r\n\r\n")
-        connection._writer.transport.pause_reading()  # type: ignore[attr-defined]
-        await connection.say(plain(b"no", "413 Content Too Large"))
-        await asyncio.sleep(0.2)
-        connection._writer.transport.resume_reading()  # type: ignore[attr-defined]
-        await connection.left()
-
-    async with (
-        Peer(script) as peer,
-        opened(peer, first_token_timeout_seconds=5) as upstreams,
-    ):
-        answer = await ask(upstreams, call(body=b"x" * 16_000_000))
-        assert answer.status == 413
-        await whole(answer)
-        await peer.all_closed()
-
-
-@pytest.mark.parametrize("parts", [[], [EVENTS], [EVENTS, chunk(b": ping\n\n")]])
-async def test_a_caller_that_leaves_ends_the_call(parts: list[bytes]) -> None:
-    """Wherever the attempt is, its connection is closed within 100 ms."""
-    said = asyncio.Event()
-    left: list[float] = []
-
-    async def script(connection: Connection) -> None:
-        await connection.request()
-        await connection.say(*parts)
-        said.set()
-        left.append(await connection.left())
-
-    async with Peer(script) as peer, opened(peer) as upstreams:
-        task = asyncio.create_task(ask(upstreams))
-        await said.wait()
-        await asyncio.sleep(0.05)
-        cancelled = asyncio.get_running_loop().time()
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
-        await peer.all_closed()
-        assert left[0] - cancelled < 0.1
-        assert upstreams.status()[0]["failures_in_a_row"] == 0, "a client that left blames nobody"
-
-
 async def test_a_caller_that_leaves_during_the_backoff_leaves_nothing() -> None:
     """Between two attempts nothing is open."""
     refusal = plain(b"", "503 Service Unavailable", {"Retry-After": "5"})
@@ -387,14 +164,6 @@ async def test_nothing_is_tried_again_after_the_commit() -> None:
         assert len(peer.heads) == 1
 
 
-async def test_a_stream_is_not_judged_after_the_commit() -> None:
-    """The upstream's own words go out as they are: there is no other status to give."""
-    told = exchange()
-    told.committed_at = time.monotonic()
-    async with Peer(serves(OVERLOADED, GOOD)) as peer, opened(peer) as upstreams:
-        assert b"overloaded" in await whole(await ask(upstreams, told=told))
-
-
 async def test_the_commit_ends_the_backoff() -> None:
     """A commit between two attempts leaves the refusal as the last word."""
     told = exchange()
@@ -407,37 +176,6 @@ async def test_the_commit_ends_the_backoff() -> None:
             told.committed_at = time.monotonic()
             answer = await task
         assert (answer.status, await whole(answer)) == (503, b"later")
-
-
-async def test_an_old_connection_that_closes_costs_no_attempt() -> None:
-    """A pooled connection that dies as the call goes out is replaced, and nobody is blamed."""
-
-    async def once(connection: Connection) -> None:
-        await connection.request()
-        await connection.say(GOOD)
-        await connection.request()
-
-    async with Peer(once, says(GOOD)) as peer, opened(peer) as upstreams:
-        await whole(await ask(upstreams))
-        told = exchange()
-        assert await whole(await ask(upstreams, told=told)) == b"data: 1\n\n"
-        assert told.attempts == 1
-        assert upstreams.status()[0]["failures_in_a_row"] == 0
-
-
-async def test_without_retries_a_post_is_never_sent_twice() -> None:
-    """SLUICE_RETRIES 0 holds even for an old connection that closes."""
-
-    async def once(connection: Connection) -> None:
-        await connection.request()
-        await connection.say(GOOD)
-        await connection.request()
-
-    async with Peer(once, serves(GOOD)) as peer, opened(peer, retries=0) as upstreams:
-        await whole(await ask(upstreams))
-        with pytest.raises(errors.UpstreamReset):
-            await ask(upstreams)
-        assert len(peer.heads) == 2
 
 
 async def test_a_sibling_is_asked_before_the_same_again() -> None:
@@ -477,7 +215,8 @@ async def test_the_model_decides_who_is_asked_and_by_which_name() -> None:
 
 async def test_a_full_upstream_overflows_to_the_next_tier_and_then_sheds() -> None:
     """`max_streams` is never exceeded."""
-    async with Peer(says(EVENTS + chunk(b"data: 1\n\n"))) as one, Peer(serves(GOOD)) as other:
+    running = says(EVENTS + chunk(b"data: 1\n\n"))
+    async with Peer(running) as one, Peer(running) as other:
         both = (
             upstream("one", one, max_streams=1),
             upstream("two", other, max_streams=1, priority=1),
@@ -485,6 +224,7 @@ async def test_a_full_upstream_overflows_to_the_next_tier_and_then_sheds() -> No
         async with opened(*both) as upstreams:
             first, second = await ask(upstreams), await ask(upstreams)
             assert (first.upstream, second.upstream) == ("one", "two")
+            assert [one["streams"] for one in upstreams.status()] == [1, 1]
             with pytest.raises(errors.Overloaded):
                 await ask(upstreams)
             first.close()

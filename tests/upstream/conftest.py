@@ -1,0 +1,26 @@
+"""What the tests of this room get handed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from proxy.upstream.transport import Transport
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+
+@pytest.fixture(params=[False, True], ids=["plain", "fast"])
+def fast_path(request: pytest.FixtureRequest) -> bool:
+    """Run the test on either way through the transport."""
+    return bool(request.param)
+
+
+@pytest.fixture
+async def transport(fast_path: bool) -> AsyncIterator[Transport]:
+    """Give a transport that must have let go of everything in the end."""
+    async with Transport(fast_path=fast_path) as opened:
+        yield opened
+        assert opened.connections()[0] == 0, "a connection is still in use"

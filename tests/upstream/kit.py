@@ -1,0 +1,120 @@
+"""What the tests of this room say again and again."""
+
+from __future__ import annotations
+
+import time
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from multidict import CIMultiDict
+
+from proxy import errors
+from proxy.exchange import Exchange, Family
+from proxy.settings import Settings, UpstreamSettings
+from proxy.upstream.address import Base
+from proxy.upstream.attempts import Upstreams
+from proxy.upstream.call import Call
+from proxy.upstream.targets import Target
+from tests.upstream.peer import EVENTS, LAST_CHUNK, Peer, chunk, plain
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from proxy.upstream.answer import Answer, LiveAnswer
+    from proxy.upstream.transport import Transport
+
+HEAD = b"HTTP/1.1 200 OK\r\n"
+GOOD = EVENTS + chunk(b"data: 1\n\n") + LAST_CHUNK
+OVERLOADED = EVENTS + chunk(b"event: error\ndata: overloaded\n\n") + LAST_CHUNK
+BUSY = plain(b"busy", "503 Service Unavailable", {"Retry-After": "0"})
+
+
+def ignore() -> None:
+    """Be called when a request has left."""
+
+
+def target(url: str, connect_timeout: float = 2.0) -> Target:
+    """Name the upstream at a URL `a`."""
+    return Target("a", Base.of(url), connect_timeout=connect_timeout)
+
+
+def call(model: str = "m", body: bytes = b'{"model":"m"}', method: str = "POST") -> Call:
+    """Ask for a streamed chat completion."""
+    path = "/v1/chat/completions"
+    return Call(method, path, CIMultiDict(), body, model, Family.CHAT, wants_stream=True)
+
+
+def exchange() -> Exchange:
+    """Let a request have just come in."""
+    return Exchange("r1", "POST", "/v1/chat/completions", Family.CHAT, time.monotonic())
+
+
+async def send(transport: Transport, peer: Peer, asked: Call | None = None) -> LiveAnswer:
+    """Send a call to a peer."""
+    return await transport.send(asked or call(), target(peer.url), ignore)
+
+
+async def whole(answer: Answer) -> bytes:
+    """Read an answer to its end and close it."""
+    parts = [answer.first]
+    with answer:
+        while part := await answer.read():
+            parts.append(part)
+    return b"".join(parts)
+
+
+def enough(first: bytes) -> bool:
+    """Judge by the first whole event that is no comment."""
+    return any(not event.startswith(b":") for event in first.split(b"\n\n")[:-1])
+
+
+def judge(first: bytes) -> errors.SluiceError | None:
+    """Take an event that says so for an overload."""
+    return errors.UpstreamOverloaded("It says so.") if b"overloaded" in first else None
+
+
+async def ask(
+    upstreams: Upstreams, asked: Call | None = None, told: Exchange | None = None
+) -> Answer:
+    """Ask with the judge above."""
+    return await upstreams.answer(asked or call(), told or exchange(), enough=enough, judge=judge)
+
+
+def upstream(name: str, peer: Peer, **more: object) -> UpstreamSettings:
+    """Describe one upstream of several."""
+    return UpstreamSettings.model_validate({"name": name, "url": peer.url, **more})
+
+
+@asynccontextmanager
+async def opened(
+    *upstreams: UpstreamSettings | Peer, **settings: object
+) -> AsyncIterator[Upstreams]:
+    """Open upstreams that must have let go of everything in the end."""
+    if len(upstreams) == 1 and isinstance(upstreams[0], Peer):
+        settings["upstream_url"] = upstreams[0].url
+    else:
+        settings["upstreams"] = upstreams
+    made = Settings.model_validate({"connect_timeout_seconds": 2, **settings})
+    async with Upstreams(made) as held:
+        yield held
+        assert held.connections()[0] == 0, "a connection is still in use"
+        assert [one["streams"] for one in held.status()] == [0] * len(upstreams)
+
+
+class Counts:
+    """An observer that writes down what it hears."""
+
+    def __init__(self) -> None:
+        self.heard: list[tuple[str, ...]] = []
+
+    def retried(self, upstream: str, reason: str) -> None:
+        """Write it down."""
+        self.heard.append(("retried", upstream, reason))
+
+    def ejected(self, upstream: str) -> None:
+        """Write it down."""
+        self.heard.append(("ejected", upstream))
+
+    def returned(self, upstream: str) -> None:
+        """Write it down."""
+        self.heard.append(("returned", upstream))

@@ -1,0 +1,193 @@
+"""One attempt: its clock, its judge, and what it leaves behind."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import pytest
+
+from proxy import errors
+from tests.upstream.kit import (
+    GOOD,
+    OVERLOADED,
+    ask,
+    call,
+    exchange,
+    opened,
+    whole,
+)
+from tests.upstream.peer import EVENTS, LAST_CHUNK, Connection, Peer, chunk, plain, says, serves
+
+
+async def test_a_stream_is_handed_out_with_its_first_event() -> None:
+    """The first bytes are read, the rest is left to the reader, and the times are told."""
+    told = exchange()
+    async with Peer(says(GOOD)) as peer, opened(peer) as upstreams:
+        answer = await ask(upstreams, told=told)
+        assert answer.first == b"data: 1\n\n"
+        assert await whole(answer) == b"data: 1\n\n"
+    assert (told.attempts, told.upstream, told.upstream_status) == (1, "default", 200)
+    times = [
+        told.started_at,
+        told.called_at,
+        told.connected_at,
+        told.headers_at,
+        told.first_byte_at,
+    ]
+    assert None not in times
+    assert times == sorted(times)  # type: ignore[type-var]
+
+
+async def test_a_comment_is_not_enough_to_judge_by() -> None:
+    """The judge sees the bytes so far until they suffice, and none of them is lost."""
+    parts = [chunk(b": ping\n\n"), chunk(b"data: "), chunk(b"1\n\n"), LAST_CHUNK]
+    async with Peer(says(EVENTS, *parts)) as peer, opened(peer) as upstreams:
+        assert await whole(await ask(upstreams)) == b": ping\n\ndata: 1\n\n"
+
+
+async def test_an_empty_event_stream_is_no_answer() -> None:
+    """A 200 whose stream ends before its first event has a true status instead."""
+    for body in (LAST_CHUNK, chunk(b": ping\n\n") + LAST_CHUNK):
+        async with Peer(says(EVENTS + body)) as peer, opened(peer) as upstreams:
+            with pytest.raises(errors.UpstreamInvalid):
+                await ask(upstreams)
+            assert len(peer.heads) == 1
+
+
+async def test_a_stream_cut_before_its_first_event_is_an_error() -> None:
+    """Nothing has left for the client yet, so it gets a true status."""
+    async with Peer(says(EVENTS, b"20\r\ndata: ", then="close")) as peer, opened(peer) as upstreams:
+        with pytest.raises(errors.UpstreamCut):
+            await ask(upstreams)
+
+
+@pytest.mark.parametrize("parts", [[], [EVENTS], [EVENTS, chunk(b": ping\n\n")]])
+async def test_a_silent_upstream_meets_the_first_token_clock(parts: list[bytes]) -> None:
+    """It runs from the request sent to the first event, and pings do not stop it."""
+    left: list[float] = []
+
+    async def script(connection: Connection) -> None:
+        await connection.request()
+        await connection.say(*parts)
+        left.append(await connection.left())
+
+    async with (
+        Peer(script) as peer,
+        opened(peer, first_token_timeout_seconds=0.2) as upstreams,
+    ):
+        began = time.monotonic()
+        with pytest.raises(errors.FirstTokenTimeout, match=r"silent for 0\.2 s"):
+            await ask(upstreams)
+        assert 0.2 <= time.monotonic() - began < 1.0
+        await peer.all_closed()
+        assert len(peer.heads) == 1, "a silent upstream is not asked twice"
+
+
+async def test_the_first_token_clock_waits_for_the_request() -> None:
+    """A body that takes long to leave does not count as the upstream's silence."""
+
+    async def script(connection: Connection) -> None:
+        await connection._reader.readuntil(b"\r\n\r\n")
+        connection._writer.transport.pause_reading()  # type: ignore[attr-defined]
+        await asyncio.sleep(0.4)
+        connection._writer.transport.resume_reading()  # type: ignore[attr-defined]
+        await connection._reader.readexactly(16_000_000)
+        await connection.say(GOOD)
+        await connection.left()
+
+    async with (
+        Peer(script) as peer,
+        opened(peer, first_token_timeout_seconds=0.3) as upstreams,
+    ):
+        told = exchange()
+        answer = await ask(upstreams, call(body=b"x" * 16_000_000), told)
+        assert await whole(answer) == b"data: 1\n\n"
+        assert told.called_at is not None
+        assert told.connected_at is not None
+        assert told.connected_at - told.called_at >= 0.4
+
+
+async def test_an_answer_before_the_request_has_left_is_taken() -> None:
+    """An upstream may refuse a body that it has not read; the wait is over then."""
+
+    async def script(connection: Connection) -> None:
+        await connection._reader.readuntil(b"\r\n\r\n")
+        connection._writer.transport.pause_reading()  # type: ignore[attr-defined]
+        await connection.say(plain(b"no", "413 Content Too Large"))
+        await asyncio.sleep(0.2)
+        connection._writer.transport.resume_reading()  # type: ignore[attr-defined]
+        await connection.left()
+
+    async with (
+        Peer(script) as peer,
+        opened(peer, first_token_timeout_seconds=5) as upstreams,
+    ):
+        answer = await ask(upstreams, call(body=b"x" * 16_000_000))
+        assert answer.status == 413
+        await whole(answer)
+        await peer.all_closed()
+
+
+@pytest.mark.parametrize("parts", [[], [EVENTS], [EVENTS, chunk(b": ping\n\n")]])
+async def test_a_caller_that_leaves_ends_the_call(parts: list[bytes]) -> None:
+    """Wherever the attempt is, its connection is closed within 100 ms."""
+    said = asyncio.Event()
+    left: list[float] = []
+
+    async def script(connection: Connection) -> None:
+        await connection.request()
+        await connection.say(*parts)
+        said.set()
+        left.append(await connection.left())
+
+    async with Peer(script) as peer, opened(peer) as upstreams:
+        task = asyncio.create_task(ask(upstreams))
+        await said.wait()
+        await asyncio.sleep(0.05)
+        cancelled = asyncio.get_running_loop().time()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await peer.all_closed()
+        assert left[0] - cancelled < 0.1
+        assert upstreams.status()[0]["failures_in_a_row"] == 0, "a client that left blames nobody"
+
+
+async def test_a_stream_is_not_judged_after_the_commit() -> None:
+    """The upstream's own words go out as they are: there is no other status to give."""
+    told = exchange()
+    told.committed_at = time.monotonic()
+    async with Peer(serves(OVERLOADED, GOOD)) as peer, opened(peer) as upstreams:
+        assert b"overloaded" in await whole(await ask(upstreams, told=told))
+
+
+async def test_an_old_connection_that_closes_costs_no_attempt() -> None:
+    """A pooled connection that dies as the call goes out is replaced, and nobody is blamed."""
+
+    async def once(connection: Connection) -> None:
+        await connection.request()
+        await connection.say(GOOD)
+        await connection.request()
+
+    async with Peer(once, says(GOOD)) as peer, opened(peer) as upstreams:
+        await whole(await ask(upstreams))
+        told = exchange()
+        assert await whole(await ask(upstreams, told=told)) == b"data: 1\n\n"
+        assert told.attempts == 1
+        assert upstreams.status()[0]["failures_in_a_row"] == 0
+
+
+async def test_without_retries_a_post_is_never_sent_twice() -> None:
+    """SLUICE_RETRIES 0 holds even for an old connection that closes."""
+
+    async def once(connection: Connection) -> None:
+        await connection.request()
+        await connection.say(GOOD)
+        await connection.request()
+
+    async with Peer(once, serves(GOOD)) as peer, opened(peer, retries=0) as upstreams:
+        await whole(await ask(upstreams))
+        with pytest.raises(errors.UpstreamReset):
+            await ask(upstreams)
+        assert len(peer.heads) == 2

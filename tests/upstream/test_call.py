@@ -1,0 +1,74 @@
+"""A call in one upstream's own words."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from multidict import CIMultiDict
+
+from proxy.errors import BadRequest
+from proxy.exchange import Family
+from proxy.upstream.address import Base
+from proxy.upstream.call import Call, prepare
+from proxy.upstream.targets import Target
+
+CALL = Call(
+    "POST",
+    "/v1/messages?beta=true&key=client",
+    CIMultiDict({"x-api-key": "client", "X-Kept": "1"}),
+    b'{"model": "claude"}',
+    "claude",
+    Family.MESSAGES,
+)
+PLAIN = Target("a", Base.of("https://h/v1"))
+
+
+def test_without_own_settings_the_call_goes_as_it_is() -> None:
+    """The client's key, path, query and body, byte for byte."""
+    wire = prepare(CALL, PLAIN)
+    assert wire.url == "https://h/v1/messages?beta=true&key=client"
+    assert wire.headers == CALL.headers
+    assert wire.body == CALL.body
+
+
+def test_an_own_key_replaces_every_key_of_the_clients() -> None:
+    """In headers and query."""
+    wire = prepare(CALL, replace(PLAIN, api_key="own"))
+    assert wire.url == "https://h/v1/messages?beta=true"
+    assert dict(wire.headers) == {"X-Kept": "1", "x-api-key": "own"}
+
+
+def test_a_gateway_key_goes_nowhere() -> None:
+    """Where clients have keys for the gateway and the upstream needs none."""
+    wire = prepare(CALL, replace(PLAIN, forgets_client=True))
+    assert wire.url == "https://h/v1/messages?beta=true"
+    assert dict(wire.headers) == {"X-Kept": "1"}
+
+
+@pytest.mark.parametrize(
+    ("path", "url"),
+    [
+        ("/v1/messages", "https://h/v1/messages"),
+        ("/v1beta/models/claude:generate", "https://h/v1beta/models/other:generate"),
+    ],
+)
+def test_a_model_gets_its_own_name_in_body_and_path(path: str, url: str) -> None:
+    """Only the model that was asked for."""
+    wire = prepare(replace(CALL, path=path), replace(PLAIN, rename={"claude": "other"}))
+    assert (wire.url, wire.body) == (url, b'{"model":"other"}')
+    same = prepare(replace(CALL, path=path), replace(PLAIN, rename={"x": "other"}))
+    assert same.body == CALL.body
+
+
+def test_a_call_can_be_prepared_again() -> None:
+    """What one upstream needs leaves nothing behind for the next."""
+    before = CALL.headers.copy()
+    prepare(CALL, replace(PLAIN, api_key="own", rename={"claude": "x"}))
+    assert before == CALL.headers
+
+
+def test_a_path_that_leaves_the_base_is_refused() -> None:
+    """Before anything is sent."""
+    with pytest.raises(BadRequest):
+        prepare(replace(CALL, path="/v1/../admin"), PLAIN)
