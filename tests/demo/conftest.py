@@ -25,10 +25,12 @@ class Demo:
 
     @property
     def url(self) -> str:
+        """Where it listens."""
         return f"http://127.0.0.1:{self.port}"
 
 
 async def started(app: web.Application) -> Demo:
+    """Serve an application on a free port."""
     runner = create_runner(app)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
@@ -38,6 +40,7 @@ async def started(app: web.Application) -> Demo:
 
 @pytest.fixture
 async def demo() -> AsyncIterator[Demo]:
+    """One that answers as fast as it can."""
     running = await started(create_app())
     yield running
     await running.runner.cleanup()

@@ -28,10 +28,12 @@ class Heard:
 
     @property
     def status(self) -> int:
+        """The status of the first head."""
         return int(self.raw.split(b" ", 2)[1])
 
     @property
     def head(self) -> bytes:
+        """The first head, without its empty line."""
         return self.raw.partition(b"\r\n\r\n")[0]
 
     @property
@@ -41,10 +43,12 @@ class Heard:
 
     @property
     def chunks(self) -> list[bytes]:
+        """The body chunk by chunk."""
         return dechunked(self.payload)[0]
 
     @property
     def body(self) -> bytes:
+        """The body without its framing."""
         if b"transfer-encoding: chunked" in self.head.lower():
             return b"".join(self.chunks)
         return self.payload
@@ -55,6 +59,7 @@ class Heard:
         return dechunked(self.payload)[1]
 
     def header(self, name: str) -> str | None:
+        """Give the first header of that name."""
         for line in self.head.decode("latin-1").split("\r\n")[1:]:
             key, _, value = line.partition(":")
             if key.lower() == name.lower():
@@ -62,6 +67,7 @@ class Heard:
         return None
 
     def json(self) -> Any:
+        """Read the body as JSON."""
         return json.loads(self.body)
 
 
@@ -86,13 +92,14 @@ def body_for(family: str, words: str, **more: Any) -> tuple[str, bytes]:
     """Make the target and the body of a streamed request in a family."""
     model = f"demo;{words}" if words else "demo"
     said = [{"role": "user", "content": "hello"}]
-    fields: dict[str, Any] = {
+    known: dict[str, dict[str, Any]] = {
         "chat": {"messages": said},
         "completions": {"prompt": "hello"},
         "responses": {"input": "hello"},
         "messages": {"messages": said, "max_tokens": 10_000},
         "gemini": {"contents": [{"parts": [{"text": "hello"}]}]},
-    }[family]
+    }
+    fields = known[family]
     if family != "gemini":
         fields = {"model": model, "stream": True, **fields}
     target = PATHS[family].format(model=model)
@@ -102,6 +109,7 @@ def body_for(family: str, words: str, **more: Any) -> tuple[str, bytes]:
 def request(
     target: str, body: bytes = b"", *, method: str = "POST", headers: dict[str, str] | None = None
 ) -> bytes:
+    """Write a request that asks for the connection to be closed."""
     lines = [f"{method} {target} HTTP/1.1", "Host: demo", "Connection: close"]
     lines += (f"{name}: {value}" for name, value in (headers or {}).items())
     if not any(line.lower().startswith("transfer-encoding") for line in lines):
@@ -120,6 +128,7 @@ async def call(port: int, sent: bytes, *, silence: float = _PATIENCE) -> Heard:
 
 
 async def listen(reader: asyncio.StreamReader, silence: float = _PATIENCE) -> Heard:
+    """Keep every read until the line ends or is silent."""
     reads: list[bytes] = []
     while True:
         try:

@@ -11,6 +11,7 @@ from proxy.demo.tools import calls_for
 
 
 def ask(plan: Plan, **more: Any) -> Ask:
+    """Ask for a stream with ten prompt tokens."""
     return Ask(plan=plan, model="demo", stream=True, prompt_tokens=10, **more)
 
 

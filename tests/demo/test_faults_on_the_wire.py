@@ -48,7 +48,8 @@ def events_in(body: bytes) -> list[bytes]:
 def dispatched(body: bytes) -> list[tuple[str, str]]:
     """Parse as the HTML standard says (section 9.2.6); the breaks inside data are taken out."""
     found: list[tuple[str, str]] = []
-    name, data = "", []
+    name = ""
+    data: list[str] = []
     for line in re.split("\r\n|\r|\n", body.decode().removeprefix("\ufeff")):
         field, _, value = line.partition(":")
         value = value.removeprefix(" ")
@@ -64,10 +65,12 @@ def dispatched(body: bytes) -> list[tuple[str, str]]:
 
 
 async def plain(demo: Demo, family: str) -> Heard:
+    """Hear the healthy stream."""
     return await stream(demo.port, family, SEEDED)
 
 
 async def faulty(demo: Demo, family: str, fault: str) -> Heard:
+    """Hear the same stream with a fault."""
     return await stream(demo.port, family, f"{SEEDED};{fault}")
 
 

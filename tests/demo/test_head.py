@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 
 def lines(plan: Plan, framing: Framing = Framing.CHUNKED, status: int = 200) -> list[str]:
+    """Write a head and give its lines."""
     head = Head(status, [("X-A", "b")], framing, 1000)
     return head_bytes(head, plan).decode().split("\r\n")
 

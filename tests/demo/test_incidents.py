@@ -17,6 +17,7 @@ FRAMES = [b"first", b"second", "drïtte".encode(), b"fourth"]
 
 
 def struck(chunked: bool = True, **faults: Value) -> list[Step]:
+    """Give the steps of four events with the faults."""
     plan = Plan(faults={name.replace("_", "-"): value for name, value in faults.items()})
     ask = Ask(plan=plan, model="demo", stream=True, prompt_tokens=1)
 
@@ -28,6 +29,7 @@ def struck(chunked: bool = True, **faults: Value) -> list[Step]:
 
 
 def sent(steps: list[Step]) -> list[bytes]:
+    """Give what is sent as the body."""
     return [step.data for step in steps if step.do is Do.SEND]
 
 

@@ -14,18 +14,22 @@ from proxy.demo.reply import Caller, Reply, answer, early, generated, redirect, 
 from proxy.demo.steps import Do
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from proxy.demo.values import Value
 
 CALLER = Caller("req_1")
 
 
-def made(stream: bool = True, **faults: Value) -> Reply:
-    plan = Plan(tokens=3, faults={name.replace("_", "-"): value for name, value in faults.items()})
+def made(faults: Mapping[str, Value] | None = None, *, stream: bool = True) -> Reply:
+    """Make a reply with the faults."""
+    plan = Plan(tokens=3, faults=faults or {})
     ask = Ask(plan=plan, model="demo", stream=stream, prompt_tokens=1)
     return generated(ask, CHAT, CALLER)
 
 
 def acts(reply: Reply) -> list[Do]:
+    """Give what the steps do."""
     return [step.do for step in reply.steps]
 
 
@@ -53,17 +57,17 @@ def test_an_answer_in_one_piece_waits_with_its_head() -> None:
     [
         ("refuse", Do.CLOSE),
         ("reset", Do.RESET),
-        ("hang_before", Do.HANG),
+        ("hang-before", Do.HANG),
     ],
 )
 def test_before_the_head(fault: str, first: Do) -> None:
     """These faults act before a byte is out."""
-    assert acts(made(**{fault: 1.0}))[0] is first
+    assert acts(made({fault: 1.0}))[0] is first
 
 
 def test_after_the_head() -> None:
     """An interim head stands before the real one, the silence after it."""
-    reply = made(informational=103, hang_headers=1.0)
+    reply = made({"informational": 103, "hang-headers": 1.0})
     steps = list(reply.steps)
     assert steps[0].data.startswith(b"HTTP/1.1 103 Early Hints\r\n")
     assert [step.do for step in steps[1:3]] == [Do.RAW, Do.HANG]
@@ -72,12 +76,12 @@ def test_after_the_head() -> None:
 @pytest.mark.parametrize(("fault", "status"), [("overloaded", 529), ("error", 500)])
 def test_errors_of_a_whole_answer(fault: str, status: int) -> None:
     """Where no stream was asked for, an error has its status."""
-    assert made(stream=False, **{fault: 1}).status == status
+    assert made({fault: 1}, stream=False).status == status
 
 
 def test_the_length_counts_the_long_line() -> None:
     """A false length is false by what was asked for, even when the body is never held."""
-    reply = made(line=1_000_000, length_long=5)
+    reply = made({"line": 1_000_000, "length-long": 5})
     steps = list(reply.steps)
     length = int(steps[0].data.split(b"Content-Length: ")[1].split(b"\r\n")[0])
     body = sum(len(step.data) for step in steps if step.do is Do.SEND)

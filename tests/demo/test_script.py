@@ -18,10 +18,12 @@ if TYPE_CHECKING:
 
 
 def ask(plan: Plan, **more: Any) -> Ask:
+    """Ask for a stream."""
     return Ask(**{"plan": plan, "model": "demo", "stream": True, "prompt_tokens": 1, **more})
 
 
 def steps(plan: Plan, family: Family = CHAT, **more: Any) -> list[Step]:
+    """Give the steps of a stream."""
     return list(script.streamed(ask(plan, **more), family, chunked=True))
 
 
@@ -68,7 +70,9 @@ def test_pings_fill_the_silences() -> None:
     pings = [step for step in said if step.do is Do.SEND and step.at < 0.1]
     assert [step.at for step in pings] == pytest.approx([0.03, 0.06, 0.09])
     assert all(b"event: ping\n" in step.data and step.events == 0 for step in pings)
-    (comment,) = islice(script.streamed(ask(Plan(faults={"pings-only": 1.0})), CHAT, chunked=True), 1)
+    (comment,) = islice(
+        script.streamed(ask(Plan(faults={"pings-only": 1.0})), CHAT, chunked=True), 1
+    )
     assert comment.data == b": ping\n\n"
 
 

@@ -8,6 +8,7 @@ from proxy.demo.state import Call, DemoState
 
 
 async def begun(state: DemoState, run: str = "") -> Call:
+    """Begin a call."""
     return state.begin("POST", "/v1/chat/completions", run)
 
 

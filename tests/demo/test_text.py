@@ -5,8 +5,9 @@ import json
 from proxy.demo.text import FILL, STAMP, inside, json_bytes, template, tokens
 
 
-def said(count: int, **more: int) -> str:
-    text: str = json.loads(b'"' + b"".join(tokens(count, **more)) + b'"')
+def said(count: int, start: int = 0) -> str:
+    """Join tokens to text."""
+    text: str = json.loads(b'"' + b"".join(tokens(count, start=start)) + b'"')
     return text
 
 

@@ -43,7 +43,7 @@ async def test_a_slow_reader_slows_the_demo_down(demo: Demo) -> None:
         before = seen.bytes_sent
         await asyncio.sleep(0.05)
     assert before < 32 * MIB
-    assert not seen.ended_by
+    assert seen in demo.state.open
     heard = await listen(reader)
     writer.close()
     assert heard.whole
