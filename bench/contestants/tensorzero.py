@@ -24,7 +24,7 @@ def _launch(place: Place) -> Launch:
     port_file = place.directory / "port"
     script = BENCH / "contestants" / "tensorzero_gateway.py"
     return Launch(
-        [venv_program("tensorzero", "python"), str(script), configuration, str(port_file)],
+        [venv_program("tensorzero", "python"), "-P", str(script), configuration, str(port_file)],
         {"TOKIO_WORKER_THREADS": str(place.cores), "RUST_LOG": "error"},
         path="/openai/v1/chat/completions",
         model="tensorzero::model_name::bench",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import resource
+import time
 from pathlib import Path
 
 
@@ -21,6 +22,19 @@ def machine() -> dict[str, str | int]:
         "somaxconn": int(_read("/proc/sys/net/core/somaxconn") or 0),
         "ports": _read("/proc/sys/net/ipv4/ip_local_port_range").replace("\t", "-"),
     }
+
+
+def machine_busy(seconds: float) -> float:
+    """Cores that were busy on the whole machine over the next seconds."""
+    first = _busy_ticks()
+    time.sleep(seconds)
+    return (_busy_ticks() - first) / os.sysconf("SC_CLK_TCK") / seconds
+
+
+def _busy_ticks() -> int:
+    # user nice system idle iowait irq softirq steal: proc_stat(5)
+    fields = [int(word) for word in _read("/proc/stat").splitlines()[0].split()[1:9]]
+    return sum(fields) - fields[3] - fields[4]
 
 
 def _processor() -> str:
