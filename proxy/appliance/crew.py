@@ -95,7 +95,7 @@ class Crew:
             recipe,
             lambda: ask_socket(str(socket), "/readyz", seconds=_ASK_SECONDS),
             spare=self.worker_serving,
-            buried=self._forget_gauges,
+            buried=lambda: self._forget_levels(index),
         )
 
     def _nginx_keeper(self) -> Keeper:
@@ -110,9 +110,9 @@ class Crew:
     ) -> Keeper:
         return Keeper(recipe, question, patience=self._programs.patience, **more)
 
-    async def _forget_gauges(self, pid: int) -> None:
-        """What a dead worker had in flight is no longer in flight; its counters stay."""
-        await asyncio.to_thread(_mark_dead, pid, str(self._run.metrics))
+    async def _forget_levels(self, index: int) -> None:
+        """What a dead worker had in flight is in flight no more; what it counted stays."""
+        await asyncio.to_thread(_forget_levels, str(self._run.metrics), index)
 
 
 def described(keeper: Keeper) -> dict[str, object]:
@@ -124,6 +124,6 @@ async def _ask_port(address: str, port: int, route: str) -> Answer | None:
     return await ask_port(address, port, route, seconds=_ASK_SECONDS)
 
 
-def _mark_dead(pid: int, directory: str) -> None:
-    # Not needed to start, and slow to load.
-    import_module("prometheus_client.multiprocess").mark_process_dead(pid, directory)
+def _forget_levels(directory: str, index: int) -> None:
+    # Slow to load, and not needed to start.
+    import_module("proxy.meter.multiprocess").forget_levels(directory, index)

@@ -39,7 +39,7 @@ class CannotStart(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """How long to wait for a child; all times are seconds."""
+    """How long to wait for children; all times are seconds."""
 
     start: float = 30.0
     """Until it must have answered."""
@@ -54,6 +54,12 @@ class Patience:
     """After so long a life its earlier deaths are forgotten."""
     attempts: int = 5
     """Starts in a row that may fail when nobody else does its work."""
+    last_words: float = 8.0
+    """Beyond the drain: for workers to tell those that they cut."""
+    flush: float = 5.0
+    """For clients to take what nginx still holds once the workers have ended."""
+    stop: float = 1.0
+    """Between the polite signal and the one that cannot be refused."""
 
     def delay(self, deaths: int) -> float:
         """How long to wait after so many deaths in a row."""
@@ -74,8 +80,8 @@ class Keeper:
     """One child that should always run.
 
     `question` asks it for a sign of life. `spare` tells whether others do its work meanwhile; if
-    not, a child that fails to start several times in a row ends the keeping. `buried` is told the
-    process id of each that ended.
+    not, a child that fails to start several times in a row ends the keeping. `buried` is awaited
+    after each death, before the next life.
     """
 
     def __init__(
@@ -84,7 +90,7 @@ class Keeper:
         question: Callable[[], Awaitable[Answer | None]],
         *,
         spare: Callable[[], bool] = lambda: False,
-        buried: Callable[[int], Awaitable[None]] | None = None,
+        buried: Callable[[], Awaitable[None]] | None = None,
         patience: Patience | None = None,
     ) -> None:
         self.name = recipe.name
@@ -161,7 +167,7 @@ class Keeper:
                 child.kill()
             ending.cancel()
         if self._buried is not None:
-            await self._buried(child.pid)
+            await self._buried()
         return Life(came_up, status, loop.time() - born, await child.last_words())
 
     async def _come_up(self, child: Child, ending: asyncio.Task[int]) -> bool:

@@ -64,7 +64,7 @@ class Overview:
 
 def _collect(directory: str) -> bytes:
     # Imported with the first scrape: the start need not wait for it.
-    collect = import_module("proxy.meter.metrics").collect
+    collect = import_module("proxy.meter.multiprocess").collect
     collected: bytes = collect(directory)
     return collected
 

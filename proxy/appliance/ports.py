@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import ipaddress
 import os
+import random
 import socket
 
 _WORDS = {
@@ -12,6 +13,9 @@ _WORDS = {
     errno.EACCES: "may only be used by root, or with the capability NET_BIND_SERVICE",
     errno.EADDRNOTAVAIL: "cannot be used: this machine does not have the address",
 }
+
+_QUIET_PORTS = (20_000, 32_000)
+_ATTEMPTS = 1000
 
 
 def complaint(name: str, address: str, port: int) -> str | None:
@@ -28,10 +32,16 @@ def complaint(name: str, address: str, port: int) -> str | None:
 
 
 def free_port() -> int:
-    """A port of the loopback address that nobody listens on just now."""
-    with _bound("127.0.0.1", 0) as probe:
-        port: int = probe.getsockname()[1]
-        return port
+    """A port of the loopback address that nobody listens on just now.
+
+    Not one of those that the kernel deals out to outgoing connections (32768 and up): one of these
+    could take it before it is used. Raises `OSError` when none is to be had.
+    """
+    for _ in range(_ATTEMPTS):
+        port = random.randint(*_QUIET_PORTS)  # noqa: S311 no secret
+        if complaint("", "127.0.0.1", port) is None:
+            return port
+    raise OSError(errno.EADDRINUSE, "no free port on 127.0.0.1")
 
 
 def _bound(address: str, port: int) -> socket.socket:

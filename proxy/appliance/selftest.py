@@ -61,8 +61,8 @@ def verdict(events: list[Event]) -> str | None:
         return None
     return (
         f"Something on the way buffers: events came up to {late:.3f} s late. In the proxy in "
-        "front, switch off response buffering and compression for text/event-stream, and let it speak "
-        "HTTP/1.1 to Sluice (nginx: proxy_buffering off, gzip off, proxy_http_version 1.1)."
+        "front, switch off response buffering and compression for text/event-stream, and let it "
+        "speak HTTP/1.1 to Sluice (nginx: proxy_buffering off, gzip off, proxy_http_version 1.1)."
     )
 
 

@@ -29,11 +29,6 @@ if TYPE_CHECKING:
 _log = structlog.get_logger("appliance")
 
 _STOP_ACCEPTING_SECONDS = 1.0
-# Beyond SLUICE_DRAIN_SECONDS: for the workers to say their last words to those that they cut.
-_LAST_WORDS_SECONDS = 8.0
-# For clients to take what nginx still holds for them once the workers have ended.
-_FLUSH_SECONDS = 5.0
-_STOP_SECONDS = 1.0
 
 
 class ToldToStop(Exception):
@@ -42,6 +37,8 @@ class ToldToStop(Exception):
 
 def run(settings: Settings, programs: Callable[[NginxProgram], Programs] = Programs) -> int:
     """Run until SIGTERM or SIGINT. Returns the exit status: 0, or 1 if something cannot start."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _stop_before_the_start)
     try:
         with run_directory() as directory:
             # 1. What is wrong is said before anything runs.
@@ -52,6 +49,11 @@ def run(settings: Settings, programs: Callable[[NginxProgram], Programs] = Progr
         return 1
 
 
+def _stop_before_the_start(_number: int, _frame: object) -> None:
+    # Nothing runs yet, but the run directory has to go.
+    sys.exit(0)
+
+
 class Supervisor:
     """The steps of one run."""
 
@@ -59,6 +61,7 @@ class Supervisor:
         self._settings = settings
         self._directory = directory
         self._program = programs.nginx
+        self._patience = programs.patience
         self._crew = Crew(settings, directory, programs)
         self._overview = Overview(self._crew, directory.metrics, programs.nginx.version_text)
         self._kept: dict[Keeper, asyncio.Task[None]] = {}
@@ -119,15 +122,15 @@ class Supervisor:
         _log.info("draining", seconds=seconds)
         for worker in crew.workers:
             worker.leave(signal.SIGTERM)
-        await self._ended(crew.workers, seconds + _LAST_WORDS_SECONDS)
+        await self._ended(crew.workers, seconds + self._patience.last_words)
         # c. The clients take what is still on its way to them.
-        await self._ended([crew.nginx], _FLUSH_SECONDS)
+        await self._ended([crew.nginx], self._patience.flush)
 
     async def _end(self) -> None:
         """End whatever still runs: politely, and a second later by force."""
         for keeper in self._kept:
             keeper.leave(nginx.STOP if keeper is self._crew.nginx else signal.SIGTERM)
-        await self._ended(self._kept, _STOP_SECONDS)
+        await self._ended(self._kept, self._patience.stop)
         for keeper in self._kept:
             keeper.kill()
         await asyncio.gather(*self._kept.values(), return_exceptions=True)

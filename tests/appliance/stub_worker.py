@@ -11,6 +11,7 @@ import json
 import os
 import signal
 import sys
+import time
 from pathlib import Path
 
 from aiohttp import web
@@ -101,7 +102,6 @@ async def serve(socket: str) -> None:
     app.router.add_route("*", "/{tail:.*}", echo)
     runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=0.1)
     await runner.setup()
-    Path(socket).unlink(missing_ok=True)
     await web.UnixSite(runner, socket, backlog=4096).start()
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, _draining.set)
@@ -115,4 +115,8 @@ if __name__ == "__main__":
     misbehaviour = json.loads(os.environ.get("STUB", "{}"))
     if misbehaviour.get("dies_at_start"):
         sys.exit("the model of the year is missing")
+    if misbehaviour.get("never_ready"):
+        time.sleep(60)
+    # What a killed one left would keep this one from listening.
+    Path(sys.argv[1]).unlink(missing_ok=True)
     asyncio.run(serve(sys.argv[1]))

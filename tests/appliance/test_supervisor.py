@@ -1,0 +1,267 @@
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import ssl
+import stat
+from pathlib import Path
+
+import pytest
+
+from proxy.appliance import ports
+from tests.appliance.running import Running, alive, children_of, wait_until
+from tests.nginx.pem import ONE, TWO
+
+QUICK = json.dumps(
+    {"first_delay": 0.02, "watch": 0.1, "last_words": 0.3, "flush": 1.0, "stop": 0.3}
+)
+
+
+def pid_of(running: Running, process: str) -> int:
+    """The process id of nginx, or of the first worker."""
+    status = running.status()
+    found: int = status["nginx"]["pid"] if process == "nginx" else status["workers"][0]["pid"]
+    return found
+
+
+def certificate_of(port: int) -> str:
+    """The certificate that a port shows."""
+    return ssl.get_server_certificate(("127.0.0.1", port))
+
+
+def test_it_says_where_it_listens_and_how_to_try_it(tmp_path: Path) -> None:
+    """Once everything answers, stdout has both URLs and a curl line; probes are answered."""
+    with Running(tmp_path, SLUICE_WORKERS="2") as running:
+        running.ready()
+        assert f"http://127.0.0.1:{running.port}" in running.out
+        assert f"http://127.0.0.1:{running.admin_port}" in running.out
+        assert "curl -N" in running.out
+        assert running.get("/readyz")[0] == running.get("/readyz", admin=True)[0] == 200
+        assert [worker["state"] for worker in running.status()["workers"]] == ["ready", "ready"]
+
+
+def test_operators_routes_are_not_public(tmp_path: Path) -> None:
+    """`/metrics` and `/status` are the admin port's; the public one passes them to the workers."""
+    with Running(tmp_path) as running:
+        running.ready()
+        assert b"sluice_process_up" in running.get("/metrics", admin=True)[1]
+        assert b"sluice_process_up" not in running.get("/metrics")[1]
+        assert running.get("/internal/status")[0] == 404
+
+
+@pytest.mark.parametrize("process", ["worker", "nginx"])
+def test_what_is_killed_comes_back(tmp_path: Path, process: str) -> None:
+    """A dead worker or nginx is started again, and requests are answered as before."""
+    with Running(tmp_path, SLUICE_WORKERS="2", PATIENCE=QUICK) as running:
+        running.ready()
+        before = pid_of(running, process)
+        family = children_of(before)
+        os.kill(before, signal.SIGKILL)
+        wait_until(lambda: pid_of(running, process) not in {None, before}, "a new process")
+        wait_until(lambda: running.status()["state"] == "ready", "ready")
+        wait_until(lambda: not any(map(alive, family)), "the end of what it left behind")
+        wait_until(lambda: not running.refuses(), "the port")
+        assert running.get("/v1/x")[0] == 200
+        assert '"status": 137' in running.err or "status=137" in running.err
+
+
+def test_the_others_serve_while_one_is_away(tmp_path: Path) -> None:
+    """While one of two workers waits to be started again, every request is answered."""
+    patience = json.dumps({"first_delay": 60, "stop": 0.3})
+    with Running(tmp_path, SLUICE_WORKERS="2", PATIENCE=patience) as running:
+        running.ready()
+        os.kill(pid_of(running, "worker"), signal.SIGKILL)
+        wait_until(lambda: running.status()["workers"][0]["state"] == "waiting", "its death")
+        assert {running.get("/v1/x")[0] for _ in range(6)} == {200}
+        assert running.get("/readyz", admin=True)[0] == 200
+
+
+def test_a_worker_that_cannot_start_ends_the_run_with_its_last_words(tmp_path: Path) -> None:
+    """The reason is the last thing on the terminal, the exit status is 1, nothing is left."""
+    with Running(tmp_path, STUB='{"dies_at_start": true}') as running:
+        assert running.ended() == 1
+        assert "the model of the year is missing" in running.err.splitlines()[-1]
+        assert running.out == ""
+
+
+def test_nginx_that_cannot_start_ends_the_run_with_its_last_words(tmp_path: Path) -> None:
+    """A certificate that is none is said with nginx's own words, before anything listens."""
+    bad = tmp_path / "bad.pem"
+    bad.write_text("no certificate")
+    with Running(tmp_path, SLUICE_TLS_CERTIFICATE=str(bad), SLUICE_TLS_KEY=ONE.key) as running:
+        assert running.ended() == 1
+        assert "nginx refuses" in running.err
+        assert str(bad) in running.err
+
+
+def test_a_taken_port_is_said_in_one_line(tmp_path: Path) -> None:
+    """The setting, the port and the reason; no process is started for it."""
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        taken = other.getsockname()[1]
+        with Running(tmp_path, SLUICE_LISTEN_PORT=str(taken)) as running:
+            assert running.ended() == 1
+            assert running.err.startswith(
+                f"sluice: SLUICE_LISTEN_PORT: 127.0.0.1 port {taken} is in use"
+            )
+
+
+def test_sigterm_lets_a_stream_finish(tmp_path: Path) -> None:
+    """Nothing new is let in, the probe says draining, the stream comes whole, the exit is clean."""
+    with Running(tmp_path, SLUICE_WORKERS="2", PATIENCE=QUICK) as running:
+        running.ready()
+        with running.stream() as stream:
+            running.signal(signal.SIGTERM)
+            wait_until(running.refuses, "a closed port")
+            assert running.get("/readyz", admin=True)[0] == 503
+            wait_until(lambda: running.status()["streams"] == 1, "the stream in the status")
+            release(running)
+            assert stream.read().endswith(b"data: released\n\n")
+        assert running.ended() == 0
+        wait_until(lambda: not children_of_group(running), "an empty group")
+
+
+def release(running: Running) -> None:
+    """Let held streams end, past nginx, which is closed by now."""
+    (directory,) = re.findall(r"/\S*/sluice-\w+", running.err)[:1]
+    for path in Path(directory).glob("worker-*.sock"):
+        with socket.socket(socket.AF_UNIX) as client:
+            if client.connect_ex(str(path)) == 0:
+                client.sendall(b"GET /v1/release HTTP/1.0\r\n\r\n")
+                client.recv(4096)
+
+
+def children_of_group(running: Running) -> list[int]:
+    """What still runs of it."""
+    return [pid for pid in children_of(running.process.pid) if alive(pid)]
+
+
+def test_at_the_deadline_the_rest_is_cut(tmp_path: Path) -> None:
+    """A worker that does not end in time is killed; its client sees an incomplete body."""
+    with Running(tmp_path, SLUICE_DRAIN_SECONDS="0", PATIENCE=QUICK) as running:
+        running.ready()
+        with running.stream() as stream:
+            running.signal(signal.SIGTERM)
+            assert running.ended() == 0
+            with pytest.raises((http.client.IncompleteRead, ConnectionError)):
+                stream.read()
+
+
+def test_a_second_signal_stops_at_once(tmp_path: Path) -> None:
+    """Whoever presses Ctrl-C twice does not wait for the streams."""
+    with Running(tmp_path, SLUICE_DRAIN_SECONDS="300", PATIENCE=QUICK) as running:
+        running.ready()
+        with running.stream():
+            before = children_of(running.process.pid)
+            running.signal(signal.SIGINT)
+            wait_until(running.refuses, "a closed port")
+            running.signal(signal.SIGINT)
+            assert running.ended() == 1
+        assert not any(map(alive, before))
+
+
+def test_ctrl_c_in_a_terminal_cuts_no_stream(tmp_path: Path) -> None:
+    """The terminal signals the whole group; nginx and the workers are not in it."""
+    with Running(tmp_path, PATIENCE=QUICK) as running:
+        running.ready()
+        with running.stream() as stream:
+            os.killpg(running.process.pid, signal.SIGINT)
+            wait_until(running.refuses, "a closed port")
+            release(running)
+            assert stream.read().endswith(b"data: released\n\n")
+        assert running.ended() == 0
+
+
+def test_a_signal_during_the_start_is_heard(tmp_path: Path) -> None:
+    """Told to stop before it is ready, it ends without having been ready, and leaves nothing."""
+    with Running(tmp_path, STUB='{"never_ready": true}', PATIENCE=QUICK) as running:
+        wait_until(lambda: children_of(running.process.pid), "a worker")
+        before = children_of(running.process.pid)
+        running.signal(signal.SIGTERM)
+        assert running.ended() == 0
+        assert running.out == ""
+        assert not any(map(alive, before))
+
+
+def test_a_killed_supervisor_leaves_no_orphans(tmp_path: Path) -> None:
+    """After `kill -9` workers, nginx and nginx's own processes are gone too."""
+    with Running(tmp_path, SLUICE_WORKERS="2", SLUICE_UPSTREAM_URL="") as running:
+        running.ready()
+        before = children_of(running.process.pid)
+        assert len(before) == 5
+        running.process.kill()
+        running.ended()
+        wait_until(lambda: not any(map(alive, before)), "the end of all")
+
+
+def test_the_run_directory_is_private_and_goes_away(tmp_path: Path) -> None:
+    """It lies under TMPDIR with mode 0700, and is removed at the end."""
+    short = Path("/tmp") / f"t{os.getpid()}"
+    short.mkdir()
+    try:
+        with Running(tmp_path, TMPDIR=str(short), PATIENCE=QUICK) as running:
+            running.ready()
+            (directory,) = short.iterdir()
+            assert stat.S_IMODE(directory.stat().st_mode) == 0o700
+            running.signal(signal.SIGTERM)
+            assert running.ended() == 0
+            assert list(short.iterdir()) == []
+    finally:
+        shutil.rmtree(short)
+
+
+def test_sighup_takes_up_a_new_certificate(tmp_path: Path) -> None:
+    """The next connection gets the new certificate, and a running stream goes on."""
+    certificate, key, tls = tmp_path / "c.pem", tmp_path / "k.pem", ports.free_port()
+    shutil.copy(ONE.certificate, certificate)
+    shutil.copy(ONE.key, key)
+    with Running(
+        tmp_path,
+        SLUICE_TLS_PORT=str(tls),
+        SLUICE_TLS_CERTIFICATE=str(certificate),
+        SLUICE_TLS_KEY=str(key),
+        PATIENCE=QUICK,
+    ) as running:
+        running.ready()
+        assert certificate_of(tls) == Path(ONE.certificate).read_text()
+        with running.stream() as stream:
+            shutil.copy(TWO.certificate, certificate)
+            shutil.copy(TWO.key, key)
+            running.signal(signal.SIGHUP)
+            wait_until(
+                lambda: certificate_of(tls) == Path(TWO.certificate).read_text(), "the new one"
+            )
+            running.get("/v1/release")
+            assert stream.read().endswith(b"data: released\n\n")
+
+
+def test_sighup_with_a_broken_certificate_changes_nothing(tmp_path: Path) -> None:
+    """The old certificate stays in use, and the log has nginx's complaint."""
+    certificate, tls = tmp_path / "c.pem", ports.free_port()
+    shutil.copy(ONE.certificate, certificate)
+    with Running(
+        tmp_path,
+        SLUICE_TLS_PORT=str(tls),
+        SLUICE_TLS_CERTIFICATE=str(certificate),
+        SLUICE_TLS_KEY=ONE.key,
+    ) as running:
+        running.ready()
+        certificate.write_text("not yet written")
+        running.signal(signal.SIGHUP)
+        wait_until(lambda: "not_reloaded" in running.err, "the complaint")
+        assert certificate_of(tls) == Path(ONE.certificate).read_text()
+
+
+def test_without_an_upstream_the_demo_answers_and_that_is_said(tmp_path: Path) -> None:
+    """Nobody can take the demo for a model: the terminal and the log both say what it is."""
+    with Running(tmp_path, SLUICE_UPSTREAM_URL="") as running:
+        running.ready()
+        assert "SLUICE_UPSTREAM_URL" in running.out
+        assert "demo_upstream" in running.err
+        assert running.status()["demo"]["state"] == "ready"
