@@ -31,6 +31,7 @@ HOP_BY_HOP = frozenset(
         "trailer",
         "transfer-encoding",
         "upgrade",
+        "x-sluice-connection",
     }
 )
 
@@ -39,6 +40,9 @@ HOP_BY_HOP = frozenset(
 _REBUILT = frozenset({"content-length", "expect", "host", "http2-settings"})
 
 CREDENTIALS = frozenset({"api-key", "authorization", "x-api-key", "x-goog-api-key"})
+
+_CONNECTION = ("Connection", "X-Sluice-Connection")
+"""The second is the client's own Connection, as the nginx in front repeats it."""
 
 # Which other origins may read an answer is Sluice's policy, and Alt-Svc names another host's ports.
 _OWN_POLICY = frozenset({"alt-svc"})
@@ -135,7 +139,7 @@ def response_headers(upstream: MultiMapping[str], *, rewritten: bool) -> CIMulti
 
 
 def _named_in_connection(headers: MultiMapping[str]) -> frozenset[str]:
-    listed: Iterable[str] = headers.getall("Connection", ())
+    listed: Iterable[str] = (value for name in _CONNECTION for value in headers.getall(name, ()))
     return frozenset(token.strip().lower() for value in listed for token in value.split(","))
 
 

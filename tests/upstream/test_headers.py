@@ -58,6 +58,12 @@ def test_fields_named_in_connection_end_here() -> None:
     assert through(fields) == [("X-Three", "3")]
 
 
+def test_the_nginx_in_front_repeats_what_connection_named() -> None:
+    """Its own Connection is another one, so it tells the client's apart; that ends here too."""
+    fields = [("X-Sluice-Connection", "X-Mine, close"), ("X-Mine", "1"), ("Accept", "*/*")]
+    assert through(fields) == [("Accept", "*/*")]
+
+
 def test_repeated_fields_keep_their_order_and_case() -> None:
     """End-to-end fields pass as they were written."""
     fields = [("x-a", "1"), ("Accept", "*/*"), ("X-A", "2")]
