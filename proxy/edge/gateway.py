@@ -71,12 +71,14 @@ class Gateway:
         return "" if self.behind_nginx else request.remote or ""
 
     def scheme_of(self, request: web.Request) -> str:
-        """For X-Forwarded-Proto; nginx has set it already."""
-        return "" if self.behind_nginx else request.scheme
+        """For X-Forwarded-Proto; nginx, or another proxy in front, has set it already."""
+        said = request.headers.get("X-Forwarded-Proto")
+        return "" if self.behind_nginx or said in {"http", "https"} else request.scheme
 
     def host_of(self, request: web.Request) -> str:
-        """For X-Forwarded-Host; nginx has set it already."""
-        return "" if self.behind_nginx else request.headers.get("Host", "")
+        """For X-Forwarded-Host; nginx, or another proxy in front, has set it already."""
+        known = self.behind_nginx or request.headers.get("X-Forwarded-Host")
+        return "" if known else request.headers.get("Host", "")
 
 
 GATEWAY = web.AppKey("gateway", Gateway)
