@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Mapping
 
-from aiohttp import hdrs, web
+from aiohttp import HttpVersion11, hdrs, web
 from multidict import CIMultiDict
 
 from proxy.errors import SluiceError, body_of, headers_of
@@ -31,6 +31,9 @@ class Reply(web.StreamResponse):
         """Send status and headers: the commit. A client that has gone is `left` from the start."""
         now = time.monotonic()
         transport = request.transport
+        if request.version < HttpVersion11 and hdrs.CONTENT_LENGTH not in self.headers:
+            # Only the close can end such a body, even where the client would keep the connection.
+            self.force_close()
         try:
             writer = await self.prepare(request)
         except ConnectionError:
