@@ -48,6 +48,8 @@ def create_runner(gateway: Gateway) -> web.AppRunner:
         create_app(gateway),
         handler_cancellation=True,
         access_log=None,
+        # A body goes on as it came; what must be read of it is unpacked on the way.
+        auto_decompress=False,
         keepalive_timeout=_KEEPALIVE_SECONDS,
         shutdown_timeout=_SHUTDOWN_SECONDS,
         max_line_size=_LARGEST_HEAD_FIELD,

@@ -7,9 +7,9 @@ import contextlib
 import time
 from collections.abc import AsyncIterator
 
-from aiohttp import web
+from aiohttp import hdrs, web
 
-from proxy.edge import ask
+from proxy.edge import ask, unpack
 from proxy.edge.commit import Early, commit_if_silent
 from proxy.edge.deliver import deliver
 from proxy.edge.gateway import GATEWAY, Gateway
@@ -54,17 +54,8 @@ async def _serve(gateway: Gateway, visit: Visit) -> web.StreamResponse:
 
 async def _understand(gateway: Gateway, visit: Visit) -> Call:
     """Read the body whole, so that it can be sent again, and see what it asks for."""
-    request, exchange, settings = visit.request, visit.exchange, gateway.settings
-    if (request.content_length or 0) > settings.max_body_bytes:
-        raise BodyTooLarge(f"The body is larger than {settings.max_body_bytes} bytes.")
-    try:
-        body = await request.read()
-    except web.HTTPRequestEntityTooLarge:
-        raise BodyTooLarge(f"The body is larger than {settings.max_body_bytes} bytes.") from None
-    exchange.bytes_in = len(body)
-    asked = ask.Ask(body, visit.route.model, visit.route.streams)
-    if visit.route.understood and request.method == "POST":
-        asked = await ask.read_aside(visit.route, body, include_usage=settings.include_usage)
+    request, exchange = visit.request, visit.exchange
+    asked, unpacked = await _read(gateway, visit)
     exchange.model = asked.model
     exchange.wants_stream = asked.wants_stream
     exchange.hides_usage = asked.hides_usage
@@ -78,6 +69,8 @@ async def _understand(gateway: Gateway, visit: Visit) -> Call:
         ),
         exchange,
     )
+    if unpacked:
+        headers.popall(hdrs.CONTENT_ENCODING)
     return Call(
         request.method,
         request.raw_path,
@@ -87,6 +80,30 @@ async def _understand(gateway: Gateway, visit: Visit) -> Call:
         exchange.family,
         asked.wants_stream,
     )
+
+
+async def _read(gateway: Gateway, visit: Visit) -> tuple[ask.Ask, bool]:
+    """Read the body, and what it asks for where that is understood.
+
+    A compressed one must be undone for that; then it goes on as it was meant, and True is given.
+    """
+    request, most = visit.request, gateway.settings.max_body_bytes
+    if (request.content_length or 0) > most:
+        raise BodyTooLarge(f"The body is larger than {most} bytes.")
+    try:
+        body = await request.read()
+    except web.HTTPRequestEntityTooLarge:
+        raise BodyTooLarge(f"The body is larger than {most} bytes.") from None
+    visit.exchange.bytes_in = len(body)
+    coding = request.headers.get(hdrs.CONTENT_ENCODING, "identity").strip().lower()
+    readable = coding == "identity" or unpack.knows(coding)
+    if not (visit.route.understood and request.method == "POST" and readable):
+        return ask.Ask(body, visit.route.model, visit.route.streams), False
+    if coding != "identity":
+        body = await asyncio.to_thread(unpack.unpack, body, coding, most)
+    wants_usage = gateway.settings.include_usage
+    asked = await ask.read_aside(visit.route, body, include_usage=wants_usage)
+    return asked, coding != "identity"
 
 
 @contextlib.asynccontextmanager
