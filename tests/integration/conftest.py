@@ -1,0 +1,176 @@
+"""A demo upstream and a worker before it, alone or behind nginx, with nothing left behind."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+import uvloop
+from aiohttp import web
+
+from proxy.demo.app import create_app as create_demo
+from proxy.demo.app import create_runner as create_demo_runner
+from proxy.demo.state import DEMO_STATE, DemoState
+from proxy.edge.app import create_runner
+from proxy.edge.gateway import Gateway
+from proxy.edge.parts import open_gateway
+from proxy.settings import Settings
+from tests.integration.fronts import log_of, nginx_before
+
+SETTLE_SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class Demo:
+    """A running demo upstream."""
+
+    url: str
+    state: DemoState
+
+
+@dataclass(frozen=True)
+class Worker:
+    """A running worker, seen from outside (`url`) and from inside (`gateway`)."""
+
+    url: str
+    gateway: Gateway
+    ended: list[dict[str, Any]] = field(default_factory=list)
+    nginx_log: Path | None = None
+    """What the nginx in front of it wrote, if there is one."""
+
+
+StartWorker = Callable[..., Awaitable[Worker]]
+
+
+def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """Everything here runs on the loop that workers run on."""
+    return {"uvloop": uvloop.new_event_loop}
+
+
+@pytest.fixture
+async def demo() -> AsyncIterator[Demo]:
+    """A demo upstream that answers at once unless a request says otherwise."""
+    app = create_demo()
+    runner = create_demo_runner(app)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    yield Demo(f"http://127.0.0.1:{site.port}", app[DEMO_STATE])
+    await runner.cleanup()
+
+
+@pytest.fixture
+async def start_worker(demo: Demo) -> AsyncIterator[StartWorker]:
+    """Starts workers with settings of the test's choice; afterwards looks for what leaked."""
+    async with _starting(demo) as start:
+        yield start
+
+
+@pytest.fixture
+async def worker(start_worker: StartWorker) -> Worker:
+    """A worker with the default settings."""
+    return await start_worker()
+
+
+@pytest.fixture(params=["alone", "nginx"])
+async def start_front(request: pytest.FixtureRequest, demo: Demo) -> AsyncIterator[StartWorker]:
+    """Starts what clients meet: a worker alone, or one behind nginx."""
+    async with _starting(demo, nginx=request.param == "nginx") as start:
+        yield start
+
+
+@pytest.fixture
+async def front(start_front: StartWorker) -> Worker:
+    """What clients meet, with the default settings."""
+    return await start_front()
+
+
+@asynccontextmanager
+async def _starting(demo: Demo, *, nginx: bool = False) -> AsyncIterator[StartWorker]:
+    async with AsyncExitStack() as stack:
+        started: list[Worker] = []
+
+        async def start(**settings: Any) -> Worker:
+            settings.setdefault("upstream_url", demo.url + "/v1")
+            serve = _behind_nginx if nginx else _alone
+            started.append(await stack.enter_async_context(serve(settings)))
+            return started[-1]
+
+        yield start
+        for worker in started:
+            await nothing_leaked(worker.gateway)
+
+
+@asynccontextmanager
+async def _alone(settings: dict[str, Any]) -> AsyncIterator[Worker]:
+    async with open_gateway(Settings(**settings)) as gateway, _running(gateway) as runner:
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        yield Worker(f"http://127.0.0.1:{site.port}", gateway)
+
+
+@asynccontextmanager
+async def _behind_nginx(settings: dict[str, Any]) -> AsyncIterator[Worker]:
+    async with (
+        nginx_before(settings) as (told, run),
+        open_gateway(told, behind_nginx=True) as gateway,
+        _running(gateway) as runner,
+    ):
+        path = run.worker_socket(0)
+        await web.UnixSite(runner, path).start()
+        # nginx runs as nobody where the tests run as root.
+        path.chmod(0o666)
+        yield Worker(f"http://127.0.0.1:{told.listen_port}", gateway, nginx_log=log_of(run))
+
+
+@asynccontextmanager
+async def _running(gateway: Gateway) -> AsyncIterator[web.AppRunner]:
+    runner = create_runner(gateway)
+    await runner.setup()
+    try:
+        yield runner
+    finally:
+        await runner.cleanup()
+
+
+@pytest.fixture
+async def http() -> AsyncIterator[aiohttp.ClientSession]:
+    """A plain HTTP client that decodes and follows nothing."""
+    async with aiohttp.ClientSession(auto_decompress=False) as session:
+        yield session
+
+
+@pytest.fixture(autouse=True)
+async def _descriptors_stay() -> AsyncIterator[None]:
+    """No test leaves a descriptor open that it opened."""
+    before = _descriptors()
+    yield
+    await until(lambda: _descriptors() <= before + 2, "descriptors leaked")
+
+
+def _descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+async def nothing_leaked(gateway: Gateway) -> None:
+    """No slot, place in line, stream, task or upstream connection is still held."""
+    await until(lambda: gateway.admission.taken == 0, "a slot leaked")
+    assert gateway.admission.waiting == 0, "a place in line leaked"
+    await until(lambda: not gateway.watches, "a stream leaked")
+    await until(lambda: not gateway.outliving, "a task leaked")
+    await until(lambda: gateway.upstreams.connections()[0] == 0, "an upstream connection leaked")
+
+
+async def until(condition: Callable[[], bool], otherwise: str) -> None:
+    """Wait for a condition; fail with `otherwise` when it does not come."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + SETTLE_SECONDS
+    while not condition():
+        assert loop.time() < deadline, otherwise
+        await asyncio.sleep(0.005)

@@ -1,0 +1,228 @@
+"""A client that hides nothing: requests are bytes, and every read of the answer is seen."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import socket
+import struct
+from dataclasses import dataclass
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+from multidict import CIMultiDict
+
+DEADLINE = 10.0
+Fields = list[tuple[str, str]]
+
+
+class BrokenOff(Exception):
+    """The connection ended before the body did; holds what had come of it."""
+
+    def __init__(self, body: bytes = b"") -> None:
+        super().__init__(f"broken off after {len(body)} bytes")
+        self.body = body
+
+
+@dataclass
+class Head:
+    """Status line and header fields of an answer."""
+
+    version: str
+    status: int
+    reason: str
+    headers: CIMultiDict[str]
+
+    @classmethod
+    def of(cls, raw: bytes) -> Head:
+        """Take a head apart."""
+        first, *lines = raw.decode("latin-1").removesuffix("\r\n\r\n").split("\r\n")
+        version, status, *reason = first.split(" ", 2)
+        headers: CIMultiDict[str] = CIMultiDict()
+        for line in lines:
+            name, _, value = line.partition(":")
+            headers.add(name, value.strip())
+        return cls(version, int(status), reason[0] if reason else "", headers)
+
+
+@dataclass
+class Whole:
+    """An answer with its whole body."""
+
+    head: Head
+    body: bytes
+
+    @property
+    def status(self) -> int:
+        """The status code."""
+        return self.head.status
+
+    @property
+    def headers(self) -> CIMultiDict[str]:
+        """The header fields."""
+        return self.head.headers
+
+    def json(self) -> Any:
+        """The body as JSON."""
+        return json.loads(self.body)
+
+
+def request(
+    method: str,
+    target: str,
+    body: bytes = b"",
+    fields: Fields | None = None,
+    *,
+    host: str = "sluice.test",
+    version: str = "1.1",
+) -> bytes:
+    """A request with its length, if it has a body or its method wants one."""
+    lines = [f"{method} {target} HTTP/{version}", f"Host: {host}"]
+    lines += [f"{name}: {value}" for name, value in fields or []]
+    if body or method in {"POST", "PUT", "PATCH"}:
+        lines.append(f"Content-Length: {len(body)}")
+    return "\r\n".join((*lines, "", "")).encode("latin-1") + body
+
+
+def post_json(target: str, document: Any, fields: Fields | None = None) -> bytes:
+    """A POST of a JSON document."""
+    typed = [("Content-Type", "application/json"), *(fields or [])]
+    return request("POST", target, json.dumps(document).encode(), typed)
+
+
+def ask_chat(words: str = "", fields: Fields | None = None, **more: Any) -> bytes:
+    """A request for a chat stream, with words for the demo upstream."""
+    document = {"model": f"demo;{words}", "stream": True, "messages": [], **more}
+    return post_json("/v1/chat/completions", document, fields)
+
+
+class Line:
+    """One connection to a server, from the client's side."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader = reader
+        self.writer = writer
+        self._left: int | None = None
+        """Bytes of a body with a length that have not come."""
+        self._chunked = False
+
+    @classmethod
+    async def open(cls, url: str, *, receive_buffer: int = 0) -> Self:
+        """Connect to the server of a URL; a small receive buffer makes a reader slow sooner."""
+        parts = urlsplit(url)
+        opened = socket.socket()
+        opened.setblocking(False)
+        if receive_buffer:
+            opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        loop = asyncio.get_running_loop()
+        await loop.sock_connect(opened, (parts.hostname, parts.port))
+        limit = receive_buffer or 2**20
+        return cls(*await asyncio.open_connection(sock=opened, limit=limit))
+
+    async def send(self, data: bytes) -> None:
+        """Send bytes."""
+        self.writer.write(data)
+        async with asyncio.timeout(DEADLINE):
+            await self.writer.drain()
+
+    async def ask(self, data: bytes, *, method: str = "POST") -> Head:
+        """Send a request and read the head of its answer."""
+        await self.send(data)
+        return await self.head(method=method)
+
+    async def head(self, *, method: str = "POST") -> Head:
+        """The next head; its body is read by `part` or `body`. Raises `BrokenOff`."""
+        async with asyncio.timeout(DEADLINE):
+            try:
+                head = Head.of(await self.reader.readuntil(b"\r\n\r\n"))
+            except (asyncio.IncompleteReadError, ConnectionError):
+                raise BrokenOff from None
+        self._chunked = head.headers.get("Transfer-Encoding", "").lower() == "chunked"
+        length = head.headers.get("Content-Length")
+        self._left = None if length is None else int(length)
+        if method == "HEAD" or head.status in {204, 304} or head.status < 200:
+            self._chunked, self._left = False, 0
+        return head
+
+    async def part(self) -> bytes:
+        """The next chunk, or whatever one read brings; empty at the clean end.
+
+        Raises `BrokenOff` if the connection ends first.
+        """
+        async with asyncio.timeout(DEADLINE):
+            try:
+                return await (self._chunk() if self._chunked else self._read())
+            except (asyncio.IncompleteReadError, ConnectionError):
+                raise BrokenOff from None
+
+    async def body(self) -> bytes:
+        """All that is left of the body. Raises `BrokenOff` with what came if it is not whole."""
+        parts = []
+        try:
+            while part := await self.part():
+                parts.append(part)
+        except BrokenOff:
+            raise BrokenOff(b"".join(parts)) from None
+        return b"".join(parts)
+
+    async def until(self, mark: bytes) -> bytes:
+        """The body up to the part in which a mark has come whole."""
+        seen = b""
+        while mark not in seen:
+            part = await self.part()
+            assert part, f"the body ended before {mark!r}: {seen[-200:]!r}"
+            seen += part
+        return seen
+
+    async def whole(self, data: bytes, *, method: str = "POST") -> Whole:
+        """Send a request and read its whole answer."""
+        head = await self.ask(data, method=method)
+        return Whole(head, await self.body())
+
+    async def ended(self) -> bool:
+        """Whether the other side closes without another byte."""
+        async with asyncio.timeout(DEADLINE):
+            try:
+                return not await self.reader.read(1)
+            except ConnectionError:
+                return True
+
+    def leave(self) -> float:
+        """Close at once, as a client does that has enough; when that was, by the loop's clock."""
+        self.writer.close()
+        return asyncio.get_running_loop().time()
+
+    def reset(self) -> None:
+        """Close with a reset."""
+        opened = self.writer.get_extra_info("socket")
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.writer.transport.abort()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.writer.close()
+        with contextlib.suppress(OSError):
+            await self.writer.wait_closed()
+
+    async def _chunk(self) -> bytes:
+        size = int((await self.reader.readuntil(b"\r\n")).partition(b";")[0], 16)
+        return (await self.reader.readexactly(size + 2))[:-2]
+
+    async def _read(self) -> bytes:
+        if self._left == 0:
+            return b""
+        data = await self.reader.read(self._left if self._left is not None else 2**16)
+        if self._left is not None:
+            if not data:
+                raise BrokenOff
+            self._left -= len(data)
+        return data
+
+
+async def exchange(url: str, data: bytes, *, method: str = "POST") -> Whole:
+    """One request on a connection of its own, and its whole answer."""
+    async with await Line.open(url) as line:
+        return await line.whole(data, method=method)
