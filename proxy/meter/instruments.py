@@ -1,0 +1,254 @@
+"""Every instrument, once: names, help, labels and buckets.
+
+Names and buckets that begin with `gen_ai_` are those of the OpenTelemetry GenAI semantic
+conventions in their Prometheus form. All times are seconds.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Generic, Literal, TypeVar
+
+from prometheus_client import Counter, Gauge, Histogram
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from prometheus_client import CollectorRegistry
+
+Mode = Literal["livesum", "livemin", "livemax"]
+"""How the workers' levels are made one; all are forgotten with their worker."""
+Metric = TypeVar("Metric", Counter, Gauge, Histogram)
+
+_FIRST = (
+    *(0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10),
+    *(20, 40, 80, 160, 640, 2560),
+)
+_PER_TOKEN = (
+    *(0.001, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1, 2.5),
+    *(5, 7.5, 10, 20, 40, 80),
+)
+_DURATION = tuple(0.01 * 2**step for step in range(20))
+_TOKENS = tuple(4**step for step in range(14))
+_RATE = (1, 2, 5, 10, 20, 30, 50, 75, 100, 150, 200, 300, 500, 1000, 2000, 5000)
+_GAP = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 80, 160)
+_OWN = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5)
+_WAIT = (0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60)
+
+GEN_AI = (
+    "gen_ai_operation_name",
+    "gen_ai_provider_name",
+    "gen_ai_request_model",
+    "gen_ai_response_model",
+    "upstream",
+)
+MODEL = ("model", "upstream")
+ACCOUNT = ("model", "upstream", "key")
+
+
+class Series(dict[tuple[str, ...], Metric], Generic[Metric]):
+    """An instrument's time series by their label values; found faster than by the library."""
+
+    def __init__(self, metric: Metric) -> None:
+        super().__init__()
+        self._metric: Metric = metric
+
+    def __missing__(self, labels: tuple[str, ...]) -> Metric:
+        """Begin a time series."""
+        self[labels] = self._metric.labels(*labels) if labels else self._metric
+        return self[labels]
+
+
+class Maker:
+    """Makes instruments in one registry."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._registry = registry
+
+    def counter(self, name: str, text: str, *labels: str) -> Series[Counter]:
+        """A count that only grows."""
+        return Series(Counter(name, text, labels, registry=self._registry))
+
+    def gauge(self, name: str, text: str, mode: Mode, *labels: str) -> Series[Gauge]:
+        """A level that ends with its worker."""
+        made = Gauge(name, text, labels, registry=self._registry, multiprocess_mode=mode)
+        return Series(made)
+
+    def histogram(
+        self, name: str, text: str, buckets: Sequence[float], *labels: str
+    ) -> Series[Histogram]:
+        """A distribution."""
+        return Series(Histogram(name, text, labels, buckets=buckets, registry=self._registry))
+
+
+class Timing:
+    """How long things took."""
+
+    def __init__(self, make: Maker) -> None:
+        self.first_token = make.histogram(
+            "gen_ai_server_time_to_first_token_seconds",
+            "From the request's arrival to the first token of any channel.",
+            _FIRST,
+            *GEN_AI,
+        )
+        self.first_byte = make.histogram(
+            "sluice_time_to_first_byte_seconds",
+            "From the request's arrival to the upstream's first body byte.",
+            _FIRST,
+            *MODEL,
+        )
+        self.first_text = make.histogram(
+            "sluice_time_to_first_text_seconds",
+            "From the request's arrival to the first text that a person sees.",
+            _FIRST,
+            *MODEL,
+        )
+        self.per_token = make.histogram(
+            "gen_ai_server_time_per_output_token_seconds",
+            "Decode time (first token to last) per output token after the first.",
+            _PER_TOKEN,
+            *GEN_AI,
+            "source",
+        )
+        self.rate = make.histogram(
+            "sluice_output_tokens_per_second",
+            "Output tokens after the first per second of decode time.",
+            _RATE,
+            *MODEL,
+            "source",
+        )
+        self.gap = make.histogram(
+            "sluice_max_token_gap_seconds",
+            "The longest wait between two events with tokens within one stream.",
+            _GAP,
+            *MODEL,
+        )
+        self.duration = make.histogram(
+            "gen_ai_server_request_duration_seconds",
+            "From the request's arrival to its end, streamed or not.",
+            _DURATION,
+            *GEN_AI,
+            "error_type",
+        )
+        self.overhead = make.histogram(
+            "sluice_overhead_seconds",
+            "Sluice's own share: before the upstream was called, and from its first byte to ours.",
+            _OWN,
+            "phase",
+        )
+        self.queue_wait = make.histogram(
+            "sluice_queue_wait_seconds", "Time waited for a slot.", _WAIT
+        )
+
+
+class Counts:
+    """How much there was of everything."""
+
+    def __init__(self, make: Maker) -> None:
+        self.requests = make.counter(
+            "sluice_requests_total",
+            "Requests that have ended, and how.",
+            "route",
+            *ACCOUNT,
+            "status",
+            "ended_by",
+        )
+        self.usage = make.histogram(
+            "gen_ai_client_token_usage",
+            "Tokens of one request, as the upstream states them.",
+            _TOKENS,
+            *GEN_AI,
+            "gen_ai_token_type",
+        )
+        self.tokens = make.counter(
+            "sluice_tokens_total",
+            "Tokens as upstreams state them; input includes cached, output includes reasoning.",
+            *ACCOUNT,
+            "type",
+        )
+        self.token_events = make.counter(
+            "sluice_token_events_total",
+            "Events with tokens that streams carried, by channel, as Sluice counted them.",
+            *MODEL,
+            "channel",
+        )
+        self.tokens_after_leaving = make.counter(
+            "sluice_tokens_after_client_left_total",
+            "Events with tokens that came when the client had gone.",
+            *MODEL,
+        )
+        self.without_usage = make.counter(
+            "sluice_requests_without_usage_total",
+            "Answers of understood families whose upstream stated no usage.",
+            *MODEL,
+        )
+        self.cost = make.counter("sluice_cost_usd_total", "Cost in US dollars.", *ACCOUNT)
+        self.unpriced = make.counter(
+            "sluice_unpriced_requests_total",
+            "Requests with known usage whose model has no known price.",
+            *MODEL,
+        )
+        self.malformed = make.counter(
+            "sluice_malformed_events_total",
+            "Events that were passed on but could not be read.",
+            "upstream",
+        )
+        self.bytes = make.counter(
+            "sluice_bytes_total", "Bytes of bodies, by direction.", "upstream", "direction"
+        )
+
+
+class Upstreams:
+    """How the upstreams fare."""
+
+    def __init__(self, make: Maker) -> None:
+        self.retries = make.counter(
+            "sluice_upstream_retries_total",
+            "Further attempts, by the upstream and the fault that made them needed.",
+            "upstream",
+            "reason",
+        )
+        self.ejections = make.counter(
+            "sluice_upstream_ejections_total", "Times an upstream was taken out.", "upstream"
+        )
+        self.healthy = make.gauge(
+            "sluice_upstream_healthy",
+            "1 if every worker may ask the upstream, 0 if one has taken it out.",
+            "livemin",
+            "upstream",
+        )
+        self.connections = make.gauge(
+            "sluice_upstream_connections",
+            "Connections to upstreams, in use and idle.",
+            "livesum",
+            "state",
+        )
+
+
+class Workers:
+    """How the workers fare."""
+
+    def __init__(self, make: Maker) -> None:
+        self.streams = make.gauge(
+            "sluice_streams_in_flight", "Requests that hold a slot.", "livesum"
+        )
+        self.waiting = make.gauge(
+            "sluice_requests_waiting", "Requests that wait for a slot.", "livesum"
+        )
+        self.slots = make.gauge("sluice_slots", "Slots, over all workers.", "livesum")
+        self.loop_lag = make.gauge(
+            "sluice_event_loop_lag_seconds",
+            "How late the slowest worker's event loop ran a timer, at worst, since the last look.",
+            "livemax",
+        )
+        self.cpu = make.counter("sluice_worker_cpu_seconds_total", "CPU time of all workers.")
+
+
+class Instruments:
+    """The instruments of one registry."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        make = Maker(registry)
+        self.timing = Timing(make)
+        self.counts = Counts(make)
+        self.upstreams = Upstreams(make)
+        self.workers = Workers(make)

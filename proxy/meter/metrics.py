@@ -1,0 +1,171 @@
+"""Turns what is known of a request that has ended into metrics, once."""
+
+from __future__ import annotations
+
+import resource
+from typing import TYPE_CHECKING
+
+from proxy.exchange import EndedBy, Family
+from proxy.meter.instruments import Instruments
+from proxy.meter.labels import ModelNames, error_type, operation_of, provider_of, was_answered
+from proxy.meter.multiprocess import collect, content_type
+from proxy.meter.tokens import (
+    longest_gap,
+    pace,
+    time_to_first_byte,
+    time_to_first_text,
+    time_to_first_token,
+    tokens_after_leaving,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from prometheus_client import CollectorRegistry, Histogram
+
+    from proxy.exchange import Exchange
+    from proxy.meter.instruments import Series
+    from proxy.meter.tokens import Tally
+
+__all__ = ["Metrics", "collect", "content_type"]
+
+_NONE: tuple[str, ...] = ()
+
+
+class Metrics:
+    """What one worker counts."""
+
+    def __init__(
+        self, registry: CollectorRegistry, *, most_models: int = 100, models: Iterable[str] = ()
+    ) -> None:
+        self.instruments = Instruments(registry)
+        self._names = ModelNames(most_models, models)
+        self._answering = ModelNames(most_models, models)
+        self._cpu_seconds = 0.0
+
+    def record(self, exchange: Exchange, tally: Tally, cost: float | None = None) -> None:
+        """Count a request that has ended; `cost` is in US dollars, None if it has no price."""
+        answered = was_answered(exchange)
+        model = self._names.label(exchange.model, answered=answered)
+        self._count(exchange, tally, model)
+        self._time(exchange, tally, model)
+        if answered:
+            self._account(exchange, tally, model, cost)
+
+    def _count(self, exchange: Exchange, tally: Tally, model: str) -> None:
+        counts = self.instruments.counts
+        outcome = (str(exchange.status), str(exchange.ended_by or ""))
+        account = (model, exchange.upstream, exchange.client_key)
+        counts.requests[exchange.route, *account, *outcome].inc()
+        counts.bytes[exchange.upstream, "in"].inc(exchange.bytes_in)
+        counts.bytes[exchange.upstream, "out"].inc(exchange.bytes_out)
+        if tally.malformed:
+            counts.malformed[exchange.upstream,].inc(tally.malformed)
+        if tally.counted:
+            place = (model, exchange.upstream)
+            for channel in ("text", "reasoning", "tool", "other"):
+                events = getattr(tally, channel)
+                if events:
+                    counts.token_events[*place, channel].inc(events)
+            late = tokens_after_leaving(tally)
+            if late:
+                counts.tokens_after_leaving[place].inc(late)
+
+    def _time(self, exchange: Exchange, tally: Tally, model: str) -> None:
+        timing, place = self.instruments.timing, (model, exchange.upstream)
+        kind = self._kind(exchange, tally, model)
+        _observe(timing.first_byte, place, time_to_first_byte(exchange))
+        _observe(timing.first_token, kind, time_to_first_token(exchange, tally))
+        _observe(timing.first_text, place, time_to_first_text(exchange, tally))
+        _observe(timing.gap, place, longest_gap(tally))
+        timing.duration[*kind, error_type(exchange)].observe(exchange.duration)
+        found = pace(tally)
+        if found is not None:
+            per_token, per_second, source = found
+            timing.per_token[*kind, source].observe(per_token)
+            timing.rate[*place, source].observe(per_second)
+        self._own_share(exchange)
+
+    def _own_share(self, exchange: Exchange) -> None:
+        timing = self.instruments.timing
+        if exchange.ended_by is not EndedBy.REJECTED:
+            timing.queue_wait[_NONE].observe(exchange.queue_seconds)
+        if exchange.called_at is not None:
+            before = exchange.called_at - exchange.started_at - exchange.queue_seconds
+            timing.overhead["before",].observe(max(0.0, before))
+        if exchange.first_byte_at is not None and exchange.first_sent_at is not None:
+            held = exchange.first_sent_at - exchange.first_byte_at
+            timing.overhead["first_byte",].observe(max(0.0, held))
+
+    def _account(self, exchange: Exchange, tally: Tally, model: str, cost: float | None) -> None:
+        counts, usage = self.instruments.counts, tally.usage
+        place = (model, exchange.upstream)
+        if usage is None:
+            if tally.family is not Family.UNKNOWN:
+                counts.without_usage[place].inc()
+            return
+        account = (*place, exchange.client_key)
+        kind = self._kind(exchange, tally, model)
+        stated = {"input": usage.input_total, "output": usage.output_total}
+        for name, tokens in stated.items():
+            if tokens is not None:
+                counts.usage[*kind, name].observe(tokens)
+        parts = {name: getattr(usage, name) for name in ("reasoning", "cached", "cache_write")}
+        for name, tokens in (stated | parts).items():
+            if tokens is not None:
+                counts.tokens[*account, name].inc(tokens)
+        if cost is None:
+            counts.unpriced[place].inc()
+        else:
+            counts.cost[account].inc(cost)
+
+    def _kind(self, exchange: Exchange, tally: Tally, model: str) -> tuple[str, ...]:
+        family = exchange.family if tally.family is Family.UNKNOWN else tally.family
+        return (
+            operation_of(family, exchange.route),
+            provider_of(family),
+            model,
+            self._answering.label(tally.model, answered=was_answered(exchange)),
+            exchange.upstream,
+        )
+
+    def know(self, upstreams: Iterable[str]) -> None:
+        """Begin the upstreams' time series, so that their first ejection shows as a rise."""
+        for upstream in upstreams:
+            self.instruments.upstreams.ejections[upstream,].inc(0)
+            self.instruments.upstreams.healthy[upstream,].set(1)
+
+    def retried(self, upstream: str, reason: str) -> None:
+        """Another attempt is made because of this upstream; `reason` is a fault's code."""
+        self.instruments.upstreams.retries[upstream, reason].inc()
+
+    def ejected(self, upstream: str) -> None:
+        """The upstream is taken out."""
+        self.instruments.upstreams.ejections[upstream,].inc()
+        self.instruments.upstreams.healthy[upstream,].set(0)
+
+    def returned(self, upstream: str) -> None:
+        """The upstream may be asked again."""
+        self.instruments.upstreams.healthy[upstream,].set(1)
+
+    def levels(self, *, streams: int, waiting: int, slots: int) -> None:
+        """How many requests hold a slot, wait for one, and how many slots there are."""
+        workers = self.instruments.workers
+        workers.streams[_NONE].set(streams)
+        workers.waiting[_NONE].set(waiting)
+        workers.slots[_NONE].set(slots)
+
+    def pulse(self, lag: float, used: int, idle: int) -> None:
+        """What is looked at every few seconds: the loop's worst lag, the pool, this process."""
+        self.instruments.workers.loop_lag[_NONE].set(lag)
+        self.instruments.upstreams.connections["used",].set(used)
+        self.instruments.upstreams.connections["idle",].set(idle)
+        times = resource.getrusage(resource.RUSAGE_SELF)
+        cpu_seconds = times.ru_utime + times.ru_stime
+        self.instruments.workers.cpu[_NONE].inc(cpu_seconds - self._cpu_seconds)
+        self._cpu_seconds = cpu_seconds
+
+
+def _observe(series: Series[Histogram], labels: tuple[str, ...], value: float | None) -> None:
+    if value is not None:
+        series[labels].observe(value)

@@ -1,0 +1,67 @@
+"""One set of metrics from several workers, kept in files of one directory.
+
+Each worker writes files of its own, under its number rather than its process id: a worker that
+is started again goes on counting where the last one stopped, so that nothing is lost and the
+files do not grow in number. Levels such as streams in flight are forgotten with their worker.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+from prometheus_client import CollectorRegistry, values
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.mmap_dict import MmapedDict
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+
+from proxy.meter.labels import OTHER
+
+
+def worker_registry(directory: str, worker: int) -> CollectorRegistry:
+    """The registry of one worker process; call it once, before any instrument is made.
+
+    No two processes may run under the same number at the same time.
+    """
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = directory
+    forget_levels(directory, worker)
+    name = _name(worker)
+    # The library's own way to name processes; its documentation shows this assignment.
+    values.ValueClass = values.MultiProcessValue(lambda: name)  # type: ignore[no-untyped-call]
+    return CollectorRegistry()
+
+
+def forget_levels(directory: str, worker: int) -> None:
+    """Forget the levels of a worker that died; what it counted stays."""
+    mark_process_dead(_name(worker), directory)  # type: ignore[no-untyped-call]
+
+
+def counted_models(directory: str, worker: int) -> set[str]:
+    """The model names for which the worker's files already have time series."""
+    path = Path(directory) / f"counter_{_name(worker)}.db"
+    if not path.exists():
+        return set()
+    entries = MmapedDict.read_all_values_from_file(str(path))  # type: ignore[no-untyped-call]
+    names = {json.loads(entry[0])[2].get("model", "") for entry in entries}
+    return names - {"", OTHER}
+
+
+def collect(directory: str, accept: str = "") -> bytes:
+    """All workers' metrics as one exposition, in the format that the `Accept` header asks for.
+
+    It reads files and may take tens of milliseconds: not for an event loop.
+    """
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry, path=directory)  # type: ignore[no-untyped-call]
+    encode, _ = choose_encoder(accept)
+    return encode(registry)
+
+
+def content_type(accept: str = "") -> str:
+    """The content type of what `collect` gives."""
+    return choose_encoder(accept)[1]
+
+
+def _name(worker: int) -> str:
+    return f"worker-{worker}"
