@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Self
 
 from multidict import CIMultiDict
+from prometheus_client import CollectorRegistry
 
 from proxy.edge.admission import Admission
 from proxy.edge.visit import Visit
 from proxy.exchange import Exchange
 from proxy.meter import reader
+from proxy.meter.logs import RequestLog
+from proxy.meter.metrics import Metrics
+from proxy.meter.multiprocess import counted_models, worker_registry
+from proxy.meter.prices import Prices, read_prices
+from proxy.meter.tracing import onward
 from proxy.settings import Settings
 from proxy.upstream.attempts import Upstreams
+
+_PULSE_SECONDS = 1.0
 
 
 class Accounts:
@@ -22,13 +34,42 @@ class Accounts:
     def __init__(
         self, settings: Settings, admission: Admission, upstreams: Upstreams, *, index: int
     ) -> None:
-        self._settings = settings
+        directory = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
+        shared = worker_registry(directory, index) if directory else None
+        self.registry = shared or CollectorRegistry()
+        """Where this worker counts: files that the supervisor reads, or, alone, its own memory."""
+        self._metrics = Metrics(
+            self.registry,
+            most_models=settings.metrics_models,
+            models=counted_models(directory, index) if directory else (),
+        )
+        self._log = RequestLog(worker=index)
+        self._prices = Prices(
+            read_prices(settings.prices) if settings.prices else None,
+            {one.name: str(one.url) for one in settings.upstreams},
+        )
+        self._admission = admission
+        self._upstreams = upstreams
+        self._pulse: asyncio.Task[None] | None = None
+        self._priced: asyncio.Task[None] | None = None
+        self._unpriced: list[Visit] = []
+        """Visits that ended before the prices had been read."""
 
     async def __aenter__(self) -> Self:
+        self._priced = asyncio.create_task(self._load_prices())
+        self._metrics.know(str(one["name"]) for one in self._upstreams.status())
+        self._upstreams.observe(self._metrics)
+        self._levels()
+        self._pulse = asyncio.create_task(self._beat())
         return self
 
     async def __aexit__(self, *_error: object) -> None:
-        return
+        if self._pulse is not None:
+            self._pulse.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._pulse
+        if self._priced is not None:
+            await self._priced
 
     @contextmanager
     def visit(self, visit: Visit) -> Iterator[None]:
@@ -37,17 +78,11 @@ class Accounts:
             yield
         finally:
             visit.ended()
-            e = visit.exchange
-            print(
-                e.request_id,
-                e.route,
-                e.status,
-                e.ended_by,
-                e.error,
-                visit.tally.counted,
-                e.bytes_out,
-                flush=True,
-            )
+            self._levels()
+            if self._priced is not None and self._priced.done():
+                self._record(visit)
+            else:
+                self._unpriced.append(visit)
 
     def reader(self, visit: Visit) -> reader.StreamReader:
         """A reader for the visit's stream; what it counts is the visit's tally."""
@@ -60,10 +95,41 @@ class Accounts:
         visit.tally = reader.read_body(visit.exchange.family, body)
 
     def traced(self, headers: CIMultiDict[str], exchange: Exchange) -> CIMultiDict[str]:
+        """The headers with a trace context: the client's passed on, or one begun here."""
+        exchange.traceparent = headers["traceparent"] = onward(headers.get("traceparent"))
         return headers
 
     def server_timing(self, exchange: Exchange) -> str:
+        """The `Server-Timing` of an answer that is about to begin."""
         return f"queue;dur={exchange.queue_seconds * 1000:.1f}"
 
     def trailing_figures(self, visit: Visit) -> bytes:
-        return b": sluice\n\n"
+        """The last comment of a stream, for a client that asked for its figures."""
+        return f": sluice tokens={visit.tally.counted}\n\n".encode()
+
+    def _record(self, visit: Visit) -> None:
+        cost = self._prices.cost(visit.exchange, visit.tally)
+        self._metrics.record(visit.exchange, visit.tally, cost)
+        self._log.write(visit.exchange, visit.tally, cost)
+
+    async def _load_prices(self) -> None:
+        """Read the prices beside the start, which they would hold up by a tenth of a second."""
+        await asyncio.to_thread(self._prices.load)
+        for visit in self._unpriced:
+            self._record(visit)
+        self._unpriced.clear()
+
+    def _levels(self) -> None:
+        admission = self._admission
+        self._metrics.levels(
+            streams=admission.taken, waiting=admission.waiting, slots=admission.slots
+        )
+
+    async def _beat(self) -> None:
+        """Look once a second at what no request tells: the loop's lag, the pool, the CPU time."""
+        while True:
+            before = time.monotonic()
+            await asyncio.sleep(_PULSE_SECONDS)
+            lag = time.monotonic() - before - _PULSE_SECONDS
+            self._metrics.pulse(max(0.0, lag), *self._upstreams.connections())
+            self._levels()

@@ -35,7 +35,7 @@ class Admission:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._free = slots
-        self._slots = slots
+        self.slots = slots
         self._queue_size = queue_size
         self._queue_timeout = queue_timeout
         self._clock = clock
@@ -49,7 +49,7 @@ class Admission:
     @property
     def taken(self) -> int:
         """Slots in use."""
-        return self._slots - self._free
+        return self.slots - self._free
 
     async def idle(self) -> None:
         """Wait until nobody has a slot, and so nobody waits for one."""
@@ -124,7 +124,7 @@ class Admission:
                 turn.set_result(None)
                 return
         self._free += 1
-        if self._free == self._slots:
+        if self._free == self.slots:
             self._idle.set()
 
     def _refusal(self, text: str, wait: float) -> Overloaded:

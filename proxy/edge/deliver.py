@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import time
 
+from multidict import CIMultiDict
+
 from proxy.edge.commit import Early
 from proxy.edge.gateway import Gateway
 from proxy.edge.reply import REQUEST_ID, STREAM_HEADERS, Reply, hang_up
 from proxy.edge.visit import Visit
+from proxy.errors import UpstreamInvalid
 from proxy.exchange import EndedBy
 from proxy.relay.client import Client
 from proxy.relay.opaque import Opaque
@@ -17,6 +20,8 @@ from proxy.relay.watch import Watch
 from proxy.upstream.answer import Answer
 
 _TRAILING = "trailing"
+LARGEST_HEAD_BYTES = 15 * 1024
+"""An answer's headers behind nginx, which takes 16 KiB (`proxy_buffer_size`), its own included."""
 
 
 async def deliver(gateway: Gateway, visit: Visit, answer: Answer, early: Early | None) -> Reply:
@@ -52,11 +57,20 @@ async def deliver(gateway: Gateway, visit: Visit, answer: Answer, early: Early |
 
 def _reply(gateway: Gateway, visit: Visit, answer: Answer) -> Reply:
     headers = answer.headers
+    if gateway.behind_nginx and _size(headers) > LARGEST_HEAD_BYTES:
+        # nginx would drop the whole answer, and say that no worker had answered.
+        raise UpstreamInvalid(
+            f"The headers of {answer.upstream} are over {LARGEST_HEAD_BYTES} bytes."
+        )
     headers[REQUEST_ID] = visit.exchange.request_id
     if answer.is_event_stream:
         headers.update(STREAM_HEADERS)
     headers["Server-Timing"] = gateway.accounts.server_timing(visit.exchange)
     return Reply(status=answer.status, reason=answer.reason, headers=headers)
+
+
+def _size(headers: CIMultiDict[str]) -> int:
+    return sum(len(name) + len(value) + len(": \r\n") for name, value in headers.items())
 
 
 def _through(gateway: Gateway, visit: Visit, answer: Answer) -> Stream | Opaque:

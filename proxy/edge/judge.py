@@ -17,14 +17,15 @@ def says_enough(first: bytes) -> bool:
 def hidden_failure(family: Family, first: bytes) -> SluiceError | None:
     """The failure that the first event tells of, where another attempt may help.
 
-    Anthropic sends `overloaded_error` as the first event of a 200 (API reference, "Errors").
+    Anthropic sends `overloaded_error` as the first event of a 200 (API reference, "Errors"); the
+    others have it in the code or in the message.
     """
     reader = reader_for(family)
     for event in Framer().feed(first):
         if event.data is None:
             continue
         kind = reader.event(event.name, event.data, 0.0)
-        if kind is Kind.ERROR and "overload" in reader.tally.error.lower():
+        if kind is Kind.ERROR and b"overload" in event.data.lower():
             return UpstreamOverloaded("The upstream is overloaded.")
         return None
     return None

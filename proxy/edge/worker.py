@@ -20,6 +20,7 @@ from proxy.edge.app import create_runner
 from proxy.edge.gateway import Gateway
 from proxy.edge.parts import open_gateway
 from proxy.errors import Drained
+from proxy.meter import logs
 from proxy.settings import Settings
 
 BACKLOG = 16_384
@@ -42,6 +43,7 @@ def run(
 
     Listens on a unix socket, or on a host and port. Returns the exit status.
     """
+    logs.configure(settings.log_level, settings.log_format)
     serving = Worker(settings, index=index, workers=workers, behind_nginx=behind_nginx)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(serving.serve(unix, host or settings.listen_address, port))
