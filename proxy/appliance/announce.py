@@ -27,9 +27,7 @@ def announcement(settings: Settings) -> str:
         tls = _url("https", settings.listen_address, settings.tls_port)
         lines.insert(2, f"  TLS     {tls}")
     if uses_demo(settings):
-        lines.insert(
-            1, "  SLUICE_UPSTREAM_URL is not set: THE DEMO UPSTREAM ANSWERS, NO MODEL DOES."
-        )
+        lines.insert(1, "  NO MODEL ANSWERS, ONLY THE DEMO UPSTREAM: set SLUICE_UPSTREAM_URL.")
     return "\n".join(lines)
 
 

@@ -54,5 +54,7 @@ def _check_ports(settings: Settings) -> None:
     if settings.tls_certificate is not None:
         wanted.append(("SLUICE_TLS_PORT", settings.listen_address, settings.tls_port))
     complaints = [words for one in wanted if (words := ports.complaint(*one)) is not None]
+    if len({port for _, _, port in wanted}) < len(wanted):
+        complaints.append(f"{', '.join(name for name, _, _ in wanted)} must all differ.")
     if complaints:
         raise CannotStart("\n".join(complaints))

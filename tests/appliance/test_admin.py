@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import httpx
+import pytest
+
+from proxy.appliance import ports
+from proxy.appliance.admin import Admin
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping
+
+
+class Scripted:
+    """A view that says what a test wants."""
+
+    reason: str | None = None
+
+    def why_not_ready(self) -> str | None:
+        """The test's reason."""
+        return self.reason
+
+    async def status(self) -> Mapping[str, object]:
+        """Something."""
+        return {"streams": 3}
+
+    async def metrics(self) -> bytes:
+        """Something else."""
+        return b"one 1\n"
+
+
+@pytest.fixture
+async def view() -> Scripted:
+    """What the admin port shows."""
+    return Scripted()
+
+
+@pytest.fixture
+async def client(view: Scripted) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of a running admin port."""
+    admin, port = Admin(view), ports.free_port()
+    await admin.start("127.0.0.1", port)
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as opened:
+        yield opened
+    await admin.close()
+
+
+async def test_metrics_come_in_prometheus_s_format(client: httpx.AsyncClient) -> None:
+    """The body is passed on, with the content type that Prometheus expects."""
+    answer = await client.get("/metrics")
+    assert answer.text == "one 1\n"
+    assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
+
+
+async def test_readiness_follows_the_view(client: httpx.AsyncClient, view: Scripted) -> None:
+    """Ready is 200; else 503 with the reason. Alive is always 200."""
+    assert (await client.get("/readyz")).json() == {"status": "ready"}
+    view.reason = "draining"
+    answer = await client.get("/readyz")
+    assert (answer.status_code, answer.json()) == (503, {"status": "draining"})
+    assert (await client.get("/healthz")).status_code == 200
+
+
+async def test_status_is_json(client: httpx.AsyncClient) -> None:
+    """What the view says, for programs."""
+    assert (await client.get("/status")).json() == {"streams": 3}

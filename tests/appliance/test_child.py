@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from proxy.appliance.child import Child, Recipe
+from tests.appliance.running import alive
+
+DEADLINE = 10.0
+
+
+async def start(script: str, **more: Any) -> tuple[Child, bytearray]:
+    """A child that runs a shell script, and where its words go."""
+    said = bytearray()
+    recipe = Recipe("it", ["/bin/sh", "-c", script], out=said.extend, err=said.extend, **more)
+    return await Child.start(recipe), said
+
+
+def open_files() -> int:
+    """How many descriptors this process has."""
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+async def end_of(child: Child) -> int:
+    """Its exit status."""
+    return await asyncio.wait_for(child.wait(), DEADLINE)
+
+
+@pytest.mark.parametrize(
+    ("script", "status"), [("exit 0", 0), ("exit 3", 3), ("kill -9 $$", 137), ("kill -15 $$", 143)]
+)
+async def test_its_end_is_told_as_a_shell_would(script: str, status: int) -> None:
+    """An exit status as it is, and 128 more than the number of a signal."""
+    child, _ = await start(script)
+    assert await end_of(child) == status
+    assert not child.running
+
+
+async def test_its_words_go_on_and_the_last_are_kept() -> None:
+    """All lines reach the log; only stderr counts as last words."""
+    child, said = await start("echo to the log; echo goodbye >&2")
+    await end_of(child)
+    assert await child.last_words() == "goodbye"
+    assert b"goodbye\n" in said
+    assert b"to the log\n" in said
+
+
+async def test_what_it_leaves_behind_ends_with_it() -> None:
+    """Processes that it started itself do not outlive it."""
+    child, said = await start("sleep 60 & echo $!; wait")
+    while not said:
+        await asyncio.sleep(0.005)
+    left = int(said)
+    assert alive(left)
+    child.send(signal.SIGKILL)
+    await end_of(child)
+    async with asyncio.timeout(DEADLINE):
+        while alive(left):
+            await asyncio.sleep(0.005)
+
+
+async def test_it_is_out_of_reach_of_the_terminal() -> None:
+    """It leads a session of its own, so Ctrl-C is for the supervisor alone."""
+    child, _ = await start("sleep 60")
+    assert os.getsid(child.pid) == child.pid != os.getsid(0)
+    child.kill()
+    await end_of(child)
+
+
+async def test_it_gets_its_own_environment_and_umask() -> None:
+    """Only what the recipe says is in its environment; its files get the recipe's rights."""
+    child, said = await start("umask; echo $SECRET$GIVEN", environment={"GIVEN": "yes"}, umask=0)
+    await end_of(child)
+    await child.last_words()
+    assert said == b"0000\nyes\n"
+
+
+async def test_a_signal_to_one_that_has_ended_does_nothing() -> None:
+    """Whoever was slower than the child's end need not care."""
+    child, _ = await start("exit 0")
+    await end_of(child)
+    child.send(signal.SIGTERM)
+    child.kill()
+
+
+async def test_no_descriptor_is_left_open() -> None:
+    """A child that came and went leaves no pipe behind."""
+    before = open_files()
+    for _ in range(3):
+        child, _ = await start("exit 0")
+        await end_of(child)
+        await child.last_words()
+    async with asyncio.timeout(DEADLINE):
+        while open_files() > before:
+            await asyncio.sleep(0.005)

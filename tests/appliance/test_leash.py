@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import proxy.appliance.leash
+from tests.appliance.running import alive, wait_until
+
+LEASH = proxy.appliance.leash.__file__
+PARENT = """
+import os, subprocess, sys
+child = subprocess.Popen(
+    [sys.executable, "-I", "-S", sys.argv[1], str(os.getpid()), sys.argv[2],
+     "/bin/sh", "-c", "trap 'echo told; exit' TERM; echo up; while :; do sleep 0.01; done"])
+print(child.pid, flush=True)
+child.wait()
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_when_the_parent_is_killed_the_program_is_told(number: signal.Signals) -> None:
+    """However the parent goes, the program gets its signal: none can be caught, or one that can."""
+    parent = subprocess.Popen(
+        [sys.executable, "-c", PARENT, LEASH, str(int(number))], stdout=subprocess.PIPE, text=True
+    )
+    assert parent.stdout is not None
+    with parent.stdout as out:
+        child = int(out.readline())
+        assert out.readline() == "up\n"
+        parent.kill()
+        parent.wait()
+        wait_until(lambda: not alive(child), "the end of the child")
+        assert out.read() == ("told\n" if number is signal.SIGTERM else "")
+
+
+def test_a_parent_that_is_gone_already_starts_nothing(tmp_path: Path) -> None:
+    """If the parent died in between, the program does not run at all."""
+    made = tmp_path / "made"
+    somebody_else = os.getppid()
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", LEASH, str(somebody_else), "9", "/usr/bin/touch", str(made)],
+        check=False,
+    )
+    assert done.returncode == 0
+    assert not made.exists()
+
+
+def test_a_program_that_cannot_run_says_so() -> None:
+    """The reason is on stderr, where last words are looked for."""
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", LEASH, str(os.getpid()), "9", "/no/such/program"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "No such file" in done.stderr

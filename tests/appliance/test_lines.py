@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+import os
+
+from proxy.appliance.lines import Lines
+
+
+def pumped(*parts: bytes) -> tuple[list[bytes], str]:
+    """What the sink gets for these writes, and the last words."""
+    reading, writing = os.pipe()
+    got: list[bytes] = []
+    lines = Lines(reading, got.append, "test")
+    lines.start()
+    for part in parts:
+        os.write(writing, part)
+    os.close(writing)
+    lines.wait(5)
+    return got, lines.last()
+
+
+def test_only_whole_lines_are_passed_on() -> None:
+    """A line that comes in pieces is one piece in the log, so that two writers never mix."""
+    got, _ = pumped(b"o", b"ne\ntw", b"o\n")
+    assert b"".join(got) == b"one\ntwo\n"
+    assert all(piece.endswith(b"\n") for piece in got)
+
+
+def test_a_last_line_without_an_end_is_not_lost() -> None:
+    """What a dying process could still write counts, even if the line has no end."""
+    got, last = pumped(b"whole\ncut of")
+    assert got[-1] == b"cut of\n"
+    assert last == "whole\ncut of"
+
+
+def test_the_last_words_are_the_last_lines() -> None:
+    """Of much that was said only the end is kept."""
+    _, last = pumped(b"".join(b"line %d\n" % number for number in range(1000)))
+    assert last.splitlines()[-1] == "line 999"
+    assert len(last.splitlines()) == 30
+
+
+def test_a_line_without_end_is_held_in_bounded_memory() -> None:
+    """A line of several megabytes is passed on in pieces."""
+    got, _ = pumped(*[b"x" * 65536] * 40)
+    assert len(got) > 1
+    assert sum(piece.count(b"x") for piece in got) == 40 * 65536

@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+import pytest
+
+from proxy.appliance.keeper import State
+from proxy.appliance.overview import Overview
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from proxy.appliance.crew import Crew
+
+
+class Kept:
+    """What the overview reads of a keeper."""
+
+    def __init__(self, name: str, state: State = State.READY, restarts: int = 0) -> None:
+        self.name, self.state, self.restarts, self.pid = name, state, restarts, 17
+
+
+class Staff:
+    """What the overview reads of a crew."""
+
+    def __init__(self, *, serving: bool = True) -> None:
+        self.serving = serving
+        self.nginx = Kept("nginx")
+        self.demo = None
+        self.all = (Kept("worker-0", State.WAITING, 4), self.nginx)
+
+    async def worker_reports(self) -> list[dict[str, Any]]:
+        """Two workers, one of which does not answer."""
+        a = {"name": "a", "streams": 2}
+        return [
+            {"index": 0, "streams": 2, "waiting": 1, "upstreams": {"a": a}, "state": "ready"},
+            {"index": 1, "state": "waiting"},
+        ]
+
+
+def overview(tmp_path: Path, **more: Any) -> Overview:
+    """An overview of a made-up crew."""
+    return Overview(cast("Crew", Staff(**more)), tmp_path, "1.26.3")
+
+
+@pytest.mark.parametrize(
+    ("came_up", "draining", "serving", "reason"),
+    [
+        (False, False, False, "starting"),
+        (True, False, True, None),
+        (True, False, False, "not serving"),
+        (True, True, True, "draining"),
+        (False, True, False, "draining"),
+    ],
+)
+def test_ready_is_up_serving_and_not_told_to_stop(
+    tmp_path: Path, came_up: bool, draining: bool, serving: bool, reason: str | None
+) -> None:
+    """Everything came up once, somebody serves, and nobody said stop."""
+    shown = overview(tmp_path, serving=serving)
+    shown.came_up, shown.draining = came_up, draining
+    assert shown.why_not_ready() == reason
+
+
+async def test_the_workers_are_summed(tmp_path: Path) -> None:
+    """Streams and waiting requests are those of all workers; a silent one counts for nothing."""
+    status = await overview(tmp_path).status()
+    assert (status["streams"], status["waiting"]) == (2, 1)
+    assert status["nginx"] == {"version": "1.26.3", "pid": 17, "state": "ready", "restarts": 0}
+    assert status["demo"] is None
+
+
+async def test_the_supervisor_counts_deaths(tmp_path: Path) -> None:
+    """Which process is up and how often it was restarted stands beside the workers' metrics."""
+    text = (await overview(tmp_path).metrics()).decode()
+    assert 'sluice_process_up{process="worker-0"} 0' in text
+    assert 'sluice_process_restarts_total{process="worker-0"} 4' in text
+    assert 'sluice_process_up{process="nginx"} 1' in text

@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+import socket
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from proxy.appliance import ports
+from proxy.appliance.directory import run_directory
+from proxy.appliance.keeper import CannotStart
+from proxy.appliance.prepare import prepare
+from proxy.settings import Settings
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def settings(**more: Any) -> Settings:
+    """Settings with free ports."""
+    own = {"listen_port": ports.free_port(), "admin_port": ports.free_port()}
+    return Settings(**{"listen_address": "127.0.0.1", "admin_address": "127.0.0.1", **own, **more})
+
+
+def test_all_is_made_before_anything_starts() -> None:
+    """With good settings there is an nginx and its configuration."""
+    with run_directory() as run:
+        assert prepare(settings(), run).version >= (1, 22)
+        assert run.nginx_conf.exists()
+
+
+def test_all_taken_ports_are_said_at_once() -> None:
+    """Who has to change two ports learns of both."""
+    with (
+        socket.create_server(("127.0.0.1", 0)) as one,
+        socket.create_server(("127.0.0.1", 0)) as two,
+        run_directory() as run,
+    ):
+        taken = settings(listen_port=one.getsockname()[1], admin_port=two.getsockname()[1])
+        with pytest.raises(CannotStart, match=r"(?s)SLUICE_LISTEN_PORT.*SLUICE_ADMIN_PORT"):
+            prepare(taken, run)
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({"nginx_path": "/no/such/nginx"}, "No nginx 1.22 or newer: /no/such/nginx"),
+        ({"tls_certificate": "/no/c.pem", "tls_key": "/no/k.pem"}, "/no/c.pem"),
+        ({"tls_certificate": '/no/"c.pem', "tls_key": "/no/k.pem"}, "SLUICE_TLS_CERTIFICATE"),
+    ],
+)
+def test_what_nginx_cannot_use_is_explained(more: dict[str, Any], said: str) -> None:
+    """No nginx, no certificate, or a name that cannot be written down."""
+    with run_directory() as run, pytest.raises(CannotStart, match=said):
+        prepare(settings(**more), run)
+
+
+def test_two_settings_with_the_same_port_are_refused(tmp_path: Path) -> None:
+    """The public and the admin port cannot be one."""
+    port = ports.free_port()
+    with run_directory() as run, pytest.raises(CannotStart, match="SLUICE_ADMIN_PORT"):
+        prepare(settings(listen_port=port, admin_port=port), run)
