@@ -119,24 +119,29 @@ class LiveAnswer:
         if self.source is not None:
             return await self.source.read()
         while True:
+            data = await self._received()
+            if not data or self._inflater is None:
+                return data
             try:
-                data = await self._content.readany()
-            except (*FOREIGN, RuntimeError) as error:  # RuntimeError: read after the loss
-                data = self._left_over()
-                if not data:
-                    raise self._cut(error) from error
+                data = self._inflater.feed(data)
+            except ValueError as error:
+                raise self._cut(error) from error
+            if data:
+                return data
+
+    async def _received(self) -> bytes:
+        """Body bytes as they came over the wire; empty at the clean end."""
+        try:
+            data = await self._content.readany()
+        except (*FOREIGN, RuntimeError) as error:  # RuntimeError: read after the loss
+            data = self._left_over()
             if not data:
-                if self.ended_by_close and self._watch.reset():
-                    raise self._cut(ConnectionResetError())
-                self._end(None)
-            elif self._inflater is not None:
-                try:
-                    data = self._inflater.feed(data)
-                except ValueError as error:
-                    raise self._cut(error) from error
-                if not data:
-                    continue
-            return data
+                raise self._cut(error) from error
+        if not data:
+            if self.ended_by_close and self._watch.reset():
+                raise self._cut(ConnectionResetError())
+            self._end(None)
+        return data
 
     def close(self) -> None:
         """Let the answer go; see `Answer.close`."""

@@ -5,11 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+import uvloop
 
 from proxy.upstream.transport import Transport
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    import asyncio
+    from collections.abc import AsyncIterator, Callable
+
+
+def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """Run these tests on the loop that workers run on: sockets close differently on another."""
+    return {"uvloop": uvloop.new_event_loop}
 
 
 @pytest.fixture(params=[False, True], ids=["plain", "fast"])

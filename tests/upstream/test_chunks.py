@@ -10,6 +10,7 @@ from proxy.upstream.chunks import Chunks
 
 
 def coded(bodies: list[bytes], *, extension: bytes = b"", trailer: bytes = b"") -> bytes:
+    """Put bodies into chunks."""
     chunks = b"".join(b"%x%b\r\n%b\r\n" % (len(b), extension, b) for b in bodies if b)
     return chunks + b"0\r\n" + trailer + b"\r\n"
 
