@@ -35,7 +35,7 @@ FORM = "odd but legal form"
 NOISE = "noise"
 
 _N = "events, 3"
-_CUT_GATEWAY = "the family's terminal error, no end mark, body not closed cleanly: `upstream_cut`"
+_CUT_GATEWAY = "the family's terminal error and no end mark: `upstream_cut`"
 _SAME = "passes byte for byte, counts the same: `complete`"
 _STATUS = "retries what is safe to retry; else true status, body and retry headers reach the client"
 
@@ -148,7 +148,7 @@ FAULTS: dict[str, Fault] = {
         100,
         "bytes, 100",
         "a `Content-Length` so much above what comes, then the connection closes",
-        "`upstream_cut`, unless the end mark has come: then `complete`",
+        "`complete` if the end mark has come; if not, or without one (Gemini), `upstream_cut`",
     ),
     "length-short": Fault(
         HEAD,
@@ -167,7 +167,10 @@ FAULTS: dict[str, Fault] = {
         "is silent after N events, for `hang-for` (for ever)",
         "cuts at its idle time: `idle_timeout` and the family's terminal error",
     ),
-    "cut": _at_event("closes after N events, between two, without a last chunk"),
+    "cut": _at_event(
+        "closes after N events, between two, without a last chunk",
+        _CUT_GATEWAY + "; before the first event, retries or 502",
+    ),
     "cut-inside": _at_event("closes in the middle of the event after N"),
     "cut-utf8": _at_event("closes inside the first multi-byte character after N events"),
     "cut-chunk": _at_event("closes inside an HTTP chunk, after N events and a half"),
@@ -177,7 +180,7 @@ FAULTS: dict[str, Fault] = {
     "overloaded": _switch(
         END,
         "200, then an overloaded error as the first event",
-        "retries as if it were a 529; gives that status when it gives up",
+        "retries as if it were a 529; a true failure status when it gives up",
     ),
     "error": Fault(
         END,
@@ -185,7 +188,7 @@ FAULTS: dict[str, Fault] = {
         3,
         _N,
         "the family's error event after N events, then a clean end of body",
-        "passes it on: `error_event`; N of 0 is still before the commit",
+        "passes it on, counts no success: `error_event`",
     ),
     "json-error": Fault(
         END,
@@ -203,7 +206,7 @@ FAULTS: dict[str, Fault] = {
     "no-finish": _switch(
         END,
         "the end mark without any finish reason",
-        "`complete`: the mark counts",
+        "`complete`: the mark counts; for Gemini, which only has the reason, `upstream_cut`",
     ),
     "no-end": _switch(
         END,

@@ -37,7 +37,7 @@ class Plan:
     fail: int = 0
     hang_for: float = math.inf
     retry_after: float | None = None
-    drip_pause: float = 0.0
+    drip_pause: float | None = None
     headers: tuple[str, ...] = ()
     faults: Mapping[str, Value] = field(default_factory=dict)
 

@@ -56,6 +56,7 @@ async def play(reply: Reply, wire: Wire, call: Call) -> None:
     await wire.flush()
 
 
+_SPLIT_PAUSE = 0.001
 _LAST = frozenset({Do.CLOSE, Do.RESET})
 
 
@@ -80,6 +81,13 @@ async def _silence(seconds: float) -> None:
     await asyncio.sleep(seconds)
 
 
+def _pause_of(plan: Plan) -> float:
+    if plan.drip_pause is not None:
+        return plan.drip_pause
+    # Long enough for a reader to take one piece before the next; single bytes would take for ever.
+    return 0.0 if plan.has("drip") else _SPLIT_PAUSE
+
+
 class _Putter:
     """Puts body bytes that are stamped, cut into pieces, or longer than anyone should hold."""
 
@@ -87,7 +95,7 @@ class _Putter:
         self._wire = wire
         self._stamp = plan.stamp
         self._filler = plan.count("line")
-        self._pause = plan.drip_pause
+        self._pause = _pause_of(plan)
         self._cut: Callable[[bytes], list[bytes]] | None = cutter_for(plan)
         self.plain = not (self._stamp or self._filler or self._cut)
 

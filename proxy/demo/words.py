@@ -56,6 +56,10 @@ SETTINGS: dict[str, Setting] = {
     "retry-after": Setting(
         "retry_after", values.SECONDS, "what `Retry-After` and `retry-after-ms` say on a failure"
     ),
-    "drip-pause": Setting("drip_pause", values.SECONDS, "time between the pieces of a split event"),
+    "drip-pause": Setting(
+        "drip_pause",
+        values.SECONDS,
+        "time between the pieces of one event; by default 1 ms for `split`, none for `drip`",
+    ),
     "header": Setting("headers", values.HEADER, "one more response header; may be said again"),
 }

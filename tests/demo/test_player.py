@@ -85,9 +85,13 @@ async def test_the_pace_does_not_drift(demo: Demo) -> None:
 
 
 async def test_each_token_leaves_by_itself(demo: Demo) -> None:
-    """At a pace that a reader can follow, events arrive one by one."""
-    heard = await stream(demo.port, "chat", "rate=50;tokens=10")
-    assert len(heard.reads) >= 10
+    """At a pace, the first token has arrived while most others are still to be sent."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", demo.port)
+    writer.write(request(*body_for("chat", "rate=20;tokens=1000")))
+    await reader.readuntil("Grüezi".encode())
+    assert demo.state.calls[0].events < 500
+    writer.close()
+    await demo.state.until(lambda state: state.left == 1)
 
 
 async def test_stamps_are_the_time_of_leaving(demo: Demo) -> None:
@@ -101,3 +105,11 @@ async def test_stamps_are_the_time_of_leaving(demo: Demo) -> None:
     assert stamps == sorted(stamps)
     assert stamps[-1] <= after
     assert stamps[-1] - stamps[0] > 30_000_000
+
+
+@pytest.mark.parametrize("words", ["split", "split-utf8", "drip=40;drip-pause=2ms"])
+async def test_pieces_are_read_one_by_one(demo: Demo, words: str) -> None:
+    """The halves of an event reach a reader at different times."""
+    heard = await stream(demo.port, "chat", f"tokens=60;{words}")
+    torn = [data for data in heard.reads[:-1] if not data.endswith(b"\n\n\r\n")]
+    assert len(torn) >= 2
