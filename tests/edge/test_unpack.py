@@ -33,7 +33,11 @@ def test_nothing_stands_for_nothing() -> None:
     assert unpack(b"", "gzip", 10) == b""
 
 
-@pytest.mark.parametrize("packed", [b"plain", gzip.compress(TEXT)[:-5], gzip.compress(b"") + b"x"])
+@pytest.mark.parametrize(
+    "packed",
+    [b"plain", gzip.compress(TEXT)[:-5], gzip.compress(b"") + b"x"],
+    ids=["plain", "cut short", "garbage behind"],
+)
 def test_what_is_not_compressed_is_the_clients_mistake(packed: bytes) -> None:
     """Neither half a body nor one of another kind is guessed at."""
     with pytest.raises(BadRequest, match="gzip"):
