@@ -86,6 +86,8 @@ def _conclude(
     exchange = visit.exchange
     exchange.ended_by = ending.ended_by
     exchange.error = ending.error
+    exchange.first_byte_at = exchange.first_byte_at or through.first_token_at
+    exchange.first_sent_at = client.began_at
     if isinstance(through, Opaque):
         if through.kept:
             gateway.accounts.read_body(visit, through.kept)

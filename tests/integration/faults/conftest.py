@@ -1,0 +1,67 @@
+"""Gateways in processes of their own, started once for all tests that need them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack
+from typing import Any
+
+import pytest
+
+from tests.integration.faults import stations
+from tests.integration.faults.expectations import HASTY_FIRST, HASTY_IDLE
+from tests.integration.faults.stations import Station, Upstream
+
+STATIONS = ("worker", "worker-plain", "nginx")
+Stations = Callable[[str], Station]
+
+
+@pytest.fixture(scope="session")
+def _started() -> Iterator[Stations]:
+    """Starts what is asked for when it is first asked for."""
+    running: dict[str, Station] = {}
+    with ExitStack() as stack:
+        upstream = stack.enter_context(stations.upstream())
+
+        def get(name: str) -> Station:
+            if name not in running:
+                running[name] = stack.enter_context(_start(name, upstream))
+            return running[name]
+
+        yield get
+
+
+def _start(name: str, upstream: Upstream) -> AbstractContextManager[Station]:
+    common: dict[str, Any] = {
+        "upstreams": [
+            {"name": "patient", "url": f"{upstream.url}/v1", "models": ["demo*"]},
+            {
+                "name": HASTY_FIRST,
+                "url": f"{upstream.url}/v1",
+                "models": [HASTY_FIRST],
+                "first_token_timeout_seconds": 0.25,
+            },
+            {
+                "name": HASTY_IDLE,
+                "url": f"{upstream.url}/v1",
+                "models": [HASTY_IDLE],
+                "idle_timeout_seconds": 0.25,
+            },
+        ],
+        "retries": 0,
+        "eject_after_failures": 1000,
+        "eject_failure_rate": 1,
+        "max_body_bytes": 1024 * 1024,
+        "log_format": "json",
+    }
+    if name == "nginx":
+        return stations.appliance(upstream, **common)
+    return stations.worker(upstream, name=name, fast_path=name == "worker", **common)
+
+
+@pytest.fixture(params=STATIONS)
+async def station(request: pytest.FixtureRequest, _started: Stations) -> AsyncIterator[Station]:
+    """Each way through Sluice; afterwards nothing is held for anybody."""
+    one = _started(request.param)
+    yield one
+    await one.settled()
