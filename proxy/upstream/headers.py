@@ -140,7 +140,9 @@ def response_headers(upstream: MultiMapping[str], *, rewritten: bool) -> CIMulti
 
 def _named_in_connection(headers: MultiMapping[str]) -> frozenset[str]:
     listed: Iterable[str] = (value for name in _CONNECTION for value in headers.getall(name, ()))
-    return frozenset(token.strip().lower() for value in listed for token in value.split(","))
+    named = (token.strip().lower() for value in listed for token in value.split(","))
+    # The nearer proxy's own words on the client's address are not the client's to take back.
+    return frozenset(name for name in named if not name.startswith("x-forwarded-"))
 
 
 def _without(headers: MultiMapping[str], dropped: frozenset[str]) -> CIMultiDict[str]:

@@ -24,7 +24,17 @@ from tests.upstream.kit import (
     upstream,
     whole,
 )
-from tests.upstream.peer import DEADLINE, EVENTS, Connection, Peer, chunk, plain, says, serves
+from tests.upstream.peer import (
+    DEADLINE,
+    EVENTS,
+    LAST_CHUNK,
+    Connection,
+    Peer,
+    chunk,
+    plain,
+    says,
+    serves,
+)
 
 
 @pytest.mark.parametrize(
@@ -325,3 +335,30 @@ async def test_a_base_url_with_a_path_is_kept() -> None:
         async with Upstreams(Settings.model_validate(settings)) as upstreams:
             await whole(await ask(upstreams))
         assert peer.heads[0].startswith(b"POST /openai/v1/chat/completions HTTP/1.1\r\n")
+
+
+async def test_calls_that_are_left_at_any_moment_leave_nothing() -> None:
+    """Hundreds of callers that go away after any number of turns: no stream, socket or task."""
+
+    async def script(connection: Connection) -> None:
+        while True:
+            await connection.request()
+            await connection.say(EVENTS, chunk(b": ping\n\n"), chunk(b"data: 1\n\n"), LAST_CHUNK)
+
+    async def begin(upstreams: Upstreams) -> None:
+        await whole(await ask(upstreams))
+
+    async with Peer(serves(BUSY), serves(BUSY, GOOD), script) as peer, opened(peer) as upstreams:
+        for turns in range(60):
+            running = [asyncio.create_task(begin(upstreams)) for _ in range(5)]
+            for task in running:
+                for _ in range(turns // 2):
+                    await asyncio.sleep(0)
+                task.cancel()
+            await asyncio.wait(running)
+        in_use, kept = upstreams.connections()
+        assert in_use == 0
+        async with asyncio.timeout(DEADLINE):
+            while peer.open != kept:
+                await asyncio.sleep(0.01)
+        assert len(asyncio.all_tasks()) == 1 + peer.open

@@ -55,6 +55,20 @@ async def test_a_closed_port_is_a_failed_connection(transport: Transport) -> Non
             await transport.send(call(), target(url), ignore)
 
 
+async def test_a_port_without_tls_is_a_failed_connection(transport: Transport) -> None:
+    """A base URL that says https where there is only http is told as what it is."""
+
+    async def script(connection: Connection) -> None:
+        await connection.say(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        await connection.left()
+
+    async with Peer(script) as peer:
+        url = peer.url.replace("http:", "https:")
+        with pytest.raises(errors.ConnectFailed):
+            await transport.send(call(), target(url), ignore)
+        await peer.all_closed()
+
+
 async def test_a_connection_that_is_not_accepted_times_out(transport: Transport) -> None:
     """A listener with a full backlog is a connect timeout, after the upstream's own limit."""
     with socket.socket() as listener:

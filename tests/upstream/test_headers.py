@@ -64,6 +64,12 @@ def test_the_nginx_in_front_repeats_what_connection_named() -> None:
     assert through(fields) == [("Accept", "*/*")]
 
 
+def test_a_client_cannot_hide_its_address_by_naming_it() -> None:
+    """What a proxy in front said of the client stays, whatever the client's Connection lists."""
+    fields = [("X-Sluice-Connection", "X-Forwarded-For"), ("X-Forwarded-For", "1.1.1.1")]
+    assert through(fields) == [("X-Forwarded-For", "1.1.1.1")]
+
+
 def test_repeated_fields_keep_their_order_and_case() -> None:
     """End-to-end fields pass as they were written."""
     fields = [("x-a", "1"), ("Accept", "*/*"), ("X-A", "2")]

@@ -11,7 +11,7 @@ from multidict import CIMultiDict
 
 from proxy.upstream.call import Call
 from proxy.upstream.transport import Transport
-from tests.upstream.kit import call, send, whole
+from tests.upstream.kit import HEAD, call, send, whole
 from tests.upstream.peer import EVENTS, Connection, Peer, plain, says, serves
 
 
@@ -114,3 +114,24 @@ async def test_the_upstreams_sockets_are_tuned(transport: Transport) -> None:
             opened = connection.transport.get_extra_info("socket")
             assert opened.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
             assert opened.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+
+
+@pytest.mark.parametrize(
+    ("method", "answer"),
+    [
+        ("HEAD", HEAD + b"Content-Length: 100\r\n\r\n"),
+        ("GET", b"HTTP/1.1 204 No Content\r\n\r\n"),
+        ("GET", b"HTTP/1.1 304 Not Modified\r\nContent-Length: 100\r\n\r\n"),
+    ],
+)
+async def test_an_answer_without_a_body_is_whole(
+    transport: Transport, method: str, answer: bytes
+) -> None:
+    """A length that only describes a body is passed on, not waited for."""
+    async with Peer(serves(answer)) as peer:
+        for _ in range(2):
+            with await send(transport, peer, Call(method, "/v1/x", CIMultiDict())) as got:
+                assert not got.ended_by_close
+                assert ("Content-Length" in got.headers) is (b"Content-Length" in answer)
+                assert await whole(got) == b""
+        assert peer.accepted == 1
