@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,18 +12,19 @@ from proxy.errors import BadRequest
 from proxy.exchange import Family
 
 _MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw])
-_PARSED_AT_ONCE_BYTES = 1024 * 1024
 _USAGE_ASKED = b'"stream_options":{"include_usage":true},'
 
 
-class _Body(msgspec.Struct):
+class Seen(msgspec.Struct):
+    """The members of a body that matter here; what they hold is the client's business."""
+
     model: Any = None
     n: Any = None
     stream: Any = None
-    stream_options: Any = None
+    stream_options: Any = msgspec.UNSET
 
 
-_BODY = msgspec.json.Decoder(_Body)
+_SEEN = msgspec.json.Decoder(Seen)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,36 +46,41 @@ def read(route: Route, body: bytes, *, include_usage: bool) -> Ask:
 
     Raises `BadRequest`, naming the byte, for a body that is no JSON object.
     """
+    return understood(route, body, look(body), include_usage=include_usage)
+
+
+def look(body: bytes | memoryview) -> Seen:
+    """See what a body asks for; it is checked whole, and little of it is kept.
+
+    Raises `BadRequest`, naming the byte, if it is no JSON object.
+    """
     try:
-        asked = _BODY.decode(body)
+        return _SEEN.decode(body)
     except msgspec.ValidationError:
         raise BadRequest("The body must be a JSON object.") from None
     except msgspec.DecodeError as error:
-        raise BadRequest(f"The body is no valid JSON: {_where(error, body)}.") from None
+        raise BadRequest(f"The body is no valid JSON: {_where(error, len(body))}.") from None
+
+
+def understood(route: Route, body: bytes, seen: Seen, *, include_usage: bool) -> Ask:
+    """What was seen, in the gateway's terms, with usage asked for where it should be."""
     ask = Ask(
         body,
-        model=route.model or (asked.model if isinstance(asked.model, str) else ""),
-        wants_stream=route.streams or asked.stream is True,
-        choices=asked.n if isinstance(asked.n, int) and asked.n > 0 else 1,
+        model=route.model or (seen.model if isinstance(seen.model, str) else ""),
+        wants_stream=route.streams or seen.stream is True,
+        choices=seen.n if isinstance(seen.n, int) and seen.n > 0 else 1,
     )
+    options = seen.stream_options
     if not (include_usage and ask.wants_stream and route.family is Family.CHAT):
         return ask
-    options = asked.stream_options
     if isinstance(options, dict) and options.get("include_usage") is True:
         return ask
     return replace(ask, body=_asking_for_usage(body, options), hides_usage=True)
 
 
-async def read_aside(route: Route, body: bytes, *, include_usage: bool) -> Ask:
-    """The same, without holding the event loop up for a large body."""
-    if len(body) <= _PARSED_AT_ONCE_BYTES:
-        return read(route, body, include_usage=include_usage)
-    return await asyncio.to_thread(read, route, body, include_usage=include_usage)
-
-
 def _asking_for_usage(body: bytes, options: object) -> bytes:
     """The same body with usage asked for; all else stays as the client wrote it."""
-    if options is None and b'"stream_options"' not in body:
+    if options is msgspec.UNSET:
         opening = body.index(b"{") + 1
         return body[:opening] + _USAGE_ASKED + body[opening:]
     members: dict[str, object] = dict(_MEMBERS.decode(body))
@@ -84,7 +89,7 @@ def _asking_for_usage(body: bytes, options: object) -> bytes:
     return msgspec.json.encode(members)
 
 
-def _where(error: msgspec.DecodeError, body: bytes) -> str:
+def _where(error: msgspec.DecodeError, size: int) -> str:
     """The fault and its byte, which msgspec leaves out when the text just stops."""
     reason = str(error).removeprefix("JSON is malformed: ")
     if reason.startswith("trailing characters"):
@@ -92,4 +97,4 @@ def _where(error: msgspec.DecodeError, body: bytes) -> str:
         return f"there is more after its end (byte {int(reason.rpartition(' ')[2][:-1]) - 1})"
     if "byte" in reason:
         return reason
-    return f"it ends too early (byte {len(body)})" if body else "it is empty (byte 0)"
+    return f"it ends too early (byte {size})" if size else "it is empty (byte 0)"

@@ -102,7 +102,7 @@ async def _read(gateway: Gateway, visit: Visit) -> tuple[ask.Ask, bool]:
     if coding != "identity":
         body = await asyncio.to_thread(unpack.unpack, body, coding, most)
     wants_usage = gateway.settings.include_usage
-    asked = await ask.read_aside(visit.route, body, include_usage=wants_usage)
+    asked = await gateway.aside.read(visit.route, body, include_usage=wants_usage)
     return asked, coding != "identity"
 
 

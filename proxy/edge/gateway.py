@@ -11,6 +11,7 @@ from aiohttp import web
 
 from proxy.edge.accounts import Accounts
 from proxy.edge.admission import Admission
+from proxy.edge.aside import Aside
 from proxy.edge.auth import Keys
 from proxy.edge.visit import Visit
 from proxy.errors import SluiceError
@@ -30,6 +31,7 @@ class Gateway:
     keys: Keys
     upstreams: Upstreams
     accounts: Accounts
+    aside: Aside
     behind_nginx: bool
     """Whether nginx is in front, on this machine: then its word on the client is taken."""
     clocks: Clocks

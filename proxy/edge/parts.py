@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 from proxy.edge.accounts import Accounts
 from proxy.edge.admission import Admission, share
+from proxy.edge.aside import Aside
 from proxy.edge.auth import Keys
 from proxy.edge.gateway import Gateway
 from proxy.relay.clocks import Clocks
@@ -26,15 +27,19 @@ async def open_gateway(
     )
     clocks = Clocks.of(settings)
     async with (
+        AsyncExitStack() as stack,
         Upstreams(settings, workers=workers, index=index) as upstreams,
         Accounts(settings, admission, upstreams, index=index) as accounts,
     ):
+        aside = Aside()
+        stack.callback(aside.close)
         yield Gateway(
             settings,
             admission,
             Keys(settings.client_keys),
             upstreams,
             accounts,
+            aside,
             behind_nginx,
             clocks,
             {own.name: clocks.for_upstream(own) for own in settings.upstreams},

@@ -20,7 +20,17 @@ class Writer(Protocol):
 class Client:
     """Writes one answer's body, framed as its headers said (RFC 9112, 7.1), with no task woken."""
 
-    __slots__ = ("_chunked", "_transport", "_writer", "lagged_until", "left", "sent", "written_at")
+    __slots__ = (
+        "_chunked",
+        "_transport",
+        "_writer",
+        "began_at",
+        "framed",
+        "lagged_until",
+        "left",
+        "sent",
+        "written_at",
+    )
 
     def __init__(
         self,
@@ -34,7 +44,11 @@ class Client:
         self._writer = writer
         self._chunked = chunked
         self.sent = 0
-        """Bytes of body handed over so far, framing included."""
+        """Bytes of body handed over so far."""
+        self.framed = 0
+        """The same with the framing."""
+        self.began_at: float | None = None
+        """When the upstream's first bytes had been handed over."""
         self.written_at = now
         self.lagged_until = now
         """Until when the upstream was last kept waiting for this client."""
@@ -59,7 +73,8 @@ class Client:
             return
         framed = b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data
         self._transport.write(framed)
-        self.sent += len(framed)
+        self.sent += len(data)
+        self.framed += len(framed)
         self.written_at = now
 
     @property

@@ -73,6 +73,7 @@ async def _move(body: Body, first: bytes, through: Through, client: Client) -> N
     while chunk:
         now = time.monotonic()
         client.write(through.feed(chunk, now), now)
+        client.began_at = client.began_at or time.monotonic()
         if client.lags:
             await client.drain()
         chunk = b"" if body.source else await body.read()

@@ -120,7 +120,7 @@ class Watch:
 
     def _see_whether_stuck(self, now: float) -> None:
         waiting = self._client.waiting
-        taken = self._client.sent - waiting
+        taken = self._client.framed - waiting
         if not waiting:
             self._stuck_since = None
         elif taken != self._taken or self._stuck_since is None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 
 import pytest
@@ -43,7 +42,7 @@ def test_json_that_is_no_object(body: bytes) -> None:
 
 
 def test_what_is_asked_for() -> None:
-    """Model, streaming and the number of choices are read; odd types are the upstream's business."""
+    """Model, streaming and the number of choices; odd types are the upstream's business."""
     asked = read(b'{"model": "m", "stream": true, "n": 3}', include_usage=False)
     assert (asked.model, asked.wants_stream, asked.choices) == ("m", True, 3)
     odd = read(b'{"model": 4, "stream": "yes", "n": null}')
@@ -91,23 +90,3 @@ def test_a_nested_mention_is_no_stream_option() -> None:
     body = b'{"stream":true,"messages":[{"content":"say \\"stream_options\\" twice"}]}'
     asked = read(body)
     assert json.loads(asked.body) == json.loads(body) | {"stream_options": {"include_usage": True}}
-
-
-async def test_a_large_body_does_not_hold_up_the_loop() -> None:
-    """While megabytes are parsed, the loop goes on turning."""
-    turns = 0
-
-    async def turn() -> None:
-        nonlocal turns
-        while True:
-            turns += 1
-            await asyncio.sleep(0)
-
-    turning = asyncio.create_task(turn())
-    await asyncio.sleep(0)
-    before = turns
-    body = json.dumps({"messages": ["x" * 100] * 60_000, "stream": True, "model": "m"}).encode()
-    asked = await ask.read_aside(CHAT, body, include_usage=True)
-    turning.cancel()
-    assert asked.model == "m"
-    assert turns > before

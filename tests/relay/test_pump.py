@@ -41,7 +41,7 @@ class Scene:
         *script: object,
         through: Stream | Opaque | None = None,
         stuck: bool = False,
-        **clocks: float,
+        clocks: dict[str, float] | None = None,
     ) -> None:
         self.body = ScriptedBody(*script)  # type: ignore[arg-type]
         self.transport = FakeTransport(stuck=stuck)
@@ -49,10 +49,9 @@ class Scene:
         self.client = Client(self.transport, self.transport, chunked=False, now=now)
         reader = reader_for(Family.CHAT)
         self.through = through or Stream(Family.CHAT, reader)
-        fields = {name: getattr(NEVER, name) for name in NEVER.__slots__} | clocks
-        self.watch = Watch(
-            Clocks(**fields), self.through, self.client, called_at=now, sent_at=now
-        )
+        fields = {name: getattr(NEVER, name) for name in NEVER.__slots__}
+        fields |= clocks or {}
+        self.watch = Watch(Clocks(**fields), self.through, self.client, called_at=now, sent_at=now)
 
     async def play(self) -> Ending:
         return await pump(self.body, b"", self.through, self.client, self.watch, "req-1")
@@ -99,7 +98,7 @@ async def test_an_upstream_that_hangs(
     script: tuple[object, ...], clocks: dict[str, float], ended_by: EndedBy
 ) -> None:
     """Its clock ends the stream visibly, with an outcome of its own."""
-    scene = Scene(*script, **clocks)
+    scene = Scene(*script, clocks=clocks)
     ending = await scene.play()
     assert (ending.ended_by, ending.whole) == (ended_by, True)
     assert f'"code": "{ended_by}"'.encode() in scene.transport.text
@@ -115,14 +114,14 @@ async def test_pings_do_not_wind_the_idle_clock() -> None:
     for _ in range(200):
         script += [ping, b": ping\n\n"]
     started = time.monotonic()
-    ending = await Scene(*script, idle=0.1).play()
+    ending = await Scene(*script, clocks={"idle": 0.1}).play()
     assert ending.ended_by is EndedBy.IDLE_TIMEOUT
     assert time.monotonic() - started < 1.5
 
 
 async def test_a_silent_upstream_is_bridged_by_pings() -> None:
     """Pings go out while nothing comes, each one comment line with no empty line after it."""
-    scene = Scene(TOKEN, lambda: asyncio.sleep(0.2), FINISH, DONE, ping=0.03)
+    scene = Scene(TOKEN, lambda: asyncio.sleep(0.2), FINISH, DONE, clocks={"ping": 0.03})
     assert (await scene.play()).ended_by is EndedBy.COMPLETE
     pings = scene.transport.written[1:-2]
     assert len(pings) >= 3
@@ -132,14 +131,16 @@ async def test_a_silent_upstream_is_bridged_by_pings() -> None:
 
 async def test_no_ping_inside_an_event() -> None:
     """While half an event has been sent, no ping breaks into it."""
-    scene = Scene(TOKEN[:20], lambda: asyncio.sleep(0.15), TOKEN[20:], FINISH, DONE, ping=0.02)
+    scene = Scene(
+        TOKEN[:20], lambda: asyncio.sleep(0.15), TOKEN[20:], FINISH, DONE, clocks={"ping": 0.02}
+    )
     await scene.play()
     assert TOKEN in scene.transport.text
 
 
 async def test_a_client_that_takes_nothing() -> None:
     """It is given up after its time; the upstream is not read on meanwhile."""
-    scene = Scene(*[TOKEN * 200] * 50, stuck=True, slow_client=0.1)
+    scene = Scene(*[TOKEN * 200] * 50, stuck=True, clocks={"slow_client": 0.1})
     ending = await scene.play()
     assert ending == Ending(EndedBy.SLOW_CLIENT, whole=False, error="slow_client")
     assert len(scene.transport.text) <= BUFFERED_BYTES + len(TOKEN) * 200
@@ -148,7 +149,7 @@ async def test_a_client_that_takes_nothing() -> None:
 
 async def test_a_client_that_lags_and_catches_up() -> None:
     """The silence while the client lagged is not blamed on the upstream."""
-    scene = Scene(TOKEN * 1000, TOKEN, FINISH, DONE, stuck=True, idle=0.2)
+    scene = Scene(TOKEN * 1000, TOKEN, FINISH, DONE, stuck=True, clocks={"idle": 0.2})
     asyncio.get_running_loop().call_later(0.4, scene.transport.take_all)
     assert (await scene.play()).ended_by is EndedBy.COMPLETE
 
@@ -172,7 +173,7 @@ async def test_a_client_that_left_is_not_written_to() -> None:
 
 async def test_a_cancelled_pump_stops() -> None:
     """Cancellation passes through: it is the client's leaving, and no clock's doing."""
-    task = asyncio.create_task(Scene(TOKEN, for_ever, idle=60).play())
+    task = asyncio.create_task(Scene(TOKEN, for_ever, clocks={"idle": 60}).play())
     await asyncio.sleep(0.02)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):

@@ -1,0 +1,84 @@
+"""Parses large bodies in a process of their own.
+
+A thread would not do: the parser holds the interpreter's lock to the end, and 32 MiB take it some
+fifty milliseconds, in which no token of any stream would pass.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import mmap
+import os
+import threading
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import get_context
+from pathlib import Path
+
+from proxy.edge.ask import Ask, Seen, look, understood
+from proxy.edge.routes import Route
+from proxy.errors import BadRequest
+
+PARSED_AT_ONCE_BYTES = 512 * 1024
+"""Up to here parsing takes less than a millisecond, and moving it elsewhere would take longer."""
+
+
+class Aside:
+    """One parsing process, begun with the first large body."""
+
+    def __init__(self) -> None:
+        self._pool: ProcessPoolExecutor | None = None
+        self._starting = threading.Lock()
+
+    async def read(self, route: Route, body: bytes, *, include_usage: bool) -> Ask:
+        """As `ask.read`, without holding the event loop up for a large body."""
+        if len(body) <= PARSED_AT_ONCE_BYTES:
+            seen = look(body)
+        else:
+            seen = await asyncio.to_thread(self._look, body)
+        return understood(route, body, seen, include_usage=include_usage)
+
+    def close(self) -> None:
+        """End the process."""
+        if self._pool is not None:
+            self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def _look(self, body: bytes) -> Seen:
+        """Hand the body over in memory that both processes see; nothing of it touches a disk."""
+        shared = os.memfd_create("body", os.MFD_CLOEXEC)
+        try:
+            _write(shared, body)
+            found = self._process().submit(_look_at, f"/proc/{os.getpid()}/fd/{shared}").result()
+        except BrokenProcessPool:
+            # It was killed, as memory runs short perhaps: the next large body begins another.
+            self._pool = None
+            return look(body)
+        finally:
+            os.close(shared)
+        if isinstance(found, str):
+            raise BadRequest(found)
+        return found
+
+    def _process(self) -> ProcessPoolExecutor:
+        with self._starting:
+            if self._pool is None:
+                self._pool = ProcessPoolExecutor(max_workers=1, mp_context=get_context("spawn"))
+            return self._pool
+
+
+def _write(descriptor: int, body: bytes) -> None:
+    left = memoryview(body)
+    while left:
+        left = left[os.write(descriptor, left) :]
+
+
+def _look_at(path: str) -> Seen | str:
+    """In the other process: what the body asks for, or what is wrong with it."""
+    with Path(path).open("rb") as file, mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as body:
+        view = memoryview(body)
+        try:
+            return look(view)
+        except BadRequest as error:
+            return error.happened
+        finally:
+            view.release()

@@ -1,0 +1,87 @@
+"""Large bodies, parsed where they hold nothing up."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import time
+from collections.abc import AsyncIterator
+
+import pytest
+
+from proxy.edge.aside import PARSED_AT_ONCE_BYTES, Aside
+from proxy.edge.routes import route_of
+from proxy.errors import BadRequest
+
+CHAT = route_of("/v1/chat/completions")
+LARGE = json.dumps(
+    {"messages": [{"role": "user", "content": "x" * 50}] * 200_000, "stream": True, "model": "m"}
+).encode()
+
+
+@pytest.fixture
+async def aside() -> AsyncIterator[Aside]:
+    one = Aside()
+    yield one
+    one.close()
+
+
+async def test_a_small_body_begins_no_process(aside: Aside) -> None:
+    """What takes less than a millisecond is done on the spot."""
+    asked = await aside.read(CHAT, b'{"model":"m"}', include_usage=True)
+    assert asked.model == "m"
+    assert aside._pool is None
+
+
+async def test_a_large_body_does_not_hold_up_the_loop(aside: Aside) -> None:
+    """While megabytes are parsed the loop is never late by as much as parsing them takes."""
+    await aside.read(CHAT, LARGE, include_usage=True)
+    started = time.perf_counter()
+    json.loads(LARGE)
+    parsing = time.perf_counter() - started
+    late = 0.0
+
+    async def turn() -> None:
+        nonlocal late
+        while True:
+            before = time.perf_counter()
+            await asyncio.sleep(0)
+            late = max(late, time.perf_counter() - before)
+
+    turning = asyncio.create_task(turn())
+    asked = await asyncio.to_thread(aside._look, LARGE)
+    turning.cancel()
+    assert asked.model == "m"
+    assert late < parsing / 3
+
+
+async def test_a_large_body_gets_usage_as_well(aside: Aside) -> None:
+    """What is added to a small body is added to a large one."""
+    asked = await aside.read(CHAT, LARGE, include_usage=True)
+    assert asked.hides_usage
+    assert asked.body.startswith(b'{"stream_options":{"include_usage":true},')
+    assert asked.body.endswith(LARGE[1:])
+
+
+async def test_a_large_body_that_does_not_parse(aside: Aside) -> None:
+    """The error is the same, with its byte."""
+    with pytest.raises(BadRequest, match=f"byte {len(LARGE) - 1}"):
+        await aside.read(CHAT, LARGE[:-1], include_usage=True)
+
+
+async def test_the_parsing_process_is_killed(aside: Aside) -> None:
+    """The request at hand is parsed here, and the next large one begins another process."""
+    await aside.read(CHAT, LARGE, include_usage=True)
+    assert aside._pool is not None
+    [process] = aside._pool._processes.values()
+    os.kill(process.pid or 0, signal.SIGKILL)
+    process.join()
+    for _ in range(2):
+        assert (await aside.read(CHAT, LARGE, include_usage=True)).model == "m"
+
+
+def test_the_threshold_is_small() -> None:
+    """No more than half a megabyte is ever parsed on the loop."""
+    assert PARSED_AT_ONCE_BYTES <= 512 * 1024
