@@ -1,43 +1,91 @@
-"""The W3C trace context, passed on or begun, and one OpenTelemetry span for each request.
+"""The W3C trace context: passed on or begun. It is text, and costs nothing.
 
-The context is text and costs nothing. Spans need the extra `otel` and are made only where
-`OTEL_EXPORTER_OTLP_ENDPOINT` says where they should go; a thread of the SDK sends them.
+Spans are made only where the environment says where they should go; then `proxy.meter.spans` is
+loaded, which needs the extra `otel`.
 """
 
 from __future__ import annotations
 
 import re
 import secrets
+from importlib import import_module
+from typing import TYPE_CHECKING, NamedTuple
 
-_SHAPE = re.compile(r"(?!ff)[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(?:-.*)?")
-_SAMPLED = 1
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from proxy.meter.spans import Spans
+
+_SHAPE = re.compile(r"(?!ff)[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
+_ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 
 
-def onward(incoming: str | None, *, own_span: bool = False) -> str:
-    """The `traceparent` to send upstream (W3C Trace Context, section 3.2).
+class SpansUnavailable(RuntimeError):
+    """Spans are asked for, but what makes them is not installed."""
 
-    A valid one is passed on, with a parent id of our own if we will export a span under it; an
-    invalid one is as if there were none, and a trace is begun.
+
+class Context(NamedTuple):
+    """One `traceparent`, taken apart; ids and flags in lower-case hex."""
+
+    trace: str
+    parent: str
+    flags: str
+
+    @classmethod
+    def of(cls, header: str | None) -> Context | None:
+        """The context a header holds; None if it is absent or invalid (W3C, section 3.2.2).
+
+        Of a later version only what this one knows is taken.
+        """
+        match = _SHAPE.fullmatch((header or "").strip())
+        if match is None or (match.group().startswith("00-") and match[4]):
+            return None
+        trace, parent, flags = match[1], match[2], match[3]
+        if not trace.strip("0") or not parent.strip("0"):
+            return None
+        return cls(trace, parent, flags)
+
+    @classmethod
+    def begun(cls, *, sampled: bool = True) -> Context:
+        """A new trace."""
+        return cls(_new_id(16), _new_id(8), "01" if sampled else "00")
+
+    def child(self) -> Context:
+        """The same trace under a span of our own."""
+        return self._replace(parent=_new_id(8))
+
+    @property
+    def header(self) -> str:
+        """As the value of `traceparent`."""
+        return f"00-{self.trace}-{self.parent}-{self.flags}"
+
+
+def onward(incoming: str | None) -> str:
+    """The `traceparent` to send upstream where no span is made here.
+
+    A valid one is passed on as it is: a parent id of our own would name a span nobody has seen.
     """
-    found = _parse(incoming)
-    if found is None:
-        return f"00-{_new_id(16)}-{_new_id(8)}-01"
-    trace, parent, flags = found
-    return f"00-{trace}-{_new_id(8) if own_span else parent}-{flags}"
+    return (Context.of(incoming) or Context.begun()).header
 
 
-def trace_id_of(traceparent: str) -> str:
-    """The trace id of a valid `traceparent`; empty if it is none."""
-    found = _parse(traceparent)
-    return found[0] if found else ""
+def spans_asked_for(environ: Mapping[str, str]) -> Spans | None:
+    """What makes and sends spans, where the environment says where to; else None.
 
-
-def _parse(header: str | None) -> tuple[str, str, str] | None:
-    match = _SHAPE.fullmatch((header or "").strip())
-    if match is None or (match.group().startswith("00-") and len(match.group()) != 55):
+    Raises SpansUnavailable if the extra `otel` is not installed.
+    """
+    off = environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true"
+    if off or not any(environ.get(name) for name in _ENDPOINTS):
         return None
-    trace, parent, flags = match.groups()
-    return None if not trace.strip("0") or not parent.strip("0") else (trace, parent, flags)
+    if environ.get("OTEL_TRACES_EXPORTER", "otlp").strip() != "otlp":
+        return None
+    try:
+        spans: Spans = import_module("proxy.meter.spans").Spans()
+    except ImportError as error:
+        named = next(name for name in _ENDPOINTS if environ.get(name))
+        raise SpansUnavailable(
+            f"{named} is set, but spans need the extra: install sluice[otel], or unset it."
+        ) from error
+    return spans
 
 
 def _new_id(size: int) -> str:

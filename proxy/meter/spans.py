@@ -1,0 +1,159 @@
+"""One OpenTelemetry span for each request that has ended, with the GenAI attributes.
+
+A span is made once, after the last byte; a thread of the SDK sends it in a batch. Where to, and
+how much, is set by the SDK's own `OTEL_` variables.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.resources import SERVICE_NAME, OTELResourceDetector, Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.sdk.trace.id_generator import IdGenerator
+from opentelemetry.sdk.trace.sampling import Decision
+from opentelemetry.trace import (
+    NonRecordingSpan,
+    SpanContext,
+    SpanKind,
+    Status,
+    StatusCode,
+    TraceFlags,
+    set_span_in_context,
+)
+
+from proxy.exchange import EndedBy, Family
+from proxy.meter.labels import error_type, operation_of, provider_of
+from proxy.meter.tokens import pace, time_to_first_text, time_to_first_token
+from proxy.meter.tracing import Context
+
+if TYPE_CHECKING:
+    from opentelemetry.context import Context as Parentage
+    from opentelemetry.sdk.trace.export import SpanExporter
+    from opentelemetry.util.types import AttributeValue
+
+    from proxy.exchange import Exchange
+    from proxy.meter.tokens import Tally
+
+_NANOSECONDS = 1_000_000_000
+
+
+class _GivenIds(IdGenerator):
+    """Ids that were chosen before: they are on their way to the upstream already."""
+
+    def __init__(self) -> None:
+        self.trace = 0
+        self.span = 0
+
+    def generate_trace_id(self) -> int:
+        return self.trace
+
+    def generate_span_id(self) -> int:
+        return self.span
+
+
+class Spans:
+    """Makes spans and sends them, off the hot path. Make it, and close it, off the event loop."""
+
+    def __init__(self, exporter: SpanExporter | None = None) -> None:
+        self._ids = _GivenIds()
+        # OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES go before our own name.
+        said = OTELResourceDetector().detect()
+        named = Resource.create({SERVICE_NAME: "sluice"}).merge(said)
+        self._provider = TracerProvider(
+            id_generator=self._ids, resource=named, shutdown_on_exit=False
+        )
+        self._provider.add_span_processor(BatchSpanProcessor(exporter or OTLPSpanExporter()))
+        self._tracer = self._provider.get_tracer("sluice")
+
+    def onward(self, incoming: str | None) -> str:
+        """The `traceparent` to send upstream, with the id of the span to come."""
+        context = Context.of(incoming)
+        if context is not None:
+            return context.child().header
+        begun = Context.begun()
+        sampled = self._provider.sampler.should_sample(None, int(begun.trace, 16), "request")
+        flags = "01" if sampled.decision is Decision.RECORD_AND_SAMPLE else "00"
+        return begun._replace(flags=flags).header
+
+    def export(
+        self, exchange: Exchange, tally: Tally, incoming: str | None, cost: float | None = None
+    ) -> None:
+        """Make the span of a request; `incoming` is the `traceparent` the client sent."""
+        own = Context.of(exchange.traceparent)
+        if own is None or not int(own.flags, 16) & TraceFlags.SAMPLED:
+            return
+        self._ids.trace, self._ids.span = int(own.trace, 16), int(own.parent, 16)
+        # The monotonic clock has no date: what it says is set off against now.
+        past = time.time() - time.monotonic()
+        span = self._tracer.start_span(
+            _name(exchange, tally),
+            context=_parentage(incoming),
+            kind=SpanKind.SERVER,
+            attributes=_attributes(exchange, tally, cost),
+            start_time=int((past + exchange.started_at) * _NANOSECONDS),
+        )
+        why = error_type(exchange)
+        if why and exchange.ended_by is not EndedBy.CLIENT_LEFT:
+            span.set_status(Status(StatusCode.ERROR, why))
+        span.end(int((past + (exchange.ended_at or exchange.started_at)) * _NANOSECONDS))
+
+    def close(self) -> None:
+        """Send what is left; it may take seconds."""
+        self._provider.shutdown()
+
+
+def _parentage(incoming: str | None) -> Parentage | None:
+    context = Context.of(incoming)
+    if context is None:
+        return None
+    trace, parent = int(context.trace, 16), int(context.parent, 16)
+    flags = TraceFlags(int(context.flags, 16))
+    remote = SpanContext(trace, parent, is_remote=True, trace_flags=flags)
+    return set_span_in_context(NonRecordingSpan(remote))
+
+
+def _family(exchange: Exchange, tally: Tally) -> Family:
+    return exchange.family if tally.family is Family.UNKNOWN else tally.family
+
+
+def _name(exchange: Exchange, tally: Tally) -> str:
+    family = _family(exchange, tally)
+    if family is Family.UNKNOWN:
+        return f"{exchange.method} {exchange.route}"
+    return f"{operation_of(family, exchange.route)} {exchange.model}".strip()
+
+
+def _attributes(exchange: Exchange, tally: Tally, cost: float | None) -> dict[str, AttributeValue]:
+    """Attributes by their names in the semantic conventions, our own beside them."""
+    family, usage, found = _family(exchange, tally), tally.usage, pace(tally)
+    said: dict[str, AttributeValue | None] = {
+        "gen_ai.operation.name": operation_of(family, exchange.route),
+        "gen_ai.provider.name": provider_of(family),
+        "gen_ai.request.model": exchange.model,
+        "gen_ai.response.model": tally.model,
+        "gen_ai.response.id": tally.response_id,
+        "gen_ai.response.finish_reasons": (tally.finish_reason,) if tally.finish_reason else None,
+        "gen_ai.usage.input_tokens": usage.input_total if usage else None,
+        "gen_ai.usage.output_tokens": usage.output_total if usage else None,
+        "gen_ai.usage.reasoning.output_tokens": usage.reasoning if usage else None,
+        "gen_ai.usage.cache_read.input_tokens": usage.cached if usage else None,
+        "gen_ai.usage.cache_creation.input_tokens": usage.cache_write if usage else None,
+        "http.request.method": exchange.method,
+        "http.route": exchange.route,
+        "http.response.status_code": exchange.status,
+        "error.type": error_type(exchange),
+        "sluice.request_id": exchange.request_id,
+        "sluice.upstream": exchange.upstream,
+        "sluice.key": exchange.client_key,
+        "sluice.ended_by": str(exchange.ended_by or ""),
+        "sluice.queue_seconds": exchange.queue_seconds,
+        "sluice.time_to_first_token_seconds": time_to_first_token(exchange, tally),
+        "sluice.time_to_first_text_seconds": time_to_first_text(exchange, tally),
+        "sluice.output_tokens_per_second": found[1] if found else None,
+        "sluice.cost_usd": cost,
+    }
+    return {name: value for name, value in said.items() if value is not None and value != ""}
