@@ -126,16 +126,9 @@ def _kernel(runs: Sequence[dict[str, Any]], contestant: str) -> float:
 
 def paper(costs: Costs, setting: Setting) -> str:
     """The whole sheet in Markdown."""
-    wait = queueing(costs, setting.utilisation)
     lines = [
-        f"Measured: {costs.cpu_per_token * 1e6:.1f} µs of CPU per token,"
-        f" {costs.process_bytes / 1024:.1f} KiB per open stream in processes and"
-        f" {costs.kernel_bytes / 1024:.1f} KiB in the kernel; one token is {token_bytes()} bytes.",
-        f"Assumed: {setting.utilisation:.0%} of each core used (a token then waits"
-        f" {wait * 1e6:.0f} µs for it on average, M/D/1), {setting.memory_per_core / _GIB:g} GiB"
-        f" per core, of which {setting.memory_share:.0%}; {setting.descriptors:,} descriptors per"
-        f" process; {setting.ports:,} ports to each of {setting.upstream_addresses} upstream"
-        f" addresses; {setting.link_bits / 1e9:g} Gbit/s, of which {setting.link_share:.0%}.",
+        _measured(costs),
+        _assumed(costs, setting),
         "",
         "| | tokens/s each | streams | first wall | then | then |",
         "|---|---|---|---|---|---|",
@@ -152,13 +145,33 @@ def paper(costs: Costs, setting: Setting) -> str:
     return "\n".join(lines)
 
 
+def _measured(costs: Costs) -> str:
+    return (
+        f"Measured: {costs.cpu_per_token * 1e6:.1f} µs of CPU per token,"
+        f" {costs.process_bytes / 1024:.1f} KiB per open stream in processes and"
+        f" {costs.kernel_bytes / 1024:.1f} KiB in the kernel; one token is {token_bytes()} bytes."
+    )
+
+
+def _assumed(costs: Costs, setting: Setting) -> str:
+    wait = queueing(costs, setting.utilisation)
+    return (
+        f"Assumed: {setting.utilisation:.0%} of each core used (a token then waits"
+        f" {wait * 1e6:.0f} µs for it on average, M/D/1), {setting.memory_per_core / _GIB:g} GiB"
+        f" per core, of which {setting.memory_share:.0%}; {setting.descriptors:,} descriptors per"
+        f" process; {setting.ports:,} ports to each upstream address, of which there are"
+        f" {setting.upstream_addresses}; {setting.link_bits / 1e9:g} Gbit/s, of which"
+        f" {setting.link_share:.0%}."
+    )
+
+
 def _hundred(costs: Costs, setting: Setting) -> str:
     """A hundred machines, less what an uneven spread costs."""
     each = walls(costs, setting)[0]
     uneven = fullest(100, each.streams, draws=1000)
     total = int(100 * each.streams / uneven)
     return (
-        f"| 100 × 16 cores | {setting.rate:g} | {total:,} | {each.name} on the fullest machine"
+        f"| 100 machines of 16 | {setting.rate:g} | {total:,} | {each.name} on the fullest machine"
         f" | spread by lot: fullest {uneven - 1:.1%} over the mean | |"
     )
 

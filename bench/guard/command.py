@@ -22,7 +22,7 @@ from bench.contestants.contestant import BENCH
 FIGURES = BENCH / "guard" / "figures.json"
 """Instructions per token by Python version: another interpreter, another figure."""
 
-TOLERANCE = 0.10
+TOLERANCE_PERCENT = 10
 _FEW, _MANY = 200, 5200
 _SECONDS = 120
 _COLLECTED = re.compile(rb"Collected : (\d+)")
@@ -62,9 +62,9 @@ def judge(measured: int, committed: int | None, version: str) -> tuple[bool, str
         return False, f"{said}, but no figure is committed: python -m bench guard --record"
     change = measured / committed - 1
     said += f", {change:+.1%} against the committed {committed:,}"
-    if change > TOLERANCE:
-        return False, f"{said}: a token has become too expensive (limit {TOLERANCE:+.0%})"
-    if change < -TOLERANCE:
+    if measured * 100 > committed * (100 + TOLERANCE_PERCENT):
+        return False, f"{said}: a token has become too expensive (limit +{TOLERANCE_PERCENT} %)"
+    if measured * 100 < committed * (100 - TOLERANCE_PERCENT):
         return True, f"{said}: cheaper; commit the new figure: python -m bench guard --record"
     return True, said
 

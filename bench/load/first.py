@@ -45,15 +45,18 @@ async def measure_first(target: Target, load: FirstLoad) -> dict[str, Any]:
     request = target.request(load.pace.model, stream=True)
     sample: list[float] = []
     reader, writer = await asyncio.open_connection(target.host, target.port)
-    for index in range(load.warm_up + load.requests):
-        async with asyncio.timeout(load.patience):
-            if writer.is_closing() or reader.at_eof():
-                writer.close()
-                reader, writer = await asyncio.open_connection(target.host, target.port)
-            taken = await _one(reader, writer, request, load.pace.ttft)
-        if index >= load.warm_up:
-            sample.append(taken / _MICROSECOND)
-    writer.close()
+    try:
+        for index in range(load.warm_up + load.requests):
+            async with asyncio.timeout(load.patience):
+                if reader.at_eof():
+                    writer.close()
+                    reader, writer = await asyncio.open_connection(target.host, target.port)
+                taken = await _one(reader, writer, request, load.pace.ttft)
+            if index >= load.warm_up:
+                sample.append(taken / _MICROSECOND)
+    finally:
+        writer.close()
+        await writer.wait_closed()
     spread = distribution(sample)
     return {"added_us": None if spread is None else spread.as_dict()}
 

@@ -60,9 +60,11 @@ class StreamedAnswer:
 class Conversation(asyncio.Protocol):
     """One connection from a gateway."""
 
-    def __init__(self, pacer: Pacer, default: Pace) -> None:
+    def __init__(self, pacer: Pacer, default: Pace, others: set[Conversation]) -> None:
         self._pacer = pacer
         self._default = default
+        self._others = others
+        self.gone = asyncio.Event()
         self._reader = RequestReader()
         self._transport: asyncio.Transport | None = None
         self._descriptor = -1
@@ -71,10 +73,13 @@ class Conversation(asyncio.Protocol):
         """Keeps the descriptor, for writes that leave at once."""
         self._transport = cast("asyncio.Transport", transport)  # uvloop's is no subclass
         self._descriptor = transport.get_extra_info("socket").fileno()
+        self._others.add(self)
 
     def connection_lost(self, _: Exception | None) -> None:
         """The rest of the answer has nowhere to go."""
         self._transport = None
+        self._others.discard(self)
+        self.gone.set()
 
     def data_received(self, data: bytes) -> None:
         """Answers every request that became complete."""
@@ -85,6 +90,11 @@ class Conversation(asyncio.Protocol):
             self.send(json_response({"error": {"message": str(error)}}, "400 Bad Request"))
             if self._transport is not None:
                 self._transport.close()
+
+    def abort(self) -> None:
+        """Ends the connection in the middle of whatever it says."""
+        if self._transport is not None:
+            self._transport.abort()
 
     def send(self, data: bytes) -> bool:
         """Writes without delay, past the event loop's own queue: the stamp inside says when.
@@ -138,21 +148,41 @@ def _about(path: str) -> dict[str, Any]:
     return {"status": "ok", "model_path": "bench", "served_model_name": "bench"}
 
 
-async def serve(host: str, port: int, default: Pace) -> tuple[asyncio.Server, Pacer]:
-    """Listens, on a free port if that is 0."""
-    loop = asyncio.get_running_loop()
-    pacer = Pacer(loop)
-    server = await loop.create_server(
-        lambda: Conversation(pacer, default), host, port, backlog=BACKLOG
-    )
-    return server, pacer
+class Upstream:
+    """The listening upstream with all its conversations."""
+
+    def __init__(self, default: Pace) -> None:
+        self._default = default
+        self._pacer = Pacer(asyncio.get_running_loop())
+        self._conversations: set[Conversation] = set()
+        self._server: asyncio.Server | None = None
+
+    async def listen(self, host: str, port: int) -> int:
+        """Listens, on a free port if that is 0; gives the port."""
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(self._converse, host, port, backlog=BACKLOG)
+        return int(self._server.sockets[0].getsockname()[1])
+
+    async def close(self) -> None:
+        """Ends everything at once, and waits until it has."""
+        if self._server is not None:
+            self._server.close()
+        leaving = tuple(self._conversations)
+        for conversation in leaving:
+            conversation.abort()
+        for conversation in leaving:
+            await conversation.gone.wait()
+        self._pacer.close()
+
+    def _converse(self) -> Conversation:
+        return Conversation(self._pacer, self._default, self._conversations)
 
 
 async def run(host: str, port: int, default: Pace) -> None:
     """Serves until cancelled; prints the port as its first line."""
-    server, pacer = await serve(host, port, default)
+    upstream = Upstream(default)
     try:
-        print(server.sockets[0].getsockname()[1], flush=True)
-        await server.serve_forever()
+        print(await upstream.listen(host, port), flush=True)
+        await asyncio.Event().wait()
     finally:
-        pacer.close()
+        await upstream.close()

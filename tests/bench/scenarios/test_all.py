@@ -1,0 +1,22 @@
+from __future__ import annotations
+
+import pytest
+
+from bench.report.figures import FIGURES
+from bench.scenarios.all import SCENARIOS, scenarios_by_name
+
+
+def test_every_figure_has_its_scenario() -> None:
+    """The report reads nothing that no scenario writes."""
+    assert {figure.scenario for figure in FIGURES.values()} <= {one.name for one in SCENARIOS}
+
+
+def test_an_unknown_scenario() -> None:
+    """It is refused by name."""
+    with pytest.raises(KeyError, match="nonsense"):
+        scenarios_by_name(["burst", "nonsense"])
+
+
+def test_some_scenarios() -> None:
+    """They run in the order of the list, not in that of the command line."""
+    assert [one.name for one in scenarios_by_name(["burst", "plain"])] == ["plain", "burst"]
