@@ -134,6 +134,8 @@ class Upstreams:
         exchange: Exchange,
         tries: Counter[str],
     ) -> float | None:
+        if not retry.is_passing(failure, self._rules):
+            return None  # Nearly always: what follows would only be thrown away.
         situation = Situation(
             attempts=tries.total(),
             sibling=self._pool.has_sibling(member, call.model, tries),
@@ -164,7 +166,7 @@ async def _outcome(
     except SluiceError as error:
         lease.failed(error)
         return None, Failure(error=error)
-    pause = pause_asked(answer.headers, time.time())
+    pause = pause_asked(answer.headers, time.time()) if answer.status >= 400 else None
     lease.answered(answer.status, pause)
     return answer, Failure(answer.status, pause=pause)
 
