@@ -7,6 +7,7 @@ Each command loads only what it needs: a worker should not wait for the supervis
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -41,6 +42,10 @@ def _run(_chosen: argparse.Namespace) -> int:
     def serve(settings: Settings) -> int:
         from proxy.appliance import supervisor
 
+        if "log_format" not in settings.model_fields_set and sys.stderr.isatty():
+            # Somebody is reading. The children write to pipes and cannot see that.
+            os.environ["SLUICE_LOG_FORMAT"] = "console"
+            settings = settings.model_copy(update={"log_format": "console"})
         return supervisor.run(settings)
 
     return _with_settings(serve)

@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from proxy.appliance import commands, nginx, ports
+from proxy.appliance import commands, nginx, nginx_log, ports
 from proxy.appliance.announce import uses_demo
 from proxy.appliance.ask import Answer, ask_port, ask_socket
 from proxy.appliance.child import Recipe
 from proxy.appliance.keeper import Keeper, Patience, State
+from proxy.appliance.lines import to_log, to_stderr
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -79,7 +80,14 @@ class Crew:
     def _demo_keeper(self) -> Keeper:
         port = ports.free_port()
         self._extra["SLUICE_UPSTREAM_URL"] = f"http://127.0.0.1:{port}/v1"
-        recipe = Recipe("demo", self._programs.demo(port), environment=commands.environment())
+        said = to_log("demo")
+        recipe = Recipe(
+            "demo",
+            self._programs.demo(port),
+            environment=commands.environment(),
+            out=said,
+            err=said,
+        )
         return self._keeper(recipe, lambda: _ask_port("127.0.0.1", port, "/v1/models"))
 
     def _worker_keeper(self, index: int) -> Keeper:
@@ -100,7 +108,9 @@ class Crew:
 
     def _nginx_keeper(self) -> Keeper:
         settings = self._settings
-        recipe = nginx.recipe(self._programs.nginx, self._run)
+        for_people = settings.log_format == "console"
+        out = nginx_log.access_to_log if for_people else to_stderr
+        recipe = nginx.recipe(self._programs.nginx, self._run, out)
         return self._keeper(
             recipe, lambda: _ask_port(settings.listen_address, settings.listen_port, "/healthz")
         )

@@ -7,6 +7,8 @@ import threading
 from collections import deque
 from typing import TYPE_CHECKING
 
+import structlog
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -59,6 +61,17 @@ class Lines:
         if lines:
             self._kept.extend(lines.splitlines(keepends=True)[-_KEPT_LINES:])
             self._sink(lines)
+
+
+def to_log(name: str) -> Callable[[bytes], None]:
+    """The sink of a child that writes plain text: each line becomes a log line."""
+    log = structlog.get_logger(name)
+
+    def sink(lines: bytes) -> None:
+        for line in lines.decode(errors="replace").splitlines():
+            log.info(name, message=line)
+
+    return sink
 
 
 def to_stderr(lines: bytes) -> None:

@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING
 
 from proxy.appliance import nginx_log
 from proxy.appliance.child import Recipe
+from proxy.appliance.lines import to_stderr
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from proxy.appliance.directory import RunDirectory
     from proxy.appliance.nginx_program import NginxProgram
 
@@ -20,8 +23,10 @@ STOP = signal.SIGTERM
 RELOAD = signal.SIGHUP
 
 
-def recipe(program: NginxProgram, run: RunDirectory) -> Recipe:
-    """How nginx is started in the foreground.
+def recipe(
+    program: NginxProgram, run: RunDirectory, out: Callable[[bytes], None] = to_stderr
+) -> Recipe:
+    """How nginx is started in the foreground; `out` takes its access log.
 
     It dies of SIGTERM, not SIGKILL, when the supervisor is gone: only then its master takes its
     own processes along.
@@ -32,6 +37,7 @@ def recipe(program: NginxProgram, run: RunDirectory) -> Recipe:
         environment=_environment(),
         umask=0o022 if run.nginx_user else 0o077,
         death_signal=STOP,
+        out=out,
         err=nginx_log.to_log,
     )
 

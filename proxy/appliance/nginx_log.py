@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import structlog
@@ -20,6 +21,15 @@ def to_log(lines: bytes) -> None:
     for line in lines.decode(errors="replace").splitlines():
         level, message = parsed(line)
         getattr(_log, level)("nginx", message=message)
+
+
+def access_to_log(lines: bytes) -> None:
+    """The sink of nginx's access log where people read: its JSON becomes lines like all others."""
+    for line in lines.splitlines():
+        fields = json.loads(line)
+        for known in ("event", "level", "timestamp"):
+            del fields[known]
+        _log.info("access", **fields)
 
 
 def parsed(line: str) -> tuple[str, str]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from importlib import import_module
-from typing import TYPE_CHECKING
+from itertools import chain
+from typing import TYPE_CHECKING, Any
 
 from proxy.appliance.crew import described
 from proxy.appliance.keeper import State
@@ -44,13 +46,13 @@ class Overview:
     async def status(self) -> Mapping[str, object]:
         """Processes, streams in flight and upstreams, summed over the workers."""
         workers = await self._crew.worker_reports()
-        upstreams = [worker.pop("upstreams", {}) for worker in workers]
+        upstreams = [worker.pop("upstreams", []) for worker in workers]
         return {
             "state": self.why_not_ready() or "ready",
             "uptime_seconds": round(time.monotonic() - self._since, 1),
             "streams": sum(worker.get("streams", 0) for worker in workers),
             "waiting": sum(worker.get("waiting", 0) for worker in workers),
-            "upstreams": upstreams,
+            "upstreams": merged(upstreams),
             "workers": workers,
             "nginx": {"version": self._nginx_version, **described(self._crew.nginx)},
             "demo": None if self._crew.demo is None else described(self._crew.demo),
@@ -61,12 +63,46 @@ class Overview:
         collected = await asyncio.to_thread(_collect, str(self._metrics))
         return collected + _own_metrics(self._crew.all)
 
+    async def cut_streams(self) -> int:
+        """How many requests the workers have ended because of a drain."""
+        return await asyncio.to_thread(_cut_streams, str(self._metrics))
+
+
+def merged(upstreams: Iterable[Iterable[Mapping[str, Any]]]) -> dict[str, dict[str, object]]:
+    """Each upstream by its name, as all workers together see it.
+
+    Each worker judges an upstream by what it met itself, so `states` counts their verdicts.
+    """
+    views: dict[str, list[Mapping[str, Any]]] = {}
+    for one in chain.from_iterable(upstreams):
+        views.setdefault(one["name"], []).append(one)
+    return {
+        name: {
+            "states": dict(Counter(view["state"] for view in seen)),
+            "streams": sum(view["streams"] for view in seen),
+            "failures_in_a_row": max(view["failures_in_a_row"] for view in seen),
+            "back_in_seconds": max(view["back_in_seconds"] for view in seen),
+            "benched_for_seconds": max(view["benched_for_seconds"] for view in seen),
+        }
+        for name, seen in views.items()
+    }
+
 
 def _collect(directory: str) -> bytes:
     # Imported with the first scrape: the start need not wait for it.
     collect = import_module("proxy.meter.multiprocess").collect
     collected: bytes = collect(directory)
     return collected
+
+
+def _cut_streams(directory: str) -> int:
+    read = import_module("prometheus_client.parser").text_string_to_metric_families
+    samples = (one for family in read(_collect(directory).decode()) for one in family.samples)
+    return sum(
+        int(sample.value)
+        for sample in samples
+        if sample.name == "sluice_requests_total" and sample.labels["ended_by"] == "drained"
+    )
 
 
 def _own_metrics(keepers: Iterable[Keeper]) -> bytes:

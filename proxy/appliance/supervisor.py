@@ -17,6 +17,7 @@ from proxy.appliance.directory import run_directory
 from proxy.appliance.keeper import CannotStart, Keeper
 from proxy.appliance.overview import Overview
 from proxy.appliance.prepare import prepare
+from proxy.meter import logs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable
@@ -37,6 +38,7 @@ class ToldToStop(Exception):
 
 def run(settings: Settings, programs: Callable[[NginxProgram], Programs] = Programs) -> int:
     """Run until SIGTERM or SIGINT. Returns the exit status: 0, or 1 if something cannot start."""
+    logs.configure(settings.log_level, settings.log_format)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _stop_before_the_start)
     try:
@@ -125,6 +127,7 @@ class Supervisor:
         await self._ended(crew.workers, seconds + self._patience.last_words)
         # c. The clients take what is still on its way to them.
         await self._ended([crew.nginx], self._patience.flush)
+        _log.info("drained", cut=await self._overview.cut_streams())
 
     async def _end(self) -> None:
         """End whatever still runs: politely, and a second later by force."""
@@ -165,6 +168,7 @@ class Supervisor:
                         task.result()
                 if told.done():
                     raise ToldToStop
+            waiting.result()
         finally:
             waiting.cancel()
             told.cancel()

@@ -7,8 +7,6 @@ import os
 import sys
 from pathlib import Path
 
-import structlog
-
 from proxy import config
 from proxy.appliance import supervisor
 from proxy.appliance.crew import Programs
@@ -30,8 +28,4 @@ def stub(socket: Path, index: int, workers: int) -> list[str]:
 
 
 if __name__ == "__main__":
-    structlog.configure(
-        processors=[structlog.processors.JSONRenderer()],
-        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
-    )
     sys.exit(supervisor.run(config.load(), programs))

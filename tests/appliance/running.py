@@ -104,6 +104,11 @@ class Running:
         """What it has written to stderr: the log."""
         return self._err.read_text()
 
+    def logged(self, event: str) -> list[dict[str, Any]]:
+        """The lines of the log that tell of an event."""
+        lines = (json.loads(line) for line in self.err.splitlines() if line.startswith("{"))
+        return [line for line in lines if line["event"] == event]
+
     def ready(self) -> Self:
         """Wait until it says so."""
         wait_until(

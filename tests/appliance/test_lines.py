@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import os
 
-from proxy.appliance.lines import Lines
+import structlog.testing
+
+from proxy.appliance.lines import Lines, to_log
 
 
 def pumped(*parts: bytes) -> tuple[list[bytes], str]:
@@ -44,3 +46,13 @@ def test_a_line_without_end_is_held_in_bounded_memory() -> None:
     got, _ = pumped(*[b"x" * 65536] * 40)
     assert len(got) > 1
     assert sum(piece.count(b"x") for piece in got) == 40 * 65536
+
+
+def test_plain_text_becomes_log_lines() -> None:
+    """A child that writes for people does not break the log of JSON."""
+    with structlog.testing.capture_logs() as logged:
+        to_log("demo")(b"one\ntwo\n")
+    assert [(entry["event"], entry["message"]) for entry in logged] == [
+        ("demo", "one"),
+        ("demo", "two"),
+    ]

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import structlog.testing
 
-from proxy.appliance.nginx_log import parsed, to_log
+from proxy.appliance.nginx_log import access_to_log, parsed, to_log
 
 
 @pytest.mark.parametrize(
@@ -45,3 +45,10 @@ def test_each_line_is_one_of_the_log() -> None:
         ("warning", "one"),
         ("error", "two"),
     ]
+
+
+def test_people_read_the_access_log_like_the_rest() -> None:
+    """In a terminal an access line is a log line with its fields, not a line of JSON."""
+    with structlog.testing.capture_logs() as logged:
+        access_to_log(b'{"event": "access", "level": "info", "timestamp": "t", "status": 200}\n')
+    assert logged == [{"event": "access", "log_level": "info", "status": 200}]

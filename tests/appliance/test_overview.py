@@ -5,12 +5,22 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from proxy.appliance.keeper import State
-from proxy.appliance.overview import Overview
+from proxy.appliance.overview import Overview, merged
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from proxy.appliance.crew import Crew
+
+
+SEEN = {
+    "name": "a",
+    "state": "healthy",
+    "streams": 2,
+    "failures_in_a_row": 0,
+    "back_in_seconds": 0.0,
+    "benched_for_seconds": 0.0,
+}
 
 
 class Kept:
@@ -31,9 +41,8 @@ class Staff:
 
     async def worker_reports(self) -> list[dict[str, Any]]:
         """Two workers, one of which does not answer."""
-        a = {"name": "a", "streams": 2}
         return [
-            {"index": 0, "streams": 2, "waiting": 1, "upstreams": {"a": a}, "state": "ready"},
+            {"index": 0, "streams": 2, "waiting": 1, "upstreams": [SEEN], "state": "ready"},
             {"index": 1, "state": "waiting"},
         ]
 
@@ -68,6 +77,20 @@ async def test_the_workers_are_summed(tmp_path: Path) -> None:
     assert (status["streams"], status["waiting"]) == (2, 1)
     assert status["nginx"] == {"version": "1.26.3", "pid": 17, "state": "ready", "restarts": 0}
     assert status["demo"] is None
+
+
+def test_each_worker_s_view_of_an_upstream_counts() -> None:
+    """Streams add up; verdicts are counted, for one worker may have met what others did not."""
+    out = {**SEEN, "state": "out", "streams": 1, "failures_in_a_row": 5, "back_in_seconds": 7.5}
+    assert merged([[SEEN], [out], []]) == {
+        "a": {
+            "states": {"healthy": 1, "out": 1},
+            "streams": 3,
+            "failures_in_a_row": 5,
+            "back_in_seconds": 7.5,
+            "benched_for_seconds": 0.0,
+        }
+    }
 
 
 async def test_the_supervisor_counts_deaths(tmp_path: Path) -> None:

@@ -3,7 +3,6 @@ from __future__ import annotations
 import http.client
 import json
 import os
-import re
 import shutil
 import signal
 import socket
@@ -67,7 +66,7 @@ def test_what_is_killed_comes_back(tmp_path: Path, process: str) -> None:
         wait_until(lambda: not any(map(alive, family)), "the end of what it left behind")
         wait_until(lambda: not running.refuses(), "the port")
         assert running.get("/v1/x")[0] == 200
-        assert '"status": 137' in running.err or "status=137" in running.err
+        assert [died["status"] for died in running.logged("died")] == [137]
 
 
 def test_the_others_serve_while_one_is_away(tmp_path: Path) -> None:
@@ -129,8 +128,8 @@ def test_sigterm_lets_a_stream_finish(tmp_path: Path) -> None:
 
 def release(running: Running) -> None:
     """Let held streams end, past nginx, which is closed by now."""
-    (directory,) = re.findall(r"/\S*/sluice-\w+", running.err)[:1]
-    for path in Path(directory).glob("worker-*.sock"):
+    (ready,) = running.logged("ready")
+    for path in Path(ready["run"]).glob("worker-*.sock"):
         with socket.socket(socket.AF_UNIX) as client:
             if client.connect_ex(str(path)) == 0:
                 client.sendall(b"GET /v1/release HTTP/1.0\r\n\r\n")
@@ -254,7 +253,7 @@ def test_sighup_with_a_broken_certificate_changes_nothing(tmp_path: Path) -> Non
         running.ready()
         certificate.write_text("not yet written")
         running.signal(signal.SIGHUP)
-        wait_until(lambda: "not_reloaded" in running.err, "the complaint")
+        wait_until(lambda: running.logged("not_reloaded"), "the complaint")
         assert certificate_of(tls) == Path(ONE.certificate).read_text()
 
 
@@ -263,5 +262,5 @@ def test_without_an_upstream_the_demo_answers_and_that_is_said(tmp_path: Path) -
     with Running(tmp_path, SLUICE_UPSTREAM_URL="") as running:
         running.ready()
         assert "SLUICE_UPSTREAM_URL" in running.out
-        assert "demo_upstream" in running.err
+        assert running.logged("demo_upstream")
         assert running.status()["demo"]["state"] == "ready"
