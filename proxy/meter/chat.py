@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _HEADS = (
     (TEXT, re.compile(rb'"(?:content|refusal|text)"\s*:\s*"[^"]')),
-    (REASONING, re.compile(rb'"(?:reasoning|reasoning_content|thinking)"\s*:\s*"[^"]')),
+    (REASONING, re.compile(rb'"(?:reasoning(?:_content|_text)?|thinking)"\s*:\s*"[^"]')),
     (TOOL, re.compile(rb'"(?:tool_calls|function_call)"\s*:\s*(?:\[\s*)?\{')),
     (OTHER, re.compile(rb'"(?:audio|images)"\s*:\s*(?:\[\s*)?\{')),
 )
@@ -35,6 +35,8 @@ class _Delta(msgspec.Struct):
     content: Any = None
     reasoning_content: Any = None
     reasoning: Any = None
+    reasoning_text: Any = None
+    thinking: Any = None
     reasoning_details: Any = None
     tool_calls: Any = None
     function_call: Any = None
@@ -49,6 +51,8 @@ class _Choice(msgspec.Struct):
     text: Any = None
     """What the legacy completions have instead of a delta."""
     finish_reason: Any = None
+    usage: Any = None
+    """Where Moonshot puts it."""
 
 
 class _Chunk(msgspec.Struct):
@@ -124,8 +128,9 @@ class Chat(Dialect):
     def _note(self, choice: _Choice) -> None:
         """Keep which choices have begun and which have ended."""
         self._open.add(choice.index)
-        if choice.finish_reason:
+        if choice.finish_reason and choice.finish_reason != "null":
             self.plain = 0
+            self.tally.stated(openai_usage(choice.usage))
             self._done.add(choice.index)
             self.tally.finish_reason = str(choice.finish_reason)[:64]
             self.tally.finishing = len(self._done) >= max(self.choices, len(self._open))
@@ -182,8 +187,10 @@ def _channels(choice: _Choice) -> int:
     channels = 0
     if delta.content:
         channels = TEXT if type(delta.content) is str else _part_channels(delta.content)
-    if delta.reasoning_content or delta.reasoning or delta.reasoning_details:
-        channels |= _reasoning_channel(delta)
+    if delta.reasoning_content or delta.reasoning or delta.reasoning_text or delta.thinking:
+        channels |= REASONING
+    elif delta.reasoning_details:
+        channels |= _details_channel(delta.reasoning_details)
     if delta.tool_calls or delta.function_call:
         channels |= _call_channel(delta)
     if delta.refusal or delta.audio or delta.images:
@@ -206,14 +213,13 @@ def _part_channels(parts: Any) -> int:
     return channels
 
 
-def _reasoning_channel(delta: _Delta) -> int:
-    """Reasoning under its two names; OpenRouter's details may hold nothing but form."""
-    details = delta.reasoning_details if isinstance(delta.reasoning_details, list) else []
-    said = any(
+def _details_channel(details: Any) -> int:
+    """OpenRouter's details of reasoning may hold nothing but form."""
+    said = isinstance(details, list) and any(
         isinstance(part, dict) and (part.get("text") or part.get("summary") or part.get("data"))
         for part in details
     )
-    return REASONING if said or delta.reasoning_content or delta.reasoning else 0
+    return REASONING if said else 0
 
 
 def _call_channel(delta: _Delta) -> int:

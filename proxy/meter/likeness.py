@@ -15,7 +15,7 @@ import re
 
 _NEVER = b"\0"
 """Begins no event."""
-_TOKEN = re.compile(rb'"(?:content|text|reasoning_content|reasoning)" ?: ?"([^"\\]+)"')
+_TOKEN = re.compile(rb'"(?:content|text|reasoning(?:_content|_text)?)" ?: ?"([^"\\]+)"')
 _PADDING = re.compile(rb'"(?:obfuscation|p)":"([A-Za-z0-9]*)"\}\Z')
 _MOST_STRIKES = 8
 """Lessons in a row that no event made use of; then this stream's events are not alike."""

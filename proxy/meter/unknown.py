@@ -1,7 +1,8 @@
 """A stream whose family is not known: passed on, and read only where its shape is plain.
 
-Some shapes are: Cohere's chat v2, OpenAI's transcriptions, Writer's completions. Of any other,
-what can be told is when its data came, and whether it says that it failed.
+Some shapes are: Cohere's chat v2, OpenAI's transcriptions, the completions of Writer, Cloudflare,
+TGI and llama.cpp's own server. Of any other, what can be told is when its data came, and whether
+it says that it failed.
 """
 
 from __future__ import annotations
@@ -27,6 +28,9 @@ class _Event(msgspec.Struct):
     type: Any = None
     delta: Any = None
     value: Any = None
+    response: Any = None
+    token: Any = None
+    content: Any = None
     usage: Any = None
     model: Any = None
     error: Any = None
@@ -108,7 +112,15 @@ def _channels(event: _Event) -> int:
         return TOOL if said else 0
     if event.type == "transcript.text.delta":
         return TEXT if event.delta else 0
-    return TEXT if event.type is None and event.value and isinstance(event.value, str) else 0
+    return _bare_channel(event) if event.type is None else 0
+
+
+def _bare_channel(event: _Event) -> int:
+    """Writer says `value`, Cloudflare `response`, llama.cpp `content`, TGI a token's `text`."""
+    token = event.token if isinstance(event.token, dict) else {}
+    text = None if token.get("special") else token.get("text")
+    said = (event.value, event.response, event.content, text)
+    return TEXT if any(each and isinstance(each, str) for each in said) else 0
 
 
 def _inside(value: Any, *names: str) -> Any:

@@ -27,6 +27,8 @@ USAGE = {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10}
         ({"content": [{"type": "text", "text": "Hi"}]}, 1, 0, 0, 0),
         ({"content": ["Hi"]}, 1, 0, 0, 0),
         ({"reasoning_content": "So"}, 0, 1, 0, 0),
+        ({"reasoning_text": "So"}, 0, 1, 0, 0),
+        ({"thinking": "So"}, 0, 1, 0, 0),
         ({"reasoning": "So", "reasoning_content": "So"}, 0, 1, 0, 0),
         ({"content": "", "reasoning": "So", "reasoning_details": [{"text": "So"}]}, 0, 1, 0, 0),
         ({"reasoning_details": [{"type": "reasoning.encrypted", "data": "x"}]}, 0, 1, 0, 0),
@@ -102,8 +104,17 @@ def test_first_token_first_text_and_longest_gap_are_kept_apart() -> None:
         ([chunk(None, "stop", x_groq={"id": "r", "usage": USAGE})], Kind.DATA),
         ([chunk(None, "stop"), {"choices": [], "x_groq": {"usage": USAGE}}], Kind.DATA),
         ([chunk(None, "stop"), {"usage": USAGE}], Kind.DATA),
+        ([{"choices": [{"index": 0, "finish_reason": "stop", "usage": USAGE}]}], Kind.DATA),
     ],
-    ids=["own chunk", "finish chunk", "content chunk", "x_groq", "x_groq apart", "no choices"],
+    ids=[
+        "own chunk",
+        "finish chunk",
+        "content chunk",
+        "x_groq",
+        "x_groq apart",
+        "no choices",
+        "choice",
+    ],
 )
 def test_usage_is_found_wherever_it_stands(tail: list[Any], kind: Kind) -> None:
     """Only a chunk with empty choices and usage is nothing but usage."""
@@ -152,9 +163,10 @@ def test_several_choices_are_finished_only_together() -> None:
 
 def test_a_stream_without_a_finish_reason_is_not_finished() -> None:
     """Half an answer must not pass for a whole one."""
-    reader, _ = play(Family.CHAT, sse(chunk({"content": "Hi"}, "")))
-    assert not reader.finished()
-    assert not reader.finishing
+    for none in ("", "null", None):
+        reader, _ = play(Family.CHAT, sse(chunk({"content": "Hi"}, none)))
+        assert not reader.finished()
+        assert not reader.finishing
 
 
 @pytest.mark.parametrize(

@@ -80,6 +80,21 @@ def test_writer_values_are_text(family: Family) -> None:
     assert (reader.tally.text, reader.finished()) == (2, True)
 
 
+@pytest.mark.parametrize(
+    "documents",
+    [
+        [{"response": "Hi", "p": "x"}, {"response": ""}],
+        [{"index": 1, "token": {"text": "Hi"}}, {"token": {"text": "</s>", "special": True}}],
+        [{"content": "Hi", "stop": False}, {"content": "", "stop": True}],
+    ],
+    ids=["Cloudflare", "TGI", "llama.cpp"],
+)
+def test_bare_shapes_are_text(documents: list[Any]) -> None:
+    """What is plain to see needs no family."""
+    tally = play(Family.UNKNOWN, sse(*documents))[0].tally
+    assert (tally.text, tally.counted) == (1, 1)
+
+
 def test_an_oversized_event_is_progress() -> None:
     """And an oversized error is an error."""
     reader, kinds = play(Family.UNKNOWN, sse({"x": "y" * 2_000_000, "usage": {"input_tokens": 2}}))
