@@ -103,10 +103,9 @@ class Station:
     async def status(self) -> dict[str, Any]:
         """Streams, waiting, and the upstreams' own streams, summed over all workers."""
         found = await asyncio.to_thread(fetch, self.status_url)
-        workers = found["upstreams"]
-        if workers and isinstance(workers[0], dict):
-            workers = [workers]
-        held = sum(one["streams"] for worker in workers for one in worker)
+        upstreams = found["upstreams"]
+        views = upstreams.values() if isinstance(upstreams, dict) else upstreams
+        held = sum(one["streams"] for one in views)
         return {"streams": found["streams"], "waiting": found["waiting"], "upstream_streams": held}
 
     async def settled(self) -> None:
