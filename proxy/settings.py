@@ -103,7 +103,7 @@ class Settings(BaseSettings):
         default_factory=lambda: len(os.sched_getaffinity(0)),
         ge=1,
         le=256,
-        description="worker processes",
+        description="worker processes; unset: one for each core",
     )
     nginx_workers: int = Field(
         0, ge=0, le=256, description="nginx processes; 0: half as many as workers"

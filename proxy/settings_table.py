@@ -1,0 +1,55 @@
+"""The README's table of settings, made from their definitions: `python -m proxy.settings_table`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from proxy.config import PREFIX
+from proxy.settings import Settings
+
+if TYPE_CHECKING:
+    from pydantic.fields import FieldInfo
+
+BEGIN = "<!-- settings: made by `python -m proxy.settings_table`, not by hand -->"
+END = "<!-- settings: end -->"
+
+
+def table() -> str:
+    """The settings as a Markdown table, in the order of their definition."""
+    rows = ["| name | default | meaning |", "|---|---|---|"]
+    for name, field in Settings.model_fields.items():
+        rows.append(f"| `{PREFIX}{name.upper()}` | {_default(field)} | {field.description} |")
+    return "\n".join(rows)
+
+
+def put_into(text: str) -> str:
+    """The text with the table between its two marks.
+
+    Raises `ValueError` if the marks are not there.
+    """
+    head, begin, rest = text.partition(BEGIN)
+    _, end, tail = rest.partition(END)
+    if not begin or not end:
+        raise ValueError(f"the marks {BEGIN} and {END} are missing")
+    return f"{head}{BEGIN}\n{table()}\n{END}{tail}"
+
+
+def main(path: str) -> int:
+    """Bring a file up to date."""
+    readme = Path(path)
+    readme.write_text(put_into(readme.read_text(encoding="utf-8")), encoding="utf-8")
+    return 0
+
+
+def _default(field: FieldInfo) -> str:
+    """The default as it would be set; a dash where there is none, or where it is worked out."""
+    value = None if field.default_factory is not None else field.default
+    if value is None or value in ((), {}):
+        return "-"
+    return f"`{str(value).lower() if isinstance(value, bool) else value}`"
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:] or ("README.md",)))

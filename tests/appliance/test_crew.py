@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from proxy.appliance.crew import Crew, Programs
+from proxy.appliance.directory import RunDirectory
+from proxy.appliance.keeper import State
+from proxy.appliance.nginx_program import NginxProgram
+from proxy.settings import Settings
+
+UPSTREAM: dict[str, Any] = {"upstream_url": "http://127.0.0.1:9/v1"}
+
+
+def crew(*, nginx_user: str | None = None, **settings: Any) -> Crew:
+    """A crew of which nobody has started."""
+    run = RunDirectory(Path("/run/x"), nginx_user)
+    return Crew(Settings(**settings), run, Programs(NginxProgram("/usr/sbin/nginx", (1, 26))))
+
+
+def test_without_an_upstream_there_is_a_demo_and_the_workers_are_told() -> None:
+    """The demo comes first, and its address is the workers' upstream."""
+    hired = crew(workers=2)
+    assert [keeper.name for keeper in hired.all] == ["demo", "worker-0", "worker-1", "nginx"]
+    environment = hired.workers[1]._recipe.environment
+    assert hired.demo is not None
+    assert environment is not None
+    assert environment["SLUICE_UPSTREAM_URL"].startswith("http://127.0.0.1:")
+    assert hired.demo._recipe.command[-1] in environment["SLUICE_UPSTREAM_URL"]
+
+
+def test_with_an_upstream_there_is_no_demo() -> None:
+    """Nobody gets made-up answers by accident."""
+    hired = crew(workers=1, **UPSTREAM)
+    assert hired.demo is None
+    assert [keeper.name for keeper in hired.behind_nginx] == ["worker-0"]
+
+
+@pytest.mark.parametrize(("nginx_user", "umask"), [(None, 0o077), ("nobody nogroup", 0)])
+def test_sockets_are_open_to_nginx_only_where_it_is_somebody_else(
+    nginx_user: str | None, umask: int
+) -> None:
+    """Without another user, what workers write is theirs alone."""
+    hired = crew(nginx_user=nginx_user, workers=1, **UPSTREAM)
+    assert hired.workers[0]._recipe.umask == umask
+
+
+@pytest.mark.parametrize(
+    ("nginx", "workers", "serving"),
+    [
+        (State.READY, [State.READY, State.READY], True),
+        (State.READY, [State.WAITING, State.READY], True),
+        (State.READY, [State.SILENT, State.WAITING], False),
+        (State.WAITING, [State.READY, State.READY], False),
+    ],
+)
+def test_serving_takes_nginx_and_one_worker(
+    nginx: State, workers: list[State], serving: bool
+) -> None:
+    """One worker that is away does not take the machine out of service; all of them do."""
+    hired = crew(workers=2, **UPSTREAM)
+    hired.nginx.state = nginx
+    for keeper, state in zip(hired.workers, workers, strict=True):
+        keeper.state = state
+    assert hired.serving is serving

@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from proxy.__main__ import main
+
+ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("SLUICE_")}
+
+
+def sluice(*words: str, **settings: str) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end."""
+    return subprocess.run(
+        [sys.executable, "-m", "proxy", *words],
+        env=ENVIRONMENT | settings,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+
+
+def test_check_prints_the_effective_settings() -> None:
+    """JSON on stdout, secrets masked, exit status 0."""
+    done = sluice("check", SLUICE_UPSTREAM_API_KEY="sk-secret", SLUICE_WORKERS="3")
+    assert done.returncode == 0
+    assert "sk-secret" not in done.stdout
+    assert json.loads(done.stdout)["SLUICE_WORKERS"] == 3
+
+
+@pytest.mark.parametrize("command", ["check", "run", "worker"])
+def test_wrong_settings_end_every_command_with_status_2(command: str) -> None:
+    """A line for each mistake on stderr, and nothing is started."""
+    done = sluice(command, SLUICE_WORKERS="none", SLUICE_LISTEN_PROT="1")
+    assert done.returncode == 2
+    assert "SLUICE_LISTEN_PROT is no setting; the nearest is SLUICE_LISTEN_PORT." in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+
+
+def test_without_a_command_it_says_which_there_are(capsys: pytest.CaptureFixture[str]) -> None:
+    """Usage and status 2; `--help` lists all commands."""
+    with pytest.raises(SystemExit) as ended:
+        main([])
+    assert ended.value.code == 2
+    with pytest.raises(SystemExit) as ended:
+        main(["--help"])
+    assert ended.value.code == 0
+    listed = capsys.readouterr().out
+    assert all(name in listed for name in ("run", "worker", "demo", "check", "selftest"))
+
+
+@pytest.mark.parametrize("command", ["run", "worker", "demo", "check", "selftest"])
+def test_every_command_explains_itself(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each has a help text of its own."""
+    with pytest.raises(SystemExit) as ended:
+        main([command, "--help"])
+    assert ended.value.code == 0
+    assert f"sluice {command}" in capsys.readouterr().out
+
+
+def test_selftest_of_nobody_fails_in_one_line() -> None:
+    """The exit status is for scripts, the line for people."""
+    done = sluice("selftest", "http://127.0.0.1:9")
+    assert done.returncode == 1
+    assert done.stdout.startswith("No timed events")
+
+
+def test_a_command_loads_only_what_it_needs() -> None:
+    """The supervisor starts its workers before anybody has loaded an HTTP server for it."""
+    shown = subprocess.run(
+        [sys.executable, "-X", "importtime", "-c", "import proxy.appliance.supervisor"],
+        env=ENVIRONMENT,
+        cwd=Path(__file__).parents[1],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stderr
+    loaded = set(re.findall(r"\| +([\w.]+)$", shown, re.MULTILINE))
+    assert "asyncio" in loaded
+    assert not loaded & {"aiohttp", "uvloop", "prometheus_client", "proxy.edge", "proxy.demo"}

@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from proxy import errors
+from proxy.errors import SluiceError, body_of, document_of, headers_of
+from proxy.exchange import Family
+
+
+def _all_kinds(kind: type[SluiceError] = SluiceError) -> list[type[SluiceError]]:
+    found = [] if kind is SluiceError else [kind]
+    return found + [deeper for below in kind.__subclasses__() for deeper in _all_kinds(below)]
+
+
+KINDS = _all_kinds()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_error_knows_its_verdict(kind: type[SluiceError]) -> None:
+    """A status that is an error, a code for programs, and a next step for people."""
+    fault = kind.fault
+    assert 400 <= fault.status <= 599
+    assert fault.code.replace("_", "").isalnum()
+    assert fault.advice.endswith(".")
+    assert kind.__doc__
+
+
+def test_codes_tell_errors_apart() -> None:
+    """No two kinds share a code."""
+    codes = [kind.fault.code for kind in KINDS]
+    assert len(codes) == len(set(codes))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_client_s_fault_is_never_the_upstream_s(kind: type[SluiceError]) -> None:
+    """What the client has to mend counts against no upstream, and is not tried again."""
+    if kind.fault.status < 500:
+        assert not kind.fault.blames_upstream
+        assert not kind.fault.retry_safe
+
+
+@pytest.mark.parametrize("family", [family for family in Family if family is not Family.MESSAGES])
+def test_most_families_get_openai_s_shape(family: Family) -> None:
+    """Message, type, code and request id, and what to do next."""
+    document = json.loads(body_of(errors.ConnectFailed("It is down."), family, "r-1"))
+    error = document["error"]
+    assert error["type"] == "server_error"
+    assert error["code"] == "upstream_unreachable"
+    assert error["request_id"] == "r-1"
+    assert error["message"].startswith("It is down. Try again")
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        (errors.BadRequest, "invalid_request_error"),
+        (errors.NotAuthorized, "authentication_error"),
+        (errors.NotFound, "not_found_error"),
+        (errors.BodyTooLarge, "request_too_large"),
+        (errors.Overloaded, "overloaded_error"),
+        (errors.IdleTimeout, "timeout_error"),
+        (errors.ConnectFailed, "api_error"),
+    ],
+)
+def test_messages_get_anthropic_s_shape(kind: type[SluiceError], name: str) -> None:
+    """The type is one of those that Anthropic's SDK knows."""
+    document = document_of(kind("No."), Family.MESSAGES, "r-1")
+    assert document["type"] == "error"
+    assert document["request_id"] == "r-1"
+    assert isinstance(document["error"], dict)
+    assert document["error"]["type"] == name
+
+
+@pytest.mark.parametrize(
+    ("error", "header"),
+    [
+        (errors.Overloaded("Full."), "1"),
+        (errors.Overloaded("Full.", retry_after=0.2), "1"),
+        (errors.Overloaded("Full.", retry_after=7.1), "8"),
+        (errors.BadRequest("No."), None),
+        (errors.ConnectFailed("Down.", retry_after=3), "3"),
+    ],
+)
+def test_retry_after_is_whole_seconds_and_never_too_early(
+    error: SluiceError, header: str | None
+) -> None:
+    """Rounded up, at least one, and always there on a 503."""
+    assert headers_of(error).get("Retry-After") == header

@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from proxy import settings_table
+from proxy.settings import Settings
+from proxy.settings_table import BEGIN, END, put_into, table
+
+README = Path(__file__).parents[1] / "README.md"
+
+
+def test_the_readme_holds_the_table() -> None:
+    """What operators read is what the program does: else run `python -m proxy.settings_table`."""
+    text = README.read_text(encoding="utf-8")
+    assert put_into(text) == text
+
+
+def test_every_setting_has_its_row_and_its_meaning() -> None:
+    """No setting goes without a word on what it is for."""
+    for name, field in Settings.model_fields.items():
+        assert field.description
+        assert f"| `SLUICE_{name.upper()}` | " in table()
+
+
+def test_no_cell_breaks_its_row() -> None:
+    """A bar in a text would begin another column."""
+    assert {row.count("|") for row in table().splitlines()} == {4}
+
+
+def test_defaults_read_as_they_are_set() -> None:
+    """Switches are true or false, and what is unset or worked out is a dash."""
+    assert "| `SLUICE_LISTEN_PORT` | `8080` |" in table()
+    assert "| `SLUICE_INCLUDE_USAGE` | `true` |" in table()
+    assert "| `SLUICE_UPSTREAM_URL` | - |" in table()
+    assert "| `SLUICE_WORKERS` | - |" in table()
+    assert "| `SLUICE_CORS_ORIGINS` | - |" in table()
+
+
+def test_only_what_is_between_the_marks_is_replaced(tmp_path: Path) -> None:
+    """The rest of the file is its author's."""
+    path = tmp_path / "page.md"
+    path.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
+    assert settings_table.main(str(path)) == 0
+    assert path.read_text() == f"before\n{BEGIN}\n{table()}\n{END}\nafter\n"
+
+
+def test_a_page_without_marks_is_left_alone() -> None:
+    """Nothing is guessed about where the table should stand."""
+    with pytest.raises(ValueError, match="missing"):
+        put_into("no marks")
