@@ -40,6 +40,7 @@ class Worker:
 
     url: str
     gateway: Gateway
+    server: web.Server
     ended: list[dict[str, Any]] = field(default_factory=list)
     nginx_log: Path | None = None
     """What the nginx in front of it wrote, if there is one."""
@@ -85,6 +86,14 @@ async def start_front(request: pytest.FixtureRequest, demo: Demo) -> AsyncIterat
         yield start
 
 
+@pytest.fixture(params=["fast", "plain", "nginx"])
+async def start_every(request: pytest.FixtureRequest, demo: Demo) -> AsyncIterator[StartWorker]:
+    """Starts every way there is through Sluice: past the parser, through it, and behind nginx."""
+    way = request.param
+    async with _starting(demo, nginx=way == "nginx", fast_path=way != "plain") as start:
+        yield start
+
+
 @pytest.fixture
 async def front(start_front: StartWorker) -> Worker:
     """What clients meet, with the default settings."""
@@ -92,12 +101,12 @@ async def front(start_front: StartWorker) -> Worker:
 
 
 @asynccontextmanager
-async def _starting(demo: Demo, *, nginx: bool = False) -> AsyncIterator[StartWorker]:
+async def _starting(demo: Demo, *, nginx: bool = False, **usual: Any) -> AsyncIterator[StartWorker]:
     async with AsyncExitStack() as stack:
         started: list[Worker] = []
 
         async def start(**settings: Any) -> Worker:
-            settings.setdefault("upstream_url", demo.url + "/v1")
+            settings = {"upstream_url": demo.url + "/v1", **usual, **settings}
             serve = _behind_nginx if nginx else _alone
             started.append(await stack.enter_async_context(serve(settings)))
             return started[-1]
@@ -112,7 +121,7 @@ async def _alone(settings: dict[str, Any]) -> AsyncIterator[Worker]:
     async with open_gateway(Settings(**settings)) as gateway, _running(gateway) as runner:
         site = web.TCPSite(runner, "127.0.0.1", 0)
         await site.start()
-        yield Worker(f"http://127.0.0.1:{site.port}", gateway)
+        yield Worker(f"http://127.0.0.1:{site.port}", gateway, _server(runner))
 
 
 @asynccontextmanager
@@ -126,7 +135,8 @@ async def _behind_nginx(settings: dict[str, Any]) -> AsyncIterator[Worker]:
         await web.UnixSite(runner, path).start()
         # nginx runs as nobody where the tests run as root.
         path.chmod(0o666)
-        yield Worker(f"http://127.0.0.1:{told.listen_port}", gateway, nginx_log=log_of(run))
+        url = f"http://127.0.0.1:{told.listen_port}"
+        yield Worker(url, gateway, _server(runner), nginx_log=log_of(run))
 
 
 @asynccontextmanager
@@ -152,6 +162,11 @@ async def _descriptors_stay() -> AsyncIterator[None]:
     before = _descriptors()
     yield
     await until(lambda: _descriptors() <= before + 2, "descriptors leaked")
+
+
+def _server(runner: web.AppRunner) -> web.Server:
+    assert runner.server is not None
+    return runner.server
 
 
 def _descriptors() -> int:

@@ -69,7 +69,7 @@ def halves(raw: bytes) -> list[bytes]:
 
 @pytest.mark.parametrize("family", FAMILIES)
 async def test_half_an_event_does_not_wait_for_the_other_half(
-    start_front: StartWorker, demo: Demo, http: aiohttp.ClientSession, family: str
+    start_every: StartWorker, demo: Demo, http: aiohttp.ClientSession, family: str
 ) -> None:
     """The upstream goes on only when the client has what it said so far."""
     more = {"stream_options": {"include_usage": True}} if family == "chat" else {}
@@ -78,7 +78,7 @@ async def test_half_an_event_does_not_wait_for_the_other_half(
         parts = halves(await answer.read())
     gate = Gate()
     async with Peer(gate.script(EVENTS, parts)) as peer:
-        front = await start_front(upstream_url=peer.url)
+        front = await start_every(upstream_url=peer.url)
         async with await Line.open(front.url) as line:
             await line.ask(request("POST", path, body))
             for part in parts:
@@ -87,14 +87,14 @@ async def test_half_an_event_does_not_wait_for_the_other_half(
             assert await line.part() == b""
 
 
-async def test_half_a_character_does_not_wait(start_front: StartWorker) -> None:
+async def test_half_a_character_does_not_wait(start_every: StartWorker) -> None:
     """Nobody here needs to know what the bytes mean."""
     event = EVENT % "🌊".encode()
     middle = event.index(b"\xf0") + 2
     parts = [event, event[:middle], event[middle:], FINISH, DONE]
     gate = Gate()
     async with Peer(gate.script(EVENTS, parts)) as peer:
-        front = await start_front(upstream_url=peer.url)
+        front = await start_every(upstream_url=peer.url)
         async with await Line.open(front.url) as line:
             await line.ask(ask_chat())
             for part in parts:
@@ -102,13 +102,13 @@ async def test_half_a_character_does_not_wait(start_front: StartWorker) -> None:
                 gate.open()
 
 
-async def test_where_usage_is_hidden_no_token_waits(start_front: StartWorker) -> None:
+async def test_where_usage_is_hidden_no_token_waits(start_every: StartWorker) -> None:
     """Only what may be the usage chunk is looked at first, and that comes after the last token."""
     event = EVENT % b"token"
     parts = [event, event[:20], event[20:], event, FINISH]
     gate = Gate()
     async with Peer(gate.script(EVENTS, [*parts, USAGE[:20], USAGE[20:], DONE])) as peer:
-        front = await start_front(upstream_url=peer.url)
+        front = await start_every(upstream_url=peer.url)
         async with await Line.open(front.url) as line:
             await line.ask(ask_chat())
             for part in parts:
@@ -121,12 +121,12 @@ async def test_where_usage_is_hidden_no_token_waits(start_front: StartWorker) ->
             assert await line.part() == b""
 
 
-async def test_a_binary_answer_does_not_wait(start_front: StartWorker) -> None:
+async def test_a_binary_answer_does_not_wait(start_every: StartWorker) -> None:
     """Speech is played while it is made."""
     parts = [b"\xff\xfb", b"a" * 10, b"b" * 5000]
     gate = Gate()
     async with Peer(gate.script(BINARY, parts)) as peer:
-        front = await start_front(upstream_url=peer.url)
+        front = await start_every(upstream_url=peer.url)
         async with await Line.open(front.url) as line:
             await line.ask(request("POST", "/v1/audio/speech", b"{}"))
             for part in parts:

@@ -96,11 +96,11 @@ async def replayed(line: Line, recording: Recording, **more: Any) -> Whole:
 
 @pytest.mark.skipif(not recordings(), reason="the recorded streams are not here")
 @pytest.mark.parametrize("cut", CUTS)
-async def test_recorded_streams_pass_unchanged(start_front: StartWorker, cut: Cut) -> None:
+async def test_recorded_streams_pass_unchanged(start_every: StartWorker, cut: Cut) -> None:
     """Every provider's own bytes: line ends, comments, odd spaces, errors inside, and all."""
     streams = {one.name.encode(): one.raw for one in recordings()}
     async with Peer(replays(cut, streams)) as peer:
-        front = await start_front(upstream_url=peer.url)
+        front = await start_every(upstream_url=peer.url)
         async with await Line.open(front.url) as line:
             for recording in recordings():
                 got = await replayed(line, recording, **ASKS_FOR_USAGE)
@@ -111,12 +111,12 @@ async def test_recorded_streams_pass_unchanged(start_front: StartWorker, cut: Cu
 @pytest.mark.skipif(not recordings(), reason="the recorded streams are not here")
 @pytest.mark.parametrize("cut", CUTS)
 async def test_only_the_usage_chunk_is_kept_from_who_did_not_ask(
-    start_front: StartWorker, cut: Cut
+    start_every: StartWorker, cut: Cut
 ) -> None:
     """Usage was asked for on the client's behalf; all the rest of the stream stays as it came."""
     chats = [one for one in recordings() if one.family == "chat"]
     async with Peer(replays(cut, {one.name.encode(): one.raw for one in chats})) as peer:
-        front = await start_front(upstream_url=peer.url)
+        front = await start_every(upstream_url=peer.url)
         async with await Line.open(front.url) as line:
             for recording in chats:
                 got = await replayed(line, recording)
@@ -127,7 +127,7 @@ async def test_only_the_usage_chunk_is_kept_from_who_did_not_ask(
 
 @pytest.mark.parametrize("cut", CUTS)
 async def test_a_stream_of_each_family_passes_unchanged(
-    start_front: StartWorker, demo: Demo, http: aiohttp.ClientSession, cut: Cut
+    start_every: StartWorker, demo: Demo, http: aiohttp.ClientSession, cut: Cut
 ) -> None:
     """The same with streams that are always at hand, odd forms among them."""
     words = ["", "crlf", "cr", "comments;fields", "multiline", "no-space", "bom", "pings"]
@@ -138,7 +138,7 @@ async def test_a_stream_of_each_family_passes_unchanged(
             async with http.post(demo.url + path, data=body) as answer:
                 streams[f"{family}-{number}".encode()] = await answer.read()
     async with Peer(replays(cut, streams)) as peer:
-        front = await start_front(upstream_url=peer.url)
+        front = await start_every(upstream_url=peer.url)
         async with await Line.open(front.url) as line:
             for name, raw in streams.items():
                 family = name.decode().partition("-")[0]
