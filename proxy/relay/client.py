@@ -77,7 +77,6 @@ class Client:
         self.framed += len(framed)
         self.written_at = now
 
-    @property
     def lags(self) -> bool:
         """Whether the upstream must not be read on."""
         return not self.left and self._transport.get_write_buffer_size() > BUFFERED_BYTES

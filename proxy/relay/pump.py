@@ -74,7 +74,7 @@ async def _move(body: Body, first: bytes, through: Through, client: Client) -> N
         now = time.monotonic()
         client.write(through.feed(chunk, now), now)
         client.began_at = client.began_at or time.monotonic()
-        if client.lags:
+        if client.lags():
             await client.drain()
         chunk = b"" if body.source else await body.read()
     if body.source:

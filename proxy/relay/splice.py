@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import time
+from time import monotonic
 from typing import Protocol
 
 from proxy.errors import SluiceError
@@ -51,7 +51,7 @@ class Splice:
         try:
             self._source.flow(self)
             while not self._done:
-                if self._client.lags:
+                if self._client.lags():
                     await self._client.drain()
                     self._source.resume()
                 else:
@@ -63,12 +63,13 @@ class Splice:
 
     def received(self, data: bytes) -> None:
         """Bytes from the upstream: on they go."""
-        now = time.monotonic()
+        now = monotonic()
+        client = self._client
         try:
-            self._client.write(self._feed(data, now), now)
+            client.write(self._feed(data, now), now)
         except Exception as error:  # noqa: BLE001 raised again where it can be handled, in `run`
             self._finish(error)
-        if self._client.lags:
+        if client.lags():
             self._source.pause()
             self._wake()
 

@@ -15,6 +15,8 @@ HEAD_BYTES = 4 * 1024
 TAIL_BYTES = 16 * 1024
 
 _BOM = b"\xef\xbb\xbf"
+_LF, _CR = 10, 13
+"""As numbers: looking for one in bytes is ten times faster than looking for a byte string."""
 _EVENT_END = re.compile(rb"(?>\r\n|\n|\r)(?>\r\n|\n|\r)")
 
 
@@ -35,12 +37,14 @@ class Event(NamedTuple):
 class Framer:
     """Cuts one stream into events and keeps what is not yet whole, in bounded memory."""
 
-    __slots__ = ("_at_start", "_head", "_tail", "partial")
+    __slots__ = ("_at_start", "_begun", "_head", "_tail", "partial")
 
     def __init__(self) -> None:
         self.partial = bytearray()
         """The event that has begun and not ended; of an oversized one, its latest bytes."""
         self._at_start = True
+        self._begun = False
+        """Whether anything of the next event has come."""
         self._head: bytes | None = None
         self._tail = b""
 
@@ -62,19 +66,19 @@ class Framer:
     def single(self, chunk: bytes) -> bytes | None:
         """The payload, if the chunk is just one whole event of one `data: ` line; else None.
 
-        The common case by far, so it is told by four searches in C and takes no other step.
+        The common case by far, so it is told by slices and searches in C, and takes no other step.
         """
+        payload = chunk[6:-2]
         if (
-            self.partial
-            or self._head is not None
-            or not chunk.startswith(b"data: ")
-            or chunk.find(b"\n") != len(chunk) - 2
-            or not chunk.endswith(b"\n\n")
-            or b"\r" in chunk
+            self._begun
+            or chunk[:6] != b"data: "
+            or chunk[-2:] != b"\n\n"
+            or _LF in payload
+            or _CR in payload
         ):
             return None
         self._at_start = False
-        return chunk[6:-2]
+        return payload
 
     def feed(self, chunk: bytes) -> list[Event]:
         """Take in the next bytes and give every event that they end."""
@@ -88,6 +92,7 @@ class Framer:
             self.partial += chunk[start:]
         if len(self.partial) > HELD_BYTES or self._head is not None:
             self._let_go()
+        self._begun = bool(self.partial) or self._head is not None
         return events
 
     def unfinished(self) -> Event | None:

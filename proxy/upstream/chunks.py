@@ -8,6 +8,10 @@ from enum import Enum, auto
 _SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\r\n]*)?\r\n")
 _LONGEST_LINE = 4096
 """A size line or a trailer longer than this is an attack or garbage."""
+_SIZES: dict[bytes, int] = {}
+"""Size lines that have been read, by their text."""
+_MOST_SIZES = 8192
+_UNKNOWN = -2
 
 
 class BadChunk(ValueError):
@@ -25,7 +29,7 @@ class _State(Enum):
 class Chunks:
     """One body in chunked coding, however its bytes are cut."""
 
-    __slots__ = ("_buffer", "_left", "_state", "broken")
+    __slots__ = ("_begun", "_buffer", "_left", "_state", "broken")
 
     def __init__(self) -> None:
         self._state = _State.SIZE
@@ -33,6 +37,8 @@ class Chunks:
         """The beginning of a line that is not whole yet."""
         self._left = 0
         """Bytes of the present chunk that have not come."""
+        self._begun = False
+        """Whether anything of the next chunk, or of the end, has come."""
         self.broken: BadChunk | None = None
         """Where the coding was violated; nothing is read after that."""
 
@@ -47,20 +53,14 @@ class Chunks:
         return self._buffer if self.ended else b""
 
     def single(self, data: bytes) -> bytes | None:
-        """The body bytes, if the data is just one whole chunk; else None, and nothing happens."""
-        if self._state is not _State.SIZE or self._buffer or self.broken:
+        """The body bytes, if the data is just one whole chunk; else None, and nothing happens.
+
+        The common case by far. Sizes recur, so each is read once and then looked up.
+        """
+        size, _, rest = data.partition(b"\r\n")
+        if self._begun or len(rest) != _SIZES.get(size, _UNKNOWN) + 2 or rest[-2:] != b"\r\n":
             return None
-        line = data.find(b"\r\n", 1, 8)
-        if line < 0 or not data.endswith(b"\r\n"):
-            return None
-        try:
-            size = int(data[:line], 16)
-        except ValueError:
-            return None
-        # `int` reads more than RFC 9112 allows (signs, underscores): such a size is not for here.
-        if not size or len(data) != line + size + 4 or data[:line].lower() != b"%x" % size:
-            return None
-        return data[line + 2 : -2]
+        return rest[:-2]
 
     def feed(self, data: bytes) -> bytes:
         """Take in the next raw bytes; give the body bytes among them, up to a fault if any."""
@@ -73,6 +73,7 @@ class Chunks:
             self._buffer = data[self._walk(data, out) :]
         except BadChunk as fault:
             self.broken = fault
+        self._begun = self._state is not _State.SIZE or bool(self._buffer or self.broken)
         return out[0] if len(out) == 1 else b"".join(out)
 
     def _walk(self, data: bytes, out: list[bytes]) -> int:
@@ -89,6 +90,8 @@ class Chunks:
         if match is None:
             return self._wait_for_line(data, at)
         self._left = int(match[1], 16)
+        if self._left and match.end() == match.end(1) + 2 and len(_SIZES) < _MOST_SIZES:
+            _SIZES[match[1]] = self._left
         self._state = _State.DATA if self._left else _State.TRAILER
         return match.end()
 
