@@ -54,7 +54,7 @@ class Patience:
     """After so long a life its earlier deaths are forgotten."""
     attempts: int = 5
     """Starts in a row that may fail when nobody else does its work."""
-    last_words: float = 8.0
+    last_words: float = 12.0
     """Beyond the drain: for workers to tell those that they cut."""
     flush: float = 5.0
     """For clients to take what nginx still holds once the workers have ended."""

@@ -95,6 +95,11 @@ class Running:
         wait_until(lambda: not any(map(alive, left)), "the end of all children")
 
     @property
+    def python(self) -> list[str]:
+        """The Python that it runs on."""
+        return [sys.executable]
+
+    @property
     def out(self) -> str:
         """What it has written to stdout."""
         return self._out.read_text()
