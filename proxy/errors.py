@@ -148,6 +148,10 @@ class UpstreamCut(SluiceError):
     )
 
 
+class EndedEarly(UpstreamCut):
+    """The body ended cleanly, and yet before the answer's end."""
+
+
 class UpstreamRefused(SluiceError):
     """The upstream answered with an error, or with no stream, after the commit."""
 

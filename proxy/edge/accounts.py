@@ -16,12 +16,12 @@ from prometheus_client import CollectorRegistry
 from proxy.edge.admission import Admission
 from proxy.edge.visit import Visit
 from proxy.exchange import Exchange
-from proxy.meter import reader
+from proxy.meter import figures, reader
 from proxy.meter.logs import RequestLog
 from proxy.meter.metrics import Metrics
 from proxy.meter.multiprocess import counted_models, worker_registry
 from proxy.meter.prices import Prices, read_prices
-from proxy.meter.tracing import onward
+from proxy.meter.tracing import onward, spans_asked_for
 from proxy.settings import Settings
 from proxy.upstream.attempts import Upstreams
 
@@ -48,6 +48,7 @@ class Accounts:
             read_prices(settings.prices) if settings.prices else None,
             {one.name: str(one.url) for one in settings.upstreams},
         )
+        self._spans = spans_asked_for(os.environ)
         self._admission = admission
         self._upstreams = upstreams
         self._pulse: asyncio.Task[None] | None = None
@@ -70,6 +71,8 @@ class Accounts:
                 await self._pulse
         if self._priced is not None:
             await self._priced
+        if self._spans is not None:
+            await asyncio.to_thread(self._spans.close)
 
     @contextmanager
     def visit(self, visit: Visit) -> Iterator[None]:
@@ -96,21 +99,24 @@ class Accounts:
 
     def traced(self, headers: CIMultiDict[str], exchange: Exchange) -> CIMultiDict[str]:
         """The headers with a trace context: the client's passed on, or one begun here."""
-        exchange.traceparent = headers["traceparent"] = onward(headers.get("traceparent"))
+        make = onward if self._spans is None else self._spans.onward
+        exchange.traceparent = headers["traceparent"] = make(headers.get("traceparent"))
         return headers
-
-    def server_timing(self, exchange: Exchange) -> str:
-        """The `Server-Timing` of an answer that is about to begin."""
-        return f"queue;dur={exchange.queue_seconds * 1000:.1f}"
 
     def trailing_figures(self, visit: Visit) -> bytes:
         """The last comment of a stream, for a client that asked for its figures."""
-        return f": sluice tokens={visit.tally.counted}\n\n".encode()
+        return figures.trailing(visit.exchange, visit.tally, self._cost(visit))
 
     def _record(self, visit: Visit) -> None:
-        cost = self._prices.cost(visit.exchange, visit.tally)
+        cost = self._cost(visit)
         self._metrics.record(visit.exchange, visit.tally, cost)
         self._log.write(visit.exchange, visit.tally, cost)
+        if self._spans is not None:
+            incoming = visit.request.headers.get("traceparent")
+            self._spans.export(visit.exchange, visit.tally, incoming, cost)
+
+    def _cost(self, visit: Visit) -> float | None:
+        return self._prices.cost(visit.exchange, visit.tally)
 
     async def _load_prices(self) -> None:
         """Read the prices beside the start, which they would hold up by a tenth of a second."""

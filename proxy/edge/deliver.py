@@ -12,6 +12,7 @@ from proxy.edge.reply import REQUEST_ID, STREAM_HEADERS, Reply, hang_up
 from proxy.edge.visit import Visit
 from proxy.errors import UpstreamInvalid
 from proxy.exchange import EndedBy
+from proxy.meter import figures
 from proxy.relay.client import Client
 from proxy.relay.opaque import Opaque
 from proxy.relay.pump import Ending, pump
@@ -48,6 +49,8 @@ async def deliver(gateway: Gateway, visit: Visit, answer: Answer, early: Early |
     )
     with gateway.running(watch):
         ending = await pump(answer, answer.first, through, client, watch, exchange.request_id)
+    if ending.blames_upstream:
+        gateway.upstreams.blame(answer.upstream)
     _conclude(gateway, visit, through, client, ending)
     reply.end(ending)
     if ending.ended_by is EndedBy.SLOW_CLIENT:
@@ -65,7 +68,7 @@ def _reply(gateway: Gateway, visit: Visit, answer: Answer) -> Reply:
     headers[REQUEST_ID] = visit.exchange.request_id
     if answer.is_event_stream:
         headers.update(STREAM_HEADERS)
-    headers["Server-Timing"] = gateway.accounts.server_timing(visit.exchange)
+    headers["Server-Timing"] = figures.server_timing(visit.exchange)
     return Reply(status=answer.status, reason=answer.reason, headers=headers)
 
 

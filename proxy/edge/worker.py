@@ -21,6 +21,7 @@ from proxy.edge.gateway import Gateway
 from proxy.edge.parts import open_gateway
 from proxy.errors import Drained
 from proxy.meter import logs
+from proxy.meter.tracing import SpansUnavailable
 from proxy.settings import Settings
 
 BACKLOG = 16_384
@@ -45,8 +46,13 @@ def run(
     """
     logs.configure(settings.log_level, settings.log_format)
     serving = Worker(settings, index=index, workers=workers, behind_nginx=behind_nginx)
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(serving.serve(unix, host or settings.listen_address, port))
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            return runner.run(serving.serve(unix, host or settings.listen_address, port))
+    except (OSError, ValueError, SpansUnavailable) as error:
+        # What an operator can mend needs one line, and no traceback.
+        structlog.get_logger().error("worker_cannot_start", worker=index, reason=str(error))
+        return 2
 
 
 class Worker:

@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 from typing import Protocol
 
-from proxy.errors import SlowClient, SluiceError, UpstreamCut
+from proxy.errors import EndedEarly, FirstTokenTimeout, IdleTimeout, SlowClient, SluiceError
 from proxy.exchange import EndedBy
 from proxy.relay.client import Client
 from proxy.relay.splice import Source, Splice
@@ -50,6 +50,8 @@ class Ending:
     """Whether its last byte may be followed by a clean end; False breaks the connection off."""
     error: str = ""
     """The code of the error, if one ended it."""
+    blames_upstream: bool = False
+    """Whether the upstream failed in a way that its connection did not show."""
 
 
 async def pump(
@@ -61,7 +63,7 @@ async def pump(
             await _move(body, first, through, client)
             ended_by, owed = through.close(time.monotonic())
         if ended_by is EndedBy.UPSTREAM_CUT:
-            raise UpstreamCut("The upstream ended its answer before the answer's end.")
+            raise EndedEarly("The upstream ended its answer before the answer's end.")
         client.write(owed, time.monotonic())
     except SluiceError as error:
         return _broken(error, through, client, request_id)
@@ -88,8 +90,8 @@ def _broken(error: SluiceError, through: Through, client: Client, request_id: st
     fault = error.fault
     if isinstance(error, SlowClient):
         return Ending(fault.ended_by, whole=False, error=fault.code)
+    blames = isinstance(error, EndedEarly | FirstTokenTimeout | IdleTimeout)
     last_words = through.cut(error, request_id)
-    if last_words is None:
-        return Ending(fault.ended_by, whole=False, error=fault.code)
-    client.write(last_words, time.monotonic())
-    return Ending(fault.ended_by, whole=True, error=fault.code)
+    client.write(last_words or b"", time.monotonic())
+    whole = last_words is not None
+    return Ending(fault.ended_by, whole=whole, error=fault.code, blames_upstream=blames)

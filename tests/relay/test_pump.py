@@ -101,6 +101,7 @@ async def test_an_upstream_that_hangs(
     scene = Scene(*script, clocks=clocks)
     ending = await scene.play()
     assert (ending.ended_by, ending.whole) == (ended_by, True)
+    assert ending.blames_upstream is (ended_by is not EndedBy.TOTAL_TIMEOUT)
     assert f'"code": "{ended_by}"'.encode() in scene.transport.text
 
 
