@@ -36,13 +36,14 @@ class Source(Protocol):
 class Splice:
     """Joins one upstream connection to one client, for as long as `run` lasts."""
 
-    __slots__ = ("_client", "_done", "_error", "_feed", "_source", "_waiter")
+    __slots__ = ("_client", "_done", "_error", "_feed", "_paused", "_source", "_waiter")
 
     def __init__(self, source: Source, through: Passing, client: Client) -> None:
         self._source = source
         self._feed = through.feed
         self._client = client
         self._done = False
+        self._paused = False
         self._error: Exception | None = None
         self._waiter: asyncio.Future[None] | None = None
 
@@ -51,8 +52,10 @@ class Splice:
         try:
             self._source.flow(self)
             while not self._done:
-                if self._client.lags():
+                if self._paused:
+                    # Asked for even if the client has caught up by now: somebody must resume.
                     await self._client.drain()
+                    self._paused = False
                     self._source.resume()
                 else:
                     await self._wait()
@@ -70,6 +73,7 @@ class Splice:
         except Exception as error:  # noqa: BLE001 raised again where it can be handled, in `run`
             self._finish(error)
         if client.lags():
+            self._paused = True
             self._source.pause()
             self._wake()
 

@@ -1,0 +1,126 @@
+"""The fast way through: who pauses whom, and who goes on."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from proxy.errors import SluiceError, UpstreamCut
+from proxy.relay.client import BUFFERED_BYTES, Client
+from proxy.relay.opaque import Opaque
+from proxy.relay.splice import Splice
+from tests.relay.peers import FakeTransport
+
+MUCH = b"x" * (BUFFERED_BYTES + 1)
+
+
+class Tap:
+    """An upstream connection that does as it is told, and remembers what it was told."""
+
+    def __init__(self) -> None:
+        self.receiver: Splice | None = None
+        self.told: list[str] = []
+        self.stopped = False
+
+    def flow(self, receiver: Splice) -> None:
+        self.receiver = receiver
+
+    def pause(self) -> None:
+        self.told.append("pause")
+
+    def resume(self) -> None:
+        self.told.append("resume")
+
+    def stop(self) -> None:
+        self.stopped = True
+
+
+class Joined:
+    """A splice that runs between a tap and a client."""
+
+    def __init__(self, *, stuck: bool = False, through: Opaque | None = None) -> None:
+        self.tap = Tap()
+        self.transport = FakeTransport(stuck=stuck)
+        client = Client(self.transport, self.transport, chunked=False, now=0.0)
+        self.splice = Splice(self.tap, through or Opaque(keep=False), client)
+        self.task = asyncio.create_task(self.splice.run())
+
+    async def settle(self) -> None:
+        """Let the task do what it can."""
+        for _ in range(5):
+            await asyncio.sleep(0)
+
+
+async def test_bytes_move_in_the_call_that_brings_them() -> None:
+    """No task has to wake for them; the clean end wakes it once."""
+    joined = Joined()
+    await joined.settle()
+    joined.splice.received(b"one")
+    joined.splice.received(b"two")
+    assert joined.transport.written == [b"one", b"two"]
+    joined.splice.ended(None)
+    await joined.task
+    assert joined.tap.stopped
+
+
+async def test_a_client_that_lags_pauses_the_upstream_until_it_has_caught_up() -> None:
+    """Nothing is read for it meanwhile."""
+    joined = Joined(stuck=True)
+    await joined.settle()
+    joined.splice.received(MUCH)
+    await joined.settle()
+    assert joined.tap.told == ["pause"]
+    joined.transport.take_all()
+    await joined.settle()
+    assert joined.tap.told == ["pause", "resume"]
+    joined.splice.ended(None)
+    await joined.task
+
+
+async def test_a_client_that_catches_up_before_anybody_looked_is_read_for_again() -> None:
+    """The pause is taken back even if there is nothing to wait for once the task wakes."""
+    joined = Joined(stuck=True)
+    await joined.settle()
+    joined.splice.received(MUCH)
+    joined.transport.take_all()
+    await joined.settle()
+    assert joined.tap.told == ["pause", "resume"]
+    joined.splice.ended(None)
+    await joined.task
+
+
+async def test_a_cut_is_raised_where_it_can_be_handled() -> None:
+    """Not in the callback of a connection."""
+    joined = Joined()
+    await joined.settle()
+    joined.splice.ended(UpstreamCut("gone"))
+    with pytest.raises(SluiceError, match="gone"):
+        await joined.task
+    assert joined.tap.stopped
+
+
+class Broken(Opaque):
+    """A passage with a defect."""
+
+    def feed(self, chunk: bytes, now: float) -> bytes:
+        raise RuntimeError("defect")
+
+
+async def test_a_defect_on_the_way_is_raised_there_too() -> None:
+    """Instead of being lost in the event loop's log while the client waits for ever."""
+    joined = Joined(through=Broken(keep=False))
+    await joined.settle()
+    joined.splice.received(b"x")
+    with pytest.raises(RuntimeError, match="defect"):
+        await joined.task
+
+
+async def test_cancelled_it_lets_the_upstream_go() -> None:
+    """Whoever closes the answer then finds nobody who still writes."""
+    joined = Joined()
+    await joined.settle()
+    joined.task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await joined.task
+    assert joined.tap.stopped
