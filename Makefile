@@ -55,6 +55,17 @@ image-test: setup image
 fresh-test: setup
 	DOCKER_RUN_FLAGS='$(DOCKER_RUN_FLAGS)' $(PYTEST) -v -m fresh --durations=0 tests/fresh $(ARGS)
 
+# Peers that are not installed are left out of the table, by name; ARGS: see `python -m bench run -h`.
+.PHONY: bench bench-peers bench-guard
+bench: setup
+	$(VENV)/bin/python -m bench run $(ARGS)
+
+bench-peers: setup
+	$(VENV)/bin/python -m bench peers
+
+bench-guard: setup
+	$(VENV)/bin/python -m bench guard $(ARGS)
+
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
