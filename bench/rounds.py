@@ -62,7 +62,7 @@ def run_rounds(
     """Every scenario in every round for everybody who takes part in it."""
     for scenario in scenarios:
         taking_part = [one for one in contestants if scenario.name not in one.skips]
-        for number in range(rounds):
+        for number in range(min(rounds, scenario.most_rounds)):
             for contestant in taking_part:
                 run = run_once(scenario, contestant, number, quick=quick)
                 tell(f"{scenario.name:13} round {number + 1} {contestant.name:14} {_brief(run)}")

@@ -49,7 +49,7 @@ def _launch(place: Place) -> Launch:
     )
 
 
-_TOO_SLOW = "one core is full at about 35 streams of 50 tokens/s"
+_TOO_SLOW = "one core is full at about 25 streams of 50 tokens/s"
 
 LITELLM = Contestant(
     name="litellm",

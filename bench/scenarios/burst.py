@@ -21,4 +21,9 @@ def measure_burst(session: Session) -> dict[str, Any]:
         return session.load(arguments, gateway, lambda: None, _PATIENCE).figures
 
 
-BURST = Scenario("burst", "4,000 connections in one instant, a stream on each", measure_burst)
+BURST = Scenario(
+    "burst",
+    "4,000 connections in one instant, a stream on each",
+    measure_burst,
+    most_rounds=3,
+)

@@ -32,4 +32,5 @@ COLD_START = Scenario(
     "from the command to the first answer, all cores, nothing pinned",
     measure_cold_start,
     pinned=False,
+    most_rounds=2,
 )

@@ -38,4 +38,5 @@ CROWD = Scenario(
     measure_crowd,
     pinned=False,
     workers=2,
+    most_rounds=2,
 )

@@ -48,4 +48,9 @@ def _probe(root: int) -> tuple[Any, int]:
     return memory(root), socket_memory()
 
 
-MEMORY = Scenario("memory", "thousands of open streams, one token in 10 s each", measure_memory)
+MEMORY = Scenario(
+    "memory",
+    "thousands of open streams, one token in 10 s each",
+    measure_memory,
+    most_rounds=2,
+)

@@ -36,5 +36,8 @@ def measure_plain(session: Session) -> dict[str, Any]:
 
 
 PLAIN = Scenario(
-    "plain", "JSON answers over 32 kept connections: requests per second", measure_plain
+    "plain",
+    "JSON answers over 32 kept connections: requests per second",
+    measure_plain,
+    most_rounds=3,
 )

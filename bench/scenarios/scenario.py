@@ -64,7 +64,8 @@ class Session:
 class Scenario:
     """One question, and the function that has it answered by one contestant once.
 
-    `pinned` holds the contestant to one core. `workers` is how many it starts.
+    `pinned` holds the contestant to one core. `workers` is how many it starts. `most_rounds` is
+    for figures that hardly differ between rounds.
     """
 
     name: str
@@ -72,3 +73,4 @@ class Scenario:
     measure: Callable[[Session], dict[str, Any]]
     pinned: bool = True
     workers: int = 1
+    most_rounds: int = 100

@@ -35,6 +35,13 @@ def test_two_rounds_of_three() -> None:
     assert {run.foreign_busy for run in runs} == {0.25}
 
 
+def test_a_figure_that_hardly_varies() -> None:
+    """It is measured in no more rounds than it needs."""
+    scenario = Scenario("s", "?", lambda _: {}, most_rounds=2)
+    runs = list(run_rounds([scenario], [contestant("a")], 5, quick=True, tell=print))
+    assert [run.round for run in runs] == [0, 1]
+
+
 def test_a_contestant_that_fails() -> None:
     """Its failure is its result, the directory is gone, and the others have their turn."""
     seen: list[Session] = []

@@ -71,3 +71,10 @@ def test_bare_nginx_s_configuration(tmp_path: Path) -> None:
     assert launch is not None
     done = subprocess.run([*launch.command, "-t"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("contestant", EVERYBODY, ids=NAMES)
+def test_a_contestant_in_the_readme(contestant: Contestant) -> None:
+    """Its configuration is stated there in the words of its declaration."""
+    row = f"| {contestant.title} | {contestant.configuration} |"
+    assert row in (BENCH / "README.md").read_text(encoding="utf-8")
