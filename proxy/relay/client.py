@@ -21,12 +21,13 @@ class Client:
     """Writes one answer's body, framed as its headers said (RFC 9112, 7.1), with no task woken."""
 
     __slots__ = (
+        "_caught_up_at",
         "_chunked",
+        "_held_up",
         "_transport",
         "_writer",
         "began_at",
         "framed",
-        "lagged_until",
         "left",
         "sent",
         "written_at",
@@ -50,8 +51,8 @@ class Client:
         self.began_at: float | None = None
         """When the upstream's first bytes had been handed over."""
         self.written_at = now
-        self.lagged_until = now
-        """Until when the upstream was last kept waiting for this client."""
+        self._held_up = False
+        self._caught_up_at = now
         self.left = False
         transport.set_write_buffer_limits(high=BUFFERED_BYTES)
 
@@ -61,6 +62,11 @@ class Client:
         client = cls(_Nowhere(), _Nowhere(), chunked=False, now=now)
         client.left = True
         return client
+
+    @property
+    def lagged_until(self) -> float:
+        """Until when the upstream was last kept waiting for this client."""
+        return time.monotonic() if self._held_up else self._caught_up_at
 
     @property
     def waiting(self) -> int:
@@ -83,11 +89,14 @@ class Client:
 
     async def drain(self) -> None:
         """Wait until the client has taken most of what waits, or has left."""
+        self._held_up = True
         try:
             await self._writer.drain()
         except ConnectionError:
             self.left = True
-        self.lagged_until = time.monotonic()
+        finally:
+            self._held_up = False
+            self._caught_up_at = time.monotonic()
 
 
 class _Nowhere(asyncio.Transport):

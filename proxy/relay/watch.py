@@ -15,6 +15,7 @@ from proxy.errors import SluiceError
 from proxy.relay.client import Client
 from proxy.relay.clocks import Clocks, Moments, expired, next_look
 
+_ANOTHER_LOOK_SECONDS = 0.005
 PING = b": ping\n"
 """One comment line. An empty line after it would make some browser clients see an empty event."""
 
@@ -58,6 +59,7 @@ class Watch:
         self._error: SluiceError | None = None
         self._taken = -1
         self._stuck_since: float | None = None
+        self._doubted = False
 
     async def __aenter__(self) -> Self:
         await self._limit.__aenter__()
@@ -104,12 +106,21 @@ class Watch:
             client_stuck_since=self._stuck_since,
         )
         if error := expired(self._clocks, at, now):
-            self.stop(error)
+            self._doubt(error)
             return
+        self._doubted = False
         if now - at.written_at >= self._clocks.ping:
             self._ping(now)
         wait = next_look(self._clocks, at, now) - now
         self._timer = self._loop.call_later(wait, self._look)
+
+    def _doubt(self, error: SluiceError) -> None:
+        """Look once more: an event loop that was held up has not yet read what has come."""
+        if self._doubted:
+            self.stop(error)
+        else:
+            self._doubted = True
+            self._timer = self._loop.call_later(_ANOTHER_LOOK_SECONDS, self._look)
 
     def _ping(self, now: float) -> None:
         if self._pings and self._passage.between_events and not self._stuck_since:

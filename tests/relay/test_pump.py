@@ -179,3 +179,17 @@ async def test_a_cancelled_pump_stops() -> None:
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
+
+
+@pytest.mark.no_blockbuster
+async def test_an_event_loop_that_was_held_up() -> None:
+    """What came in the meantime counts: the upstream is not blamed for what Sluice did not read."""
+
+    async def turn() -> None:
+        await asyncio.sleep(0)
+
+    def hold_up() -> None:
+        time.sleep(0.3)
+
+    scene = Scene(TOKEN, hold_up, turn, turn, turn, TOKEN, FINISH, DONE, clocks={"idle": 0.1})
+    assert (await scene.play()).ended_by is EndedBy.COMPLETE
