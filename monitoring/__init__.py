@@ -1,0 +1,1 @@
+"""What operators see: Prometheus rules, Grafana dashboards, and what makes them."""
