@@ -25,7 +25,7 @@ _HEADS = (
     (OTHER, re.compile(rb'"(?:audio|images)"\s*:\s*(?:\[\s*)?\{')),
 )
 _HEAD_ERROR = re.compile(rb'\s*\{\s*"error"\s*:\s*[{"]')
-_SINGLE = (TEXT, REASONING)
+_SINGLE = (TEXT, REASONING, TOOL)
 _DATA = Kind.DATA
 
 

@@ -15,7 +15,7 @@ import re
 
 _NEVER = b"\0"
 """Begins no event."""
-_TOKEN = re.compile(rb'"(?:content|text|reasoning(?:_content|_text)?)" ?: ?"([^"\\]+)"')
+_TOKEN = re.compile(rb'"(?:content|text|reasoning(?:_content|_text)?|arguments)" ?: ?"([^"\\]+)"')
 _PADDING = re.compile(rb'"(?:obfuscation|p)":"([A-Za-z0-9]*)"\}\Z')
 _MOST_STRIKES = 8
 """Lessons in a row that no event made use of; then this stream's events are not alike."""
@@ -24,7 +24,7 @@ _MOST_STRIKES = 8
 class Likeness:
     """The shape of one stream's plain tokens, once one has been seen."""
 
-    __slots__ = ("_before", "_begin", "_ending", "_hits_at", "_padding", "_strikes", "channel")
+    __slots__ = ("_before", "_begin", "_ending", "_learned_at", "_padding", "_strikes", "channel")
 
     def __init__(self) -> None:
         self.channel = 0
@@ -34,7 +34,7 @@ class Likeness:
         self._ending = b""
         self._padding = b""
         """What stands between the token and the padding; empty if there is none."""
-        self._hits_at = 0
+        self._learned_at = 0
         self._strikes = 0
 
     def fits(self, data: bytes) -> bool:
@@ -56,10 +56,12 @@ class Likeness:
 
         `counted` is the number of the event among all that carry tokens.
         """
-        self._strikes = self._strikes + 1 if counted == self._hits_at + 1 else 0
-        self._hits_at = counted
         found = _TOKEN.search(data)
-        if self._strikes >= _MOST_STRIKES or found is None:
+        if found is None:
+            return
+        self._strikes = self._strikes + 1 if counted == self._learned_at + 1 else 0
+        self._learned_at = counted
+        if self._strikes >= _MOST_STRIKES:
             self._before = _NEVER
             return
         self.channel = channel

@@ -15,7 +15,7 @@ from proxy.meter.likeness import Likeness
 from proxy.meter.messages import Messages
 from proxy.meter.responses import Responses
 from proxy.meter.sniff import family_of, is_foreign
-from proxy.meter.tokens import TEXT, Tally
+from proxy.meter.tokens import REASONING, TEXT, Tally
 from proxy.meter.unknown import Unknown
 
 _DIALECTS: dict[Family, type[Dialect]] = {
@@ -71,8 +71,10 @@ class StreamReader:
         tally.counted += 1
         if self._likeness.channel == TEXT:
             tally.text += 1
-        else:
+        elif self._likeness.channel == REASONING:
             tally.reasoning += 1
+        else:
+            tally.tool += 1
         gap = at - tally.last_token_at
         tally.longest_gap = max(tally.longest_gap, gap)
         tally.last_token_at = at

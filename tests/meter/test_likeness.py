@@ -77,6 +77,13 @@ def test_a_new_lesson_replaces_the_old() -> None:
     assert not likeness.fits(event("b", key="reasoning_content"))
 
 
+def test_a_token_that_teaches_nothing_leaves_the_lesson_before_it() -> None:
+    """One with a quote in it has no plain string to go by."""
+    likeness = taught(event("a"))
+    likeness.learn(event('"'), TEXT, 2)
+    assert likeness.fits(event("b"))
+
+
 def test_a_stream_whose_events_are_never_alike_is_given_up() -> None:
     """Lessons cost; in vain they stop."""
     likeness = Likeness()

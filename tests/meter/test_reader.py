@@ -176,11 +176,14 @@ def test_likeness_changes_no_figure() -> None:
     assert (tally.usage, tally.finish_reason, reader.finished()) == (Usage(3, 7), "stop", True)
 
 
-def test_likeness_tells_reasoning_from_text() -> None:
+def test_likeness_tells_the_channels_apart() -> None:
     """Each goes to its own count."""
     thoughts = [token("x").replace("content", "reasoning_content") for _ in range(5)]
-    tally = play(Family.CHAT, sse(*thoughts, *[token("x") for _ in range(7)]))[0].tally
-    assert (tally.reasoning, tally.text, tally.first_text_at) == (5, 7, 5.0)
+    called = '"tool_calls":[{"index":0,"function":{"arguments":"x"}}]'
+    calls = [token("x").replace('"content":"x"', called) for _ in range(4)]
+    tally = play(Family.CHAT, sse(*thoughts, *[token("x") for _ in range(7)], *calls))[0].tally
+    assert (tally.reasoning, tally.text, tally.tool) == (5, 7, 4)
+    assert (tally.first_text_at, tally.counted) == (5.0, 16)
 
 
 @pytest.mark.parametrize(
