@@ -53,6 +53,10 @@ class Asking:
             fields += [("X-Request-ID", request_id), ("X-Demo-Run", request_id)]
         return request("POST", self.target, self.body, fields)
 
+    def with_body(self, body: bytes) -> Self:
+        """The same request with another body."""
+        return replace(self, body=body)
+
     def of_model(self, model: str) -> Self:
         """The same request for another model."""
         return replace(

@@ -8,8 +8,11 @@ from typing import Any
 
 import pytest
 
+from proxy.edge.visit import Visit
+from tests.integration.conftest import Demo
 from tests.integration.faults import stations
 from tests.integration.faults.expectations import HASTY_FIRST, HASTY_IDLE
+from tests.integration.faults.hearing import Scene
 from tests.integration.faults.stations import Station, Upstream
 
 STATIONS = ("worker", "worker-plain", "nginx")
@@ -65,3 +68,17 @@ async def station(request: pytest.FixtureRequest, _started: Stations) -> AsyncIt
     one = _started(request.param)
     yield one
     await one.settled()
+
+
+@pytest.fixture
+def scene(demo: Demo, monkeypatch: pytest.MonkeyPatch) -> Scene:
+    """The demo upstream, and an eye on whatever ends in this process."""
+    one = Scene(demo)
+    end = Visit.ended
+
+    def ended(visit: Visit) -> None:
+        end(visit)
+        one.visits.append(visit)
+
+    monkeypatch.setattr(Visit, "ended", ended)
+    return one

@@ -17,27 +17,13 @@ from proxy.exchange import Family
 from tests.integration.faults.asking import ASKINGS, Asking
 from tests.integration.faults.events import events_of
 from tests.integration.faults.expectations import INVALID, TABLE, Expect, Kind, Row
+from tests.integration.faults.hearing import heard
 from tests.integration.faults.stations import Station
-from tests.integration.raw import BrokenOff, Head, Line, Whole
+from tests.integration.raw import BrokenOff, Head, Whole
 
 TOLD = ("retry-after", "retry-after-ms", "location", "content-type")
 """Headers of a refusal by which clients act; and all that begin with `x-ratelimit-`."""
 SPOILT = b"data: (cut)\n"
-
-
-async def heard(url: str, data: bytes) -> tuple[Whole, bool]:
-    """An answer as far as it came, and whether it ended cleanly."""
-    async with await Line.open(url) as line:
-        head = await line.ask(data)
-        while head.status < 200:
-            head = await line.head()
-        parts: list[bytes] = []
-        try:
-            while part := await line.part():
-                parts.append(part)
-        except (BrokenOff, ValueError):  # ValueError: what stands for a chunk's size is none.
-            return Whole(head, b"".join(parts)), False
-        return Whole(head, b"".join(parts)), True
 
 
 @pytest.mark.parametrize("row", TABLE, ids=[row.words or "healthy" for row in TABLE])

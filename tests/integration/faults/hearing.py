@@ -1,0 +1,104 @@
+"""Asks for a stream, hears it to its end, and learns from all sides what became of it."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from dataclasses import dataclass, field
+from typing import Any
+
+from proxy.demo.state import Call
+from proxy.edge.visit import Visit
+from proxy.exchange import Exchange
+from tests.integration.conftest import Demo, Worker, until
+from tests.integration.faults.asking import Asking
+from tests.integration.faults.events import Event, events_of
+from tests.integration.raw import BrokenOff, Fields, Line, Whole
+
+
+async def heard(url: str, data: bytes) -> tuple[Whole, bool]:
+    """An answer as far as it came, and whether it ended cleanly."""
+    async with await Line.open(url) as line:
+        head = await line.ask(data)
+        while head.status < 200:
+            head = await line.head()
+        parts: list[bytes] = []
+        try:
+            while part := await line.part():
+                parts.append(part)
+        except (BrokenOff, ValueError):  # ValueError: what stands for a chunk's size is none.
+            return Whole(head, b"".join(parts)), False
+        return Whole(head, b"".join(parts)), True
+
+
+@dataclass(frozen=True)
+class Told:
+    """One request as the client, the gateway and the upstream saw it."""
+
+    answer: Whole
+    clean: bool
+    seconds: float
+    visit: Visit
+    calls: list[Call]
+
+    @property
+    def exchange(self) -> Exchange:
+        """What the gateway knows of it."""
+        return self.visit.exchange
+
+    @property
+    def outcome(self) -> tuple[int, str, str]:
+        """Status, `ended_by` and the error's code."""
+        return self.exchange.status, str(self.exchange.ended_by), self.exchange.error
+
+    @property
+    def events(self) -> list[Event]:
+        """What an SSE client dispatches."""
+        return events_of(self.answer.body)
+
+    def error(self, asking: Asking) -> dict[str, Any]:
+        """The terminal error, checked to be the family's own; what came before was whole."""
+        *before, last = self.events
+        return asking.says_it_broke(last, before)
+
+
+@dataclass
+class Scene:
+    """The demo upstream, and everything that the gateways before it have finished."""
+
+    demo: Demo
+    visits: list[Visit] = field(default_factory=list)
+
+    async def ask(
+        self, front: Worker, asking: Asking, words: str = "", more: Fields | None = None
+    ) -> Told:
+        """Ask for a stream and hear it out."""
+        run = uuid.uuid4().hex
+        began = time.monotonic()
+        answer, clean = await heard(front.url, asking.request(words, run, more))
+        seconds = time.monotonic() - began
+        return Told(answer, clean, seconds, await self.visit(run), await self.calls(run))
+
+    async def visit(self, run: str) -> Visit:
+        """What the gateway knows of a request, once that has ended."""
+        found: list[Visit] = []
+
+        def ended() -> bool:
+            found[:] = [one for one in self.visits if one.exchange.request_id == run]
+            return bool(found)
+
+        await until(ended, "the request has not ended")
+        return found[0]
+
+    async def calls(self, run: str) -> list[Call]:
+        """The upstream's calls of a request, once they are over."""
+
+        def mine() -> list[Call]:
+            return [call for call in self.demo.state.calls if call.run == run]
+
+        await until(lambda: all(call.ended_by for call in mine()), "the upstream is still at work")
+        return mine()
+
+    async def healthy(self, asking: Asking, words: str = "") -> bytes:
+        """The body that the upstream sends to whoever asks it directly."""
+        return (await heard(self.demo.url, asking.request(words)))[0].body
