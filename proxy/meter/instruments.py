@@ -237,7 +237,7 @@ class Workers:
         self.slots = make.gauge("sluice_slots", "Slots, over all workers.", "livesum")
         self.loop_lag = make.gauge(
             "sluice_event_loop_lag_seconds",
-            "How late the slowest worker's event loop ran a timer, at worst, since the last look.",
+            "How late the slowest worker's event loop ran a timer, at worst in 15 seconds.",
             "livemax",
         )
         self.cpu = make.counter("sluice_worker_cpu_seconds_total", "CPU time of all workers.")

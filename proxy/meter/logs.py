@@ -80,7 +80,8 @@ class RequestLog:
 
     def write(self, exchange: Exchange, tally: Tally, cost: float | None = None) -> None:
         """One line for a request that has ended; `cost` is in US dollars."""
-        said = self._log.info if exchange.ended_by in _QUIET else self._log.warning
+        quiet = exchange.ended_by in _QUIET and exchange.status < 500
+        said = self._log.info if quiet else self._log.warning
         said("request", **facts(exchange, tally, cost))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+from collections import deque
 from typing import TYPE_CHECKING
 
 from proxy.exchange import EndedBy, Family
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["Metrics", "collect", "content_type"]
 
 _NONE: tuple[str, ...] = ()
+_LAGS = 15
 
 
 class Metrics:
@@ -42,6 +44,7 @@ class Metrics:
         self._names = ModelNames(most_models, models)
         self._answering = ModelNames(most_models, models)
         self._cpu_seconds = 0.0
+        self._lags: deque[float] = deque([0.0], maxlen=_LAGS)
 
     def record(self, exchange: Exchange, tally: Tally, cost: float | None = None) -> None:
         """Count a request that has ended; `cost` is in US dollars, None if it has no price."""
@@ -156,8 +159,12 @@ class Metrics:
         workers.slots[_NONE].set(slots)
 
     def pulse(self, lag: float, used: int, idle: int) -> None:
-        """What is looked at every few seconds: the loop's worst lag, the pool, this process."""
-        self.instruments.workers.loop_lag[_NONE].set(lag)
+        """What is looked at once a second: the loop's lag, the pool's connections, CPU time.
+
+        A scrape is rarer, so the lag shown is the worst of the last quarter of a minute.
+        """
+        self._lags.append(lag)
+        self.instruments.workers.loop_lag[_NONE].set(max(self._lags))
         self.instruments.upstreams.connections["used",].set(used)
         self.instruments.upstreams.connections["idle",].set(idle)
         times = resource.getrusage(resource.RUSAGE_SELF)

@@ -107,20 +107,23 @@ def test_what_is_not_known_is_left_out() -> None:
 
 
 @pytest.mark.parametrize(
-    ("ended_by", "level"),
+    ("ended_by", "status", "level"),
     [
-        (EndedBy.COMPLETE, "info"),
-        (EndedBy.CLIENT_LEFT, "info"),
-        (EndedBy.REJECTED, "info"),
-        (EndedBy.UPSTREAM_CUT, "warning"),
-        (EndedBy.IDLE_TIMEOUT, "warning"),
-        (EndedBy.SHED, "warning"),
+        (EndedBy.COMPLETE, 200, "info"),
+        (EndedBy.CLIENT_LEFT, 200, "info"),
+        (EndedBy.REJECTED, 404, "info"),
+        (EndedBy.REJECTED, 500, "warning"),
+        (EndedBy.UPSTREAM_CUT, 200, "warning"),
+        (EndedBy.IDLE_TIMEOUT, 200, "warning"),
+        (EndedBy.SHED, 200, "warning"),
     ],
 )
-def test_a_failure_is_a_warning(written: Written, ended_by: EndedBy, level: str) -> None:
+def test_a_failure_is_a_warning(
+    written: Written, ended_by: EndedBy, status: int, level: str
+) -> None:
     """A client that left is an outcome, not a failure."""
     configure("info", "json", written.stream)
-    RequestLog().write(answered(ended_by=ended_by), counted())
+    RequestLog().write(answered(ended_by=ended_by, status=status), counted())
     assert written.lines[0]["level"] == level
 
 

@@ -249,6 +249,11 @@ def test_levels_are_what_was_last_said(seen: Counted) -> None:
     names = ("streams_in_flight", "requests_waiting", "slots", "event_loop_lag_seconds")
     assert [seen.value(f"sluice_{name}") for name in names] == [3, 2, 10, 0.02]
     assert seen.value("sluice_upstream_connections", state="used") == 4
+    for lag in (0.01, *[0.0] * 13):
+        seen.metrics.pulse(lag, used=0, idle=0)
+    assert seen.value("sluice_event_loop_lag_seconds") == 0.02
+    seen.metrics.pulse(0.0, used=0, idle=0)
+    assert seen.value("sluice_event_loop_lag_seconds") == 0.01
     spent = seen.value("sluice_worker_cpu_seconds_total")
     seen.metrics.pulse(0.0, used=0, idle=0)
     assert spent
