@@ -81,8 +81,10 @@ async def test_a_location_is_left_alone(program: NginxProgram) -> None:
     """A redirect or a created resource points where the worker said."""
 
     async def script(heard: Heard) -> None:
-        await heard.say(plain(status="202 Accepted", more="Location: /v1/streams/7\r\n"))
+        await heard.say(
+            plain(status="202 Accepted", more="Location: http://workers/v1/streams/7\r\n")
+        )
 
     async with Front(program) as front:
         front.worker.script = script
-        assert (await front.get()).one("Location") == "/v1/streams/7"
+        assert (await front.get()).one("Location") == "http://workers/v1/streams/7"

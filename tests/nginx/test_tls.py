@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 from typing import TYPE_CHECKING, Any
 
@@ -92,15 +93,34 @@ async def test_plain_http_on_the_tls_port_is_told_so(program: NginxProgram) -> N
     assert answer.json()["error"]["code"] == "invalid_request"
 
 
-async def test_old_tls_is_refused(program: NginxProgram) -> None:
-    """TLS 1.1 finds nobody to talk to."""
-    old = trusting()
-    old.minimum_version = ssl.TLSVersion.TLSv1_2
-    old.maximum_version = ssl.TLSVersion.TLSv1_2
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+async def test_both_versions_of_today_are_spoken(
+    program: NginxProgram, version: ssl.TLSVersion
+) -> None:
+    """A client that can do only one of TLS 1.2 and 1.3 is served."""
+    only = trusting()
+    only.minimum_version = only.maximum_version = version
     async with Front(program, **TLS) as front:
-        _, writer = await asyncio.open_connection("localhost", front.tls_port, ssl=old)
-        assert writer.get_extra_info("ssl_object").version() == "TLSv1.2"
+        _, writer = await asyncio.open_connection("localhost", front.tls_port, ssl=only)
+        assert writer.get_extra_info("ssl_object").version() == version.name.replace("_", ".")
         writer.close()
+
+
+async def test_a_returning_client_skips_the_costly_half(program: NginxProgram) -> None:
+    """The second connection of a client takes up the session of its first."""
+    resuming = trusting()
+    resuming.maximum_version = ssl.TLSVersion.TLSv1_2
+    async with Front(program, **TLS) as front:
+        assert await asyncio.to_thread(_second_is_resumed, resuming, front.tls_port)
+
+
+def _second_is_resumed(context: ssl.SSLContext, port: int) -> bool:
+    def connected(session: ssl.SSLSession | None) -> ssl.SSLSocket:
+        plain = socket.create_connection(("localhost", port), timeout=5)
+        return context.wrap_socket(plain, server_hostname="localhost", session=session)
+
+    with connected(None) as first, connected(first.session) as second:
+        return bool(second.session_reused)
 
 
 async def test_without_a_certificate_there_is_no_tls_port(program: NginxProgram) -> None:

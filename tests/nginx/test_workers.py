@@ -2,13 +2,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.nginx.front import EVENTS, Front, Heard
+from tests.nginx.front import EVENTS, Front, Heard, Wire
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from proxy.appliance.nginx_program import NginxProgram
 
 POST = "POST /v1/x HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\nConnection: close\r\n\r\nbody"
@@ -54,23 +57,38 @@ async def test_what_a_worker_may_have_begun_is_not_repeated(
         assert sum(len(worker.heard) for worker in front.workers) == 1
 
 
-async def test_streams_spread_evenly(program: NginxProgram) -> None:
-    """Twelve long streams over three workers are four each, however long they last."""
-
-    async def hold(heard: Heard) -> None:
-        await heard.say(EVENTS + "\r\n")
-        await heard.chunk("data: 1\n\n")
-        await heard.left()
-
+async def test_a_stream_goes_to_the_worker_with_the_fewest(program: NginxProgram) -> None:
+    """Streams last for minutes, so taking turns is not enough: whose streams end gets the next."""
     async with Front(program, workers=3) as front, contextlib.AsyncExitStack() as leaving:
-        for worker in front.workers:
-            worker.script = hold
-        for _ in range(12):
+        for index, worker in enumerate(front.workers):
+            worker.script = _holding(index)
+
+        async def begin() -> tuple[int, Wire]:
             wire = await front.connect()
             leaving.callback(wire.leave)
             await wire.say("GET /v1/x HTTP/1.1\r\nHost: a\r\n\r\n")
-            await wire.until("data: 1\n\n")
-        assert [len(worker.heard) for worker in front.workers] == [4, 4, 4]
+            await wire.until("data: ")
+            return int(await wire.until("\n\n")), wire
+
+        begun = [await begin() for _ in range(12)]
+        assert Counter(index for index, _ in begun) == {0: 4, 1: 4, 2: 4}
+        for heard in front.workers[1].heard:
+            heard.writer.close()
+        for index, wire in begun:
+            if index == 1:
+                await wire.rest()
+        assert [(await begin())[0] for _ in range(4)] == [1, 1, 1, 1]
+
+
+def _holding(index: int) -> Callable[[Heard], Awaitable[None]]:
+    """A worker that says which one it is, and goes on for ever."""
+
+    async def hold(heard: Heard) -> None:
+        await heard.say(EVENTS + "\r\n")
+        await heard.chunk(f"data: {index}\n\n")
+        await heard.left()
+
+    return hold
 
 
 async def test_connections_to_workers_are_kept(program: NginxProgram) -> None:
