@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from proxy.exchange import Family, Kind
+from proxy.meter.choices import Choices
 from proxy.meter.dialect import UNREADABLE, Dialect
 from proxy.meter.foreign import last_object, last_string, name_of, openai_usage
 from proxy.meter.tokens import OTHER, REASONING, TEXT, TOOL
@@ -83,15 +84,15 @@ _decode_body = msgspec.json.Decoder(_Body).decode
 class Chat(Dialect):
     """Reads chat completion chunks."""
 
-    __slots__ = ("_done", "_open", "_opened")
+    __slots__ = ("_choices", "_last_index", "_opened")
 
     family = Family.CHAT
 
     def __init__(self, tally: Tally, choices: int = 1) -> None:
         super().__init__(tally, choices)
         self._opened = False
-        self._open: set[int | None] = set()
-        self._done: set[int | None] = set()
+        self._choices = Choices(choices)
+        self._last_index: int | None = -1
 
     def read(self, name: bytes, data: bytes, at: float) -> Kind:
         """Take in one chunk."""
@@ -107,7 +108,7 @@ class Chat(Dialect):
         if len(choices) == 1 and channels in _SINGLE:
             self.plain = channels
         for choice in choices:
-            if choice.finish_reason or choice.index not in self._open:
+            if choice.finish_reason or choice.index != self._last_index:
                 self._note(choice)
             if choice is not choices[0]:
                 channels |= _channels(choice)
@@ -127,13 +128,17 @@ class Chat(Dialect):
 
     def _note(self, choice: _Choice) -> None:
         """Keep which choices have begun and which have ended."""
-        self._open.add(choice.index)
+        self._last_index = choice.index
+        self._choices.begin(choice.index)
         if choice.finish_reason and choice.finish_reason != "null":
             self.plain = 0
             self.tally.stated(openai_usage(choice.usage))
-            self._done.add(choice.index)
-            self.tally.finish_reason = str(choice.finish_reason)[:64]
-            self.tally.finishing = len(self._done) >= max(self.choices, len(self._open))
+            self._end(choice.index, str(choice.finish_reason))
+
+    def _end(self, index: int | None, reason: str) -> None:
+        self._choices.end(index)
+        self.tally.finish_reason = reason[:64]
+        self.tally.finishing = self._choices.all_ended
 
     def _take_usage(self, chunk: _Chunk) -> None:
         self.plain = 0
@@ -158,12 +163,9 @@ class Chat(Dialect):
         channels = sum(channel for channel, pattern in _HEADS if pattern.search(head))
         if channels:
             self.tally.saw(channels, at)
-        self._open.add(0)
         reason = last_string(tail, "finish_reason")
         if reason:
-            self._done.add(0)
-            self.tally.finish_reason = reason
-            self.tally.finishing = len(self._done) >= max(self.choices, len(self._open))
+            self._end(0, reason)
         self.tally.stated(openai_usage(last_object(tail, "usage")))
         return Kind.DATA
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from proxy.exchange import Family, Kind
+from proxy.meter.choices import Choices
 from proxy.meter.dialect import UNREADABLE, Dialect
 from proxy.meter.foreign import count, last_object, last_string, name_of
 from proxy.meter.tokens import OTHER, REASONING, TEXT, TOOL, Usage
@@ -72,14 +73,13 @@ _decode_array = msgspec.json.Decoder(list[_Chunk]).decode
 class Gemini(Dialect):
     """Reads the chunks of a generated content."""
 
-    __slots__ = ("_done", "_open")
+    __slots__ = ("_choices",)
 
     family = Family.GEMINI
 
     def __init__(self, tally: Tally, choices: int = 1) -> None:
         super().__init__(tally, choices)
-        self._open: set[int | None] = set()
-        self._done: set[int | None] = set()
+        self._choices = Choices(choices)
 
     def read(self, name: bytes, data: bytes, at: float) -> Kind:
         """Take in one chunk."""
@@ -97,24 +97,24 @@ class Gemini(Dialect):
     def _take(self, chunk: _Chunk) -> int:
         channels = 0
         for candidate in chunk.candidates or ():
-            self._open.add(candidate.index)
+            self._choices.begin(candidate.index)
             if candidate.content is not None:
                 for part in candidate.content.parts or ():
                     channels |= _channel(part)
             if candidate.finish_reason and candidate.finish_reason != "FINISH_REASON_UNSPECIFIED":
-                self._done.add(candidate.index)
-                self._finish(str(candidate.finish_reason))
+                self._end(candidate.index, str(candidate.finish_reason))
         self.tally.model = name_of(chunk.model_version) or self.tally.model
         self.tally.response_id = name_of(chunk.response_id) or self.tally.response_id
         if isinstance(chunk.prompt_feedback, dict) and chunk.prompt_feedback.get("blockReason"):
-            self._finish(str(chunk.prompt_feedback["blockReason"]))
+            self._end(0, str(chunk.prompt_feedback["blockReason"]))
         if chunk.usage_metadata is not None:
             self.tally.stated(_usage(chunk.usage_metadata))
         return channels
 
-    def _finish(self, reason: str) -> None:
+    def _end(self, index: int | None, reason: str) -> None:
+        self._choices.end(index)
         self.tally.finish_reason = reason[:64]
-        self.tally.finishing = len(self._done) >= len(self._open)
+        self.tally.finishing = self._choices.all_ended
 
     def glimpse(self, name: bytes, head: bytes, tail: bytes, at: float) -> Kind:
         """Take in a chunk of which only the two ends are known."""
@@ -125,11 +125,9 @@ class Gemini(Dialect):
             channels ^= TEXT | REASONING
         if channels:
             self.tally.saw(channels, at)
-        self._open.add(0)
         reason = last_string(tail, "finishReason")
         if reason:
-            self._done.add(0)
-            self._finish(reason)
+            self._end(0, reason)
         metadata = last_object(tail, "usageMetadata")
         if metadata is not None:
             self.tally.stated(_usage(msgspec.convert(metadata, _Metadata)))

@@ -47,7 +47,7 @@ def configure(level: Level = "info", form: Format = "json", stream: TextIO | Non
         last: Processor = structlog.dev.ConsoleRenderer(colors=stream.isatty())
         factory, as_text = structlog.WriteLoggerFactory(stream), last
     else:
-        chain += [structlog.stdlib.add_logger_name, structlog.processors.format_exc_info]
+        chain += [_add_name, structlog.processors.format_exc_info]
         factory, last, as_text = structlog.BytesLoggerFactory(stream.buffer), _json, _json_text
     structlog.configure(
         processors=[*chain, last],
@@ -127,6 +127,14 @@ def facts(exchange: Exchange, tally: Tally, cost: float | None = None) -> dict[s
 
 def _rounded(value: float | None) -> float | None:
     return None if value is None else round(value, 6)
+
+
+def _add_name(logger: Any, _method: str, event: EventDict) -> EventDict:
+    """The logger's name, where it has one."""
+    name = getattr(event.get("_record") or logger, "name", None)
+    if name:
+        event["logger"] = name
+    return event
 
 
 def _json(_logger: object, _method: str, event: EventDict) -> bytes:

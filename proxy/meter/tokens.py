@@ -165,13 +165,14 @@ def decoded_tokens(tally: Tally) -> tuple[int, Source] | None:
     """The tokens that came within the decode time, and who says so.
 
     Reasoning that the upstream counts but keeps to itself was made before the first token came,
-    so it is no part of them: with it, tokens per second would be many times too many.
+    so it is no part of them: with it, tokens per second would be many times too many. Usage that
+    states fewer tokens than there were events is not final: a cut stream has only its beginning.
     """
     usage = tally.usage
-    total = usage.output_total if usage else None
-    if usage and total:
+    if usage is not None and usage.output_total:
         hidden = (usage.reasoning or 0) if not tally.reasoning else 0
-        return max(0, total - hidden), "usage"
+        if usage.output_total - hidden >= tally.counted:
+            return usage.output_total - hidden, "usage"
     return (tally.counted, "counted") if tally.counted else None
 
 

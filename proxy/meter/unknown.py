@@ -21,6 +21,7 @@ _HEAD_ERROR = re.compile(rb'\s*\{\s*"error"\s*:\s*[{"]')
 _ANYWHERE = (None, "error", "ping")
 _KNOWN = ("message-", "content-", "citation-", "tool-", "transcript.")
 """How the types begin whose tokens can be told: the others of them carry none."""
+_CALLS = ("tool-call-start", "tool-call-delta")
 
 
 class _Event(msgspec.Struct):
@@ -106,7 +107,7 @@ def _channels(event: _Event) -> int:
             return TEXT if content.get("text") else REASONING if content.get("thinking") else 0
     if event.type == "tool-plan-delta":
         return REASONING if _inside(event.delta, "message", "tool_plan") else 0
-    if event.type in {"tool-call-start", "tool-call-delta"}:
+    if event.type in _CALLS:
         function = _inside(event.delta, "message", "tool_calls", "function")
         said = isinstance(function, dict) and (function.get("name") or function.get("arguments"))
         return TOOL if said else 0

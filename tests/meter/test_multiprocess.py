@@ -123,6 +123,15 @@ def test_the_models_that_were_counted_are_known_to_the_next_worker(tmp_path: Pat
     assert counted_models(str(tmp_path), 1) == set()
 
 
+def test_a_worker_that_has_only_begun_does_not_spoil_the_scrape(tmp_path: Path) -> None:
+    """Its files are empty for a moment."""
+    (tmp_path / "counter_worker-1.db").touch()
+    assert collect(str(tmp_path)) == b""
+    with worker(tmp_path, 0, 1) as process:
+        until_counted(process)
+    assert total(tmp_path, "sluice_requests_total") == 1
+
+
 @pytest.mark.parametrize(
     ("accept", "kind", "ending"),
     [

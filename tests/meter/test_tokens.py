@@ -111,18 +111,19 @@ def test_hidden_reasoning_is_no_part_of_the_pace(
     [
         tally((1.0, TEXT), usage=Usage(3, 9)),
         tally((1.0, TEXT), (1.0, TEXT), usage=Usage(3, 9)),
-        tally((1.0, TEXT), (2.0, TEXT), usage=Usage(3, 1)),
     ],
-    ids=["one event", "all at once", "one token"],
+    ids=["one event", "all at once"],
 )
 def test_no_pace_where_no_time_or_no_token_passed(seen: Tally) -> None:
     """There is nothing to divide."""
     assert pace(seen) is None
 
 
-def test_usage_of_zero_output_falls_back_on_nothing() -> None:
-    """An upstream that says 0 after tokens came is not believed."""
-    assert decoded_tokens(tally((1.0, TEXT), usage=Usage(3, 0))) == (1, "counted")
+@pytest.mark.parametrize("stated", [0, 1, None])
+def test_usage_below_what_was_seen_is_not_final(stated: int | None) -> None:
+    """A message that is cut has only what its first event said."""
+    seen = tally((1.0, TEXT), (2.0, TEXT), (3.0, TEXT), usage=Usage(3, stated))
+    assert decoded_tokens(seen) == (3, "counted")
 
 
 def test_totals_mean_the_same_for_every_upstream() -> None:
