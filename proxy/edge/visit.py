@@ -14,6 +14,7 @@ from proxy.errors import SluiceError
 from proxy.exchange import EndedBy, Exchange
 from proxy.meter.tokens import Tally
 from proxy.relay.client import Client
+from proxy.upstream.call import Call
 
 _SANE_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
@@ -25,6 +26,8 @@ class Visit:
     request: web.Request
     route: Route
     exchange: Exchange
+    call: Call | None = None
+    """What to ask an upstream; let go of once it has been asked."""
     client: Client | None = None
     choices: int = 1
     """How many choices the request asks for."""

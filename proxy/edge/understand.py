@@ -1,0 +1,84 @@
+"""From a request to a call: the body read whole, what it asks for, the headers that go along."""
+
+from __future__ import annotations
+
+import asyncio
+
+from aiohttp import hdrs, web
+
+from proxy.edge import unpack
+from proxy.edge.ask import Ask
+from proxy.edge.gateway import Gateway
+from proxy.edge.visit import Visit
+from proxy.errors import BodyTooLarge
+from proxy.upstream.call import Call
+from proxy.upstream.headers import Hop, request_headers
+
+
+async def understand(gateway: Gateway, visit: Visit) -> Call:
+    """The call to make for a request; its exchange learns what is asked for.
+
+    Raises `BadRequest` and `BodyTooLarge`.
+    """
+    request, exchange = visit.request, visit.exchange
+    asked, unpacked = await _ask(gateway, visit)
+    exchange.model = asked.model
+    exchange.wants_stream = asked.wants_stream
+    exchange.hides_usage = asked.hides_usage
+    visit.choices = asked.choices
+    headers = request_headers(
+        request.headers,
+        Hop(gateway.peer_of(request), gateway.scheme_of(request), gateway.host_of(request)),
+        exchange.request_id,
+        wants_stream=asked.wants_stream,
+    )
+    if unpacked:
+        headers.popall(hdrs.CONTENT_ENCODING)
+    return Call(
+        request.method,
+        request.raw_path,
+        gateway.accounts.traced(headers, exchange),
+        asked.body,
+        asked.model,
+        exchange.family,
+        asked.wants_stream,
+    )
+
+
+async def _ask(gateway: Gateway, visit: Visit) -> tuple[Ask, bool]:
+    """Read the body, and what it asks for where that is understood.
+
+    A compressed one must be undone for that; then it goes on as it was meant, and True is given.
+    """
+    request, most = visit.request, gateway.settings.max_body_bytes
+    body = await _whole_body(request, most)
+    visit.exchange.bytes_in = len(body)
+    coding = request.headers.get(hdrs.CONTENT_ENCODING, "identity").strip().lower()
+    readable = coding == "identity" or unpack.knows(coding)
+    if not (visit.route.understood and request.method == "POST" and readable):
+        return Ask(body, visit.route.model, visit.route.streams), False
+    if coding != "identity":
+        body = await asyncio.to_thread(unpack.unpack, body, coding, most)
+    wants_usage = gateway.settings.include_usage
+    asked = await gateway.aside.read(visit.route, body, include_usage=wants_usage)
+    return asked, coding != "identity"
+
+
+async def _whole_body(request: web.Request, most: int) -> bytes:
+    """All of the body, so that it can be sent again.
+
+    aiohttp's own `read` would keep it for as long as the request lives, and that is as long as
+    its stream.
+    """
+    parts: list[bytes] = []
+    room = most - (request.content_length or 0)
+    if room >= 0:
+        room = most
+        async for part in request.content.iter_any():
+            parts.append(part)
+            room -= len(part)
+            if room < 0:
+                break
+    if room < 0:
+        raise BodyTooLarge(f"The body is larger than {most} bytes.")
+    return parts[0] if len(parts) == 1 else b"".join(parts)
