@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.monitoring.prometheus import MONITORING
+from tests.monitoring.test_dashboards import exported, metrics_in
+
+
+def rules(kind: str) -> dict[str, dict[str, Any]]:
+    """Every `alert` or every `record` by its name."""
+    documents = [yaml.safe_load(path.read_text()) for path in (MONITORING / "rules").glob("*.yml")]
+    groups = [group for document in documents for group in document["groups"]]
+    return {rule[kind]: rule for group in groups for rule in group["rules"] if kind in rule}
+
+
+ALERTS, RECORDS = rules("alert"), rules("record")
+TESTS = "\n".join(path.read_text() for path in sorted((MONITORING / "tests").glob("*.yml")))
+
+
+@pytest.mark.parametrize("name", ALERTS)
+def test_an_alert_says_what_is_wrong_and_what_to_do(name: str) -> None:
+    """How urgent it is, one line of what happens, and some sentences of advice."""
+    alert = ALERTS[name]
+    assert alert["labels"]["severity"] in {"page", "ticket"}
+    assert alert["annotations"]["summary"].endswith(".")
+    assert len(alert["annotations"]["description"].split(". ")) >= 2
+
+
+@pytest.mark.parametrize("name", ALERTS)
+def test_an_alert_is_tried_both_ways(name: str) -> None:
+    """Promtool sees it fire, and sees it hold its peace nearby."""
+    assert f'ALERTS{{alertname="{name}", alertstate="firing"}}' in TESTS
+    assert re.search(rf"alertname: {name}, eval_time: \w+, exp_alerts: \[\]", TESTS)
+
+
+@pytest.mark.parametrize("name", [*ALERTS, *RECORDS])
+def test_a_rule_asks_for_metrics_that_exist(name: str) -> None:
+    """Exported by Sluice, or recorded by another rule."""
+    expr = (ALERTS | RECORDS)[name]["expr"]
+    for record in RECORDS:
+        expr = expr.replace(record, "")
+    assert metrics_in(expr) <= exported()
+
+
+def test_what_is_recorded_is_used() -> None:
+    """No rule is worked out for nobody."""
+    asked = " ".join(alert["expr"] for alert in ALERTS.values())
+    assert [name for name in RECORDS if name not in asked] == []
