@@ -28,8 +28,8 @@ def test_every_error_knows_its_verdict(kind: type[SluiceError]) -> None:
 
 
 def test_codes_tell_errors_apart() -> None:
-    """No two kinds share a code."""
-    codes = [kind.fault.code for kind in KINDS]
+    """No two kinds share a code, but for those that leave their verdict to their parent."""
+    codes = [kind.fault.code for kind in KINDS if "fault" in vars(kind)]
     assert len(codes) == len(set(codes))
 
 
