@@ -186,6 +186,38 @@ def test_likeness_tells_the_channels_apart() -> None:
     assert (tally.first_text_at, tally.counted) == (5.0, 16)
 
 
+DELTAS = st.dictionaries(
+    st.sampled_from(["content", "reasoning_content", "refusal", "role"]),
+    st.sampled_from(["", "a", "b c", '"', "\\", "\n", "é", "[DONE]", '","x":"'])
+    | st.none()
+    | st.just([{"type": "text", "text": "a"}]),
+    max_size=2,
+)
+CHUNKS = st.builds(
+    lambda delta, index, finish, more: {
+        "id": "c",
+        "choices": [{"index": index, "delta": delta, "finish_reason": finish}],
+        **more,
+    },
+    DELTAS,
+    st.sampled_from([0, 0, 0, 1]),
+    st.sampled_from([None, None, None, None, "stop"]),
+    st.sampled_from([{}, {}, {}, {"usage": {"prompt_tokens": 1}}, {"obfuscation": "xY"}]),
+)
+
+
+@given(st.lists(CHUNKS, max_size=30))
+def test_likeness_tells_what_parsing_tells(chunks: list[Any]) -> None:
+    """For any stream, the counts, times and kinds are those of a reader that parses all."""
+    events = [json.dumps(chunk, separators=(",", ":")).encode() for chunk in chunks]
+    quick, thorough = reader_for(Family.CHAT), reader_for(Family.CHAT)
+    for second, data in enumerate(events):
+        kind = quick.event(b"", data, float(second))
+        assert kind is thorough._parse(b"", data, float(second))
+    assert quick.tally == thorough.tally
+    assert quick.finished() == thorough.finished()
+
+
 @pytest.mark.parametrize(
     ("text", "kind"),
     [
