@@ -51,6 +51,8 @@ async def deliver(gateway: Gateway, visit: Visit, answer: Answer, early: Early |
         ending = await pump(answer, answer.first, through, client, watch, exchange.request_id)
     if ending.blames_upstream:
         gateway.upstreams.blame(answer.upstream)
+    elif ending.ended_by is EndedBy.COMPLETE:
+        gateway.upstreams.praise(answer.upstream)
     _conclude(gateway, visit, through, client, ending)
     reply.end(ending)
     if ending.ended_by is EndedBy.SLOW_CLIENT:

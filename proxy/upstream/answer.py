@@ -220,6 +220,13 @@ class _Watch:
         """Watch no longer: the connection may serve another answer."""
         if self._closed is not None:
             self._closed.remove_done_callback(self._gone)
+            # It may be lost while it waits for the next call, which is news to nobody.
+            self._closed.remove_done_callback(_seen)
+            self._closed.add_done_callback(_seen)
+
+
+def _seen(closed: asyncio.Future[None]) -> None:
+    closed.exception()
 
 
 def _mime_type(headers: MultiMapping[str]) -> str:

@@ -84,7 +84,11 @@ class Upstreams:
 
     def blame(self, upstream: str) -> None:
         """Hold it against an upstream that an answer, handed out as good, fell silent."""
-        self._pool.tell(self._pool.member(upstream), health.Event.FAILED)
+        self._pool.tell(self._pool.member(upstream), health.Event.CUT)
+
+    def praise(self, upstream: str) -> None:
+        """Hold it to its credit that an answer came to its end."""
+        self._pool.tell(self._pool.member(upstream), health.Event.ENDED)
 
     async def answer(
         self,

@@ -39,6 +39,10 @@ class Event(Enum):
     """A request goes there."""
     SUCCEEDED = "succeeded"
     FAILED = "failed"
+    CUT = "cut"
+    """An answer that had begun well, and was counted as a success, came to no good end."""
+    ENDED = "ended"
+    """Such an answer came to its end."""
     ABANDONED = "abandoned"
     """The request ended without a verdict on the upstream: its client left."""
     PROBED_WELL = "probed well"
@@ -69,6 +73,11 @@ class Window:
         moved = self._at(now)
         return replace(moved, calls=moved.calls + 1, failures=moved.failures + failed)
 
+    def with_cut(self, now: float) -> Window:
+        """A call that was counted as a success was none."""
+        moved = self._at(now)
+        return replace(moved, failures=moved.failures + 1)
+
     def rate(self) -> float:
         """The share of failures; 0.0 while there are too few calls to say."""
         calls = self.calls + self.calls_before
@@ -97,6 +106,9 @@ class Health:
     ejections: int = 0
     """How often it was taken out of late: the wait doubles with each."""
     failures_in_a_row: int = 0
+    """Calls that came to nothing; a good beginning ends the row."""
+    cuts_in_a_row: int = 0
+    """Answers that began well and broke off; only a good end ends this row."""
     window: Window = Window()
     benched_until: float = 0.0
 
@@ -134,6 +146,18 @@ def _failed(health: Health, now: float, rules: Rules) -> Health:
     return failed
 
 
+def _cut(health: Health, now: float, rules: Rules) -> Health:
+    window = health.window.with_cut(now)
+    cut = replace(health, cuts_in_a_row=health.cuts_in_a_row + 1, window=window)
+    if cut.cuts_in_a_row >= rules.failures_in_a_row or window.rate() >= rules.failure_rate:
+        return _ejected(cut, now, rules)
+    return cut
+
+
+def _ended(health: Health, _now: float, _rules: Rules) -> Health:
+    return replace(health, cuts_in_a_row=0) if health.cuts_in_a_row else health
+
+
 def _ejected(health: Health, now: float, rules: Rules) -> Health:
     ejections = health.ejections + 1
     until = now + _seconds_out(ejections, rules)
@@ -149,7 +173,13 @@ def _called(health: Health, now: float, _rules: Rules) -> Health:
 
 def _returned(health: Health, now: float, _rules: Rules) -> Health:
     return replace(
-        health, state=State.UP, since=now, failures_in_a_row=0, window=Window(now), out_until=0.0
+        health,
+        state=State.UP,
+        since=now,
+        failures_in_a_row=0,
+        cuts_in_a_row=0,
+        window=Window(now),
+        out_until=0.0,
     )
 
 
@@ -165,6 +195,8 @@ def _seconds_out(ejections: int, rules: Rules) -> float:
 _TABLE: dict[tuple[State, Event], Callable[[Health, float, Rules], Health]] = {
     (State.UP, Event.SUCCEEDED): _succeeded,
     (State.UP, Event.FAILED): _failed,
+    (State.UP, Event.CUT): _cut,
+    (State.UP, Event.ENDED): _ended,
     # That a health page answers says little of the answers that count; that it fails says enough.
     (State.UP, Event.PROBED_BADLY): _failed,
     (State.OUT, Event.CALLED): _called,

@@ -62,7 +62,7 @@ class Lease:
 
     def _ended(self, error: SluiceError | None) -> None:
         if error is not None:
-            self._pool.tell(self._member, Event.FAILED)
+            self._pool.tell(self._member, Event.CUT)
         self._release()
 
     def _judge(self, event: Event) -> None:

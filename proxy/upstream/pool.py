@@ -143,7 +143,7 @@ class Pool:
                 "name": member.target.name,
                 "state": member.health.state.value,
                 "streams": member.in_flight,
-                "failures_in_a_row": member.health.failures_in_a_row,
+                "failures_in_a_row": member.health.failures_in_a_row + member.health.cuts_in_a_row,
                 "back_in_seconds": _left(member.health.out_until, now),
                 "benched_for_seconds": _left(member.health.benched_until, now),
             }

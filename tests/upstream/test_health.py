@@ -22,8 +22,15 @@ PROBING = Health(State.PROBING, since=110.0, out_until=110.0, ejections=1)
 
 
 def run(health: Health, events: str, now: float = 100.0, step: float = 0.0) -> Health:
-    """Let things happen, written by their first letters: `f`ailed, `s`ucceeded, `c`alled."""
-    letters = {"f": Event.FAILED, "s": Event.SUCCEEDED, "c": Event.CALLED, "a": Event.ABANDONED}
+    """Let things happen, written by their letters: `f`ailed, `s`ucceeded, `c`alled, cut (`x`)."""
+    letters = {
+        "f": Event.FAILED,
+        "s": Event.SUCCEEDED,
+        "c": Event.CALLED,
+        "a": Event.ABANDONED,
+        "x": Event.CUT,
+        "e": Event.ENDED,
+    }
     for letter in events:
         health = after(health, letters[letter], now, RULES)
         now += step
@@ -44,6 +51,12 @@ def run(health: Health, events: str, now: float = 100.0, step: float = 0.0) -> H
         ("sfsfsfsfs", State.UP),
         ("sfsfsfsfsf", State.OUT),
         ("sssfsssfsssfsssf", State.UP),
+        # A good beginning makes up for no bad end.
+        ("sxsx", State.UP),
+        ("sxsxsx", State.OUT),
+        ("sxsxsesxsx", State.UP),
+        ("sssxxsesxse" * 3, State.UP),
+        ("sxse" * 5 + "sx", State.OUT),
     ],
 )
 def test_failures_in_a_row_or_their_rate_take_it_out(events: str, state: State) -> None:
@@ -60,6 +73,10 @@ def test_failures_in_a_row_or_their_rate_take_it_out(events: str, state: State) 
         (OUT, Event.ABANDONED, 120.0, State.OUT),
         (OUT, Event.SUCCEEDED, 105.0, State.UP),
         (OUT, Event.PROBED_WELL, 105.0, State.OUT),
+        (OUT, Event.CUT, 105.0, State.OUT),
+        (OUT, Event.ENDED, 105.0, State.OUT),
+        (PROBING, Event.CUT, 111.0, State.PROBING),
+        (PROBING, Event.ENDED, 111.0, State.PROBING),
         (OUT, Event.PROBED_BADLY, 105.0, State.OUT),
         (PROBING, Event.CALLED, 111.0, State.PROBING),
         (PROBING, Event.SUCCEEDED, 111.0, State.UP),

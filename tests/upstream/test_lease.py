@@ -130,7 +130,7 @@ async def test_a_cut_after_the_handing_on_counts_against_the_upstream(
             lease.hand_on(answer)
         with pytest.raises(errors.UpstreamCut):
             await whole(answer)
-    assert (member.in_flight, member.health.failures_in_a_row) == (0, 1)
+    assert (member.in_flight, member.health.cuts_in_a_row) == (0, 1)
 
 
 async def test_an_answer_that_has_ended_already_holds_nothing(transport: Transport) -> None:
