@@ -110,6 +110,30 @@ def _selftest(chosen: argparse.Namespace) -> int:
     return selftest.run(chosen.url)
 
 
+def _declare_top(parser: argparse.ArgumentParser) -> None:
+    from proxy.appliance import top
+
+    parser.add_argument("url", metavar="URL", nargs="?", default=top.URL, help="the admin port")
+    parser.add_argument("--once", action="store_true", help="print one frame and end")
+    parser.add_argument(
+        "--interval", type=_seconds, default=2.0, metavar="SECONDS", help="between two frames"
+    )
+    parser.set_defaults(run=_top)
+
+
+def _top(chosen: argparse.Namespace) -> int:
+    from proxy.appliance import top
+
+    return top.run(chosen.url, once=chosen.once, interval=chosen.interval)
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0.1 <= value <= 3600:
+        raise argparse.ArgumentTypeError("seconds, from 0.1 to 3600")
+    return value
+
+
 def _with_settings(use: Callable[[Settings], int]) -> int:
     from proxy import config
 
@@ -127,6 +151,7 @@ _COMMANDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] = {
     "demo": ("Run the demo upstream with its fault kit.", _declare_demo),
     "check": ("Check the settings and print them, secrets masked.", _declare_check),
     "selftest": ("Find out whether something in front of Sluice buffers.", _declare_selftest),
+    "top": ("Watch a running Sluice from its admin port.", _declare_top),
 }
 
 

@@ -1,0 +1,152 @@
+"""What happened between two scrapes: rates from counters, percentiles from histograms."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+from prometheus_client.parser import text_string_to_metric_families
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+FIRSTS = {
+    "first byte": "sluice_time_to_first_byte_seconds",
+    "first token": "gen_ai_server_time_to_first_token_seconds",
+    "first text": "sluice_time_to_first_text_seconds",
+}
+_FIRST_TOKEN = FIRSTS["first token"]
+_RATE = "sluice_output_tokens_per_second"
+# As the rules in monitoring/ have it: these broke, whatever their status was.
+_BROKEN = {
+    "upstream_cut",
+    "error_event",
+    "connect_timeout",
+    "first_token_timeout",
+    "idle_timeout",
+    "total_timeout",
+    "drained",
+}
+
+Labels = frozenset[tuple[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Scrape:
+    """One answer of `/metrics`, and when it came in seconds of a monotonic clock."""
+
+    at: float
+    samples: Mapping[str, Mapping[Labels, float]]
+
+    @classmethod
+    def read(cls, text: str, at: float) -> Scrape:
+        """Read the text format. Raises `ValueError` if it is something else."""
+        samples: dict[str, dict[Labels, float]] = {}
+        for family in text_string_to_metric_families(text):
+            for one in family.samples:
+                labels = frozenset(one.labels.items())
+                samples.setdefault(one.name, {})[labels] = one.value
+        return cls(at, samples)
+
+    def level(self, name: str) -> float:
+        """A gauge, in sum."""
+        return sum(self.samples.get(name, {}).values())
+
+
+class Spread(NamedTuple):
+    """The middle and the edge of a distribution; None where nothing was observed."""
+
+    p5: float | None
+    p50: float | None
+    p95: float | None
+
+
+class Model(NamedTuple):
+    """What one model did."""
+
+    name: str
+    per_second: float
+    first_token: Spread
+    tokens_per_second: Spread
+
+
+class Change:
+    """Two scrapes of the same machine, the earlier and the later."""
+
+    def __init__(self, before: Scrape, after: Scrape) -> None:
+        self._before = before
+        self.after = after
+        self._seconds = max(after.at - before.at, 1e-9)
+
+    def per_second(self, name: str, **labels: str) -> float:
+        """How fast a counter grew, over all series with these labels."""
+        return sum(self._by(name, None, labels).values()) / self._seconds
+
+    def per_second_by(self, name: str, label: str) -> dict[str, float]:
+        """The same for each value of a label, the fastest first; what stood still is left out."""
+        grown = self._by(name, label, {}).most_common()
+        return {value: growth / self._seconds for value, growth in grown if growth}
+
+    def failed_share(self) -> float | None:
+        """The part of all requests that ended in a 5xx or broke; None if none ended."""
+        failed = whole = 0.0
+        for labels, growth in self._growth("sluice_requests_total"):
+            whole += growth
+            shed, broken = labels["ended_by"] == "shed", labels["ended_by"] in _BROKEN
+            if broken or (labels["status"].startswith("5") and not shed):
+                failed += growth
+        return failed / whole if whole else None
+
+    def spread(self, name: str, **labels: str) -> Spread:
+        """A histogram's percentiles, from what came between the two scrapes alone."""
+        grown = self._by(f"{name}_bucket", "le", labels)
+        buckets = sorted((float(bound), count) for bound, count in grown.items())
+        return Spread(*(quantile(share, buckets) for share in (0.05, 0.5, 0.95)))
+
+    def models(self) -> list[Model]:
+        """Each model that had requests, the busiest first."""
+        return [
+            Model(
+                name,
+                rate,
+                self.spread(_FIRST_TOKEN, gen_ai_request_model=name),
+                self.spread(_RATE, model=name),
+            )
+            for name, rate in self.per_second_by("sluice_requests_total", "model").items()
+        ]
+
+    def _by(self, name: str, label: str | None, wanted: Mapping[str, str]) -> Counter[str]:
+        grown: Counter[str] = Counter()
+        for labels, growth in self._growth(name):
+            if all(labels.get(key) == value for key, value in wanted.items()):
+                # Counter promises whole numbers in its type alone; it adds seconds as well.
+                grown[labels[label] if label else ""] += growth  # type: ignore[assignment]
+        return grown
+
+    def _growth(self, name: str) -> Iterator[tuple[dict[str, str], float]]:
+        before = self._before.samples.get(name, {})
+        for labels, now in self.after.samples.get(name, {}).items():
+            then = before.get(labels, 0.0)
+            # A counter that is less than it was began anew.
+            yield dict(labels), now - then if now >= then else now
+
+
+def quantile(share: float, buckets: list[tuple[float, float]]) -> float | None:
+    """A quantile of cumulative buckets (upper bound, count), as Prometheus works it out.
+
+    Within a bucket it goes in a straight line; in the last, endless one it is that one's lower
+    bound. None if nothing was counted.
+    """
+    whole = buckets[-1][1] if buckets else 0.0
+    if not whole:
+        return None
+    rank = share * whole
+    lower, below = 0.0, 0.0
+    for bound, count in buckets:
+        if count >= rank and count > below:
+            if bound == float("inf"):
+                return lower
+            return lower + (bound - lower) * (rank - below) / (count - below)
+        lower, below = bound, count
+    return lower
