@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import grp
 import os
 import pwd
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 # A unix socket's address holds 107 characters and a zero (unix(7)); the longest name that we
 # give one is `worker-255.sock` with its temporary ending.
 _LONGEST_PATH = 107 - len("/worker-255.sock")
+_PREFIX = "sluice-"
+_LOCK = "lock"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,13 +53,33 @@ def run_directory() -> Iterator[RunDirectory]:
 
     Raises `OSError` where nothing can be written.
     """
-    path = Path(tempfile.mkdtemp(prefix="sluice-", dir=_short_enough(tempfile.gettempdir())))
+    parent = Path(_short_enough(tempfile.gettempdir()))
+    _sweep(parent)
+    path = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
+    unnamed = path / "lock-in-the-making"
+    with unnamed.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        # Only now: a lock that can be found is one that is held, unless its holder is dead.
+        unnamed.rename(path / _LOCK)
+        yield from _filled(path)
+
+
+def _filled(path: Path) -> Iterator[RunDirectory]:
     try:
         (path / "temp").mkdir()
         (path / "metrics").mkdir()
         yield RunDirectory(path, _give_to_nobody(path))
     finally:
         shutil.rmtree(path, ignore_errors=True)
+
+
+def _sweep(parent: Path) -> None:
+    """Remove what supervisors left that were killed before they could: nobody holds its lock."""
+    for lock in parent.glob(f"{_PREFIX}*/{_LOCK}"):
+        # Somebody else's, or just gone: neither is ours to clear.
+        with contextlib.suppress(OSError), lock.open("r+") as held:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(lock.parent, ignore_errors=True)
 
 
 def _short_enough(parent: str) -> str:

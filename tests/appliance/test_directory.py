@@ -41,6 +41,23 @@ def test_a_deep_tmpdir_does_not_make_sockets_impossible(
         assert len(str(run.worker_socket(255))) <= 107
 
 
+def test_what_a_killed_supervisor_left_is_cleared_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next start removes it; what is in use, or not Sluice's, stays."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    (tmp_path / "sluice-dead").mkdir()
+    (tmp_path / "sluice-dead" / "lock").touch()
+    (tmp_path / "sluice-dead" / "worker-0.sock").touch()
+    (tmp_path / "sluice-of-somebody").mkdir()
+    with run_directory() as first:
+        assert not (tmp_path / "sluice-dead").exists()
+        with run_directory() as second:
+            assert first.path.exists()
+            assert second.path != first.path
+    assert [path.name for path in tmp_path.iterdir()] == ["sluice-of-somebody"]
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a directory away")
 def test_as_root_nginx_becomes_nobody() -> None:
     """What reads strangers' bytes has no rights; the directory is its own, and still private."""
