@@ -53,10 +53,10 @@ def test_without_a_command_it_says_which_there_are(capsys: pytest.CaptureFixture
         main(["--help"])
     assert ended.value.code == 0
     listed = capsys.readouterr().out
-    assert all(name in listed for name in ("run", "worker", "demo", "check", "selftest"))
+    assert all(name in listed for name in ("run", "worker", "demo", "check", "selftest", "top"))
 
 
-@pytest.mark.parametrize("command", ["run", "worker", "demo", "check", "selftest"])
+@pytest.mark.parametrize("command", ["run", "worker", "demo", "check", "selftest", "top"])
 def test_every_command_explains_itself(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     """Each has a help text of its own."""
     with pytest.raises(SystemExit) as ended:
