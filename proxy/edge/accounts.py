@@ -44,10 +44,8 @@ class Accounts:
             models=counted_models(directory, index) if directory else (),
         )
         self._log = RequestLog(worker=index)
-        self._prices = Prices(
-            read_prices(settings.prices) if settings.prices else None,
-            {one.name: str(one.url) for one in settings.upstreams},
-        )
+        self._settings = settings
+        self._prices = Prices()
         self._spans = spans_asked_for(os.environ)
         self._admission = admission
         self._upstreams = upstreams
@@ -57,6 +55,9 @@ class Accounts:
         """Visits that ended before the prices had been read."""
 
     async def __aenter__(self) -> Self:
+        settings = self._settings
+        own = await asyncio.to_thread(read_prices, settings.prices) if settings.prices else None
+        self._prices = Prices(own, {one.name: str(one.url) for one in settings.upstreams})
         self._priced = asyncio.create_task(self._load_prices())
         self._metrics.know(str(one["name"]) for one in self._upstreams.status())
         self._upstreams.observe(self._metrics)

@@ -36,16 +36,22 @@ class Sending:
     def head_leaves(self) -> None:
         """The head is being written; a request without a body is thereby sent."""
         if not self._has_body:
-            self._on_sent()
+            self.body_left()
 
     def body_left(self) -> None:
         """The last byte of the body was taken by the system."""
-        self._on_sent()
+        # Who is told holds the whole request, and aiohttp keeps this object as long as the answer.
+        on_sent, self._on_sent = self._on_sent, _nothing
+        on_sent()
 
     def abort(self) -> None:
         """Drop the connection at once, whatever it still holds."""
         if self.transport is not None:
             self.transport.abort()
+
+
+def _nothing() -> None:
+    """What is left to do once it has been told."""
 
 
 class Body(Payload):

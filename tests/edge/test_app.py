@@ -1,0 +1,47 @@
+"""The routes of a worker, and what a client sees when something goes wrong in it."""
+
+from __future__ import annotations
+
+import aiohttp
+import pytest
+
+from proxy.edge import app, forward
+from tests.edge.asking import ask, chat
+from tests.integration.conftest import Worker
+
+
+@pytest.mark.parametrize("path", ["/", "/nope", "/v2/chat/completions", "/metrics"])
+async def test_an_unknown_path(worker: Worker, path: str) -> None:
+    """JSON with a request id, and never the metrics."""
+    async with aiohttp.ClientSession() as http, http.get(worker.url + path) as answer:
+        assert answer.status == 404
+        error = (await answer.json())["error"]
+        assert error["request_id"] == answer.headers["X-Request-ID"]
+
+
+async def test_a_known_path_with_another_method(worker: Worker) -> None:
+    """405 says which methods there are."""
+    async with aiohttp.ClientSession() as http, http.post(worker.url + "/readyz") as answer:
+        assert answer.status == 405
+        assert "GET" in answer.headers["Allow"]
+
+
+async def test_a_defect(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client gets a 500 in JSON and no word of the traceback, and the slot is free again."""
+
+    async def broken(*_: object) -> None:
+        raise ZeroDivisionError("secret detail")
+
+    monkeypatch.setattr(forward, "understand", broken)
+    status, headers, body = await ask(worker.url, chat())
+    assert status == 500
+    assert b"secret detail" not in body
+    assert b"internal_error" in body
+    assert headers["X-Request-ID"].encode() in body
+    assert worker.gateway.admission.taken == 0
+
+
+def test_a_client_that_leaves_cancels_its_handler(worker: Worker) -> None:
+    """It is off in aiohttp unless told; all that ends an upstream's work depends on it."""
+    runner = app.create_runner(worker.gateway)
+    assert runner._kwargs["handler_cancellation"] is True

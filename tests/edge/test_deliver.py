@@ -1,0 +1,54 @@
+"""The answer on its way to the client."""
+
+from __future__ import annotations
+
+import aiohttp
+import pytest
+
+from tests.edge.asking import CHAT, ask, chat
+from tests.integration.conftest import StartWorker, Worker
+
+
+async def test_a_stream_keeps_what_is_in_front_from_buffering(worker: Worker) -> None:
+    """X-Accel-Buffering and no-transform are on every stream, and Server-Timing tells the wait."""
+    _, headers, _ = await ask(worker.url, chat())
+    assert headers["X-Accel-Buffering"] == "no"
+    assert "no-transform" in headers["Cache-Control"]
+    assert headers["Server-Timing"].startswith("queue;dur=")
+
+
+async def test_a_plain_answer_keeps_its_headers(worker: Worker) -> None:
+    """Only streams are dressed as streams."""
+    _, headers, _ = await ask(worker.url, chat(stream=False))
+    assert "X-Accel-Buffering" not in headers
+    assert "Content-Length" in headers
+
+
+async def test_figures_for_a_client_that_asks(worker: Worker) -> None:
+    """They come as a last comment, after the end mark, and only on request."""
+    _, _, plain = await ask(worker.url, chat())
+    assert plain.endswith(b"data: [DONE]\n\n")
+    _, _, told = await ask(worker.url, chat(), **{"Sluice-Figures": "trailing"})
+    last = told.splitlines()[-1]
+    assert last.startswith(b": sluice-figures ")
+    assert b"output_tokens=3" in last
+    assert b"ttft_seconds=" in last
+
+
+@pytest.mark.parametrize("words", ["length-long", "length-long=1"])
+async def test_a_body_of_unknown_form_that_is_cut(worker: Worker, words: str) -> None:
+    """It is not closed cleanly, so an HTTP client sees it."""
+    async with aiohttp.ClientSession() as http:
+        with pytest.raises(aiohttp.ClientError):
+            async with http.post(
+                worker.url + CHAT, json=chat(f"demo;tokens=50;{words}", stream=False)
+            ) as answer:
+                await answer.read()
+
+
+async def test_an_upstream_that_falls_silent_is_blamed(start_worker: StartWorker) -> None:
+    """Its connection showed nothing, so the relay's clock must count against it."""
+    worker = await start_worker(idle_timeout_seconds=0.1, eject_after_failures=100)
+    await ask(worker.url, chat("demo;hang=2"))
+    [upstream] = worker.gateway.upstreams.status()
+    assert upstream["failures_in_a_row"] == 1

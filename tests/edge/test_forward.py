@@ -1,0 +1,69 @@
+"""The flow of a request: what is freed, and what outlives a client."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from typing import Any
+
+import aiohttp
+import pytest
+
+from proxy.upstream.call import Call
+from tests.edge.asking import CHAT, ask, chat
+from tests.integration.conftest import Demo, StartWorker, Worker, until
+
+
+@pytest.mark.parametrize("policy", ["cancel", "drain", "grace"])
+async def test_a_client_that_leaves(start_worker: StartWorker, demo: Demo, policy: str) -> None:
+    """Cancel ends the upstream's work, drain lets it finish, grace ends it a little later."""
+    worker = await start_worker(on_client_left=policy, grace_seconds=0.1)
+    async with (
+        aiohttp.ClientSession() as http,
+        http.post(worker.url + CHAT, json=chat("demo;tokens=30;rate=60")) as answer,
+    ):
+        await answer.content.readuntil(b"\n\n")
+        answer.close()
+    await demo.state.until(lambda state: not state.open)
+    assert demo.state.calls[-1].ended_by == ("finished" if policy == "drain" else "left")
+
+
+async def test_a_client_that_leaves_the_line(start_worker: StartWorker, demo: Demo) -> None:
+    """Who was never served costs no upstream call, whatever the policy."""
+    worker = await start_worker(max_streams=1, workers=1, on_client_left="drain")
+    async with aiohttp.ClientSession() as http:
+        holding = asyncio.create_task(ask(worker.url, chat("demo;tokens=20;rate=100")))
+        await until(lambda: worker.gateway.admission.taken == 1, "the first has no slot")
+        waiting = asyncio.create_task(http.post(worker.url + CHAT, json=chat()))
+        await until(lambda: worker.gateway.admission.waiting == 1, "the second does not wait")
+        waiting.cancel()
+        await until(lambda: worker.gateway.admission.waiting == 0, "it still waits")
+        await holding
+    assert demo.state.seen == 1
+
+
+async def test_a_running_stream_does_not_keep_its_request(worker: Worker) -> None:
+    """The body of a request is let go once it has been sent."""
+    marked = "mark" * 1000
+    body = chat("demo;tokens=30;rate=60", user=marked)
+    async with (
+        aiohttp.ClientSession() as http,
+        http.post(worker.url + CHAT, json=body) as answer,
+    ):
+        await answer.content.readuntil(b"\n\n")
+        gc.collect()
+        assert [one for one in gc.get_objects() if isinstance(one, Call)] == []
+        await answer.read()
+
+
+async def test_every_visit_is_accounted_for(
+    worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Good, bad and refused requests are all recorded, once each."""
+    recorded: list[Any] = []
+    monkeypatch.setattr(worker.gateway.accounts, "_record", recorded.append)
+    await ask(worker.url, chat())
+    await ask(worker.url, [])
+    await ask(worker.url, chat("demo;cut=1"))
+    await until(lambda: len(recorded) == 3, "not all are recorded")
+    assert [str(v.exchange.ended_by) for v in recorded] == ["complete", "rejected", "upstream_cut"]

@@ -1,0 +1,49 @@
+"""The parts of one worker."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from aiohttp.test_utils import make_mocked_request
+
+from proxy.edge.gateway import Gateway
+from proxy.edge.parts import open_gateway
+from proxy.errors import Drained
+from proxy.settings import Settings, UpstreamSettings
+from tests.edge.asking import ask, chat
+from tests.integration.conftest import Worker, until
+
+
+def upstream(name: str, **more: object) -> UpstreamSettings:
+    return UpstreamSettings.model_validate({"name": name, "url": "http://127.0.0.1:9", **more})
+
+
+async def test_an_upstream_with_clocks_of_its_own() -> None:
+    """Its answers are watched by them, all others by the common ones."""
+    settings = Settings(upstreams=(upstream("a", idle_timeout_seconds=3), upstream("b")))
+    async with open_gateway(settings) as gateway:
+        assert gateway.clocks_of("a").idle == 3
+        assert gateway.clocks_of("b").idle == settings.idle_timeout_seconds
+
+
+@pytest.mark.parametrize("behind", [True, False])
+async def test_who_is_believed_about_the_client(behind: bool) -> None:
+    """Behind nginx its headers stand; alone the connection itself is looked at."""
+    settings = Settings(upstreams=(upstream("a"),))
+    async with open_gateway(settings, behind_nginx=behind) as gateway:
+        request = make_mocked_request("GET", "/v1/models", headers={"Host": "h.example"})
+        assert gateway.host_of(request) == ("" if behind else "h.example")
+        assert gateway.scheme_of(request) == ("" if behind else "http")
+
+
+async def test_all_running_streams_are_cut(worker: Worker) -> None:
+    """Each says so to its client, and their number is known."""
+    gateway: Gateway = worker.gateway
+    asking = [
+        asyncio.create_task(ask(worker.url, chat("demo;tokens=500;rate=20"))) for _ in range(3)
+    ]
+    await until(lambda: len(gateway.watches) == 3, "not all run")
+    assert gateway.cut_all(Drained("The gateway is stopping.")) == 3
+    for _, _, body in await asyncio.gather(*asking):
+        assert b'"code": "gateway_stopped"' in body

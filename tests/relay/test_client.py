@@ -1,0 +1,75 @@
+"""The client's side of an answer."""
+
+from __future__ import annotations
+
+import pytest
+
+from proxy.relay.client import BUFFERED_BYTES, Client
+from tests.relay.peers import FakeTransport
+
+
+def client(*, chunked: bool = True, stuck: bool = False) -> tuple[Client, FakeTransport]:
+    transport = FakeTransport(stuck=stuck)
+    return Client(transport, transport, chunked=chunked, now=0.0), transport
+
+
+def test_framing_as_the_headers_said() -> None:
+    """Chunked bodies are framed, others are not, and both count their bytes without framing."""
+    framed, transport = client()
+    framed.write(b"0123456789abcdef", 1.0)
+    assert transport.text == b"10\r\n0123456789abcdef\r\n"
+    plain, transport = client(chunked=False)
+    plain.write(b"abc", 1.0)
+    assert transport.text == b"abc"
+    assert (framed.sent, plain.sent) == (16, 3)
+
+
+def test_nothing_is_no_last_chunk() -> None:
+    """An empty write sends nothing: in chunked coding it would be the end."""
+    one, transport = client()
+    one.write(b"", 1.0)
+    assert transport.written == []
+    assert one.written_at == 0.0
+
+
+@pytest.mark.parametrize("gone", ["left", "closing"])
+def test_a_client_that_is_gone(gone: str) -> None:
+    """Nothing is written to it, and nothing waits for it."""
+    one, transport = client(stuck=True)
+    if gone == "left":
+        one.left = True
+    else:
+        transport.closing = True
+    one.write(b"x", 1.0)
+    assert transport.written == []
+    assert not one.lags()
+
+
+def test_a_client_that_lags() -> None:
+    """Above its small buffer the upstream must wait."""
+    one, _ = client(stuck=True)
+    one.write(b"x" * (BUFFERED_BYTES // 2), 1.0)
+    assert not one.lags()
+    one.write(b"x" * BUFFERED_BYTES, 1.0)
+    assert one.lags()
+    assert one.waiting > BUFFERED_BYTES
+
+
+async def test_a_client_that_breaks_while_it_is_waited_for() -> None:
+    """Its leaving is noticed, and is no error."""
+    one, transport = client(stuck=True)
+
+    async def broken() -> None:
+        raise ConnectionResetError
+
+    transport.drain = broken  # type: ignore[method-assign]
+    await one.drain()
+    assert one.left
+
+
+async def test_a_client_that_left_before_its_answer_began() -> None:
+    """It takes everything and keeps nothing."""
+    one = Client.gone(1.0)
+    one.write(b"x", 2.0)
+    await one.drain()
+    assert (one.sent, one.waiting, one.lags()) == (0, 0, False)

@@ -1,0 +1,69 @@
+"""The watch over one stream: orders to stop, and where pings go."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import pytest
+
+from proxy.errors import Drained, IdleTimeout, TotalTimeout
+from proxy.relay.client import Client
+from proxy.relay.opaque import Opaque
+from proxy.relay.watch import PING, Watch
+from tests.relay.peers import FakeTransport
+from tests.relay.test_pump import NEVER
+
+
+def watch(transport: FakeTransport, passage: Opaque, *, pings: bool = True, **own: float) -> Watch:
+    now = time.monotonic()
+    clocks = type(NEVER)(**({name: getattr(NEVER, name) for name in NEVER.__slots__} | own))
+    client = Client(transport, transport, chunked=False, now=now)
+    return Watch(clocks, passage, client, called_at=now, sent_at=now, pings=pings)
+
+
+class Between(Opaque):
+    """A passage that always stands between two events."""
+
+    between_events = True
+
+
+async def test_the_first_order_counts() -> None:
+    """Of several reasons to stop, the stream ends by the first."""
+    with pytest.raises(Drained):
+        async with watch(FakeTransport(), Opaque(keep=False)) as one:
+            one.stop(Drained("Stopping."))
+            one.stop(IdleTimeout("Silent."))
+            await asyncio.Event().wait()
+
+
+async def test_a_stream_that_ends_in_time() -> None:
+    """Nothing is raised, and no timer is left to fire."""
+    async with watch(FakeTransport(), Opaque(keep=False), total=0.05) as one:
+        pass
+    await asyncio.sleep(0.1)
+    assert one._error is None
+
+
+async def test_the_callers_own_timeout_passes() -> None:
+    """A timeout from outside is not taken for one of the clocks."""
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.02), watch(FakeTransport(), Opaque(keep=False), total=60):
+            await asyncio.Event().wait()
+
+
+@pytest.mark.parametrize(
+    ("passage", "pings", "expected"),
+    [
+        (Between(keep=False), True, True),
+        (Between(keep=False), False, False),
+        (Opaque(keep=False), True, False),
+    ],
+)
+async def test_where_pings_go(passage: Opaque, pings: bool, expected: bool) -> None:
+    """Between events of a stream, and nowhere else."""
+    transport = FakeTransport()
+    with pytest.raises(TotalTimeout):
+        async with watch(transport, passage, pings=pings, ping=0.02, total=0.15):
+            await asyncio.Event().wait()
+    assert (PING in transport.written) is expected
