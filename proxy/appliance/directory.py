@@ -30,7 +30,7 @@ class RunDirectory:
 
     path: Path
     nginx_user: str | None
-    """`user group` for nginx's processes; None where only the present user is to be had."""
+    """`user group` for nginx's processes where these are not ours; else None."""
 
     @property
     def nginx_conf(self) -> Path:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import grp
 import ipaddress
+import os
+import pwd
 import re
 import string
 from importlib import resources
@@ -62,7 +65,7 @@ def values_for(
     everyone = "*" in settings.cors_origins
     return {
         "RUN": _quotable("TMPDIR", str(run.path)),
-        "USER_DIRECTIVE": f"user {run.nginx_user};" if run.nginx_user else "",
+        "USER_DIRECTIVE": _user_directive(run.nginx_user),
         "LOG_LEVEL": _LOG_LEVELS[settings.log_level],
         "LOG_RELAYED": str(int(settings.access_log == "all")),
         "LOG_OWN": str(int(settings.access_log != "off")),
@@ -113,6 +116,13 @@ def _quotable(name: str, path: str) -> str:
     if _UNQUOTABLE.search(path):
         raise CannotRender(f'{name}: {path!r} has a character that nginx cannot quote: " \\ or $.')
     return path
+
+
+def _user_directive(user: str | None) -> str:
+    if user is None and os.geteuid() == 0:
+        # Without a word nginx, as root, takes a user of its builder's choice.
+        user = f"{pwd.getpwuid(0).pw_name} {grp.getgrgid(0).gr_name}"
+    return "" if user is None else f"user {user};"
 
 
 def _bracketed(address: str) -> str:

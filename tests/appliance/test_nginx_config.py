@@ -16,10 +16,10 @@ SIZES = Connections(connections=1024, files=2048, backlog=4096)
 
 
 def values(
-    run: str = "/run/x", version: tuple[int, ...] = (1, 26), **settings: Any
+    *, user: str | None = None, version: tuple[int, ...] = (1, 26), **settings: Any
 ) -> dict[str, str]:
     """The values for some settings."""
-    directory = RunDirectory(Path(run), None)
+    directory = RunDirectory(Path("/run/x"), user)
     program = NginxProgram("nginx", version)
     return values_for(
         Settings(**settings),
@@ -52,6 +52,22 @@ def test_a_path_that_nginx_cannot_quote_is_refused(path: str) -> None:
     """No value can end a quoted word, begin a variable or smuggle in a directive."""
     with pytest.raises(CannotRender, match="SLUICE_TLS_KEY"):
         values(tls_certificate="/etc/c.pem", tls_key=path)
+
+
+@pytest.mark.parametrize(
+    ("euid", "given", "directive"),
+    [
+        (0, "nobody nogroup", "user nobody nogroup;"),
+        (0, None, "user root root;"),
+        (10_001, None, ""),
+    ],
+)
+def test_only_root_says_who_nginx_is(
+    monkeypatch: pytest.MonkeyPatch, euid: int, given: str | None, directive: str
+) -> None:
+    """Root names a user, itself if need be; anybody else can only be who they are."""
+    monkeypatch.setattr("os.geteuid", lambda: euid)
+    assert values(user=given)["USER_DIRECTIVE"] == directive
 
 
 def test_an_ipv6_address_is_bracketed() -> None:
