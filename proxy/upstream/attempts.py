@@ -127,7 +127,6 @@ class Upstreams:
                     refusal = await keep(answer) or refusal
             if wait is None or not await self._go_on(wait, call, exchange, tries):
                 return _last_word(failure, refusal, exchange)
-            self._budget.spend()
             self._pool.observer.retried(member.target.name, failure.reason)
 
     def _verdict(
@@ -146,7 +145,11 @@ class Upstreams:
             in_budget=self._budget.may_retry(time.monotonic()),
             committed=exchange.committed_at is not None,
         )
-        return retry.verdict(failure, situation, self._rules, random.random)
+        wait = retry.verdict(failure, situation, self._rules, random.random)
+        if wait is not None:
+            # Paid before the wait, or all who wait meanwhile would go by the same coin.
+            self._budget.spend()
+        return wait
 
     async def _go_on(
         self, wait: float, call: Call, exchange: Exchange, tries: Counter[str]
