@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 import uuid
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,6 +31,19 @@ async def heard(url: str, data: bytes) -> tuple[Whole, bool]:
         except (BrokenOff, ValueError):  # ValueError: what stands for a chunk's size is none.
             return Whole(head, b"".join(parts)), False
         return Whole(head, b"".join(parts)), True
+
+
+async def for_each(askings: Iterable[Asking], check: Callable[[Asking], Awaitable[None]]) -> None:
+    """Check the families side by side; a failure names its family."""
+
+    async def checked(asking: Asking) -> None:
+        try:
+            await check(asking)
+        except BaseException as error:
+            error.add_note(f"The family is {asking.family}.")
+            raise
+
+    await asyncio.gather(*map(checked, askings))
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import re
 import uuid
@@ -17,7 +16,7 @@ from proxy.exchange import Family
 from tests.integration.faults.asking import ASKINGS, Asking
 from tests.integration.faults.events import events_of
 from tests.integration.faults.expectations import INVALID, TABLE, Expect, Kind, Row
-from tests.integration.faults.hearing import heard
+from tests.integration.faults.hearing import for_each, heard
 from tests.integration.faults.stations import Station
 from tests.integration.raw import BrokenOff, Head, Whole
 
@@ -29,17 +28,8 @@ SPOILT = b"data: (cut)\n"
 @pytest.mark.parametrize("row", TABLE, ids=[row.words or "healthy" for row in TABLE])
 async def test_every_fault(station: Station, row: Row) -> None:
     """The client sees what happened, the log says it, the upstream is let go, the slot is free."""
-    await asyncio.gather(
-        *(_cell(station, row, one) for one in ASKINGS if one.family not in row.without)
-    )
-
-
-async def _cell(station: Station, row: Row, asking: Asking) -> None:
-    try:
-        await _as_expected(station, row, asking)
-    except AssertionError as error:
-        error.add_note(f"The family is {asking.family}.")
-        raise
+    askings = [one for one in ASKINGS if one.family not in row.without]
+    await for_each(askings, lambda asking: _as_expected(station, row, asking))
 
 
 async def _as_expected(station: Station, row: Row, asking: Asking) -> None:
