@@ -90,7 +90,8 @@ class _Loaded(Settings):
         settings_cls: type[BaseSettings],
         init_settings: PydanticBaseSettingsSource,
         env_settings: PydanticBaseSettingsSource,
-        **_other: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 no such file is read
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 `_FileSource` reads them
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         sources = (init_settings, env_settings, _FileSource(settings_cls))
         path = os.environ.get(CONFIG)
