@@ -125,18 +125,39 @@ async def test_an_answer_before_the_request_has_left_is_taken() -> None:
         await connection._reader.readuntil(b"\r\n\r\n")
         connection._writer.transport.pause_reading()  # type: ignore[attr-defined]
         await connection.say(plain(b"no", "413 Content Too Large"))
-        await asyncio.sleep(0.2)
+        await closed.wait()
         connection._writer.transport.resume_reading()  # type: ignore[attr-defined]
         await connection.left()
 
-    async with (
-        Peer(script) as peer,
-        opened(peer, first_token_timeout_seconds=5) as upstreams,
-    ):
+    closed = asyncio.Event()
+    async with Peer(script) as peer, opened(peer, first_token_timeout_seconds=5) as upstreams:
         answer = await ask(upstreams, call(body=b"x" * 16_000_000))
         assert answer.status == 413
         await whole(answer)
+        closed.set()
         await peer.all_closed()
+
+
+async def test_a_request_may_go_on_leaving_while_its_answer_comes() -> None:
+    """A stream that begins before the body has been read is neither cut nor clocked again."""
+    began = asyncio.Event()
+    body = b"x" * 16_000_000
+
+    async def script(connection: Connection) -> None:
+        await connection._reader.readuntil(b"\r\n\r\n")
+        connection._writer.transport.pause_reading()  # type: ignore[attr-defined]
+        await connection.say(EVENTS, chunk(b"data: 1\n\n"))
+        await began.wait()
+        connection._writer.transport.resume_reading()  # type: ignore[attr-defined]
+        await connection._reader.readexactly(len(body))
+        await connection.say(chunk(b"data: 2\n\n"), LAST_CHUNK)
+        await connection.left()
+
+    async with Peer(script) as peer, opened(peer, first_token_timeout_seconds=5) as upstreams:
+        answer = await ask(upstreams, call(body=body))
+        began.set()
+        assert await whole(answer) == b"data: 1\n\ndata: 2\n\n"
+        assert upstreams.connections() == (0, 1), "the connection is as good as before"
 
 
 @pytest.mark.parametrize(
