@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from aiohttp import web
 
 from proxy.edge import cors, selftest, status
+from proxy.edge.door import Runner
 from proxy.edge.forward import forward
 from proxy.edge.gateway import GATEWAY, Gateway
 from proxy.edge.reply import refusal
@@ -44,7 +45,7 @@ def create_runner(gateway: Gateway) -> web.AppRunner:
     A client that leaves cancels its handler, and so ends the upstream's work: aiohttp does that
     only when told to.
     """
-    return web.AppRunner(
+    return Runner(
         create_app(gateway),
         handler_cancellation=True,
         access_log=None,

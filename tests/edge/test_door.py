@@ -1,0 +1,89 @@
+"""Bytes that are no HTTP request."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+
+import pytest
+from aiohttp import web
+
+from proxy.edge.door import Runner
+
+
+async def _hello(_request: web.Request) -> web.Response:
+    return web.Response(text="hello")
+
+
+async def _half(request: web.Request) -> web.StreamResponse:
+    response = web.StreamResponse()
+    await response.prepare(request)
+    await response.write(b"half")
+    raise RuntimeError("defect")
+
+
+@pytest.fixture
+async def port() -> AsyncIterator[int]:
+    """Where an application listens."""
+    app = web.Application()
+    app.router.add_get("/", _hello)
+    app.router.add_get("/half", _half)
+    runner = Runner(app, access_log=None, max_field_size=1000)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    yield site.port
+    await runner.cleanup()
+
+
+async def said(port: int, sent: bytes) -> bytes:
+    """All that comes back until the connection ends."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(sent)
+    async with asyncio.timeout(5):
+        answer = await reader.read()
+    writer.close()
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("sent", "words"),
+    [
+        (b"\x16\x03\x01\r\n\r\n", "no HTTP request"),
+        (b"GET / HTTP/1.1\r\nHost: x\r\nKey: sk-secret\x01\r\n\r\n", "no HTTP request"),
+        (b"GET / HTTP/1.1\r\nHost: x\r\nKey: " + b"sk-secret" * 200 + b"\r\n\r\n", "too long"),
+    ],
+    ids=["garbage", "control", "long"],
+)
+async def test_it_is_refused_as_json(
+    port: int, sent: bytes, words: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """With a request id; the connection ends, and no log repeats what was sent."""
+    caplog.set_level("DEBUG")
+    head, _, body = (await said(port, sent)).partition(b"\r\n\r\n")
+    assert head.split(b" ", 2)[1] == b"400"
+    error = json.loads(body)["error"]
+    assert words in error["message"]
+    assert error["request_id"].encode() in head
+    assert b"sk-secret" not in body
+    assert "sk-secret" not in caplog.text
+
+
+async def test_the_request_before_it_is_answered(port: int) -> None:
+    """What came whole is served; only what follows is refused."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    async with asyncio.timeout(5):
+        writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert await reader.readuntil(b"hello")
+        writer.write(b"\x00garbage\r\n\r\n")
+        assert b"invalid_request" in await reader.read()
+    writer.close()
+
+
+async def test_an_answer_that_has_begun_is_not_continued_by_an_error(port: int) -> None:
+    """A defect in mid-answer breaks the connection off."""
+    answer = await said(port, b"GET /half HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert b"half" in answer
+    assert b"error" not in answer
+    assert not answer.endswith(b"0\r\n\r\n")
