@@ -6,7 +6,8 @@ import resource
 from dataclasses import dataclass
 from pathlib import Path
 
-# Requests that come in a burst and are told 503 at once hold a connection for a moment.
+# Requests that come in a burst beyond the waiting line: they have both their connections too,
+# until a worker has told them 503.
 _BURST = 8192
 # Logs, listening sockets, the channel between nginx's processes.
 _OWN_FILES = 128
@@ -30,7 +31,7 @@ class Connections:
 def fit(streams: int, queue: int, *, hard_limit: int, somaxconn: int) -> Connections:
     """Size nginx for so many streams and so long a waiting line, within what is granted."""
     needed = 2 * (streams + queue)
-    wanted = needed + _BURST
+    wanted = needed + 2 * _BURST
     connections = max(64, min(wanted, hard_limit - _OWN_FILES))
     backlog = max(_SMALLEST_BACKLOG, min(streams + queue, _LARGEST_BACKLOG))
     warnings = []

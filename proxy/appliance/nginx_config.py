@@ -60,8 +60,6 @@ def values_for(
     Raises `CannotRender` for a path that nginx's language cannot quote.
     """
     processes = settings.nginx_workers or (settings.workers + 1) // 2
-    # With several processes the kernel deals the connections out; else one of them takes most.
-    reuseport = "reuseport" if processes > 1 else ""
     everyone = "*" in settings.cors_origins
     return {
         "RUN": _quotable("TMPDIR", str(run.path)),
@@ -75,9 +73,7 @@ def values_for(
         "LISTEN_ADDRESS": _bracketed(settings.listen_address),
         "LISTEN_PORT": str(settings.listen_port),
         "TLS_PORT": str(settings.tls_port),
-        "LISTEN_OPTIONS": " ".join(
-            filter(None, [f"backlog={sizes.backlog}", "so_keepalive=60s:15s:4", reuseport])
-        ),
+        "LISTEN_OPTIONS": _listen_options(settings.listen_address, sizes.backlog, processes),
         "HTTP2_LISTEN_OPTION": "" if program.has_http2_directive else "http2",
         "HTTP2_DIRECTIVE": "http2 on;" if program.has_http2_directive else "",
         "TLS_CERTIFICATE": _quotable("SLUICE_TLS_CERTIFICATE", settings.tls_certificate or ""),
@@ -123,6 +119,18 @@ def _user_directive(user: str | None) -> str:
         # Without a word nginx, as root, takes a user of its builder's choice.
         user = f"{pwd.getpwuid(0).pw_name} {grp.getgrgid(0).gr_name}"
     return "" if user is None else f"user {user};"
+
+
+def _listen_options(address: str, backlog: int, processes: int) -> str:
+    # Clients vanish without a word; on a silent stream only the kernel's questions notice.
+    options = [f"backlog={backlog}", "so_keepalive=60s:15s:4"]
+    if processes > 1:
+        # The kernel deals the connections out; else one process takes most of them.
+        options.append("reuseport")
+    if address == "::":
+        # All addresses means those of IPv4 as well.
+        options.append("ipv6only=off")
+    return " ".join(options)
 
 
 def _bracketed(address: str) -> str:

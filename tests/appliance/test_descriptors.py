@@ -10,7 +10,7 @@ from proxy.appliance import descriptors
 def test_a_roomy_machine_gets_what_it_needs() -> None:
     """Two connections for each stream and each waiting request, and room for a burst."""
     fitted = descriptors.fit(1000, 500, hard_limit=1_000_000, somaxconn=4096)
-    assert fitted.connections >= 2 * 1500 + 8000
+    assert fitted.connections >= 2 * (1500 + 8000)
     assert fitted.files > fitted.connections
     assert fitted.backlog >= 4096
     assert fitted.warnings == ()

@@ -76,6 +76,13 @@ def test_an_ipv6_address_is_bracketed() -> None:
     assert values(listen_address="127.0.0.1")["LISTEN_ADDRESS"] == "127.0.0.1"
 
 
+def test_all_addresses_are_those_of_both_kinds() -> None:
+    """Who listens on `::` is reached over IPv4 as well."""
+    assert "ipv6only=off" in values(listen_address="::")["LISTEN_OPTIONS"]
+    assert "ipv6only" not in values(listen_address="::1")["LISTEN_OPTIONS"]
+    assert "ipv6only" not in values(listen_address="0.0.0.0")["LISTEN_OPTIONS"]
+
+
 def test_every_worker_is_a_server() -> None:
     """Each unix socket has its line, and none is ever marked as failed."""
     lines = values(workers=3)["WORKER_SERVERS"].splitlines()

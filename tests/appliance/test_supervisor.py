@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import os
@@ -150,6 +151,20 @@ def test_at_the_deadline_the_rest_is_cut(tmp_path: Path) -> None:
             assert running.ended() == 0
             with pytest.raises((http.client.IncompleteRead, ConnectionError)):
                 stream.read()
+
+
+def test_a_client_that_says_nothing_does_not_hold_up_the_end(tmp_path: Path) -> None:
+    """Open connections without a request, new or kept, are closed with everything else."""
+    with Running(tmp_path, PATIENCE=QUICK) as running:
+        running.ready()
+        with contextlib.ExitStack() as stack:
+            address = ("127.0.0.1", running.port)
+            silent, kept = (stack.enter_context(socket.create_connection(address)) for _ in "ab")
+            kept.sendall(b"GET /v1/x HTTP/1.1\r\nHost: a\r\n\r\n")
+            assert kept.recv(65536)
+            running.signal(signal.SIGTERM)
+            assert running.ended() == 0
+            assert silent.recv(1) == b""
 
 
 def test_a_second_signal_stops_at_once(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
         "cors_origins": ("https://a.example", "http://localhost:3000", "HTTPS://A.example", "null")
     },
     "all-addresses": {"listen_address": "0.0.0.0"},
+    "all-of-both-kinds": {"listen_address": "::"} | TLS,
     "ipv6": {"listen_address": "::1"} | TLS,
     "many": {"workers": 64, "nginx_workers": 4, "max_streams": 100_000} | TLS,
     "quiet": {"access_log": "off", "log_level": "error"},
