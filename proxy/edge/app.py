@@ -73,6 +73,9 @@ async def errors_are_json(request: web.Request, handler: Handler) -> web.StreamR
     except Exception:  # noqa: BLE001 the last border before the client
         visit = Visit.of(request)
         _log.exception("A request failed: %s", visit.exchange.request_id)
+        if request.writer.output_size > 0:
+            # A second head inside a body would be read as part of it.
+            raise ConnectionResetError("The answer ended before its end.") from None
         return refusal(Internal("Sluice failed."), visit.exchange)
 
 

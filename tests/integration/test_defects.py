@@ -1,0 +1,49 @@
+"""A defect of Sluice's own hurts one request, says so, and shows nothing of itself."""
+
+from __future__ import annotations
+
+import pytest
+
+from proxy.relay.stream import Stream
+from proxy.upstream.attempts import Upstreams
+from tests.integration.conftest import Demo, StartWorker
+from tests.integration.raw import BrokenOff, ask_chat, exchange
+
+
+def defective(*_: object, **__: object) -> bytes:
+    """Somebody's mistake."""
+    raise RuntimeError("what only the log should see")
+
+
+async def test_before_the_commit_it_is_a_500(
+    start_every: StartWorker, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As JSON with a request id; the log has the traceback under the same id."""
+    front = await start_every()
+    monkeypatch.setattr(Upstreams, "answer", defective)
+    answer = await exchange(front.url, ask_chat())
+    assert answer.status == 500
+    assert answer.json()["error"]["code"] == "internal_error"
+    assert b"what only" not in answer.body
+    assert answer.headers["X-Request-ID"] in caplog.text
+    assert "what only the log should see" in caplog.text
+
+
+async def test_after_the_commit_the_stream_breaks_off(
+    start_every: StartWorker, demo: Demo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It does not look finished, has no second answer inside, and its slot is free."""
+    front = await start_every()
+    feed = Stream.feed
+
+    def feeds_twice(self: Stream, chunk: bytes, now: float) -> bytes:
+        if b"Gr\xc3\xbcezi" in chunk:
+            defective()
+        return feed(self, chunk, now)
+
+    monkeypatch.setattr(Stream, "feed", feeds_twice)
+    with pytest.raises(BrokenOff) as broken:
+        await exchange(front.url, ask_chat("tokens=5;rate=50"))
+    assert b"HTTP/1" not in broken.value.body
+    assert b"what only" not in broken.value.body
+    await demo.state.until(lambda state: not state.open)
