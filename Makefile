@@ -10,7 +10,7 @@ DOCKER_RUN_FLAGS ?=
 PYTEST = $(VENV)/bin/python -m pytest
 UV = uv==0.13.8
 
-.PHONY: setup run test lint lock image image-test fresh-test clean
+.PHONY: setup run test lint lock image image-test fresh-test test-monitoring clean
 
 setup: $(VENV)/.ready
 	@:
@@ -32,7 +32,7 @@ lint: setup
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 	$(VENV)/bin/hadolint Dockerfile
-	$(VENV)/bin/shellcheck deploy/setup.sh .ci/run
+	$(VENV)/bin/shellcheck deploy/setup.sh monitoring/install.sh .ci/run
 
 # One resolution for every Python from 3.11 on and every Linux; no index is written down.
 LOCK = UV_CUSTOM_COMPILE_COMMAND='make lock' $(VENV)/bin/uv pip compile --no-config --quiet --universal \
@@ -54,6 +54,11 @@ image-test: setup image
 # Both commands on empty Debians; DOCKER_RUN_FLAGS says how containers reach a package index here.
 fresh-test: setup
 	DOCKER_RUN_FLAGS='$(DOCKER_RUN_FLAGS)' $(PYTEST) -v -m fresh --durations=0 tests/fresh $(ARGS)
+
+# One process: a single appliance under load feeds every panel's test.
+test-monitoring: setup
+	@sh monitoring/install.sh
+	$(PYTEST) -m monitoring tests/monitoring $(ARGS)
 
 # Peers that are not installed are left out of the table, by name; ARGS: see `python -m bench run -h`.
 .PHONY: bench bench-peers bench-guard

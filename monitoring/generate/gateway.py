@@ -203,8 +203,11 @@ def _upstreams() -> list[Panel]:
         ),
         lines(
             "Requests by upstream",
-            "The upstream that answered, per second; nameless: none was asked.",
-            Query(per_second("sluice_requests_total", ACCOUNT, "upstream"), "{{upstream}}"),
+            "The upstream that answered, per second; where none was asked, it is not here.",
+            Query(
+                per_second("sluice_requests_total", f'{ACCOUNT}, upstream!=""', "upstream"),
+                "{{upstream}}",
+            ),
             unit="reqps",
             stacked=True,
         ),

@@ -50,3 +50,9 @@ def test_what_is_recorded_is_used() -> None:
     """No rule is worked out for nobody."""
     asked = " ".join(alert["expr"] for alert in ALERTS.values())
     assert [name for name in RECORDS if name not in asked] == []
+
+
+def test_the_readme_lists_every_alert() -> None:
+    """In the rules' own order."""
+    readme = (MONITORING / "README.md").read_text()
+    assert re.findall(r"^\| `(Sluice\w+)` \|", readme, re.MULTILINE) == list(ALERTS)
