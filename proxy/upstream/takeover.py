@@ -22,7 +22,9 @@ from aiohttp.client_proto import ResponseHandler
 from proxy.errors import SluiceError
 from proxy.upstream.chunks import Chunks
 
-_HEAD_END = b"\r\n\r\n"
+_HEAD_BEGINS = b"HTTP/1."
+_HEAD_END = re.compile(rb"\r?\n\r?\n")
+"""RFC 9112, 2.2: a line may end without its CR."""
 _LONGEST_HEAD = 256 * 1024
 _HELD_BYTES = 64 * 1024
 _INTERIM = re.compile(rb"HTTP/1\.[01] 1\d\d")
@@ -89,14 +91,14 @@ class StreamHandler(ResponseHandler):
         head = self._head
         assert head is not None
         head += data
-        end = head.find(_HEAD_END)
-        if end < 0:
-            if len(head) > _LONGEST_HEAD:
+        found = _HEAD_END.search(head)
+        if found is None:
+            if len(head) > _LONGEST_HEAD or not head.startswith(_HEAD_BEGINS[: len(head)]):
+                # The parser knows what to call it, and need not wait for more of it.
                 self._head = None
                 super().data_received(bytes(head))
             return
-        end += len(_HEAD_END)
-        first, rest = bytes(head[:end]), bytes(head[end:])
+        first, rest = bytes(head[: found.end()]), bytes(head[found.end() :])
         interim = _INTERIM.match(first) is not None
         self._head = bytearray() if interim else None
         takes = not interim and _is_chunked_event_stream(first)
