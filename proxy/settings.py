@@ -33,6 +33,8 @@ SecondsOrOff = Annotated[float, Field(ge=0, le=86_400)]
 def _plain_base(url: HttpUrl) -> HttpUrl:
     if url.query or url.fragment:
         raise ValueError("a base URL has no query and no fragment")
+    if url.username or url.password:
+        raise ValueError("a base URL has no user and no password; set the key as api_key")
     return url
 
 

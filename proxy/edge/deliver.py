@@ -70,7 +70,7 @@ def _reply(gateway: Gateway, visit: Visit, answer: Answer) -> Reply:
     headers[REQUEST_ID] = visit.exchange.request_id
     if answer.is_event_stream:
         headers.update(STREAM_HEADERS)
-    headers["Server-Timing"] = figures.server_timing(visit.exchange)
+    headers.add("Server-Timing", figures.server_timing(visit.exchange))
     return Reply(status=answer.status, reason=answer.reason, headers=headers)
 
 
