@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import asyncio
+import os
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +47,20 @@ def test_sockets_are_open_to_nginx_only_where_it_is_somebody_else(
     """Without another user, what workers write is theirs alone."""
     hired = crew(nginx_user=nginx_user, workers=1, **UPSTREAM)
     assert hired.workers[0]._recipe.umask == umask
+
+
+async def test_what_a_dead_worker_had_in_flight_is_forgotten(tmp_path: Path) -> None:
+    """Its levels go with it, before it is started again; another's stay."""
+    run = RunDirectory(tmp_path, None)
+    run.metrics.mkdir()
+    for name in ("gauge_livesum_worker-0.db", "gauge_livesum_worker-1.db", "counter_worker-0.db"):
+        (run.metrics / name).touch()
+    hired = Crew(Settings(workers=2, **UPSTREAM), run, Programs(NginxProgram("nginx", (1, 26))))
+    buried = hired.workers[0]._buried
+    assert buried is not None
+    await buried()
+    left = await asyncio.to_thread(os.listdir, run.metrics)
+    assert sorted(left) == ["counter_worker-0.db", "gauge_livesum_worker-1.db"]
 
 
 @pytest.mark.parametrize(

@@ -81,6 +81,7 @@ async def test_a_first_start_that_fails_ends_it_with_the_last_words() -> None:
     keeper = Keeper(shell("echo no such model >&2; exit 3"), no, patience=QUICK)
     with pytest.raises(CannotStart, match=r"(?s)exit status 3.*no such model"):
         await asyncio.wait_for(keeper.keep(), DEADLINE)
+    assert keeper.restarts == 0
 
 
 async def test_a_program_that_does_not_exist_has_last_words_too() -> None:
