@@ -59,9 +59,9 @@ class Prometheus:
 
 @contextlib.contextmanager
 def prometheus(folder: Path, target: str) -> Iterator[Prometheus]:
-    """One that scrapes a target every second and works out the project's rules."""
+    """One that scrapes a target every two seconds and works out the project's rules."""
     document = yaml.safe_load((MONITORING / "prometheus.yml").read_text())
-    hurried = {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"}
+    hurried = {"scrape_interval": "2s", "scrape_timeout": "2s", "evaluation_interval": "2s"}
     document["global"] |= hurried
     (folder / "prometheus.yml").write_text(yaml.safe_dump(document))
     shutil.copytree(MONITORING / "rules", folder / "rules")
