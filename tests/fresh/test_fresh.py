@@ -9,7 +9,7 @@ import pytest
 from tests.docker import Container, wait_until
 from tests.fresh.terminal import Terminal
 
-pytestmark = [pytest.mark.fresh, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.fresh, pytest.mark.timeout(1200)]
 
 DEBIANS = ["debian:bookworm-slim", "debian:trixie-slim"]
 
@@ -55,7 +55,7 @@ def test_make_run_without_root_and_without_nginx(machine: Machine, image: str) -
 def test_make_test_on_an_empty_machine(machine: Machine, image: str) -> None:
     """The whole suite passes on a machine where nothing was installed by hand."""
     container = machine(image)
-    shown = container.run("make test", *AS_ROOT, seconds=600)
+    shown = container.run("make test", *AS_ROOT, seconds=900)
     assert " passed" in shown.splitlines()[-1]
 
 
