@@ -6,8 +6,6 @@ import asyncio
 import contextlib
 import os
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Self
 
 from multidict import CIMultiDict
@@ -75,18 +73,14 @@ class Accounts:
         if self._spans is not None:
             await asyncio.to_thread(self._spans.close)
 
-    @contextmanager
-    def visit(self, visit: Visit) -> Iterator[None]:
-        """Count the visit while it lasts, and record it when it has ended, however it did."""
-        try:
-            yield
-        finally:
-            visit.ended()
-            self._levels()
-            if self._priced is not None and self._priced.done():
-                self._record(visit)
-            else:
-                self._unpriced.append(visit)
+    def close(self, visit: Visit) -> None:
+        """Record a visit that has ended, however it did."""
+        visit.ended()
+        self._levels()
+        if self._priced is not None and self._priced.done():
+            self._record(visit)
+        else:
+            self._unpriced.append(visit)
 
     def reader(self, visit: Visit) -> reader.StreamReader:
         """A reader for the visit's stream; what it counts is the visit's tally."""

@@ -7,14 +7,16 @@ What cannot be served in time, by the measured rate, is refused at once.
 from __future__ import annotations
 
 import asyncio
+import statistics
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
 
-from proxy.errors import Overloaded
+from proxy.errors import Overloaded, SluiceError
 
-_MEASURED_RELEASES = 64
+_MEASURED_HOLDS = 64
 _LONGEST_RETRY_AFTER = 300.0
 
 
@@ -41,7 +43,8 @@ class Admission:
         self._clock = clock
         self._lines: dict[str, deque[asyncio.Future[None]]] = {}
         """Who waits, by key; the first key is the next to be served."""
-        self._releases: deque[float] = deque(maxlen=_MEASURED_RELEASES)
+        self._holds: deque[float] = deque(maxlen=_MEASURED_HOLDS)
+        """For how long the latest slots were held, in seconds."""
         self.waiting = 0
         self._idle = asyncio.Event()
         self._idle.set()
@@ -55,9 +58,12 @@ class Admission:
         """Wait until nobody has a slot, and so nobody waits for one."""
         await self._idle.wait()
 
-    @asynccontextmanager
-    async def slot(self, key: str = "") -> AsyncIterator[None]:
-        """Hold a slot, having waited for it if need be; it is free again on every exit.
+    def slot(self, key: str = "") -> Slot:
+        """A slot for a request with this key, to be entered."""
+        return Slot(self, key)
+
+    async def take(self, key: str) -> float:
+        """Wait for a slot if need be; the moment it was had, by the clock.
 
         Raises `Overloaded` when the line is full, or the wait is or would be too long.
         """
@@ -66,20 +72,28 @@ class Admission:
             self._idle.clear()
         else:
             await self._wait(key)
-        try:
-            yield
-        finally:
-            self._release()
+        return self._clock()
+
+    def give_back(self, since: float) -> None:
+        """A slot that was had at that moment is free again."""
+        self._holds.append(self._clock() - since)
+        self._release()
+
+    def now(self) -> float:
+        """Seconds of the clock that waits and holds are measured by."""
+        return self._clock()
 
     def expected_wait(self, key: str) -> float:
-        """Seconds until a newcomer with this key would be served; 0.0 while nothing is measured."""
-        if len(self._releases) < 2:
+        """Seconds until a newcomer with this key would be served; 0.0 while nothing is measured.
+
+        All slots together serve one request each `hold / slots` seconds. The rate of releases
+        would say the same under load, and after a quiet hour something absurd.
+        """
+        if not self._holds:
             return 0.0
-        elapsed = self._clock() - self._releases[0]
-        rate = (len(self._releases) - 1) / elapsed if elapsed > 0 else float("inf")
         own = len(self._lines.get(key, ())) + 1
         before = sum(min(len(line), own) for k, line in self._lines.items() if k != key)
-        return (own + before) / rate
+        return (own + before) * statistics.fmean(self._holds) / self.slots
 
     async def _wait(self, key: str) -> None:
         expected = self.expected_wait(key)
@@ -100,8 +114,15 @@ class Admission:
                 raise self._refusal(text, self.expected_wait(key)) from None
             raise
 
+    def turn_away(self, error: SluiceError) -> int:
+        """End every wait with this error; gives their number."""
+        turns = [turn for line in self._lines.values() for turn in line if not turn.done()]
+        for turn in turns:
+            turn.set_exception(error)
+        return len(turns)
+
     def _leave(self, key: str, turn: asyncio.Future[None]) -> None:
-        if turn.done() and not turn.cancelled():
+        if turn.done() and not turn.cancelled() and turn.exception() is None:
             # The slot came in the same moment as the reason to leave: hand it on.
             self._release()
             return
@@ -112,7 +133,6 @@ class Admission:
             del self._lines[key]
 
     def _release(self) -> None:
-        self._releases.append(self._clock())
         while self._lines:
             key = next(iter(self._lines))
             line = self._lines.pop(key)
@@ -129,3 +149,32 @@ class Admission:
 
     def _refusal(self, text: str, wait: float) -> Overloaded:
         return Overloaded(text, retry_after=min(max(wait, 1.0), _LONGEST_RETRY_AFTER))
+
+
+class Slot:
+    """A place among those that are relayed: a context, left once, on every exit."""
+
+    __slots__ = ("_admission", "_key", "_since", "waited")
+
+    def __init__(self, admission: Admission, key: str) -> None:
+        self._admission = admission
+        self._key = key
+        self._since = 0.0
+        self.waited = 0.0
+        """Seconds in the line, whether or not there was a slot at its end."""
+
+    async def __aenter__(self) -> Self:
+        arrived = self._admission.now()
+        try:
+            self._since = await self._admission.take(self._key)
+        finally:
+            self.waited = self._admission.now() - arrived
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._admission.give_back(self._since)

@@ -6,11 +6,10 @@ import time
 
 from multidict import CIMultiDict
 
-from proxy.edge.commit import Early
 from proxy.edge.gateway import Gateway
 from proxy.edge.reply import REQUEST_ID, STREAM_HEADERS, Reply, hang_up
 from proxy.edge.visit import Visit
-from proxy.errors import UpstreamInvalid
+from proxy.errors import UpstreamInvalid, UpstreamRefused
 from proxy.exchange import EndedBy
 from proxy.meter import figures
 from proxy.relay.client import Client
@@ -25,17 +24,21 @@ LARGEST_HEAD_BYTES = 15 * 1024
 """An answer's headers behind nginx, which takes 16 KiB (`proxy_buffer_size`), its own included."""
 
 
-async def deliver(gateway: Gateway, visit: Visit, answer: Answer, early: Early | None) -> Reply:
-    """Relay the answer; the reply that comes back has been sent but for its last chunk."""
+async def deliver(gateway: Gateway, visit: Visit, answer: Answer) -> Reply:
+    """Relay the answer; the reply that comes back has been sent but for its last chunk.
+
+    Raises `UpstreamInvalid` and `UpstreamRefused` for what cannot be relayed.
+    """
     exchange = visit.exchange
-    if early is None:
+    reply, client = visit.reply, visit.client
+    if reply is None or client is None:
         reply = _reply(gateway, visit, answer)
         client = await reply.open(visit.request)
+        visit.reply, visit.client = reply, client
         exchange.committed_at = time.monotonic()
         exchange.status = reply.status
-    else:
-        reply, client = early.reply, early.client
-    visit.client = client
+    elif not answer.is_event_stream:
+        raise UpstreamRefused(f"The upstream answered {answer.status}.")
     if exchange.client_left_at is not None:
         client.left = True
     through = _through(gateway, visit, answer)
@@ -47,8 +50,11 @@ async def deliver(gateway: Gateway, visit: Visit, answer: Answer, early: Early |
         sent_at=exchange.connected_at or exchange.started_at,
         pings=answer.is_event_stream,
     )
-    with gateway.running(watch):
+    gateway.watches.add(watch)
+    try:
         ending = await pump(answer, answer.first, through, client, watch, exchange.request_id)
+    finally:
+        gateway.watches.discard(watch)
     if ending.blames_upstream:
         gateway.upstreams.blame(answer.upstream)
     elif ending.ended_by is EndedBy.COMPLETE:

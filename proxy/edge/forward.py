@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
-from collections.abc import AsyncIterator
 
 from aiohttp import web
 
-from proxy.edge.commit import Early, commit_if_silent
+from proxy.edge.commit import commit_if_silent
 from proxy.edge.deliver import deliver
 from proxy.edge.gateway import GATEWAY, Gateway
 from proxy.edge.judge import hidden_failure, says_enough
-from proxy.edge.reply import Reply, refusal
+from proxy.edge.reply import refusal
 from proxy.edge.understand import understand
 from proxy.edge.visit import Visit
-from proxy.errors import Internal, SluiceError, TotalTimeout, UpstreamRefused
+from proxy.errors import Internal, SluiceError, TotalTimeout
+from proxy.relay.pump import Ending
 from proxy.upstream.answer import Answer
 
 
@@ -30,75 +29,57 @@ async def forward(request: web.Request) -> web.StreamResponse:
 
 
 async def _serve(gateway: Gateway, visit: Visit) -> web.StreamResponse:
-    with gateway.accounts.visit(visit):
-        try:
-            visit.exchange.client_key = gateway.keys.name_of(
-                visit.request.headers, visit.request.query
-            )
-            visit.call = await understand(gateway, visit)
-            async with _slot(gateway, visit):
-                return await _call_and_deliver(gateway, visit)
-        except SluiceError as error:
-            visit.failed(error)
-            visit.exchange.status = error.fault.status
-            return refusal(error, visit.exchange)
-        except asyncio.CancelledError:
-            visit.abandoned()
-            raise
-        except Exception:
-            visit.failed(Internal("Sluice failed."))
-            visit.exchange.status = Internal.fault.status
-            raise
-
-
-@contextlib.asynccontextmanager
-async def _slot(gateway: Gateway, visit: Visit) -> AsyncIterator[None]:
-    """Hold one of the worker's slots, to the last byte."""
-    arrived = time.monotonic()
+    exchange = visit.exchange
+    slot = None
     try:
-        async with gateway.admission.slot(visit.exchange.client_key):
-            visit.exchange.queue_seconds = time.monotonic() - arrived
-            yield
+        exchange.client_key = gateway.keys.name_of(visit.request.headers, visit.request.query)
+        visit.call = await understand(gateway, visit)
+        slot = gateway.admission.slot(exchange.client_key)
+        async with slot:
+            exchange.queue_seconds = slot.waited
+            with await _first_answer(gateway, visit) as answer:
+                return await deliver(gateway, visit, answer)
+    except SluiceError as error:
+        visit.failed(error)
+        return _said(error, gateway, visit)
+    except asyncio.CancelledError:
+        visit.abandoned()
+        raise
+    except Exception:
+        visit.failed(Internal("Sluice failed."))
+        raise
     finally:
-        if visit.exchange.called_at is None:
-            visit.exchange.queue_seconds = time.monotonic() - arrived
+        if slot is not None:
+            exchange.queue_seconds = slot.waited
+        gateway.accounts.close(visit)
 
 
-async def _call_and_deliver(gateway: Gateway, visit: Visit) -> Reply:
-    """Call an upstream, commit when it answers or has been silent for too long, and relay."""
-    early: Early | None = None
-    async with _calling(gateway, visit) as calling:
-        try:
-            if visit.exchange.wants_stream:
-                settings = gateway.settings
-                early = await commit_if_silent(
-                    calling,
-                    visit,
-                    after=settings.commit_after_seconds,
-                    ping=settings.ping_interval_seconds,
-                )
-            answer = await calling
-            with answer:
-                if early and not answer.is_event_stream:
-                    raise UpstreamRefused(f"The upstream answered {answer.status}.")
-                return await deliver(gateway, visit, answer, early)
-        except SluiceError as error:
-            if early is None:
-                raise
-            return early.fail(error, gateway.stream(visit), visit)
+def _said(error: SluiceError, gateway: Gateway, visit: Visit) -> web.StreamResponse:
+    """Tell the client: by a true status, or inside the stream where a 200 is out already."""
+    if visit.reply is None or visit.client is None:
+        return refusal(error, visit.exchange)
+    words = gateway.stream(visit).cut(error, visit.exchange.request_id)
+    visit.client.write(words, time.monotonic())
+    visit.reply.end(Ending(error.fault.ended_by, whole=True))
+    return visit.reply
 
 
-@contextlib.asynccontextmanager
-async def _calling(gateway: Gateway, visit: Visit) -> AsyncIterator[asyncio.Task[Answer]]:
-    """The attempts at an answer, as a task that does not outlive the block."""
+async def _first_answer(gateway: Gateway, visit: Visit) -> Answer:
+    """The upstream's answer as it begins; the 200 may be out by then, if it was long in coming."""
+    after = gateway.settings.commit_after_seconds
+    if not visit.exchange.wants_stream or not after:
+        return await _answer(gateway, visit)
     calling = asyncio.create_task(_answer(gateway, visit))
     try:
-        yield calling
-    finally:
+        ping = gateway.settings.ping_interval_seconds
+        await commit_if_silent(calling, visit, after=after, ping=ping)
+        return await calling
+    except BaseException:
         calling.cancel()
         await asyncio.wait({calling})
         if not calling.cancelled() and calling.exception() is None:
             calling.result().close()
+        raise
 
 
 async def _answer(gateway: Gateway, visit: Visit) -> Answer:
@@ -108,7 +89,8 @@ async def _answer(gateway: Gateway, visit: Visit) -> Answer:
     visit.call = None
     total = gateway.settings.total_timeout_seconds
     try:
-        async with asyncio.timeout(total or None):
+        async with asyncio.timeout(total or None) as limit:
+            gateway.limits.add(limit)
             return await gateway.upstreams.answer(
                 call,
                 visit.exchange,
@@ -116,7 +98,10 @@ async def _answer(gateway: Gateway, visit: Visit) -> Answer:
                 judge=lambda first: hidden_failure(family, first),
             )
     except TimeoutError:
-        raise TotalTimeout(f"There was no answer within {total:g} s.") from None
+        late = TotalTimeout(f"There was no answer within {total:g} s.")
+        raise gateway.stopped_by or late from None
+    finally:
+        gateway.limits.discard(limit)
 
 
 async def _outlive(gateway: Gateway, visit: Visit) -> web.StreamResponse:

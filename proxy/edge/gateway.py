@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from aiohttp import web
@@ -39,9 +37,13 @@ class Gateway:
     """By upstream, where it has clocks of its own."""
     watches: set[Watch] = field(default_factory=set)
     """The streams that run."""
+    limits: set[asyncio.Timeout] = field(default_factory=set)
+    """The time limits of the requests that no upstream has answered yet."""
     outliving: set[asyncio.Task[web.StreamResponse]] = field(default_factory=set)
     """Requests that go on without a client."""
     draining: bool = False
+    stopped_by: SluiceError | None = None
+    """What everything was ended with; None while nothing has been."""
 
     def clocks_of(self, upstream: str) -> Clocks:
         """The clocks for answers of this upstream."""
@@ -53,20 +55,14 @@ class Gateway:
         reader = self.accounts.reader(visit)
         return Stream(exchange.family, reader, hides_usage=exchange.hides_usage)
 
-    @contextmanager
-    def running(self, watch: Watch) -> Iterator[None]:
-        """Count a stream among those that a drain must wait for, or cut."""
-        self.watches.add(watch)
-        try:
-            yield
-        finally:
-            self.watches.discard(watch)
-
     def cut_all(self, error: SluiceError) -> int:
-        """End every running stream visibly; gives their number."""
+        """End everything that runs or waits, visibly; gives its number."""
+        self.stopped_by = error
         for watch in self.watches:
             watch.stop(error)
-        return len(self.watches)
+        for limit in self.limits:
+            limit.reschedule(asyncio.get_running_loop().time())
+        return len(self.watches) + len(self.limits) + self.admission.turn_away(error)
 
     def peer_of(self, request: web.Request) -> str:
         """The address to append to X-Forwarded-For; nginx has appended it already."""

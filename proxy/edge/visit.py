@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from aiohttp import web
 
+from proxy.edge.reply import Reply
 from proxy.edge.routes import Route, route_of
 from proxy.errors import SluiceError
 from proxy.exchange import EndedBy, Exchange
@@ -28,6 +29,8 @@ class Visit:
     exchange: Exchange
     call: Call | None = None
     """What to ask an upstream; let go of once it has been asked."""
+    reply: Reply | None = None
+    """What goes to the client, once its status has been sent."""
     client: Client | None = None
     choices: int = 1
     """How many choices the request asks for."""
@@ -51,6 +54,8 @@ class Visit:
         """An error ended it."""
         self.exchange.error = error.fault.code
         self.exchange.ended_by = error.fault.ended_by
+        if self.reply is None:
+            self.exchange.status = error.fault.status
 
     def abandoned(self) -> None:
         """The client closed its connection; what still comes is for nobody."""
@@ -66,6 +71,7 @@ class Visit:
         exchange.ended_at = time.monotonic()
         if exchange.client_left_at is not None:
             exchange.ended_by = EndedBy.CLIENT_LEFT
-            exchange.status = exchange.status or 499
+            if self.reply is None:
+                exchange.status = 499
         if self.client is not None:
             exchange.bytes_out = self.client.sent

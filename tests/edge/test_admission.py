@@ -109,12 +109,13 @@ async def test_a_wait_that_is_too_long() -> None:
 
 
 async def test_a_wait_that_would_be_too_long() -> None:
-    """By the measured rate: refused at once, with the time the line takes."""
+    """By how long slots are held, quiet hours aside: refused at once, with the time it takes."""
     clock = Clock()
     gate = Admission(1, 1000, 10.0, clock=clock)
     for _ in range(20):
-        clock.now += 1.0
-        await _pass(gate)
+        async with gate.slot():
+            clock.now += 1.0
+    clock.now += 3600
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(gate.slot())
         waiters = [asyncio.create_task(_pass(gate)) for _ in range(9)]
@@ -167,6 +168,21 @@ async def test_every_exit_frees_the_slot(error: BaseException) -> None:
 async def _pass(gate: Admission) -> None:
     async with gate.slot():
         await asyncio.sleep(0)
+
+
+async def test_the_wait_is_measured() -> None:
+    """Whether it ends in a slot or in a refusal."""
+    clock = Clock()
+    gate = Admission(1, 10, 30.0, clock=clock)
+    async with gate.slot() as first:
+        assert first.waited == 0.0
+        second = gate.slot()
+        waiter = asyncio.create_task(second.__aenter__())
+        await settle()
+        clock.now += 2.0
+    await waiter
+    assert second.waited == 2.0
+    await second.__aexit__(None, None, None)
 
 
 async def _hold(gate: Admission) -> AsyncExitStack:

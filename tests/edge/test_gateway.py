@@ -12,7 +12,7 @@ from proxy.edge.parts import open_gateway
 from proxy.errors import Drained
 from proxy.settings import Settings, UpstreamSettings
 from tests.edge.asking import ask, chat
-from tests.integration.conftest import Worker, until
+from tests.integration.conftest import StartWorker, Worker, until
 
 
 def upstream(name: str, **more: object) -> UpstreamSettings:
@@ -47,3 +47,17 @@ async def test_all_running_streams_are_cut(worker: Worker) -> None:
     assert gateway.cut_all(Drained("The gateway is stopping.")) == 3
     for _, _, body in await asyncio.gather(*asking):
         assert b'"code": "gateway_stopped"' in body
+
+
+async def test_what_still_waits_is_told_as_well(start_worker: StartWorker) -> None:
+    """Who waits for an upstream or for a slot when the gateway stops gets a 503 that says so."""
+    worker = await start_worker(max_streams=1)
+    gateway = worker.gateway
+    silent = asyncio.create_task(ask(worker.url, chat("demo;hang-before")))
+    await until(lambda: len(gateway.limits) == 1, "no upstream is called")
+    waiting = asyncio.create_task(ask(worker.url, chat()))
+    await until(lambda: gateway.admission.waiting == 1, "nobody waits")
+    assert gateway.cut_all(Drained("The gateway is stopping.")) == 2
+    for status, _, body in await asyncio.gather(silent, waiting):
+        assert status == 503
+        assert b"gateway_stopped" in body
