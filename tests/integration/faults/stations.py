@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -124,6 +125,18 @@ class Station:
             with contextlib.suppress(OSError):
                 found += map(int, children.read_text(encoding="ascii").split())
         return found
+
+    def memory(self) -> dict[str, int]:
+        """Bytes of memory, shared pages by their share, of the workers and of nginx."""
+        sizes = {"workers": 0, "nginx": 0, "other": 0}
+        for pid in self.pids():
+            with contextlib.suppress(OSError):
+                command = Path(f"/proc/{pid}/cmdline").read_bytes()
+                kind = "nginx" if command.startswith(b"nginx") else "other"
+                kind = "workers" if b"worker\0" in command else kind
+                rollup = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii")
+                sizes[kind] += int(re.findall(r"^Pss: +(\d+) kB", rollup, re.MULTILINE)[0]) * 1024
+        return sizes
 
     def descriptors(self) -> int:
         """How many files and sockets all of them have open."""

@@ -1,0 +1,236 @@
+"""More than fits: a burst of clients, and clients that do not read.
+
+The light tests run with all others. The heavy ones are `make burst`: their figures, with the
+machine, stand in the README.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import statistics
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from tests.integration.faults import stations
+from tests.integration.faults.asking import CHAT
+from tests.integration.faults.stations import Station
+from tests.integration.raw import Line
+
+MIB = 1024 * 1024
+_ROOT = Path(__file__).parents[3]
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much of everything."""
+
+    slots: int
+    line: int
+    wait: float
+    """Seconds: the longest anybody may wait for a slot."""
+    clients: int
+    listeners: int
+    quiet: float
+    """Seconds of quiet in which the usual gap is measured."""
+
+
+LIGHT = Size(slots=40, line=60, wait=8.0, clients=400, listeners=5, quiet=0.5)
+HEAVY = Size(slots=500, line=2000, wait=15.0, clients=8000, listeners=40, quiet=8.0)
+BURST_WORDS = "rate=20;tokens=20"
+GAP_SECONDS = 0.05
+
+
+StartStation = Callable[..., Station]
+
+
+@pytest.fixture
+def start_station() -> Iterator[StartStation]:
+    """Starts a gateway of the test's own, in front of an upstream of its own."""
+    with ExitStack() as stack:
+        upstream = stack.enter_context(stations.upstream())
+
+        def start(kind: str, **settings: Any) -> Station:
+            make = stations.appliance if kind == "nginx" else stations.worker
+            return stack.enter_context(make(upstream, log_format="json", **settings))
+
+        yield start
+
+
+async def program(name: str, *arguments: object) -> asyncio.subprocess.Process:
+    """Start one of the client programs of this package."""
+    return await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        f"tests.integration.faults.{name}",
+        *map(str, arguments),
+        stdout=asyncio.subprocess.PIPE,
+        cwd=_ROOT,
+    )
+
+
+async def told(running: asyncio.subprocess.Process) -> Any:
+    """What a client program prints at its end."""
+    output, _ = await running.communicate()
+    assert running.returncode == 0
+    return json.loads(output)
+
+
+def where(station: Station) -> tuple[str, int]:
+    """Its host and port."""
+    parts = urlsplit(station.url)
+    return str(parts.hostname), int(parts.port or 80)
+
+
+def p99(values: list[float]) -> float:
+    """The value that one in a hundred is above."""
+    return statistics.quantiles(values, n=100)[98]
+
+
+@dataclass
+class Burst:
+    """What a burst did to those who came and to those who were there."""
+
+    crowd: dict[str, Any]
+    gaps: list[list[float]]
+    memory: list[int]
+    """Bytes: before, at its worst, and after."""
+
+    def gaps_within(self, began: float, ended: float) -> list[float]:
+        """The gaps between tokens that came in this time."""
+        return [gap for at, gap in self.gaps if began <= at <= ended]
+
+
+async def burst(station: Station, size: Size) -> Burst:
+    """Let streams run, let a crowd come at once, and watch both."""
+    host, port = where(station)
+    seconds = size.quiet + size.wait + 25 * (size.clients > 1000)
+    listening = await program(
+        "listeners", host, port, size.listeners, seconds, f"rate={1 / GAP_SECONDS};tokens=100000"
+    )
+    await asyncio.sleep(1 + size.quiet)
+    memory = [sum(station.memory().values())] * 2
+    came = await program("crowd", host, port, size.clients, BURST_WORDS)
+    watching = asyncio.create_task(_worst(station, memory))
+    crowd = await told(came)
+    watching.cancel()
+    gaps = await told(listening)
+    await station.settled()
+    memory.append(sum(station.memory().values()))
+    return Burst(crowd, gaps, memory)
+
+
+async def _worst(station: Station, memory: list[int]) -> None:
+    while True:
+        memory[1] = max(memory[1], sum(station.memory().values()))
+        await asyncio.sleep(0.25)
+
+
+async def a_burst_is_served_or_refused(station: Station, size: Size) -> Burst:
+    """What must hold for any size; gives the figures."""
+    made = await burst(station, size)
+    verdicts = made.crowd["verdicts"]
+    assert set(verdicts) == {"complete", "refused"}, verdicts
+    assert sum(verdicts.values()) == size.clients
+    assert verdicts["complete"] >= size.slots - size.listeners
+    # Nobody is told no later than by the time that anybody may wait, but for what the crowd takes
+    # to come in.
+    assert made.crowd["answered_after"]["refused"] <= size.wait + made.crowd["connected_after"] + 2
+    return made
+
+
+@pytest.mark.parametrize("kind", ["worker", "nginx"])
+async def test_a_burst(start_station: StartStation, kind: str) -> None:
+    """Ten times as many as there are slots: all are let in, each is served or told when to come."""
+    station = start_station(
+        kind,
+        max_streams=LIGHT.slots,
+        queue_size=LIGHT.line,
+        queue_timeout_seconds=LIGHT.wait,
+    )
+    await a_burst_is_served_or_refused(station, LIGHT)
+
+
+@pytest.mark.burst
+@pytest.mark.timeout(300)
+async def test_a_shops_worst_second(start_station: StartStation) -> None:
+    """8,000 at once against a cap of 500; those who are being served do not notice."""
+    station = start_station(
+        "nginx",
+        workers=2,
+        max_streams=HEAVY.slots,
+        queue_size=HEAVY.line,
+        queue_timeout_seconds=HEAVY.wait,
+        log_level="error",
+    )
+    made = await a_burst_is_served_or_refused(station, HEAVY)
+    began, ended = made.crowd["began"], made.crowd["ended"]
+    idle = p99(made.gaps_within(began - HEAVY.quiet, began))
+    busy = p99(made.gaps_within(began, ended))
+    before, worst, after = (size / MIB for size in made.memory)
+    print(  # noqa: T201 the figures are what this is run for
+        f"\n{made.crowd['verdicts']} in {ended - began:.1f} s; all connected after "
+        f"{made.crowd['connected_after']:.2f} s; last refusal after "
+        f"{made.crowd['answered_after']['refused']:.2f} s\n"
+        f"gap between tokens of running streams, p99: {idle * 1000:.0f} ms before, "
+        f"{busy * 1000:.0f} ms during\n"
+        f"memory of all processes: {before:.0f} MiB before, {worst:.0f} MiB at worst, "
+        f"{after:.0f} MiB after"
+    )
+    assert busy < 2 * idle
+    assert after < before + 0.3 * (worst - before) + 30
+
+
+async def stalled_readers(station: Station, count: int, seconds: float) -> dict[str, list[float]]:
+    """Let so many clients take nothing from a fast upstream; bytes per stream as time goes by."""
+    # One stream first: what is only loaded when it is needed is not the streams' weight.
+    host, port = where(station)
+    await told(await program("crowd", host, port, 5, "tokens=50"))
+    before = station.memory()
+    lines = []
+    for number in range(count):
+        lines.append(await Line.open(station.url, receive_buffer=4096))
+        await lines[-1].ask(CHAT.request("tokens=100000000", f"stalled-{number}"))
+    grown: dict[str, list[float]] = {"workers": [], "nginx": []}
+    for _ in range(3):
+        await asyncio.sleep(seconds / 3)
+        now = station.memory()
+        for kind, sizes in grown.items():
+            sizes.append((now[kind] - before[kind]) / count)
+    for line in lines:
+        line.reset()
+    await station.settled()
+    return grown
+
+
+MOST_PER_STREAM = 256 * 1024
+"""Bytes of the gateway's own memory for one stream whose client takes nothing."""
+
+
+@pytest.mark.parametrize("kind", ["worker", "nginx"])
+async def test_clients_that_do_not_read(start_station: StartStation, kind: str) -> None:
+    """What is held for each is bounded, however fast the upstream and however long it takes."""
+    station = start_station(kind, slow_client_timeout_seconds=60)
+    grown = await stalled_readers(station, 30, 1.5)
+    for sizes in grown.values():
+        assert max(sizes) < MOST_PER_STREAM, grown
+
+
+@pytest.mark.burst
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("kind", ["worker", "nginx"])
+async def test_two_hundred_that_do_not_read(start_station: StartStation, kind: str) -> None:
+    """Memory stays flat."""
+    station = start_station(kind, slow_client_timeout_seconds=300)
+    grown = await stalled_readers(station, 200, 30.0)
+    for name, sizes in grown.items():
+        print(f"\n{kind}: {name}, KiB per stalled stream: {[round(one / 1024) for one in sizes]}")  # noqa: T201 as above
+        assert max(sizes) < MOST_PER_STREAM
+        assert sizes[-1] <= sizes[0] + 16 * 1024
