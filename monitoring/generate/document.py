@@ -17,8 +17,11 @@ VARIABLES = {
 }
 
 
-def dashboard(uid: str, title: str, text: str, rows: dict[str, list[Panel]]) -> Document:
-    """The whole of it, as Grafana imports it."""
+def dashboard(
+    uid: str, title: str, text: str, rows: dict[str, list[Panel]], one_of: tuple[str, ...] = ()
+) -> Document:
+    """The whole of it, as Grafana imports it; of the variables in `one_of` one is chosen."""
+    variables = [_variable(name, several=name not in one_of) for name in VARIABLES]
     return {
         "uid": uid,
         "title": title,
@@ -30,7 +33,12 @@ def dashboard(uid: str, title: str, text: str, rows: dict[str, list[Panel]]) -> 
         "refresh": "30s",
         "time": {"from": "now-1h", "to": "now"},
         "timezone": "browser",
-        "templating": {"list": [_source(), *(_variable(name) for name in VARIABLES)]},
+        "templating": {
+            "list": [
+                _source(),
+                *(_variable(name, several=name not in one_of) for name in VARIABLES),
+            ]
+        },
         "links": [_others()],
         "annotations": {"list": [_restarts()]},
         "panels": arranged(rows),
@@ -47,7 +55,8 @@ def _source() -> Document:
     }
 
 
-def _variable(name: str) -> Document:
+def _variable(name: str, *, several: bool) -> Document:
+    everything: Document = {"text": "All", "value": "$__all"}
     return {
         "name": name,
         "label": name.capitalize(),
@@ -57,11 +66,11 @@ def _variable(name: str) -> Document:
         "definition": VARIABLES[name],
         "refresh": 2,
         "sort": 1,
-        "multi": True,
+        "multi": several,
         "includeAll": True,
         # Also what has no such label yet, such as a request that was refused before its choice.
         "allValue": ".*",
-        "current": {"text": "All", "value": "$__all"},
+        "current": {key: [value] for key, value in everything.items()} if several else everything,
     }
 
 

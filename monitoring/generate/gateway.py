@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from monitoring.generate import shared
+from monitoring.generate import itself, shared, upstreams
 from monitoring.generate.document import dashboard as document
 from monitoring.generate.panels import (
     GREEN,
@@ -14,7 +14,6 @@ from monitoring.generate.panels import (
     heatmap,
     lines,
     stat,
-    states,
     table,
 )
 from monitoring.generate.queries import (
@@ -32,7 +31,6 @@ from monitoring.generate.queries import (
 )
 
 _REFUSED = 'ended_by=~"shed|drained|rejected"'
-_BROKEN = 'upstream!="", ended_by!~"complete|client_left"'
 
 
 def dashboard() -> Document:
@@ -45,9 +43,9 @@ def dashboard() -> Document:
         "Tokens": shared.tokens(),
         "Outcomes": shared.outcomes(),
         "Saturation": _saturation(),
-        "Upstreams": _upstreams(),
+        "Upstreams": upstreams.panels(),
         "Cost": _cost(),
-        "Sluice itself": _itself(),
+        "Sluice itself": itself.panels(),
     }
     return document("sluice", "Sluice", text, rows)
 
@@ -176,59 +174,6 @@ def _saturation() -> list[Panel]:
     ]
 
 
-def _upstreams() -> list[Panel]:
-    return [
-        states(
-            "Upstreams in and out",
-            "Out as soon as one worker has taken it out.",
-            Query(f"min by (upstream) (sluice_upstream_healthy{{{UPSTREAM}}})", "{{upstream}}"),
-            ("out", "in"),
-        ),
-        lines(
-            "Ejections",
-            "Times an upstream was taken out, per minute; each worker counts its own.",
-            Query(
-                f"60 * {per_second('sluice_upstream_ejections_total', UPSTREAM, 'upstream')}",
-                "{{upstream}}",
-            ),
-        ),
-        lines(
-            "Retries",
-            "Further attempts per second, by the fault that made them needed.",
-            Query(
-                per_second("sluice_upstream_retries_total", UPSTREAM, "upstream, reason"),
-                "{{upstream}}: {{reason}}",
-            ),
-            unit="reqps",
-        ),
-        lines(
-            "Requests by upstream",
-            "The upstream that answered, per second; where none was asked, it is not here.",
-            Query(
-                per_second("sluice_requests_total", f'{ACCOUNT}, upstream!=""', "upstream"),
-                "{{upstream}}",
-            ),
-            unit="reqps",
-            stacked=True,
-        ),
-        lines(
-            "Broken by upstream",
-            "Requests per second that did not end as they should there, and how.",
-            Query(
-                per_second("sluice_requests_total", f"{ACCOUNT}, {_BROKEN}", "upstream, ended_by"),
-                "{{upstream}}: {{ended_by}}",
-            ),
-            unit="reqps",
-        ),
-        lines(
-            "Connections to upstreams",
-            "In use and kept for the next request.",
-            Query(f"sum by (state) (sluice_upstream_connections{{{HERE}}})", "{{state}}"),
-            stacked=True,
-        ),
-    ]
-
-
 def _cost() -> list[Panel]:
     return [
         lines(
@@ -245,53 +190,4 @@ def _cost() -> list[Panel]:
             "currencyUSD",
         ),
         shared.unpriced(),
-    ]
-
-
-def _itself() -> list[Panel]:
-    overhead = "sluice_overhead_seconds"
-    return [
-        lines(
-            "Time that Sluice adds",
-            "Before it calls the upstream (the wait for a slot apart), and from the upstream's "
-            "first byte to its own.",
-            Query(quantile(0.5, overhead, HERE, "phase"), "{{phase}} p50"),
-            Query(quantile(0.99, overhead, HERE, "phase"), "{{phase}} p99"),
-            unit="s",
-        ),
-        lines(
-            "Event-loop lag",
-            "How late the slowest worker's loop ran a timer, at worst.",
-            Query(f"sluice_event_loop_lag_seconds{{{HERE}}}", "{{instance}}"),
-            unit="s",
-        ),
-        lines(
-            "CPU of all workers",
-            "In cores; nginx is not counted.",
-            Query(per_second("sluice_worker_cpu_seconds_total", HERE, "instance"), "{{instance}}"),
-        ),
-        lines(
-            "CPU per token",
-            "Worker CPU time for each event with tokens.",
-            Query(
-                f"{per_second('sluice_worker_cpu_seconds_total', HERE)}"
-                f" / {per_second('sluice_token_events_total', HERE)}",
-                "CPU",
-            ),
-            unit="s",
-        ),
-        states(
-            "Processes",
-            "Whether each answers its supervisor.",
-            Query(f"sluice_process_up{{{HERE}}}", "{{instance}} {{process}}"),
-            ("silent", "answers"),
-        ),
-        lines(
-            "Restarts",
-            "In the last quarter of an hour.",
-            Query(
-                f"increase(sluice_process_restarts_total{{{HERE}}}[15m])",
-                "{{instance}} {{process}}",
-            ),
-        ),
     ]

@@ -31,7 +31,7 @@ def dashboard() -> Document:
         "Outcomes": shared.outcomes(),
         "Cost": _cost(),
     }
-    return document("sluice-model", "Sluice: one model or key", text, rows)
+    return document("sluice-model", "Sluice: one model or key", text, rows, ("model", "key"))
 
 
 def _headline() -> list[Panel]:

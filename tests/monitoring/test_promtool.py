@@ -15,6 +15,11 @@ pytestmark = [
 ]
 
 
+def files(folder: str) -> list[str]:
+    """The YAML files of a folder."""
+    return sorted(path.name for path in (MONITORING / folder).glob("*.yml"))
+
+
 def promtool(*words: str) -> None:
     """Run it in the folder that Prometheus would read; its complaint is the failure."""
     done = subprocess.run(
@@ -28,13 +33,13 @@ def test_the_configuration_is_right() -> None:
     promtool("check", "config", "prometheus.yml")
 
 
-@pytest.mark.parametrize("name", [path.name for path in (MONITORING / "rules").glob("*.yml")])
+@pytest.mark.parametrize("name", files("rules"))
 def test_the_rules_are_right(name: str) -> None:
     """Every expression and every template can be read."""
     promtool("check", "rules", f"rules/{name}")
 
 
-@pytest.mark.parametrize("name", [path.name for path in (MONITORING / "tests").glob("*.yml")])
+@pytest.mark.parametrize("name", files("tests"))
 def test_alerts_fire_when_they_should_and_only_then(name: str) -> None:
     """Their unit tests pass."""
     promtool("test", "rules", f"tests/{name}")

@@ -12,7 +12,9 @@ from tests.monitoring.test_dashboards import exported, metrics_in
 
 def rules(kind: str) -> dict[str, dict[str, Any]]:
     """Every `alert` or every `record` by its name."""
-    documents = [yaml.safe_load(path.read_text()) for path in (MONITORING / "rules").glob("*.yml")]
+    documents = [
+        yaml.safe_load(path.read_text()) for path in sorted((MONITORING / "rules").glob("*.yml"))
+    ]
     groups = [group for document in documents for group in document["groups"]]
     return {rule[kind]: rule for group in groups for rule in group["rules"] if kind in rule}
 
