@@ -60,7 +60,6 @@ LITELLM = Contestant(
     launch=_launch,
     source=Source("pip", ("litellm[proxy]", "prometheus-client")),
     skips={
-        "tokens-50": _TOO_SLOW,
         "tokens-200": _TOO_SLOW,
         "ten-thousand": _TOO_SLOW,
     },

@@ -33,7 +33,6 @@ PORTKEY = Contestant(
     launch=_launch,
     source=Source("npm", (_PACKAGE,), _PINNED),
     skips={
-        "tokens-200": "would need more than the one core it may use",
         "ten-thousand": "one process may not open two descriptors for each of 10,000 streams",
     },
 )

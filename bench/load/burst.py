@@ -1,9 +1,9 @@
 """Thousands of connections in one instant, and how long it takes until each was served.
 
-Plain epoll and no event loop: the client must not be what is slow. A connection counts as
-*connected* when the kernel says so and as *accepted* when the first byte of its answer came: a full
-backlog shows in the first, a server that does not get round to accepting in the second. All stay
-open until the last one was served.
+Plain epoll and no event loop: the client must not be what is slow. A connection is *connected* when
+the kernel says so, which a full backlog delays by seconds; all are *accepted* when they are
+connected and the contestant's accept queue is empty; one is *answered* with the first byte of its
+answer. All stay open until the last one was.
 """
 
 from __future__ import annotations
@@ -16,9 +16,12 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
+from bench.load.backlog import overflows, waiting
 from bench.load.target import Target
 from bench.measure.figures import distribution
 from bench.upstream.pace import Pace
+
+_LOOK_SECONDS = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +43,8 @@ class _Burst:
         self._asked: set[int] = set()
         self._held: list[socket.socket] = []
         self.connected: list[float] = []
-        self.accepted: list[float] = []
+        self.answered: list[float] = []
+        self.all_accepted: float | None = None
         self.failures: Counter[str] = Counter()
         self._began = 0.0
 
@@ -49,13 +53,23 @@ class _Burst:
         for _ in range(self._load.connections):
             self._connect()
         deadline = self._began + self._load.patience
+        next_look = self._began
         while self._sockets and time.monotonic() < deadline:
-            for descriptor, _ in self._poll.poll(0.1):
+            for descriptor, _ in self._poll.poll(_LOOK_SECONDS):
                 self._ready(descriptor)
+            if time.monotonic() >= next_look:
+                self._look()
+                next_look = time.monotonic() + _LOOK_SECONDS
         self.failures["silent"] += len(self._sockets)
+        self._look()
         for client in (*self._sockets.values(), *self._held):
             client.close()
         self._poll.close()
+
+    def _look(self) -> None:
+        connected = len(self.connected) == self._load.connections
+        if connected and self.all_accepted is None and not waiting(self._address[1]):
+            self.all_accepted = time.monotonic() - self._began
 
     def _connect(self) -> None:
         client = socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
@@ -77,7 +91,7 @@ class _Burst:
                 self._fail(descriptor, error)
                 return
             if data.startswith(b"HTTP/1.1 200"):
-                self.accepted.append(taken)
+                self.answered.append(taken)
             else:
                 self.failures[data[:12].decode("latin-1") or "closed"] += 1
             self._held.append(self._release(descriptor))
@@ -100,14 +114,29 @@ class _Burst:
         return self._sockets.pop(descriptor)
 
 
+def _accepted(burst: _Burst, overflown: int, connections: int) -> float | None:
+    """When all were accepted.
+
+    Where the queue overflowed, clients believed in connections that were none; then only an answer
+    proves that one was accepted.
+    """
+    if not overflown:
+        return burst.all_accepted
+    return max(burst.answered) if len(burst.answered) == connections else None
+
+
 def measure_burst(target: Target, load: BurstLoad) -> dict[str, Any]:
-    """Seconds after the first connect at which connections were established and accepted."""
+    """Seconds after the first connect until connections were established, accepted, answered."""
     burst = _Burst(target, load)
+    before = overflows()
     burst.run()
-    connected, accepted = distribution(burst.connected), distribution(burst.accepted)
+    overflown = overflows() - before
+    connected, answered = distribution(burst.connected), distribution(burst.answered)
     return {
         "connections": load.connections,
         "connected_seconds": None if connected is None else connected.as_dict(),
-        "accepted_seconds": None if accepted is None else accepted.as_dict(),
+        "overflows": overflown,
+        "all_accepted_seconds": _accepted(burst, overflown, load.connections),
+        "answered_seconds": None if answered is None else answered.as_dict(),
         "failures": {kind: count for kind, count in burst.failures.items() if count},
     }

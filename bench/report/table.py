@@ -16,7 +16,7 @@ _TABLES = (
         "Time: added to the first token over bare nginx; delay per token at 200 streams",
         ("ttft50", "ttft99", "delay50", "delay99", "delay99x"),
     ),
-    ("Many: memory, 10,000 streams, a burst", ("kib", "crowd", "burst")),
+    ("Many: memory, 10,000 streams, a burst", ("kib", "crowd", "burst", "served")),
     ("Plain requests, and starting", ("rps", "request", "cold")),
 )
 

@@ -12,7 +12,7 @@ _PATIENCE = 60.0
 
 
 def measure_burst(session: Session) -> dict[str, Any]:
-    """Seconds until all were connected and until all had the first byte of an answer."""
+    """Seconds until all were connected, accepted, and had the first byte of an answer."""
     connections = 400 if session.quick else 4000
     with session.gateway(_PACE) as gateway:
         session.warm_up(gateway, 20)
