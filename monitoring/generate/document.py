@@ -33,12 +33,7 @@ def dashboard(
         "refresh": "30s",
         "time": {"from": "now-1h", "to": "now"},
         "timezone": "browser",
-        "templating": {
-            "list": [
-                _source(),
-                *(_variable(name, several=name not in one_of) for name in VARIABLES),
-            ]
-        },
+        "templating": {"list": [_source(), *variables]},
         "links": [_others()],
         "annotations": {"list": [_restarts()]},
         "panels": arranged(rows),
