@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 _TABLE = "/proc/net/tcp"
-_COUNTERS = "/proc/net/netstat"
+_COUNTERS = Path("/proc/net/netstat")
 _LISTEN = "0A"
 _BLOCK_BYTES = 16 * 1024
 
@@ -39,8 +40,7 @@ def overflows() -> int:
     The client of such a connection may well believe itself connected (ListenOverflows in
     Linux's Documentation/networking/snmp_counter.rst).
     """
-    with open(_COUNTERS, encoding="ascii") as counters:
-        return read_overflows(counters.read())
+    return read_overflows(_COUNTERS.read_text(encoding="ascii"))
 
 
 def read_overflows(text: str) -> int:
