@@ -7,7 +7,6 @@ What cannot be served in time, by the measured rate, is refused at once.
 from __future__ import annotations
 
 import asyncio
-import statistics
 import time
 from collections import deque
 from collections.abc import Callable
@@ -93,7 +92,7 @@ class Admission:
             return 0.0
         own = len(self._lines.get(key, ())) + 1
         before = sum(min(len(line), own) for k, line in self._lines.items() if k != key)
-        return (own + before) * statistics.fmean(self._holds) / self.slots
+        return (own + before) * sum(self._holds) / len(self._holds) / self.slots
 
     async def _wait(self, key: str) -> None:
         expected = self.expected_wait(key)
