@@ -10,7 +10,7 @@ import argparse
 import json
 import math
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -99,16 +99,13 @@ def fullest(machines: int, streams_each: int, draws: int, seed: int = 1) -> floa
     return worst[int(draws * 0.99)] / streams_each
 
 
-def costs_of(results: dict[str, Any], contestant: str) -> Costs:
-    """The medians of a run.
-
-    Raises SystemExit when the run did not measure them.
-    """
+def costs_of(results: Mapping[str, Any], contestant: str) -> Costs | None:
+    """The medians of a run; None where it did not measure them."""
     runs = results["runs"]
     cpu = summary(FIGURES["us200"], contestant, runs)
     memory = summary(FIGURES["kib"], contestant, runs)
     if cpu is None or memory is None:
-        raise SystemExit(f"the run has no tokens-200 and memory of {contestant}")
+        return None
     return Costs(cpu.median / 1e6, memory.median * 1024, _kernel(runs, contestant))
 
 
@@ -121,7 +118,7 @@ def _kernel(runs: Sequence[dict[str, Any]], contestant: str) -> float:
     ]
     measured = [value for value in found if value is not None]
     # A TCP socket itself (about 2.5 KiB) is not in the buffers that the kernel reports.
-    return max(measured, default=0.0) + 4 * 2560
+    return max([0.0, *measured]) + 4 * 2560
 
 
 def paper(costs: Costs, setting: Setting) -> str:
@@ -186,11 +183,17 @@ def add_capacity(parser: argparse.ArgumentParser) -> None:
 
 
 def run_capacity(told: argparse.Namespace) -> None:
-    """Prints the sheet."""
+    """Prints the sheet.
+
+    Raises SystemExit when the run did not measure what it needs.
+    """
     results = json.loads(told.raw.read_text(encoding="utf-8"))
     setting = Setting(
         rate=told.rate,
         upstream_addresses=told.upstream_addresses,
         link_bits=told.link_gbit * 1e9,
     )
-    print(paper(costs_of(results, told.contestant), setting))
+    costs = costs_of(results, told.contestant)
+    if costs is None:
+        raise SystemExit(f"the run has no tokens-200 and memory of {told.contestant}")
+    print(paper(costs, setting))

@@ -61,6 +61,7 @@ def test_a_run_s_own_costs() -> None:
         run("memory", "appliance", bytes_per_stream=2048.0, kernel_bytes_per_stream=100.0),
     ]
     costs = costs_of(results(runs), "appliance")
+    assert costs is not None
     assert costs.cpu_per_token == pytest.approx(18e-6)
     assert costs.process_bytes == 2048
     assert "one core" in paper(costs, Setting())
@@ -68,5 +69,4 @@ def test_a_run_s_own_costs() -> None:
 
 def test_a_run_that_did_not_measure_them() -> None:
     """No figure is made up."""
-    with pytest.raises(SystemExit, match="appliance"):
-        costs_of(results([]), "appliance")
+    assert costs_of(results([]), "appliance") is None

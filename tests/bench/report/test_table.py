@@ -29,6 +29,13 @@ def test_turns_that_went_wrong() -> None:
     assert "- envoy, tokens-200, round 1: fell behind, 50%" in text
 
 
+def test_a_run_with_costs() -> None:
+    """The sheet for larger machines goes with it."""
+    tokens = run("tokens-200", "appliance", cpu_us_per_token=20.0)
+    memory = run("memory", "appliance", bytes_per_stream=30_000.0)
+    assert "| 16 cores | 50 |" in report(results([tokens, memory]))
+
+
 def test_nothing_was_measured() -> None:
     """There is still a report."""
     assert "not measured" in report(results([]))
