@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,7 +21,7 @@ from proxy.edge.app import create_runner
 from proxy.edge.gateway import Gateway
 from proxy.edge.parts import open_gateway
 from proxy.settings import Settings
-from tests.integration.fronts import log_of, nginx_before
+from tests.integration.fronts import Nginxes
 
 SETTLE_SECONDS = 5.0
 
@@ -54,6 +54,14 @@ def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEv
     return {"uvloop": uvloop.new_event_loop}
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A test that hangs is ended from outside: uvloop lets no alarm interrupt it."""
+    here = Path(__file__).parent
+    for item in items:
+        if here in item.path.parents and item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(60, method="thread"))
+
+
 @pytest.fixture
 async def demo() -> AsyncIterator[Demo]:
     """A demo upstream that answers at once unless a request says otherwise."""
@@ -79,18 +87,31 @@ async def worker(start_worker: StartWorker) -> Worker:
     return await start_worker()
 
 
+@pytest.fixture(scope="session")
+def nginxes() -> Iterator[Nginxes]:
+    """Every nginx that is asked for."""
+    running = Nginxes()
+    yield running
+    running.close()
+
+
 @pytest.fixture(params=["alone", "nginx"])
-async def start_front(request: pytest.FixtureRequest, demo: Demo) -> AsyncIterator[StartWorker]:
+async def start_front(
+    request: pytest.FixtureRequest, demo: Demo, nginxes: Nginxes
+) -> AsyncIterator[StartWorker]:
     """Starts what clients meet: a worker alone, or one behind nginx."""
-    async with _starting(demo, nginx=request.param == "nginx") as start:
+    async with _starting(demo, nginxes if request.param == "nginx" else None) as start:
         yield start
 
 
 @pytest.fixture(params=["fast", "plain", "nginx"])
-async def start_every(request: pytest.FixtureRequest, demo: Demo) -> AsyncIterator[StartWorker]:
+async def start_every(
+    request: pytest.FixtureRequest, demo: Demo, nginxes: Nginxes
+) -> AsyncIterator[StartWorker]:
     """Starts every way there is through Sluice: past the parser, through it, and behind nginx."""
     way = request.param
-    async with _starting(demo, nginx=way == "nginx", fast_path=way != "plain") as start:
+    front = nginxes if way == "nginx" else None
+    async with _starting(demo, front, fast_path=way != "plain") as start:
         yield start
 
 
@@ -101,14 +122,16 @@ async def front(start_front: StartWorker) -> Worker:
 
 
 @asynccontextmanager
-async def _starting(demo: Demo, *, nginx: bool = False, **usual: Any) -> AsyncIterator[StartWorker]:
+async def _starting(
+    demo: Demo, nginxes: Nginxes | None = None, **usual: Any
+) -> AsyncIterator[StartWorker]:
     async with AsyncExitStack() as stack:
         started: list[Worker] = []
 
         async def start(**settings: Any) -> Worker:
             settings = {"upstream_url": demo.url + "/v1", **usual, **settings}
-            serve = _behind_nginx if nginx else _alone
-            started.append(await stack.enter_async_context(serve(settings)))
+            serving = _behind(nginxes, settings) if nginxes else _alone(settings)
+            started.append(await stack.enter_async_context(serving))
             return started[-1]
 
         yield start
@@ -125,18 +148,18 @@ async def _alone(settings: dict[str, Any]) -> AsyncIterator[Worker]:
 
 
 @asynccontextmanager
-async def _behind_nginx(settings: dict[str, Any]) -> AsyncIterator[Worker]:
+async def _behind(nginxes: Nginxes, settings: dict[str, Any]) -> AsyncIterator[Worker]:
+    nginx = await nginxes.get(settings)
     async with (
-        nginx_before(settings) as (told, run),
-        open_gateway(told, behind_nginx=True) as gateway,
+        open_gateway(Settings(**settings), behind_nginx=True) as gateway,
         _running(gateway) as runner,
     ):
-        path = run.worker_socket(0)
+        path = nginx.run.worker_socket(0)
+        path.unlink(missing_ok=True)
         await web.UnixSite(runner, path).start()
         # nginx runs as nobody where the tests run as root.
         path.chmod(0o666)
-        url = f"http://127.0.0.1:{told.listen_port}"
-        yield Worker(url, gateway, _server(runner), nginx_log=log_of(run))
+        yield Worker(nginx.url, gateway, _server(runner), nginx_log=nginx.log)
 
 
 @asynccontextmanager

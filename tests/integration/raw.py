@@ -8,7 +8,7 @@ import json
 import socket
 import struct
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Self, cast
 from urllib.parse import urlsplit
 
 from multidict import CIMultiDict
@@ -187,6 +187,20 @@ class Line:
                 return not await self.reader.read(1)
             except ConnectionError:
                 return True
+
+    def stop_reading(self) -> None:
+        """Take no more bytes, as a stalled client does."""
+        self._reading().pause_reading()
+
+    def read_on(self, buffer: int = 2**20) -> None:
+        """Take bytes again, and fast."""
+        opened = self.writer.get_extra_info("socket")
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
+        self.reader._limit = buffer  # type: ignore[attr-defined] # no public way to raise it
+        self._reading().resume_reading()
+
+    def _reading(self) -> asyncio.ReadTransport:
+        return cast("asyncio.Transport", self.writer.transport)
 
     def leave(self) -> float:
         """Close at once, as a client does that has enough; when that was, by the loop's clock."""

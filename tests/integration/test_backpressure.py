@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import socket
 from pathlib import Path
+
+import pytest
 
 from proxy.relay.client import BUFFERED_BYTES
 from tests.integration.conftest import StartWorker, Worker, until
 from tests.integration.faults import stations
-from tests.integration.raw import Line, ask_chat, exchange, request
+from tests.integration.raw import BrokenOff, Line, ask_chat, exchange, request
 from tests.upstream.peer import EVENTS, LAST_CHUNK, Connection, Peer, chunk
 
 SMALL = 16 * 1024
-LARGE = 1024 * 1024
 EVENT = b'data: {"choices":[{"index":0,"delta":{"content":"%s"}}]}\n\n' % (b"x" * 50_000)
 DONE = b'data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\ndata: [DONE]\n\n'
 # What one read may bring before anybody can say that it is enough (uvloop's own buffer).
@@ -53,7 +53,7 @@ async def stalled(url: str) -> Line:
     """A client that has its answer's head and reads no further."""
     line = await Line.open(url, receive_buffer=SMALL)
     await line.ask(ask_chat())
-    line.writer.transport.pause_reading()
+    line.stop_reading()
     return line
 
 
@@ -78,11 +78,11 @@ async def test_a_slow_reader_loses_nothing(start_every: StartWorker) -> None:
             body = b""
             for _ in range(3):
                 await until(lambda: lags(front), "it does not lag")
-                read_on(line)
+                line.read_on()
                 while len(body) % (20 * len(EVENT)) < 15 * len(EVENT):
                     body += await line.part()
-                line.writer.transport.pause_reading()
-            read_on(line)
+                line.stop_reading()
+            line.read_on()
             body += await line.body()
     assert body == EVENT * torrent.events + DONE
 
@@ -109,6 +109,21 @@ async def test_leaving_while_it_lags_ends_the_upstreams_work(start_every: StartW
         await peer.all_closed()
 
 
+async def test_a_client_that_takes_nothing_for_too_long_is_cut_off(
+    start_every: StartWorker,
+) -> None:
+    """What still waits for it is dropped with its connection, not kept until it reads on."""
+    async with Peer(Torrent(ENDLESS)) as peer:
+        front = await start_every(upstream_url=peer.url, slow_client_timeout_seconds=0.1)
+        line = await stalled(front.url)
+        await peer.all_closed()
+        await until(lambda: not front.server.connections, "its connection is still there")
+        line.read_on()
+        with pytest.raises(BrokenOff):
+            await line.body()
+        line.leave()
+
+
 async def test_a_slow_upstream_slows_the_upload(start_front: StartWorker) -> None:
     """What it has not taken waits, and arrives whole."""
     front = await start_front()
@@ -133,14 +148,6 @@ async def test_stalled_readers_take_little_memory() -> None:
             for line in lines:
                 line.reset()
     assert grown / readers < torrent.events * len(EVENT) / 3
-
-
-def read_on(line: Line) -> None:
-    """The client goes on, and not slowly any more."""
-    opened = line.writer.get_extra_info("socket")
-    opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, LARGE)
-    line.reader._limit = LARGE
-    line.writer.transport.resume_reading()
 
 
 def lags(front: Worker) -> bool:

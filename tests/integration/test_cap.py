@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -66,7 +67,7 @@ async def test_no_more_than_the_cap_at_once(start_front: StartWorker) -> None:
         front = await start_front(upstream_url=peer.url, max_streams=3)
         asking = [asyncio.create_task(exchange(front.url, numbered(n))) for n in range(10)]
         for served in range(3, 11):
-            await until(lambda served=served: len(upstream.order) == served, "nobody was let in")
+            await until(_asked(upstream, served), "nobody was let in")
             assert front.gateway.admission.taken == 3
             assert front.gateway.admission.waiting == 10 - served
             upstream.end()
@@ -83,7 +84,7 @@ async def test_first_come_first_served(start_front: StartWorker) -> None:
         for number in range(6):
             line = await Line.open(front.url)
             await line.send(numbered(number))
-            await until(lambda n=number: _there(front) == n + 1, "it is not in line")
+            await until(_are_there(front, number + 1), "it is not in line")
             lines.append(line)
         lines.pop(3).leave()
         await until(lambda: front.gateway.admission.waiting == 4, "it is still in line")
@@ -121,7 +122,7 @@ async def test_a_full_line_refuses_at_once(start_front: StartWorker) -> None:
     async with Peer(upstream) as peer:
         front = await start_front(upstream_url=peer.url, max_streams=2, queue_size=3)
         asking = [asyncio.create_task(exchange(front.url, numbered(n))) for n in range(5)]
-        await until(lambda: _there(front) == 5, "they are not all in")
+        await until(_are_there(front, 5), "they are not all in")
         for _ in range(3):
             assert is_refusal(await exchange(front.url, numbered(9)))
         upstream.end(5)
@@ -145,7 +146,7 @@ async def test_what_is_no_stream_holds_a_slot_as_well(start_front: StartWorker) 
     async with Peer(upstream) as peer:
         front = await start_front(upstream_url=peer.url, max_streams=1, queue_size=0)
         listing = asyncio.create_task(exchange(front.url, request("GET", "/v1/models")))
-        await until(lambda: len(upstream.order) == 1, "the upstream was not asked")
+        await until(_asked(upstream, 1), "the upstream was not asked")
         assert is_refusal(await exchange(front.url, request("GET", "/v1/files")))
         upstream.end()
         assert (await listing).status == 200
@@ -214,5 +215,12 @@ async def test_a_slot_is_free_again_however_it_ended(
     assert (await exchange(front.url, ask_chat())).status == 200
 
 
-def _there(front: Worker) -> int:
-    return front.gateway.admission.taken + front.gateway.admission.waiting
+def _asked(upstream: Gated, times: int) -> Callable[[], bool]:
+    """Whether the upstream has been asked so often."""
+    return lambda: len(upstream.order) == times
+
+
+def _are_there(front: Worker, clients: int) -> Callable[[], bool]:
+    """Whether so many are served or in line."""
+    admission = front.gateway.admission
+    return lambda: admission.taken + admission.waiting == clients
