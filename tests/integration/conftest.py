@@ -21,6 +21,8 @@ from proxy.edge.app import create_runner
 from proxy.edge.gateway import Gateway
 from proxy.edge.parts import open_gateway
 from proxy.settings import Settings
+from tests.integration import appliances
+from tests.integration.appliances import Appliance
 from tests.integration.fronts import Nginxes
 
 SETTLE_SECONDS = 5.0
@@ -93,6 +95,13 @@ def nginxes() -> Iterator[Nginxes]:
     running = Nginxes()
     yield running
     running.close()
+
+
+@pytest.fixture(scope="session")
+def appliance() -> Iterator[Appliance]:
+    """The appliance with several workers, in processes of its own."""
+    with appliances.running() as one:
+        yield one
 
 
 @pytest.fixture(params=["alone", "nginx"])
