@@ -52,7 +52,7 @@ async def deliver(gateway: Gateway, visit: Visit, answer: Answer) -> Reply:
     )
     gateway.watches.add(watch)
     try:
-        ending = await pump(answer, answer.first, through, client, watch, exchange.request_id)
+        ending = await pump(answer, through, client, watch, exchange.request_id)
     finally:
         gateway.watches.discard(watch)
     if ending.blames_upstream:

@@ -16,6 +16,12 @@ from proxy.relay.watch import Passage, Watch
 class Body(Protocol):
     """The upstream's side of the answer."""
 
+    first: bytes
+    """Bytes that were read already."""
+
+    first: bytes
+    """What has been read of it already; `read` goes on after it. Taken, and so emptied, once."""
+
     @property
     def source(self) -> Source | None:
         """The same body by callback, if it can be had so."""
@@ -55,12 +61,12 @@ class Ending:
 
 
 async def pump(
-    body: Body, first: bytes, through: Through, client: Client, watch: Watch, request_id: str
+    body: Body, through: Through, client: Client, watch: Watch, request_id: str
 ) -> Ending:
     """Relay until the end, whichever side brings it. Raises only `CancelledError`."""
     try:
         async with watch:
-            await _move(body, first, through, client)
+            await _move(body, through, client)
             ended_by, owed = through.close(time.monotonic())
         if ended_by is EndedBy.UPSTREAM_CUT:
             raise EndedEarly("The upstream ended its answer before the answer's end.")
@@ -70,8 +76,10 @@ async def pump(
     return Ending(ended_by, whole=True)
 
 
-async def _move(body: Body, first: bytes, through: Through, client: Client) -> None:
-    chunk = first or (b"" if body.source else await body.read())
+async def _move(body: Body, through: Through, client: Client) -> None:
+    # Let go of at once: it may be large, and the stream may run for an hour.
+    chunk, body.first = body.first, b""
+    chunk = chunk or (b"" if body.source else await body.read())
     while chunk:
         now = time.monotonic()
         client.write(through.feed(chunk, now), now)

@@ -144,7 +144,7 @@ class RawBody(asyncio.Protocol):
         self._transport = handler.transport
         self._lost = handler.lost
         self._chunks = Chunks()
-        self._pending = handler.held
+        self._pending, handler.held = handler.held, []
         """Raw bytes that nobody has asked for yet."""
         self._receiver: Receiver | None = None
         self._waiter: asyncio.Future[None] | None = None

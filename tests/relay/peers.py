@@ -10,10 +10,12 @@ class ScriptedBody:
     """Gives its script's chunks one a read; an exception is raised, a callable awaited."""
 
     source = None
+    first = b""
 
     def __init__(self, *script: bytes | BaseException | Callable[[], object]) -> None:
         self._script = list(script)
         self.reads = 0
+        self.first = b""
 
     async def read(self) -> bytes:
         self.reads += 1

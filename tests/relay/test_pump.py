@@ -54,7 +54,7 @@ class Scene:
         self.watch = Watch(Clocks(**fields), self.through, self.client, called_at=now, sent_at=now)
 
     async def play(self) -> Ending:
-        return await pump(self.body, b"", self.through, self.client, self.watch, "req-1")
+        return await pump(self.body, self.through, self.client, self.watch, "req-1")
 
 
 async def test_a_whole_stream_passes_unchanged() -> None:
