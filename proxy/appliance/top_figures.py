@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from prometheus_client.parser import text_string_to_metric_families
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
 FIRSTS = {
     "first byte": "sluice_time_to_first_byte_seconds",
@@ -132,7 +132,7 @@ class Change:
             yield dict(labels), now - then if now >= then else now
 
 
-def quantile(share: float, buckets: list[tuple[float, float]]) -> float | None:
+def quantile(share: float, buckets: Sequence[tuple[float, float]]) -> float | None:
     """A quantile of cumulative buckets (upper bound, count), as Prometheus works it out.
 
     Within a bucket it goes in a straight line; in the last, endless one it is that one's lower

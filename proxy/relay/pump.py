@@ -17,9 +17,6 @@ class Body(Protocol):
     """The upstream's side of the answer."""
 
     first: bytes
-    """Bytes that were read already."""
-
-    first: bytes
     """What has been read of it already; `read` goes on after it. Taken, and so emptied, once."""
 
     @property
