@@ -1,4 +1,4 @@
-"""The worker's hot path in one process: `python -m bench.guard.hot_path TOKENS`.
+"""The worker's hot path in one process: `python -m bench.guard.hot_path TOKENS [unmetered]`.
 
 What the upstream's connection delivers goes in, what the client's connection would send comes out;
 the sockets are the only part that is missing. Everything that runs once per stream runs once here
@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 from bench.upstream.events import Chunks
-from proxy.exchange import Family
+from proxy.exchange import Family, Kind
 from proxy.meter.reader import reader_for
 from proxy.relay.client import Client
 from proxy.relay.splice import Splice
@@ -50,7 +50,41 @@ class Outlet(asyncio.Transport):
         """There is nothing to wait for."""
 
 
-def open_path(outlet: Outlet) -> tuple[Callable[[bytes], None], asyncio.Task[None]]:
+class Blind:
+    """A reader that reads nothing: without it, what is left is the cost of metering."""
+
+    family = Family.CHAT
+    first_token_at = None
+    finishing = False
+    response_id = None
+    sequence = None
+
+    def event(self, name: bytes, data: bytes, at: float) -> Kind:  # noqa: ARG002 blind
+        """Every event is data."""
+        return Kind.DATA
+
+    def oversized(
+        self,
+        name: bytes,  # noqa: ARG002 blind
+        head: bytes,  # noqa: ARG002 blind
+        tail: bytes,  # noqa: ARG002 blind
+        at: float,  # noqa: ARG002 blind
+    ) -> Kind:
+        """See `event`."""
+        return Kind.DATA
+
+    def stray(self, text: bytes, at: float) -> Kind:  # noqa: ARG002 blind
+        """See `event`."""
+        return Kind.DATA
+
+    def finished(self) -> bool:
+        """It would not know."""
+        return True
+
+
+def open_path(
+    outlet: Outlet, *, metered: bool = True
+) -> tuple[Callable[[bytes], None], asyncio.Task[None]]:
     """What an upstream's connection calls with its bytes, and the task that ends with the body.
 
     The one place that knows how the worker is put together.
@@ -60,17 +94,18 @@ def open_path(outlet: Outlet) -> tuple[Callable[[bytes], None], asyncio.Task[Non
     handler.held = []
     body = RawBody(handler, lambda _: None)
     client = Client(outlet, outlet, chunked=True, now=time.monotonic())
-    stream = Stream(Family.CHAT, reader_for(Family.CHAT), hides_usage=True)
+    reader = reader_for(Family.CHAT) if metered else Blind()
+    stream = Stream(Family.CHAT, reader, hides_usage=True)
     return body.data_received, asyncio.create_task(Splice(body, stream, client).run())
 
 
-async def pass_through(tokens: int) -> int:
+async def pass_through(tokens: int, *, metered: bool = True) -> int:
     """Sends so many tokens through; returns the bytes that came out.
 
     Raises RuntimeError when less came out than went in.
     """
     outlet = Outlet()
-    receive, done = open_path(outlet)
+    receive, done = open_path(outlet, metered=metered)
     await asyncio.sleep(0)
     chunks = Chunks("guard")
     receive(chunks.opening)
@@ -87,4 +122,4 @@ async def pass_through(tokens: int) -> int:
 
 
 if __name__ == "__main__":
-    print(asyncio.run(pass_through(int(sys.argv[1]))))
+    print(asyncio.run(pass_through(int(sys.argv[1]), metered="unmetered" not in sys.argv)))
