@@ -1,0 +1,54 @@
+"""Metrics as Prometheus gets them."""
+
+from __future__ import annotations
+
+import asyncio
+import urllib.request
+from collections.abc import Iterator
+
+from prometheus_client.parser import text_string_to_metric_families
+
+Key = tuple[str, tuple[tuple[str, str], ...]]
+
+
+class Scrape:
+    """One answer of `/metrics`."""
+
+    def __init__(self, text: str) -> None:
+        self.samples: dict[Key, float] = {}
+        self.growing: dict[Key, float] = {}
+        """Counters, and the counts, sums and buckets of histograms."""
+        for family in text_string_to_metric_families(text):
+            for sample in family.samples:
+                key = (sample.name, tuple(sorted(sample.labels.items())))
+                assert key not in self.samples, f"{key} stands there twice"
+                self.samples[key] = sample.value
+                if family.type in {"counter", "histogram"} and not sample.name.endswith("_created"):
+                    self.growing[key] = sample.value
+
+    def sum(self, name: str, **labels: str) -> float:
+        """All time series of a name that have these labels, added up."""
+        return sum(value for _, value in self.by(name, **labels))
+
+    def by(self, name: str, **labels: str) -> Iterator[tuple[dict[str, str], float]]:
+        """The time series of a name that have these labels."""
+        for (found, pairs), value in self.samples.items():
+            own = dict(pairs)
+            if found == name and labels.items() <= own.items():
+                yield own, value
+
+    def never_went_down_since(self, before: Scrape) -> None:
+        """See that nothing that only grows has shrunk, or is not there any more."""
+        for key, value in before.growing.items():
+            assert self.growing.get(key, -1.0) >= value, f"{key} went down"
+
+
+async def scrape(admin_url: str) -> Scrape:
+    """Ask the admin port."""
+    return Scrape(await asyncio.to_thread(_fetched, f"{admin_url}/metrics"))
+
+
+def _fetched(url: str) -> str:
+    with urllib.request.urlopen(url, timeout=10) as answer:
+        text: str = answer.read().decode()
+    return text
