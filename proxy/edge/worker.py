@@ -26,6 +26,8 @@ from proxy.settings import Settings
 
 BACKLOG = 16_384
 """Connections that may wait to be accepted; the kernel's own limit may be lower."""
+UNSENT_BYTES = 128 * 1024
+"""What the kernel may hold of an answer that is not on its way to the client yet."""
 _LAST_WORDS_SECONDS = 5.0
 """How long cut streams have to take in that they were cut."""
 
@@ -120,12 +122,22 @@ class Worker:
 
 def _site(runner: web.AppRunner, unix: str | None, host: str, port: int | None) -> web.BaseSite:
     if unix is None:
-        return web.TCPSite(runner, host, port, backlog=BACKLOG)
+        return web.SockSite(runner, _open(host, port or 0), backlog=BACKLOG)
     # A socket left by a worker that was killed would keep this one from listening.
     Path(unix).unlink(missing_ok=True)
     listening = socket.socket(socket.AF_UNIX)
     listening.bind(unix)
     return web.SockSite(runner, listening, backlog=BACKLOG)
+
+
+def _open(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.create_server((host, port), family=family, backlog=BACKLOG)
+    if hasattr(socket, "TCP_NOTSENT_LOWAT"):
+        # Else the kernel takes megabytes for a client that reads nothing (tcp(7)). The connections
+        # that are accepted inherit it.
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES)
+    return listening
 
 
 def _settle() -> None:

@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager
 import aiohttp
 import pytest
 
+from proxy.edge.worker import UNSENT_BYTES, _open
 from tests.edge.asking import CHAT, chat
 from tests.integration.conftest import Demo
 
@@ -98,3 +99,13 @@ async def test_a_worker_that_cannot_start() -> None:
         assert worker.returncode == 2
         assert b"SLUICE_UPSTREAM_URL" in said
         assert b"Traceback" not in said
+
+
+def test_the_kernel_holds_little_for_a_client_that_does_not_read() -> None:
+    """Connections inherit the bound from the socket that accepts them."""
+    with _open("127.0.0.1", 0) as listening:
+        with socket.create_connection(listening.getsockname()):
+            accepted, _ = listening.accept()
+        with accepted:
+            unsent = accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT)
+    assert unsent == UNSENT_BYTES
