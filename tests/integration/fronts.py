@@ -7,9 +7,7 @@ import contextlib
 import random
 import socket
 import subprocess
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from functools import cache
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +19,7 @@ START_SECONDS = 10.0
 # Below where the kernel takes the ports of outgoing connections from (ip(7)): a port that is free
 # now must still be free when the program that was told of it listens.
 _PORTS = range(12_000, 32_000)
+_READ_BY_NGINX = ("cors_origins", "max_body_bytes")
 
 
 def free_port() -> int:
@@ -32,23 +31,66 @@ def free_port() -> int:
             return port
 
 
-@asynccontextmanager
-async def nginx_before(settings: dict[str, Any]) -> AsyncIterator[tuple[Settings, RunDirectory]]:
-    """Start nginx by these settings, with one worker at the run directory's first socket.
+@dataclass(frozen=True)
+class Nginx:
+    """A running nginx, for one worker that listens on the first socket of its run directory."""
 
-    It serves as soon as somebody listens there; nginx itself does already.
-    """
-    told = Settings(
-        **settings, workers=1, listen_address="127.0.0.1", listen_port=free_port(), admin_port=1
-    )
-    stack = contextlib.ExitStack()
-    try:
-        run = await asyncio.to_thread(_rendered, told, stack)
-        process = await asyncio.to_thread(_started, run, stack)
-        await listening(told.listen_port, process)
-        yield told, run
-    finally:
-        await asyncio.to_thread(stack.close)
+    settings: Settings
+    run: RunDirectory
+    process: subprocess.Popen[bytes]
+
+    @property
+    def url(self) -> str:
+        """Where clients come."""
+        return f"http://127.0.0.1:{self.settings.listen_port}"
+
+    @property
+    def log(self) -> Path:
+        """What it wrote, access log and complaints."""
+        return _log(self.run)
+
+
+class Nginxes:
+    """Every nginx that tests have asked for, one for each set of settings that nginx reads."""
+
+    def __init__(self) -> None:
+        self._running: dict[tuple[Any, ...], Nginx] = {}
+        self._stack = contextlib.ExitStack()
+
+    async def get(self, settings: dict[str, Any]) -> Nginx:
+        """One that serves, as soon as somebody listens on its worker's socket."""
+        read = tuple(settings.get(name) for name in _READ_BY_NGINX)
+        if read not in self._running:
+            one = await asyncio.to_thread(self._start, dict(zip(_READ_BY_NGINX, read, strict=True)))
+            await listening(one.settings.listen_port, one.process)
+            self._running[read] = one
+        return self._running[read]
+
+    def close(self) -> None:
+        """End them all."""
+        self._stack.close()
+
+    def _start(self, given: dict[str, Any]) -> Nginx:
+        settings = Settings(
+            **{name: value for name, value in given.items() if value is not None},
+            workers=1,
+            listen_address="127.0.0.1",
+            listen_port=free_port(),
+            admin_port=1,
+        )
+        run = self._stack.enter_context(run_directory())
+        sizes = descriptors.fit(500, 500, hard_limit=8192, somaxconn=4096)
+        program = nginx_program.find()
+        values = nginx_config.values_for(settings, run=run, program=program, sizes=sizes)
+        nginx_config.render(values, run.nginx_conf.parent)
+        recipe = nginx.recipe(program, run)
+        with _log(run).open("wb") as log:
+            process = subprocess.Popen(
+                recipe.command, stdout=log, stderr=log, env=dict(recipe.environment or {})
+            )
+        self._stack.callback(process.wait)
+        self._stack.callback(process.terminate)
+        return Nginx(settings, run, process)
 
 
 async def listening(port: int, process: subprocess.Popen[bytes]) -> None:
@@ -63,30 +105,5 @@ async def listening(port: int, process: subprocess.Popen[bytes]) -> None:
             await asyncio.sleep(0.005)
 
 
-def log_of(run: RunDirectory) -> Path:
-    """What nginx wrote, access log and complaints."""
+def _log(run: RunDirectory) -> Path:
     return run.path / "nginx.log"
-
-
-def _rendered(settings: Settings, stack: contextlib.ExitStack) -> RunDirectory:
-    run = stack.enter_context(run_directory())
-    sizes = descriptors.fit(500, 500, hard_limit=8192, somaxconn=4096)
-    values = nginx_config.values_for(settings, run=run, program=_program(), sizes=sizes)
-    nginx_config.render(values, run.nginx_conf.parent)
-    return run
-
-
-def _started(run: RunDirectory, stack: contextlib.ExitStack) -> subprocess.Popen[bytes]:
-    recipe = nginx.recipe(_program(), run)
-    with log_of(run).open("wb") as log:
-        process = subprocess.Popen(
-            recipe.command, stdout=log, stderr=log, env=dict(recipe.environment or {})
-        )
-    stack.callback(process.wait)
-    stack.callback(process.terminate)
-    return process
-
-
-@cache
-def _program() -> nginx_program.NginxProgram:
-    return nginx_program.find()
