@@ -14,8 +14,8 @@ from aiohttp import web
 from proxy.demo.app import create_app, create_runner
 from proxy.demo.state import DEMO_STATE
 from tests.integration.conftest import Demo, StartWorker, Worker, until
-from tests.integration.faults.asking import ASKINGS, CHAT, Asking
-from tests.integration.faults.hearing import Scene, for_each
+from tests.integration.faults.asking import ASKINGS, CHAT
+from tests.integration.faults.hearing import Scene
 from tests.upstream.peer import EVENTS, LAST_CHUNK, Connection, Peer, chunk, plain, serves
 
 WELL = EVENTS + chunk(b"data: [DONE]\n\n") + LAST_CHUNK
@@ -68,20 +68,19 @@ async def test_the_model_decides(start_every: StartWorker, scene: Scene, other: 
 
 async def test_a_model_goes_by_another_name_there(start_every: StartWorker, scene: Scene) -> None:
     """Clients keep their name for it; the upstream hears its own."""
-
-    async def check(asking: Asking) -> None:
-        async with Peer(HEALTHY) as upstream:
-            front = await start_every(
-                upstream_url=None,
-                upstreams=[at("there", upstream.url, models=[], rename={"mine": "theirs"})],
-            )
+    async with Peer(HEALTHY) as upstream:
+        front = await start_every(
+            upstream_url=None,
+            upstreams=[at("there", upstream.url, models=[], rename={"mine": "theirs"})],
+        )
+        for asking in ASKINGS:
+            if asking.family == "unknown":
+                continue
             told = await scene.ask(front, asking.of_model("mine"))
             assert told.answer.status == 200
-            sent = upstream.heads[0] + upstream.bodies[0]
-        assert b"theirs" in sent
-        assert b"mine" not in sent
-
-    await for_each([one for one in ASKINGS if one.family != "unknown"], check)
+            sent = upstream.heads[-1] + upstream.bodies[-1]
+            assert b"theirs" in sent
+            assert b"mine" not in sent
 
 
 async def test_the_first_tier_is_used(start_every: StartWorker, scene: Scene, other: Demo) -> None:
