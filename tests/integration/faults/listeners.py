@@ -15,6 +15,9 @@ import uvloop
 
 from tests.integration.faults.asking import CHAT
 
+MODEL = "for-listeners"
+"""What a gateway can send to an upstream that nothing else makes slow."""
+
 
 class Listener(asyncio.Protocol):
     """One stream; `gaps` are pairs: when a token came, and how long after the one before."""
@@ -43,7 +46,7 @@ async def listen(host: str, port: int, count: int, seconds: float, words: str) -
     """Listen for so long, then leave, and print every gap."""
     loop = asyncio.get_running_loop()
     gaps: list[tuple[float, float]] = []
-    request = CHAT.request(words)
+    request = CHAT.of_model(MODEL).request(words)
     transports = []
     for _ in range(count):
         transport, _ = await loop.create_connection(lambda: Listener(request, gaps), host, port)

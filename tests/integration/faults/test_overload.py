@@ -21,6 +21,7 @@ import pytest
 
 from tests.integration.faults import stations
 from tests.integration.faults.asking import CHAT
+from tests.integration.faults.listeners import MODEL
 from tests.integration.faults.stations import Station
 from tests.integration.raw import Line
 
@@ -44,7 +45,7 @@ class Size:
 
 LIGHT = Size(slots=40, line=60, wait=8.0, clients=400, listeners=5, quiet=0.5)
 HEAVY = Size(slots=500, line=2000, wait=15.0, clients=8000, listeners=40, quiet=8.0)
-BURST_WORDS = "rate=20;tokens=20"
+BURST_WORDS = "rate=4;tokens=8"
 GAP_SECONDS = 0.05
 
 
@@ -53,13 +54,19 @@ StartStation = Callable[..., Station]
 
 @pytest.fixture
 def start_station() -> Iterator[StartStation]:
-    """Starts a gateway of the test's own, in front of an upstream of its own."""
+    """Starts a gateway of the test's own, in front of an upstream for the crowd and a quiet one."""
     with ExitStack() as stack:
-        upstream = stack.enter_context(stations.upstream())
 
         def start(kind: str, **settings: Any) -> Station:
+            crowded, quiet = (stack.enter_context(stations.upstream()) for _ in range(2))
+            upstreams = [
+                {"name": "crowded", "url": f"{crowded.url}/v1", "models": ["demo"]},
+                {"name": "quiet", "url": f"{quiet.url}/v1", "models": [MODEL]},
+            ]
             make = stations.appliance if kind == "nginx" else stations.worker
-            return stack.enter_context(make(upstream, log_format="json", **settings))
+            return stack.enter_context(
+                make(crowded, upstreams=upstreams, log_format="json", **settings)
+            )
 
         yield start
 
@@ -210,7 +217,7 @@ async def stalled_readers(station: Station, count: int, seconds: float) -> dict[
     return grown
 
 
-MOST_PER_STREAM = 256 * 1024
+MOST_PER_STREAM = 384 * 1024
 """Bytes of the gateway's own memory for one stream whose client takes nothing."""
 
 
