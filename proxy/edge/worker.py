@@ -19,6 +19,7 @@ from aiohttp import web
 from proxy.edge.app import create_runner
 from proxy.edge.gateway import Gateway
 from proxy.edge.parts import open_gateway
+from proxy.edge.porch import Porch
 from proxy.errors import Drained
 from proxy.meter import logs
 from proxy.meter.tracing import SpansUnavailable
@@ -122,12 +123,12 @@ class Worker:
 
 def _site(runner: web.AppRunner, unix: str | None, host: str, port: int | None) -> web.BaseSite:
     if unix is None:
-        return web.SockSite(runner, _open(host, port or 0), backlog=BACKLOG)
+        return Porch(runner, _open(host, port or 0), backlog=BACKLOG)
     # A socket left by a worker that was killed would keep this one from listening.
     Path(unix).unlink(missing_ok=True)
     listening = socket.socket(socket.AF_UNIX)
     listening.bind(unix)
-    return web.SockSite(runner, listening, backlog=BACKLOG)
+    return Porch(runner, listening, backlog=BACKLOG)
 
 
 def _open(host: str, port: int) -> socket.socket:

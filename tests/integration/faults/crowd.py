@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import select
 import socket
 import sys
@@ -134,4 +135,5 @@ def main(host: str, port: str, count: str, words: str) -> None:
 
 
 if __name__ == "__main__":
+    os.nice(10)
     main(*sys.argv[1:])

@@ -130,8 +130,18 @@ async def burst(station: Station, size: Size) -> Burst:
     watching.cancel()
     gaps = await told(listening)
     await station.settled()
-    memory.append(sum(station.memory().values()))
+    memory.append(await _memory_after(station, memory[0] + (memory[1] - memory[0]) // 3))
     return Burst(crowd, gaps, memory)
+
+
+async def _memory_after(station: Station, enough: int) -> int:
+    """What is still held once it is less than enough, or will not become so."""
+    for _ in range(80):
+        now = sum(station.memory().values())
+        if now < enough:
+            break
+        await asyncio.sleep(0.5)
+    return now
 
 
 async def _worst(station: Station, memory: list[int]) -> None:
@@ -192,7 +202,7 @@ async def test_a_shops_worst_second(start_station: StartStation) -> None:
         f"{after:.0f} MiB after"
     )
     assert busy < 2 * idle
-    assert after < before + 0.3 * (worst - before) + 30
+    assert after < before + 0.5 * (worst - before)
 
 
 async def stalled_readers(station: Station, count: int, seconds: float) -> dict[str, list[float]]:
