@@ -76,6 +76,12 @@ class Reader(Protocol):
     def sequence(self) -> int | None:
         """The last `sequence_number` seen, where the family numbers its events."""
 
+    def token(self, event: bytes, at: float) -> bool:
+        """Take in a whole event as it stands in the stream, if that is one more plain token.
+
+        False leaves all as it was: what came is something else, or no whole event.
+        """
+
     def event(self, name: bytes, data: bytes, at: float) -> Kind:
         """Take in one whole event that carries data.
 

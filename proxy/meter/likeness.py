@@ -2,8 +2,10 @@
 
 The events of a chat stream differ in one string: the token. Once an event has been parsed and was
 one token and nothing else, any other whose bytes outside that string are the same is one too, if
-the string is not empty: it is the same document with another string in the same place. Nothing
-is guessed. Only a broken escape inside that string goes unseen.
+the string is not empty and ends no line: it is the same document with another string in the same
+place. Nothing is guessed. Only a broken escape inside that string goes unseen.
+
+Events are compared as they stand in the stream, so that most need not be framed either.
 
 OpenAI and Mistral end each event with a random string against eavesdroppers who measure lengths;
 that one may differ as well.
@@ -15,10 +17,19 @@ import re
 
 _NEVER = b"\0"
 """Begins no event."""
-_TOKEN = re.compile(rb'"(?:content|text|reasoning(?:_content|_text)?|arguments)" ?: ?"([^"\\]+)"')
-_PADDING = re.compile(rb'"(?:obfuscation|p)":"([A-Za-z0-9]*)"\}\Z')
+_LF, _CR = 10, 13
+_TOKEN = re.compile(
+    rb'"(?:content|text|reasoning(?:_content|_text)?|thinking|arguments|partial_json)"'
+    rb' ?: ?"([^"\\]+)"'
+)
+_PADDING = re.compile(rb'"(?:obfuscation|p)":"([A-Za-z0-9]*)"\}\n\n\Z')
 _MOST_STRIKES = 8
 """Lessons in a row that no event made use of; then this stream's events are not alike."""
+
+
+def framed(name: bytes, data: bytes) -> bytes:
+    """An event as upstreams commonly write it: a line for its name, if any, and one of data."""
+    return b"event: %b\ndata: %b\n\n" % (name, data) if name else b"data: %b\n\n" % data
 
 
 class Likeness:
@@ -37,27 +48,30 @@ class Likeness:
         self._learned_at = 0
         self._strikes = 0
 
-    def fits(self, data: bytes) -> bool:
-        """Whether this event is one more token of the channel, and nothing else."""
-        if not data.startswith(self._before):
+    def fits(self, event: bytes) -> bool:
+        """Whether these bytes are one more token of the channel in an event of its own."""
+        begin = self._begin
+        if not event.startswith(self._before):
             return False
-        end = data.find(b'"', self._begin)
-        if end <= self._begin:
+        end = event.find(b'"', begin)
+        token = event[begin:end]
+        if end <= begin or _LF in token or _CR in token:
             return False
         if not self._padding:
-            return data[end:] == self._ending
+            return event[end:] == self._ending
         return (
-            data.startswith(self._padding, end)
-            and data[data.find(b'"', end + len(self._padding)) :] == self._ending
+            event.startswith(self._padding, end)
+            and event[event.find(b'"', end + len(self._padding)) :] == self._ending
         )
 
-    def learn(self, data: bytes, channel: int, counted: int) -> None:
+    def learn(self, name: bytes, data: bytes, channel: int, counted: int) -> None:
         """Take the shape of an event that, parsed, was one token of the channel.
 
         `counted` is the number of the event among all that carry tokens.
         """
-        found = _TOKEN.search(data)
-        if found is None:
+        event = framed(name, data)
+        found = _TOKEN.search(event, len(event) - len(data) - 2)
+        if found is None or _LF in data or _CR in data:
             return
         self._strikes = self._strikes + 1 if counted == self._learned_at + 1 else 0
         self._learned_at = counted
@@ -65,10 +79,10 @@ class Likeness:
             self._before = _NEVER
             return
         self.channel = channel
-        self._before, self._begin = data[: found.start(1)], found.start(1)
-        padding = _PADDING.search(data, found.end())
-        self._padding = data[found.end(1) : padding.start(1)] if padding else b""
-        self._ending = data[padding.end(1) if padding else found.end(1) :]
+        self._before, self._begin = event[: found.start(1)], found.start(1)
+        padding = _PADDING.search(event, found.end())
+        self._padding = event[found.end(1) : padding.start(1)] if padding else b""
+        self._ending = event[padding.end(1) if padding else found.end(1) :]
 
     @property
     def worth_learning(self) -> bool:

@@ -70,6 +70,7 @@ class Messages(Dialect):
 
     def read(self, name: bytes, data: bytes, at: float) -> Kind:
         """Take in one event."""
+        self.plain = 0
         try:
             event = _decode(data)
         except UNREADABLE:
@@ -94,13 +95,13 @@ class Messages(Dialect):
 
     def _take_delta(self, delta: _Delta, at: float) -> None:
         if delta.text:
-            self.tally.saw(TEXT, at)
+            self.plain = TEXT
         elif delta.thinking:
-            self.tally.saw(REASONING, at)
+            self.plain = REASONING
         elif delta.partial_json:
-            self.tally.saw(TOOL, at)
-        elif delta.content:
-            self.tally.saw(OTHER, at)
+            self.plain = TOOL
+        if self.plain or delta.content:
+            self.tally.saw(self.plain or OTHER, at)
 
     def _take_message(self, message: Any) -> None:
         if isinstance(message, dict):

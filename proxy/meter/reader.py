@@ -11,7 +11,7 @@ from proxy.meter.chat import Chat
 from proxy.meter.completions import Completions
 from proxy.meter.dialect import UNREADABLE, Dialect
 from proxy.meter.gemini import Gemini
-from proxy.meter.likeness import Likeness
+from proxy.meter.likeness import Likeness, framed
 from proxy.meter.messages import Messages
 from proxy.meter.responses import Responses
 from proxy.meter.sniff import family_of, is_foreign
@@ -63,22 +63,31 @@ class StreamReader:
         """The last `sequence_number`."""
         return self.tally.sequence
 
-    def event(self, name: bytes, data: bytes, at: float) -> Kind:
-        """Take in one whole event that carries data."""
-        if name or not self._likeness.fits(data):
-            return self._parse(name, data, at)
+    def token(self, event: bytes, at: float) -> bool:
+        """Take in a whole event as it stands in the stream, if it is one more plain token."""
+        likeness = self._likeness
+        if not likeness.fits(event):
+            return False
         tally = self.tally
         tally.counted += 1
-        if self._likeness.channel == TEXT:
+        channel = likeness.channel
+        if channel == TEXT:
             tally.text += 1
-        elif self._likeness.channel == REASONING:
+        elif channel == REASONING:
             tally.reasoning += 1
         else:
             tally.tool += 1
         gap = at - tally.last_token_at
-        tally.longest_gap = max(tally.longest_gap, gap)
+        if gap > tally.longest_gap:  # noqa: PLR1730 a call of `max` costs more than all the rest
+            tally.longest_gap = gap
         tally.last_token_at = at
-        return _DATA
+        return True
+
+    def event(self, name: bytes, data: bytes, at: float) -> Kind:
+        """Take in one whole event that carries data."""
+        if self.token(framed(name, data), at):
+            return _DATA
+        return self._parse(name, data, at)
 
     def oversized(self, name: bytes, head: bytes, tail: bytes, at: float) -> Kind:
         """Take in an event too long to hold."""
@@ -105,8 +114,8 @@ class StreamReader:
             self._settle(data)
         dialect = self._dialect
         kind = dialect.read(name, data, at)
-        if dialect.plain and not name and self._likeness.worth_learning:
-            self._likeness.learn(data, dialect.plain, self.tally.counted)
+        if dialect.plain and self._likeness.worth_learning:
+            self._likeness.learn(name, data, dialect.plain, self.tally.counted)
         return kind
 
     def _settle(self, data: bytes) -> None:

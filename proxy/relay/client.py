@@ -73,11 +73,16 @@ class Client:
         """Bytes that the client has not taken."""
         return 0 if self.left else self._transport.get_write_buffer_size()
 
-    def write(self, data: bytes, now: float) -> None:
-        """Send the bytes, if there are any and there is still somebody to send them to."""
+    def write(self, data: bytes, now: float, chunk: bytes = b"") -> None:
+        """Send the bytes, if there are any and there is still somebody to send them to.
+
+        `chunk` is the same bytes as one chunk of chunked coding, where they came in one.
+        """
         if not data or self.left or self._transport.is_closing():
             return
-        framed = b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data
+        framed = data
+        if self._chunked:
+            framed = chunk or b"%x\r\n%b\r\n" % (len(data), data)
         self._transport.write(framed)
         self.sent += len(data)
         self.framed += len(framed)

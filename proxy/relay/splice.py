@@ -64,12 +64,13 @@ class Splice:
         if self._error is not None:
             raise self._error
 
-    def received(self, data: bytes) -> None:
-        """Bytes from the upstream: on they go."""
+    def received(self, data: bytes, chunk: bytes = b"") -> None:
+        """Bytes from the upstream: on they go, in the chunk that they came in where they may."""
         now = monotonic()
         client = self._client
         try:
-            client.write(self._feed(data, now), now)
+            out = self._feed(data, now)
+            client.write(out, now, chunk if out is data else b"")
         except Exception as error:  # noqa: BLE001 raised again where it can be handled, in `run`
             self._finish(error)
         if client.lags():

@@ -37,13 +37,13 @@ class Event(NamedTuple):
 class Framer:
     """Cuts one stream into events and keeps what is not yet whole, in bounded memory."""
 
-    __slots__ = ("_at_start", "_begun", "_head", "_tail", "partial")
+    __slots__ = ("_at_start", "_head", "_tail", "begun", "partial")
 
     def __init__(self) -> None:
         self.partial = bytearray()
         """The event that has begun and not ended; of an oversized one, its latest bytes."""
         self._at_start = True
-        self._begun = False
+        self.begun = False
         """Whether anything of the next event has come."""
         self._head: bytes | None = None
         self._tail = b""
@@ -70,7 +70,7 @@ class Framer:
         """
         payload = chunk[6:-2]
         if (
-            self._begun
+            self.begun
             or chunk[:6] != b"data: "
             or chunk[-2:] != b"\n\n"
             or _LF in payload
@@ -92,7 +92,7 @@ class Framer:
             self.partial += chunk[start:]
         if len(self.partial) > HELD_BYTES or self._head is not None:
             self._let_go()
-        self._begun = bool(self.partial) or self._head is not None
+        self.begun = bool(self.partial) or self._head is not None
         return events
 
     def unfinished(self) -> Event | None:

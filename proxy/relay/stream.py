@@ -43,7 +43,13 @@ class Stream:
         return self._framer.between_events
 
     def feed(self, chunk: bytes, now: float) -> bytes:
-        """Take in the next bytes from the upstream; give those to send on at once."""
+        """Take in the next bytes from the upstream; give those to send on at once.
+
+        Most reads are one whole event of one more token, and are known by their likeness to it.
+        """
+        if not self._framer.begun and self._reader.token(chunk, now):
+            self.data_at = now
+            return chunk
         data = self._framer.single(chunk)
         if data is None:
             return self._feed_any(chunk, now)

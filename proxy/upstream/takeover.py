@@ -38,8 +38,8 @@ _LAST_CHUNK = b"0\r\n\r\n"
 class Receiver(Protocol):
     """Who takes a body's bytes in the very callback in which they come."""
 
-    def received(self, data: bytes) -> None:
-        """Body bytes, without their coding."""
+    def received(self, data: bytes, chunk: bytes = b"") -> None:
+        """Body bytes without their coding, and the one whole chunk in which they came, if so."""
 
     def ended(self, error: SluiceError | None) -> None:
         """The body's clean end, or the error that cut it; nothing comes after."""
@@ -201,9 +201,10 @@ class RawBody(asyncio.Protocol):
             self._keep(data)
             return
         body = self._chunks.single(data)
-        if body is None:
-            body = self._take(data)
-        if body:
+        if body is not None:
+            receiver.received(body, data)
+            return
+        if body := self._take(data):
             receiver.received(body)
         if self._over:
             receiver.ended(self._error)

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.meter.likeness import Likeness
-from proxy.meter.tokens import REASONING, TEXT
+from proxy.meter.likeness import Likeness, framed
+from proxy.meter.tokens import REASONING, TEXT, TOOL
 
 
 def event(token: str, key: str = "content", tail: str = "") -> bytes:
@@ -19,21 +19,26 @@ def event(token: str, key: str = "content", tail: str = "") -> bytes:
 def taught(data: bytes, channel: int = TEXT) -> Likeness:
     """A likeness that has learned from one event."""
     likeness = Likeness()
-    likeness.learn(data, channel, 1)
+    likeness.learn(b"", data, channel, 1)
     return likeness
+
+
+def fits(likeness: Likeness, data: bytes, name: bytes = b"") -> bool:
+    """Whether an event with this data, as it stands in the stream, is one more token."""
+    return likeness.fits(framed(name, data))
 
 
 def test_nothing_fits_before_a_lesson() -> None:
     """Not even an empty event."""
     likeness = Likeness()
-    assert not likeness.fits(event("a"))
-    assert not likeness.fits(b"")
+    assert not fits(likeness, event("a"))
+    assert not fits(likeness, b"")
 
 
 @pytest.mark.parametrize("token", ["b", " ", "é", "漢字", "a\\n", "{}", "longer than before"])
 def test_another_token_in_the_same_place_fits(token: str) -> None:
     """Whatever it is, escapes included."""
-    assert taught(event("a")).fits(event(token))
+    assert fits(taught(event("a")), event(token))
 
 
 @pytest.mark.parametrize(
@@ -54,34 +59,74 @@ def test_another_token_in_the_same_place_fits(token: str) -> None:
 )
 def test_anything_else_does_not(other: bytes) -> None:
     """An empty token, a quote, another member, another value, a cut: all are parsed."""
-    assert not taught(event("a")).fits(other)
+    assert not fits(taught(event("a")), other)
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        framed(b"", event("b")) + framed(b"", event("c")),
+        framed(b"", event("b"))[:-1],
+        framed(b"", event("b")).replace(b"data: ", b"data:"),
+        framed(b"", event("b")).replace(b"\n", b"\r\n"),
+        framed(b"", event("b").replace(b'"b"', b'"b\nb"')),
+        framed(b"", event("b").replace(b'"b"', b'"b\rb"')),
+        framed(b"named", event("b")),
+        b": comment\n" + framed(b"", event("b")),
+    ],
+)
+def test_what_is_no_single_event_does_not(read: bytes) -> None:
+    """Two at once, half a one, other line ends, a line that ends within the token, more lines."""
+    assert not taught(event("a")).fits(read)
+
+
+def test_events_with_a_name_are_alike_with_their_name() -> None:
+    """As in the messages family."""
+    likeness = Likeness()
+    likeness.learn(b"delta", event("a", key="text"), TEXT, 1)
+    assert fits(likeness, event("b", key="text"), b"delta")
+    assert not fits(likeness, event("b", key="text"), b"deltb")
+    assert not fits(likeness, event("b", key="text"))
+
+
+@pytest.mark.parametrize("key", ["thinking", "partial_json", "arguments"])
+def test_whatever_the_token_is_called(key: str) -> None:
+    """Thoughts and the arguments of calls are tokens too."""
+    likeness = taught(event("a", key=key), TOOL)
+    assert (likeness.channel, fits(likeness, event("b", key=key))) == (TOOL, True)
+
+
+def test_an_event_of_several_lines_teaches_nothing() -> None:
+    """Its lines are joined by then: how they stood in the stream cannot be told."""
+    data = event("a").replace(b"{", b"{\n", 1)
+    assert not fits(taught(data), data)
 
 
 @pytest.mark.parametrize("name", ["obfuscation", "p"])
 def test_the_padding_that_hides_lengths_may_differ(name: str) -> None:
     """And nothing but the padding."""
     likeness = taught(event("a", tail=f',"{name}":"x1Y"'))
-    assert likeness.fits(event("b", tail=f',"{name}":"zzzzzz"'))
-    assert likeness.fits(event("b", tail=f',"{name}":""'))
-    assert not likeness.fits(event("b", tail=f',"{name}":"z","usage":{{}}'))
-    assert not likeness.fits(event("b", tail=f',"usage":{{}},"{name}":"z"'))
-    assert not likeness.fits(event("b"))
+    assert fits(likeness, event("b", tail=f',"{name}":"zzzzzz"'))
+    assert fits(likeness, event("b", tail=f',"{name}":""'))
+    assert not fits(likeness, event("b", tail=f',"{name}":"z","usage":{{}}'))
+    assert not fits(likeness, event("b", tail=f',"usage":{{}},"{name}":"z"'))
+    assert not fits(likeness, event("b"))
 
 
 def test_a_new_lesson_replaces_the_old() -> None:
     """Reasoning gives way to text."""
     likeness = taught(event("a", key="reasoning_content"), REASONING)
     assert likeness.channel == REASONING
-    likeness.learn(event("a"), TEXT, 50)
-    assert (likeness.channel, likeness.fits(event("b"))) == (TEXT, True)
-    assert not likeness.fits(event("b", key="reasoning_content"))
+    likeness.learn(b"", event("a"), TEXT, 50)
+    assert (likeness.channel, fits(likeness, event("b"))) == (TEXT, True)
+    assert not fits(likeness, event("b", key="reasoning_content"))
 
 
 def test_a_token_that_teaches_nothing_leaves_the_lesson_before_it() -> None:
     """One with a quote in it has no plain string to go by."""
     likeness = taught(event("a"))
-    likeness.learn(event('"'), TEXT, 2)
-    assert likeness.fits(event("b"))
+    likeness.learn(b"", event('"'), TEXT, 2)
+    assert fits(likeness, event("b"))
 
 
 def test_a_stream_whose_events_are_never_alike_is_given_up() -> None:
@@ -90,24 +135,24 @@ def test_a_stream_whose_events_are_never_alike_is_given_up() -> None:
     lessons = 0
     while likeness.worth_learning:
         lessons += 1
-        likeness.learn(event("a", tail=f',"created":{lessons}'), TEXT, lessons)
+        likeness.learn(b"", event("a", tail=f',"created":{lessons}'), TEXT, lessons)
     assert lessons < 20
-    assert not likeness.fits(event("a", tail=f',"created":{lessons}'))
+    assert not fits(likeness, event("a", tail=f',"created":{lessons}'))
 
 
 def test_a_lesson_that_is_made_use_of_does_not_count_against_the_stream() -> None:
     """A stamp that changes once a second is learned anew each second."""
     likeness = Likeness()
     for second in range(100):
-        likeness.learn(event("a", tail=f',"created":{second}'), TEXT, second * 50 + 1)
-        assert likeness.fits(event("b", tail=f',"created":{second}'))
+        likeness.learn(b"", event("a", tail=f',"created":{second}'), TEXT, second * 50 + 1)
+        assert fits(likeness, event("b", tail=f',"created":{second}'))
 
 
 @given(st.text(min_size=1), st.text())
 def test_what_fits_is_the_same_document_with_another_token(first: str, second: str) -> None:
     """For any two tokens, valid JSON that fits differs in its token alone, which is not empty."""
     likeness = taught(event(first))
-    if likeness.fits(event(second)):
+    if fits(likeness, event(second)):
         document = json.loads(event(second))
         assert document["choices"][0]["delta"].pop("content")
         assert document == {"id": "c", "choices": [{"index": 0, "delta": {}}]}

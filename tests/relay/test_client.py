@@ -24,6 +24,17 @@ def test_framing_as_the_headers_said() -> None:
     assert (framed.sent, plain.sent) == (16, 3)
 
 
+def test_a_chunk_that_came_whole() -> None:
+    """Goes on as it came and is counted as any other; where no chunks go, its body does."""
+    framed, transport = client()
+    framed.write(b"abc", 1.0, b"0003\r\nabc\r\n")
+    assert transport.text == b"0003\r\nabc\r\n"
+    assert (framed.sent, framed.framed) == (3, 11)
+    plain, transport = client(chunked=False)
+    plain.write(b"abc", 1.0, b"0003\r\nabc\r\n")
+    assert transport.text == b"abc"
+
+
 def test_nothing_is_no_last_chunk() -> None:
     """An empty write sends nothing: in chunked coding it would be the end."""
     one, transport = client()

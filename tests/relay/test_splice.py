@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -39,10 +40,10 @@ class Tap:
 class Joined:
     """A splice that runs between a tap and a client."""
 
-    def __init__(self, *, stuck: bool = False, through: Opaque | None = None) -> None:
+    def __init__(self, *, stuck: bool = False, chunked: bool = False, through: Any = None) -> None:
         self.tap = Tap()
         self.transport = FakeTransport(stuck=stuck)
-        client = Client(self.transport, self.transport, chunked=False, now=0.0)
+        client = Client(self.transport, self.transport, chunked=chunked, now=0.0)
         self.splice = Splice(self.tap, through or Opaque(keep=False), client)
         self.task = asyncio.create_task(self.splice.run())
 
@@ -62,6 +63,26 @@ async def test_bytes_move_in_the_call_that_brings_them() -> None:
     joined.splice.ended(None)
     await joined.task
     assert joined.tap.stopped
+
+
+class Cutting:
+    """Keeps something back of every read."""
+
+    def feed(self, chunk: bytes, now: float) -> bytes:
+        return chunk[:-1]
+
+
+@pytest.mark.parametrize(
+    ("through", "sent"), [(None, b"3\r\nabc\r\n"), (Cutting(), b"2\r\nab\r\n")]
+)
+async def test_a_chunk_goes_on_as_it_came(through: Any, sent: bytes) -> None:
+    """Unless what is to be sent is not what came."""
+    joined = Joined(through=through, chunked=True)
+    await joined.settle()
+    joined.splice.received(b"abc", b"3\r\nabc\r\n")
+    assert joined.transport.written == [sent]
+    joined.splice.ended(None)
+    await joined.task
 
 
 async def test_a_client_that_lags_pauses_the_upstream_until_it_has_caught_up() -> None:

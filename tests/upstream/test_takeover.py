@@ -41,12 +41,14 @@ class Taker:
 
     def __init__(self) -> None:
         self.data = bytearray()
+        self.chunks = bytearray()
         self.ends: list[errors.SluiceError | None] = []
         self.over = asyncio.Event()
 
-    def received(self, data: bytes) -> None:
+    def received(self, data: bytes, chunk: bytes = b"") -> None:
         """Write it down."""
         self.data += data
+        self.chunks += chunk
 
     def ended(self, error: errors.SluiceError | None) -> None:
         """Write it down."""
@@ -114,6 +116,7 @@ async def test_a_receiver_gets_the_rest_in_callbacks(fast: Transport) -> None:
             async with asyncio.timeout(DEADLINE):
                 await taker.over.wait()
             assert (bytes(taker.data), taker.ends) == (TWO, [None])
+            assert bytes(taker.chunks) == chunk(TWO)
         assert await whole(await send(fast, peer)) == b"ok"
         assert peer.accepted == 1
 
