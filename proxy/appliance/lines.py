@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import threading
 from collections import deque
+from select import PIPE_BUF
 from typing import TYPE_CHECKING
 
 import structlog
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 _KEPT_LINES = 30
 _READ_BYTES = 65_536
@@ -76,10 +77,25 @@ def to_log(name: str) -> Callable[[bytes], None]:
 
 def to_stderr(lines: bytes) -> None:
     """The sink of children whose lines are log lines already."""
-    left = memoryview(lines)
     try:
-        while left:
-            left = left[os.write(2, left) :]
+        for piece in _pieces(lines):
+            left = memoryview(piece)
+            while left:
+                left = left[os.write(2, left) :]
     except OSError:
         # Nobody reads the log any more. The children must not be stopped by that.
         return
+
+
+def _pieces(lines: bytes) -> Iterator[bytes]:
+    """Whole lines, as many together as a pipe takes in one piece (POSIX, `PIPE_BUF`).
+
+    The other children's lines go to the same pipe. Where its reader is slow they would else stand
+    in the middle of these; only a longer line than that may still be torn.
+    """
+    start = 0
+    while start < len(lines):
+        end = lines.rfind(b"\n", start, start + PIPE_BUF) + 1
+        end = end or lines.find(b"\n", start) + 1 or len(lines)
+        yield lines[start:end]
+        start = end

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
+import time
 
 import structlog.testing
 
@@ -56,3 +59,26 @@ def test_plain_text_becomes_log_lines() -> None:
         ("demo", "one"),
         ("demo", "two"),
     ]
+
+
+_TWO_WRITERS = """
+import threading
+from proxy.appliance.lines import to_stderr
+
+def write(letter):
+    for _ in range(4):
+        to_stderr((letter * 700 + b"\\n") * 90)
+
+writers = [threading.Thread(target=write, args=(letter,)) for letter in (b"a", b"b")]
+[one.start() for one in writers]
+"""
+
+
+def test_lines_of_two_children_do_not_mix_where_the_log_is_read_slowly() -> None:
+    """A pipe that is full takes the rest of a long write later, after what others write."""
+    command = [sys.executable, "-c", _TWO_WRITERS]
+    with subprocess.Popen(command, stderr=subprocess.PIPE) as process:
+        assert process.stderr is not None
+        time.sleep(0.5)  # By now the pipe is full.
+        lines = process.stderr.read().splitlines()
+    assert {line: lines.count(line) for line in set(lines)} == {b"a" * 700: 360, b"b" * 700: 360}
