@@ -39,7 +39,9 @@ def framing_for(plan: Plan, *, streamed: bool, http10: bool) -> Framing:
         return Framing.LENGTH
     if http10 or plan.has("close", "http10"):
         return Framing.CLOSE
-    if streamed or plan.has("gzip", "cut-clean", "cut-chunk", "bad-chunk", "line", "garbage"):
+    # A length would be that of what comes, and a cut answer whole.
+    cut = plan.has("cut", "cut-inside", "cut-utf8", "cut-reset", "cut-clean", "cut-chunk")
+    if streamed or cut or plan.has("gzip", "bad-chunk", "line", "garbage"):
         return Framing.CHUNKED
     return Framing.LENGTH
 

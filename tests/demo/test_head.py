@@ -45,6 +45,9 @@ FRAMING_HEADERS = ("Transfer-Encoding", "Content-Length", "Connection")
         (("http10",), True, False, Framing.CLOSE),
         (("length-long",), True, False, Framing.LENGTH),
         (("cut-clean",), False, False, Framing.CHUNKED),
+        (("cut",), False, False, Framing.CHUNKED),
+        (("cut-inside",), False, False, Framing.CHUNKED),
+        (("cut-reset",), False, False, Framing.CHUNKED),
         (("gzip",), False, False, Framing.CHUNKED),
     ],
 )
