@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 
 from prometheus_client.parser import text_string_to_metric_families
 
+# A scrape costs a core a while, and what is watched needs that core too.
+_BETWEEN_SECONDS = 0.25
 Key = tuple[str, tuple[tuple[str, str], ...]]
 
 
@@ -46,6 +49,26 @@ class Scrape:
 async def scrape(admin_url: str) -> Scrape:
     """Ask the admin port."""
     return Scrape(await asyncio.to_thread(_fetched, f"{admin_url}/metrics"))
+
+
+@asynccontextmanager
+async def watched(admin_url: str) -> AsyncIterator[list[Scrape]]:
+    """Scrape again and again meanwhile, and see that nothing that only grows ever shrinks."""
+    seen = [await scrape(admin_url)]
+    stop = asyncio.Event()
+
+    async def watch() -> None:
+        while not stop.is_set():
+            seen.append(await scrape(admin_url))
+            seen[-1].never_went_down_since(seen[-2])
+            await asyncio.sleep(_BETWEEN_SECONDS)
+
+    watching = asyncio.create_task(watch())
+    try:
+        yield seen
+    finally:
+        stop.set()
+        await watching
 
 
 def _fetched(url: str) -> str:

@@ -1,0 +1,158 @@
+"""Clients that write down what they got, so that it can be compared with what was counted."""
+
+from __future__ import annotations
+
+import json
+import random
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+from proxy.exchange import Family
+from tests.integration.faults.asking import Asking
+from tests.integration.faults.hearing import heard
+from tests.integration.faults.stations import Station
+from tests.integration.holding import Held, Holding
+from tests.integration.ledger import Ledger
+from tests.integration.raw import Line, post_json
+from tests.integration.telling import told
+
+UNASKED = (Family.CHAT, Family.COMPLETIONS)
+"""Families whose streams have usage only where it is asked for."""
+
+
+@dataclass(frozen=True)
+class Situation:
+    """What is asked of the demo upstream, and what that comes to in every family."""
+
+    model: str
+    words: str = ""
+    status: int = 200
+    ended_by: str = "complete"
+    stream: bool = True
+    answered: bool = True
+    """Whether an upstream took the request: a model that none ever answered is `other`."""
+
+
+@dataclass
+class Clients:
+    """Everybody who asks, and the one ledger in which they write down what they got."""
+
+    station: Station
+    holding: Holding
+    drains: bool
+    ledger: Ledger = field(default_factory=Ledger)
+    runs: list[str] = field(default_factory=list)
+    chance: random.Random = field(default_factory=lambda: random.Random(7))
+
+    def run(self) -> str:
+        """A name for one more request."""
+        self.runs.append(uuid.uuid4().hex)
+        return self.runs[-1]
+
+    def ended(self, asking: Asking, model: str, status: int, ended_by: str) -> None:
+        """A request for the ledger."""
+        route = asking.target.partition("?")[0]
+        if asking.family is Family.GEMINI:
+            route = f"/v1beta/models/:{route.rpartition(':')[2]}"
+        self.ledger.request(route, model, status, ended_by, len(asking.body))
+
+    async def hears(self, family: Asking, one: Situation) -> None:
+        """Ask, and hear out whatever comes."""
+        asking = asked(family, one.model, stream=one.stream)
+        answer, _ = await heard(self.station.url, asking.request(one.words, self.run()))
+        assert answer.status == one.status, (one, family.family, answer.body)
+        model = one.model if one.answered else "other"
+        self.ended(asking, model, one.status, one.ended_by)
+        if one.status != 502:  # What the gateway says itself is no upstream's answer.
+            self.ledger.received(len(answer.body))
+        if one.answered:
+            found = told(asking.family, answer.body, streamed=one.stream)
+            self.ledger.answered(asking.family, model, found)
+
+    async def hears_no_usage(self, family: Asking) -> None:
+        """Ask for no usage; the gateway asks for it where it can, and keeps it to itself."""
+        asking = asked(family, "hidden", usage=False)
+        words = f"tokens={self.chance.randrange(5, 40)}"
+        answer, _ = await heard(self.station.url, asking.request(words, self.run()))
+        found = told(asking.family, answer.body)
+        assert not found.usage
+        self.ended(asking, "hidden", 200, "complete")
+        self.ledger.received(len(answer.body))
+        if asking.family is Family.CHAT:
+            found = told(asking.family, await self.from_upstream(asked(family, "hidden"), words))
+        self.ledger.answered(asking.family, "hidden", found)
+
+    async def is_refused(self, path: str) -> None:
+        """Ask for nothing sensible."""
+        body = b'"no object"'
+        fields = [("X-Request-ID", self.run())]
+        async with await Line.open(self.station.url) as line:
+            answer = await line.whole(post_json(path, "no object", fields))
+        assert answer.status == 400
+        self.ledger.request(path, "", 400, "rejected", len(body))
+
+    async def waits(self, family: Asking, model: str, words: str) -> None:
+        """Read half of an answer, let the upstream go on only then, and read the rest."""
+        asking = asked(family, model)
+        run, held = await self.held(asking, words, lambda events: events // 2)
+        async with await Line.open(self.station.url) as line:
+            await line.ask(asking.request("", run))
+            assert await beginning(line, len(held.before)) == held.before
+            held.go_on.set()
+            assert await line.body() == held.rest
+        body = held.before + held.rest
+        self.ended(asking, model, 200, "complete")
+        self.ledger.received(len(body))
+        self.ledger.answered(asking.family, model, told(asking.family, body))
+
+    async def leaves(self, family: Asking) -> tuple[str, Held]:
+        """Leave between two events, all that came before having been read."""
+        asking = asked(family, "left")
+        words = f"tokens={self.chance.randrange(3, 30)}"
+        run, held = await self.held(asking, words, lambda events: self.chance.randrange(1, events))
+        line = await Line.open(self.station.url)
+        await line.ask(asking.request("", run))
+        assert await beginning(line, len(held.before)) == held.before
+        line.leave()
+        self.ended(asking, "left", 200, "client_left")
+        self.ledger.received(len(held.before))
+        before, late = told(asking.family, held.before), 0
+        if self.drains:
+            every = told(asking.family, held.before + held.rest)
+            before, late = every, every.events.total() - before.events.total()
+        self.ledger.answered(asking.family, "left", before, late=late)
+        return run, held
+
+    async def held(
+        self, asking: Asking, words: str, place: Callable[[int], int]
+    ) -> tuple[str, Held]:
+        """An answer of the demo upstream that is held at a place in it."""
+        run, body = self.run(), await self.from_upstream(asking, words)
+        self.holding.answers[run] = held = Held.at(body, place)
+        return run, held
+
+    async def from_upstream(self, asking: Asking, words: str) -> bytes:
+        """What the upstream says to whoever asks it directly."""
+        answer, clean = await heard(self.station.upstream.url, asking.request(words))
+        assert clean
+        return answer.body
+
+
+def asked(asking: Asking, model: str, *, stream: bool = True, usage: bool = True) -> Asking:
+    """A family's request for this model, streamed or not, with its usage or not."""
+    one = asking.of_model(model)
+    document = json.loads(one.body)
+    if asking.family in UNASKED:
+        document["stream_options"] = {"include_usage": usage}
+    if not stream and asking.family is Family.GEMINI:
+        return replace(one, target=f"/v1beta/models/{model}:generateContent")
+    return one.with_body(json.dumps(document | ({} if stream else {"stream": False})).encode())
+
+
+async def beginning(line: Line, size: int) -> bytes:
+    """So many bytes of a body, or what came if that is more."""
+    seen = b""
+    while len(seen) < size:
+        seen += await line.part()
+    return seen

@@ -1,0 +1,48 @@
+"""An upstream that stops in the middle of its answers and goes on when a test says so."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from tests.upstream.peer import EVENTS, LAST_CHUNK, Connection, chunk
+
+_RUN = re.compile(rb"^x-demo-run: *(\S+)", re.IGNORECASE | re.MULTILINE)
+_EVENT = re.compile(rb".*?(?:\r\n\r\n|\n\n|\r\r)", re.DOTALL)
+
+
+@dataclass
+class Held:
+    """One answer: what comes at once, and what waits."""
+
+    before: bytes
+    rest: bytes
+    go_on: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @classmethod
+    def at(cls, body: bytes, place: Callable[[int], int]) -> Held:
+        """Hold an answer after as many of its events as `place` says of their number."""
+        parts = _EVENT.findall(body)
+        events = place(len(parts))
+        assert 0 < events < len(parts)
+        before = b"".join(parts[:events])
+        return cls(before, body.removeprefix(before))
+
+
+class Holding:
+    """The upstream's script: each answer under the run's name that the request has."""
+
+    def __init__(self) -> None:
+        self.answers: dict[str, Held] = {}
+
+    async def __call__(self, connection: Connection) -> None:
+        """Answer one request after the other."""
+        while True:
+            found = _RUN.search(await connection.request())
+            assert found
+            held = self.answers[found[1].decode()]
+            await connection.say(EVENTS, chunk(held.before))
+            await held.go_on.wait()
+            await connection.say(chunk(held.rest), LAST_CHUNK)

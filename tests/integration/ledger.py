@@ -1,0 +1,108 @@
+"""What clients know of their own requests, kept under the names that a scrape has for it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+from proxy.exchange import Family
+from tests.integration.scraping import Scrape
+from tests.integration.telling import Told
+
+PRICED = "priced"
+"""The only model that has a price."""
+PRICES = f'"{PRICED}" = {{ input = 250_000, output = 500_000 }}\n'
+"""Dollars per million tokens: quarters and halves of a dollar add up without a rounding."""
+PACED = ("paced", "uncounted")
+"""Models whose tokens surely came at two different times, and so have a pace."""
+
+_MODEL = ("gen_ai_request_model",)
+_KIND = ("gen_ai_operation_name", "gen_ai_provider_name", *_MODEL, "gen_ai_token_type")
+_VIEWS = {
+    "sluice_requests_total": ("route", "model", "status", "ended_by"),
+    "gen_ai_server_request_duration_seconds_count": _MODEL,
+    "gen_ai_server_time_to_first_token_seconds_count": _MODEL,
+    "sluice_time_to_first_text_seconds_count": ("model",),
+    "sluice_output_tokens_per_second_count": ("model", "source"),
+    "gen_ai_client_token_usage_count": _KIND,
+    "gen_ai_client_token_usage_sum": _KIND,
+    "sluice_tokens_total": ("model", "type"),
+    "sluice_token_events_total": ("model", "channel"),
+    "sluice_tokens_after_client_left_total": ("model",),
+    "sluice_requests_without_usage_total": ("model",),
+    "sluice_cost_usd_total": ("model",),
+    "sluice_unpriced_requests_total": ("model",),
+    "sluice_bytes_total": ("direction",),
+    "sluice_malformed_events_total": (),
+    "sluice_streams_in_flight": (),
+    "sluice_requests_waiting": (),
+}
+"""Every name that is compared, and the labels by which it is."""
+_OPERATIONS = {
+    Family.CHAT: ("chat", "openai"),
+    Family.RESPONSES: ("chat", "openai"),
+    Family.COMPLETIONS: ("text_completion", "openai"),
+    Family.MESSAGES: ("chat", "anthropic"),
+    Family.GEMINI: ("generate_content", "gcp.gemini"),
+}
+
+Counts = Counter[tuple[str, ...]]
+
+
+def counted(scrape: Scrape) -> Counts:
+    """A scrape by those names and labels; what stands at 0 is left out, as in any `Counter`."""
+    found: Counter[Any] = Counter()
+    for name, labels in _VIEWS.items():
+        for own, value in scrape.by(name):
+            if name != "sluice_output_tokens_per_second_count" or own["model"] in PACED:
+                found[name, *(own[label] for label in labels)] += value  # type: ignore[assignment]
+    return +found
+
+
+@dataclass
+class Ledger:
+    """What all clients together know."""
+
+    counts: Counts = field(default_factory=Counter)
+
+    def request(self, route: str, model: str, status: int, ended_by: str, size: int) -> None:
+        """A request that has ended; `size` is its body's, in bytes."""
+        self.counts["sluice_requests_total", route, model, str(status), ended_by] += 1
+        self.counts["gen_ai_server_request_duration_seconds_count", model] += 1
+        self.counts["sluice_bytes_total", "in"] += size
+
+    def received(self, size: int) -> None:
+        """So many bytes of an upstream's answer reached the client."""
+        self.counts["sluice_bytes_total", "out"] += size
+
+    def answered(self, family: Family, model: str, told: Told, *, late: int = 0) -> None:
+        """An upstream answered; `late` are events with tokens that came for nobody."""
+        for channel, events in told.events.items():
+            self.counts["sluice_token_events_total", model, channel] += events
+        if told.events:
+            self.counts["gen_ai_server_time_to_first_token_seconds_count", model] += 1
+        if told.events["text"]:
+            self.counts["sluice_time_to_first_text_seconds_count", model] += 1
+        if model in PACED:
+            source = "usage" if told.usage.get("output") else "counted"
+            self.counts["sluice_output_tokens_per_second_count", model, source] += 1
+        self.counts["sluice_malformed_events_total",] += told.unreadable
+        self.counts["sluice_tokens_after_client_left_total", model] += late
+        self._used(family, model, told.usage)
+
+    def _used(self, family: Family, model: str, usage: dict[str, int]) -> None:
+        if not usage:
+            self.counts["sluice_requests_without_usage_total", model] += 1
+            return
+        for kind, tokens in usage.items():
+            self.counts["sluice_tokens_total", model, kind] += tokens
+        for kind in ("input", "output"):
+            place = (*_OPERATIONS[family], model, kind)
+            self.counts["gen_ai_client_token_usage_count", *place] += 1
+            self.counts["gen_ai_client_token_usage_sum", *place] += usage[kind]
+        if model == PRICED:
+            cost = usage["input"] / 4 + usage["output"] / 2
+            self.counts["sluice_cost_usd_total", model] += cost  # type: ignore[assignment]
+        else:
+            self.counts["sluice_unpriced_requests_total", model] += 1
