@@ -8,6 +8,7 @@ import grp
 import os
 import pwd
 import shutil
+import stat
 import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -53,7 +54,7 @@ def run_directory() -> Iterator[RunDirectory]:
 
     Raises `OSError` where nothing can be written.
     """
-    parent = Path(_short_enough(tempfile.gettempdir()))
+    parent = _parent()
     _sweep(parent)
     path = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
     unnamed = path / "lock-in-the-making"
@@ -82,9 +83,21 @@ def _sweep(parent: Path) -> None:
             shutil.rmtree(lock.parent, ignore_errors=True)
 
 
-def _short_enough(parent: str) -> str:
-    """The parent, or `/tmp` if sockets below it would have addresses that are too long."""
-    return parent if len(parent) + len("/sluice-12345678") <= _LONGEST_PATH else "/tmp"  # noqa: S108 mkdtemp makes it private
+def _parent() -> Path:
+    """`$TMPDIR`, or `/tmp` if sockets below it would have addresses that are too long.
+
+    Or if root's nginx could not get there: its processes are nobody, who may not pass through a
+    private directory.
+    """
+    given = Path(tempfile.gettempdir())
+    fits = len(str(given)) + len("/sluice-12345678") <= _LONGEST_PATH
+    if fits and (os.geteuid() != 0 or _all_may_pass(given)):
+        return given
+    return Path("/tmp")  # noqa: S108 mkdtemp makes it private
+
+
+def _all_may_pass(directory: Path) -> bool:
+    return all(one.stat().st_mode & stat.S_IXOTH for one in (directory, *directory.parents))
 
 
 def _give_to_nobody(path: Path) -> str | None:

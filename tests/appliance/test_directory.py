@@ -41,11 +41,24 @@ def test_a_deep_tmpdir_does_not_make_sockets_impossible(
         assert len(str(run.worker_socket(255))) <= 107
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root's nginx becomes somebody else")
+def test_a_private_tmpdir_does_not_lock_nginx_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where nobody may not pass, `/tmp` is used instead."""
+    private = tmp_path / "private"
+    private.mkdir(mode=0o700)
+    monkeypatch.setattr("tempfile.tempdir", str(private))
+    with run_directory() as run:
+        assert private not in run.path.parents
+
+
 def test_what_a_killed_supervisor_left_is_cleared_away(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The next start removes it; what is in use, or not Sluice's, stays."""
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr(directory, "_all_may_pass", lambda _: True)
     (tmp_path / "sluice-dead").mkdir()
     (tmp_path / "sluice-dead" / "lock").touch()
     (tmp_path / "sluice-dead" / "worker-0.sock").touch()
