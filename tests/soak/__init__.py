@@ -1,0 +1,1 @@
+"""Many minutes of everything at once."""
