@@ -104,7 +104,7 @@ def last_object(text: bytes, key: str) -> dict[str, Any] | None:
     for begin in reversed(begins[-8:]):
         try:
             value, _ = json.JSONDecoder().raw_decode(text[begin:].decode(errors="replace"))
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
         if isinstance(value, dict):
             return value

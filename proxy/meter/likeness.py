@@ -59,9 +59,14 @@ class Likeness:
             return False
         if not self._padding:
             return event[end:] == self._ending
+        begin = end + len(self._padding)
+        end = event.find(b'"', begin)
+        padding = event[begin:end]
         return (
-            event.startswith(self._padding, end)
-            and event[event.find(b'"', end + len(self._padding)) :] == self._ending
+            event.startswith(self._padding, begin - len(self._padding))
+            and event[end:] == self._ending
+            and _LF not in padding
+            and _CR not in padding
         )
 
     def learn(self, name: bytes, data: bytes, channel: int, counted: int) -> None:

@@ -81,26 +81,25 @@ class Stream:
         if self._withheld:
             sent = sent[: -self._withheld]
         family = self._reader.family if self._family is Family.UNKNOWN else self._family
-        begun = b"" if self._framer.between_events or not sent else spoil(sent, family)
+        # Whole lines may have come and yet not have been sent whole: part of them may be withheld.
+        whole = self._framer.between_events and sent.endswith((b"\n", b"\r"))
+        begun = b"" if whole or not sent else spoil(sent, family)
         return begun + terminal_event(family, error, request_id, self._reader)
 
     def _feed_any(self, chunk: bytes, now: float) -> bytes:
         sent = len(self._framer.partial) - self._withheld
         owed = bytes(self._framer.partial[sent:]) + chunk if self._withheld else chunk
-        hidden = False
-        out: list[bytes] = []
+        at = 0
         for event in self._framer.feed(chunk):
+            end = at + len(event.raw) - sent
             kind = self._judge(event, now)
             if kind is Kind.USAGE and self._hides_usage and not sent:
-                hidden = True
+                owed = owed[:at] + owed[end:]
             else:
-                out.append(event.raw[sent:])
+                at = end
             sent = 0
         self._withheld = self._to_withhold(sent)
-        if not hidden and not self._withheld:
-            return owed
-        out.append(bytes(self._framer.partial[sent : len(self._framer.partial) - self._withheld]))
-        return b"".join(out)
+        return owed[: -self._withheld] if self._withheld else owed
 
     def _judge(self, event: Event, now: float) -> Kind:
         if event.tail is not None:

@@ -27,8 +27,10 @@ _HEAD_END = re.compile(rb"\r?\n\r?\n")
 """RFC 9112, 2.2: a line may end without its CR."""
 _LONGEST_HEAD = 256 * 1024
 _HELD_BYTES = 64 * 1024
-_INTERIM = re.compile(rb"HTTP/1\.[01] 1\d\d")
-_TAKEN = re.compile(rb"HTTP/1\.1 2\d\d")
+_INTERIM = re.compile(rb"HTTP/1\.[01] 1(?!01)\d\d")
+"""RFC 9110, 15.2.2: no other answer follows a 101."""
+_TAKEN = re.compile(rb"HTTP/1\.1 2(?!04)\d\d")
+"""RFC 9112, 6.3: after a 204, as after HEAD, no body follows, whatever the head says."""
 _FIELD = re.compile(
     rb"\r\n(content-type|content-encoding|transfer-encoding|content-length):([^\r]*)"
 )
@@ -101,7 +103,7 @@ class StreamHandler(ResponseHandler):
         first, rest = bytes(head[: found.end()]), bytes(head[found.end() :])
         interim = _INTERIM.match(first) is not None
         self._head = bytearray() if interim else None
-        takes = not interim and _is_chunked_event_stream(first)
+        takes = not (interim or self._skip_payload) and _is_chunked_event_stream(first)
         if takes:
             self.held = [rest] if rest else []
         super().data_received(first)
@@ -123,7 +125,8 @@ def _is_chunked_event_stream(head: bytes) -> bool:
     for name, value in _FIELD.findall(head.lower()):
         if name not in fields or fields[name]:
             return False
-        fields[name] = value.strip()
+        # A tab is white space too, but not to the parser, which must be of the same mind.
+        fields[name] = value.strip(b" ")
     return (
         fields[b"content-type"].partition(b";")[0].strip() == b"text/event-stream"
         and fields[b"transfer-encoding"] == b"chunked"

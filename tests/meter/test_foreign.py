@@ -121,6 +121,12 @@ def test_the_last_whole_object_under_a_key_is_found_in_a_tail() -> None:
     assert last_object(b"", "usage") is None
 
 
+def test_an_object_nested_without_end_is_none() -> None:
+    """A tail of nothing but open brackets costs no more than its figures."""
+    assert last_object(b'"usage": ' + b"[" * 16_000, "usage") is None
+    assert last_object(b'"usage": ' + b'{"a":' * 3_000, "usage") is None
+
+
 def test_the_last_short_string_under_a_key_is_found_in_a_tail() -> None:
     """Not one inside another string."""
     tail = rb'{"finish_reason":"length","t":"\"finish_reason\":\"no\"","finish_reason": "stop"}'

@@ -156,3 +156,12 @@ def test_what_fits_is_the_same_document_with_another_token(first: str, second: s
         document = json.loads(event(second))
         assert document["choices"][0]["delta"].pop("content")
         assert document == {"id": "c", "choices": [{"index": 0, "delta": {}}]}
+
+
+@pytest.mark.parametrize("end", ["\n", "\r"])
+def test_a_line_that_ends_within_the_padding_does_not_fit(end: str) -> None:
+    """What stands there may be whole events, and the end mark one of them."""
+    likeness = taught(event("a", tail=',"obfuscation":"x"'))
+    assert fits(likeness, event("b", tail=',"obfuscation":"yz"'))
+    hidden = f"{end}{end}data: [DONE]{end}{end}"
+    assert not fits(likeness, event("b", tail=f',"obfuscation":"{hidden}"'))

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from proxy.errors import UpstreamCut
 from proxy.exchange import EndedBy, Family
 from proxy.meter.reader import reader_for
-from proxy.relay.sse import Framer
+from proxy.relay.sse import HELD_BYTES, Framer
 from proxy.relay.stream import Stream
 
 CUT = UpstreamCut("The upstream ended its answer before the answer's end.")
@@ -121,6 +121,24 @@ def test_an_error_inside_the_stream_is_its_outcome() -> None:
     error = b'data: {"error": {"message": "no", "type": "server_error"}}\n\n'
     assert relay.feed(TOKENS[0] + error, 1.0) == TOKENS[0] + error
     assert relay.close(2.0)[0] is EndedBy.ERROR_EVENT
+
+
+def test_a_long_event_that_begins_in_the_read_that_brought_the_usage() -> None:
+    """Of it nothing is lost, though it is too long to hold and the usage before it is hidden."""
+    relay = stream(hides_usage=True)
+    relay.feed(FINISH, 1.0)
+    long = b"data: " + b"x" * (HELD_BYTES + 1)
+    assert relay.feed(USAGE + long, 1.0) == long
+    assert relay.feed(b"y\n\n", 1.0) == b"y\n\n"
+
+
+def test_a_cut_in_a_comment_too_long_to_withhold() -> None:
+    """Its line is ended first, or the client would read the error as the rest of the comment."""
+    relay = stream(hides_usage=True)
+    out = relay.feed(FINISH, 1.0) + relay.feed(b": " + b"x" * (65 * 1024), 1.0)
+    out += relay.feed(b"x\n", 1.0)
+    events = Framer().feed(out + relay.cut(CUT, "r"))
+    assert json.loads(events[-1].data or b"")["error"]["code"] == "upstream_cut"
 
 
 def test_a_bare_json_error_at_the_end_is_an_error() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from proxy import errors
 from proxy.upstream.transport import Transport
-from tests.upstream.kit import GOOD, send, whole
+from tests.upstream.kit import GOOD, call, send, whole
 from tests.upstream.peer import (
     DEADLINE,
     EVENTS,
@@ -200,6 +200,21 @@ async def test_what_is_no_http_is_known_at_once(fast: Transport) -> None:
             with pytest.raises(errors.UpstreamInvalid):
                 await send(fast, peer)
         await peer.all_closed()
+
+
+@pytest.mark.parametrize(("status", "method"), [(b"204 No Content", "POST"), (b"200 OK", "HEAD")])
+async def test_an_answer_that_has_no_body_is_not_taken(
+    fast: Transport, status: bytes, method: str
+) -> None:
+    """What it sends for one all the same is seen, and costs the connection."""
+    bad = EVENTS.replace(b"200 OK", status) + chunk(ONE) + LAST_CHUNK
+    async with Peer(says(bad), serves(GOOD)) as peer:
+        answer = await send(fast, peer, call(method=method))
+        assert answer.source is None
+        assert await whole(answer) == b""
+        async with asyncio.timeout(DEADLINE):
+            assert await whole(await send(fast, peer)) == ONE
+        assert peer.accepted == 2
 
 
 async def test_bytes_after_the_end_cost_only_the_connection(fast: Transport) -> None:
