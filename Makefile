@@ -3,6 +3,7 @@ SHELL := /bin/sh
 PYTHON ?= python3
 VENV ?= .venv
 JOBS ?= 2
+SECONDS ?= 60
 IMAGE ?= sluice:dev
 # A local CA, a network, a mirror: whatever docker needs on this machine.
 IMAGE_BUILD_FLAGS ?=
@@ -10,7 +11,7 @@ DOCKER_RUN_FLAGS ?=
 PYTEST = $(VENV)/bin/python -m pytest
 UV = uv==0.13.8
 
-.PHONY: setup run test test-real lint lock image image-test fresh-test test-monitoring clean
+.PHONY: setup run test test-real fuzz burst soak lint lock image image-test fresh-test test-monitoring clean
 
 setup: $(VENV)/.ready
 	@:
@@ -43,6 +44,7 @@ lock: setup
 	$(LOCK) pyproject.toml --extra otel -c deploy/lock/dev.txt -o deploy/lock/runtime.txt
 	$(LOCK) --group build -c deploy/lock/dev.txt -o deploy/lock/build.txt
 	$(LOCK) --group real -c deploy/lock/dev.txt -o deploy/lock/real.txt
+	$(LOCK) --group fuzz -c deploy/lock/dev.txt -o deploy/lock/fuzz.txt
 
 image:
 	docker build $(IMAGE_BUILD_FLAGS) -t $(IMAGE) \
@@ -62,6 +64,20 @@ test-real: setup
 		--require-hashes -r deploy/lock/real.txt
 	$(PYTEST) -m real tests/real $(ARGS)
 
+# Every target in turn, for so many seconds in all; what is found is kept in .fuzz/.
+fuzz: setup
+	@$(VENV)/bin/python -m pip --disable-pip-version-check --no-input -qq install --no-deps \
+		--require-hashes -r deploy/lock/fuzz.txt
+	@$(VENV)/bin/python -m tests.fuzz --seconds $(SECONDS) $(ARGS)
+
+# 8,000 requests at once, and 200 clients that read nothing; for a machine with nothing else to do.
+burst: setup
+	$(PYTEST) -s -m burst tests/integration/faults/test_overload.py $(ARGS)
+
+# Twenty minutes, or SLUICE_SOAK_SECONDS.
+soak: setup
+	$(PYTEST) -s -m soak tests/soak $(ARGS)
+
 # One process: a single appliance under load feeds every panel's test.
 test-monitoring: setup
 	@sh monitoring/install.sh
@@ -79,5 +95,5 @@ bench-guard: setup
 	$(VENV)/bin/python -m bench guard $(ARGS)
 
 clean:
-	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .fuzz
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

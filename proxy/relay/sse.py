@@ -100,7 +100,7 @@ class Framer:
         text = bytes(self.partial)
         if self._head is not None:
             return _parse(text, self._head)._replace(tail=(self._tail + text)[-TAIL_BYTES:])
-        return _parse(text, text) if text else None
+        return _parse(text, self._unmarked(text)) if text else None
 
     def _cut(self, text: bytes | bytearray, look_from: int) -> tuple[list[Event], int]:
         events: list[Event] = []
@@ -116,16 +116,17 @@ class Framer:
             self._head, self._tail = None, b""
             begun = _parse(head, head)
             return begun._replace(raw=raw, tail=tail)
-        text = raw
-        if self._at_start:
-            self._at_start = False
-            text = raw.removeprefix(_BOM)
+        text = self._unmarked(raw)
+        self._at_start = False
         return _parse(raw, text)
+
+    def _unmarked(self, text: bytes) -> bytes:
+        return text.removeprefix(_BOM) if self._at_start else text
 
     def _let_go(self) -> None:
         """Keep of an oversized event its head, its tail, and what may be part of its end."""
         if self._head is None:
-            self._head = bytes(self.partial[:HEAD_BYTES]).removeprefix(_BOM)
+            self._head = self._unmarked(bytes(self.partial[:HEAD_BYTES]))
             self._at_start = False
         self._tail = (self._tail + self.partial[:-3])[-TAIL_BYTES:]
         del self.partial[:-3]

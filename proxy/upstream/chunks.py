@@ -7,7 +7,7 @@ from enum import Enum, auto
 
 _SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\r\n]*)?\r\n")
 _LONGEST_LINE = 4096
-"""A size line or a trailer longer than this is an attack or garbage."""
+"""A size line or a trailer longer than this, its end included, is an attack or garbage."""
 _SIZES: dict[bytes, int] = {}
 """Size lines that have been read, by their text."""
 _MOST_SIZES = 8192
@@ -89,6 +89,8 @@ class Chunks:
         match = _SIZE.match(data, at)
         if match is None:
             return self._wait_for_line(data, at)
+        if match.end() - at > _LONGEST_LINE:
+            raise BadChunk("a line cannot be read")
         self._left = int(match[1], 16)
         if self._left and match.end() == match.end(1) + 2 and len(_SIZES) < _MOST_SIZES:
             _SIZES[match[1]] = self._left
@@ -115,13 +117,15 @@ class Chunks:
         end = data.find(b"\r\n", at)
         if end < 0:
             return self._wait_for_line(data, at)
+        if end + 2 - at > _LONGEST_LINE or data.find(b"\n", at, end) >= 0:
+            raise BadChunk("a line cannot be read")
         if end == at:
             self._state = _State.DONE
         return end + 2
 
     def _wait_for_line(self, data: bytes, at: int) -> int:
-        if b"\n" in data[at:] or len(data) - at > _LONGEST_LINE:
-            raise BadChunk("a chunk's size cannot be read")
+        if b"\n" in data[at:] or len(data) - at >= _LONGEST_LINE:
+            raise BadChunk("a line cannot be read")
         return at
 
 

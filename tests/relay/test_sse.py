@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.relay.sse import HELD_BYTES, Event, Framer
+from tests.fuzz.sse import same_events
 
 CORPUS = Path(__file__).parents[3] / "shared" / "corpus"
 
@@ -108,6 +109,24 @@ def test_an_event_too_long_to_hold() -> None:
     assert after.data == b"next"
 
 
+def test_a_byte_order_mark_before_an_event_that_does_not_end() -> None:
+    """It is skipped there too."""
+    framer = Framer()
+    framer.feed(b"\xef\xbb\xbfdata: [DONE]")
+    last = framer.unfinished()
+    assert last is not None
+    assert last.data == b"[DONE]"
+
+
+def test_a_byte_order_mark_that_is_not_the_streams_first() -> None:
+    """It is part of its line, also where the event is too long to hold."""
+    framer = Framer()
+    framer.feed(b"data: a\n\n\xef\xbb\xbfdata: " + b"x" * HELD_BYTES)
+    [event] = framer.feed(b"\n\n")
+    assert event.tail is not None
+    assert event.data is None
+
+
 def test_bare_json_is_stray_text() -> None:
     """A JSON document that is no field is handed over as it is, even over several lines."""
     framer = Framer()
@@ -149,6 +168,4 @@ def test_the_same_events_however_it_is_cut(lines: list[str], end: bytes, cuts: l
     places = sorted({0, len(text), *(c for c in cuts if c < len(text))})
     chunks = [text[a:b] for a, b in itertools.pairwise(places)]
     assert told(chunks) == told([text]) == told(byte_by_byte(text))
-    framer = Framer()
-    raw = b"".join(event.raw for chunk in chunks for event in framer.feed(chunk))
-    assert raw + bytes(framer.partial) == text
+    same_events(chunks)

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.upstream.chunks import Chunks
+from tests.fuzz.chunks import same_body
 
 
 def coded(bodies: list[bytes], *, extension: bytes = b"", trailer: bytes = b"") -> bytes:
@@ -27,6 +28,7 @@ def test_the_same_body_however_it_is_cut(
 ) -> None:
     """Extensions and trailers are passed over, the end is seen, and what follows it is kept."""
     text = coded(bodies, extension=extension, trailer=trailer)
+    same_body([text[i : i + size] for i in range(0, len(text), size)])
     chunks = Chunks()
     out = b"".join(chunks.feed(text[i : i + size]) for i in range(0, len(text), size))
     assert out == b"".join(bodies)
@@ -61,6 +63,29 @@ def test_what_is_no_chunked_coding(text: bytes) -> None:
     assert whole.broken
     assert bytewise.broken
     assert not whole.ended
+
+
+@pytest.mark.parametrize("size", [1, 100_000])
+@pytest.mark.parametrize("longest", [4096, 4097])
+@pytest.mark.parametrize("before", [b"1", b"0\r\nt"])
+def test_the_longest_line(before: bytes, longest: int, size: int) -> None:
+    """A line of 4 KiB passes and a longer one does not, whether it comes at once or in bytes."""
+    line = before.rpartition(b"\n")[2]
+    text = before + b";" + b"x" * (longest - len(line) - 3) + b"\r\n"
+    chunks = Chunks()
+    for at in range(0, len(text), size):
+        chunks.feed(text[at : at + size])
+    assert (chunks.broken is None) is (longest == 4096)
+
+
+@pytest.mark.parametrize("size", [1, 4, 100])
+def test_a_line_feed_alone_ends_no_trailer(size: int) -> None:
+    """However it comes: two readers of such a trailer could see two ends."""
+    chunks, text = Chunks(), b"0\r\na: b\nc: d\r\n\r\n"
+    for at in range(0, len(text), size):
+        chunks.feed(text[at : at + size])
+    assert chunks.broken
+    assert not chunks.ended
 
 
 def test_what_came_before_a_fault() -> None:
