@@ -11,13 +11,15 @@ from proxy.meter.tokens import Usage
 _WORD = re.compile(r"[\w.:-]{1,64}", re.ASCII)
 _INPUT_DETAILS = ("prompt_tokens_details", "input_tokens_details")
 _OUTPUT_DETAILS = ("completion_tokens_details", "output_tokens_details")
+_MOST = 10**12
+"""Tokens of one answer. Metrics are floats: a larger count would drown all others, or raise."""
 
 
 def count(value: Any) -> int | None:
-    """A count as a whole number; None if it is none."""
-    if type(value) is int:
-        return value if value >= 0 else None
-    return int(value) if type(value) is float and value.is_integer() and value >= 0 else None
+    """A count as a whole number; None if it is none, or so large that sums would lose it."""
+    if type(value) is float and value.is_integer():
+        value = int(value)
+    return value if type(value) is int and 0 <= value <= _MOST else None
 
 
 def count_in(holder: Any, *names: str) -> int | None:

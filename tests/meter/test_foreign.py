@@ -19,7 +19,19 @@ from proxy.meter.tokens import Usage
 
 @pytest.mark.parametrize(
     ("value", "expected"),
-    [(0, 0), (7, 7), (7.0, 7), (7.5, None), (-1, None), (True, None), ("7", None), (None, None)],
+    [
+        (0, 0),
+        (7, 7),
+        (7.0, 7),
+        (7.5, None),
+        (-1, None),
+        (True, None),
+        ("7", None),
+        (None, None),
+        (10**400, None),
+        (1e300, None),
+        (float("inf"), None),
+    ],
 )
 def test_a_count_is_a_whole_number_from_0(value: Any, expected: int | None) -> None:
     """Anything else is absent, never 0."""
