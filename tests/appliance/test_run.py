@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import os
@@ -216,8 +217,13 @@ def test_a_second_signal_does_not_wait(tmp_path: Path) -> None:
             running.signal(signal.SIGINT)
             wait_until(running.refuses, "a closed port")
             running.signal(signal.SIGINT)
-            with pytest.raises(httpx.RemoteProtocolError):
-                list(pieces)
+            # The connection breaks off, or the upstream died first and the stream says so.
+            heard = b""
+            with contextlib.suppress(httpx.RemoteProtocolError):
+                for piece in pieces:
+                    heard += piece
+                assert b'"error"' in heard
+            assert b"[DONE]" not in heard
         assert running.ended() == 1
         assert not any(map(alive, before))
 

@@ -202,15 +202,22 @@ async def test_a_killed_worker_loses_nothing_that_had_been_counted(station: Stat
     after, more = await scrape(station.admin_url), Truth()
     after.never_went_down_since(before)
     await asyncio.gather(*(load(station, more, n) for n in range(40)))
-    now = await in_flight(station, 0)
     stop.set()
     await watching
+    wanted = truth.tokens + more.tokens
+    output = {"type": "output", "model": "whole"}
+    found: list[Scrape] = []
+
+    async def all_counted() -> bool:
+        found[:] = [await scrape(station.admin_url)]
+        grown = found[0].sum("sluice_tokens_total", **output)
+        return grown - since.sum("sluice_tokens_total", **output) >= wanted
+
+    await eventually(all_counted, "not every token was counted")
+    now = await in_flight(station, 0)
     now.never_went_down_since(after)
     assert now.sum("sluice_process_restarts_total", process="worker-1") == 1
-    wanted = truth.tokens + more.tokens
-    grown = now.sum("sluice_tokens_total", type="output", model="whole") - since.sum(
-        "sluice_tokens_total", type="output", model="whole"
-    )
+    grown = now.sum("sluice_tokens_total", **output) - since.sum("sluice_tokens_total", **output)
     assert grown == wanted
 
 
