@@ -35,7 +35,7 @@ def alive(pid: int) -> bool:
     """Whether a process runs; one that nobody has buried yet does not."""
     try:
         state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):
         return False
     return state != "Z"
 
