@@ -197,8 +197,8 @@ async def test_a_slot_is_free_again_however_it_ended(
         max_streams=1,
         queue_size=0,
         retries=1,
-        first_token_timeout_seconds=2.0,
-        idle_timeout_seconds=0.4,
+        first_token_timeout_seconds=1.0,
+        idle_timeout_seconds=1.0,
         eject_after_failures=1000,
     )
     document = {"model": "demo", "stream": how.get("stream", True), "messages": []}
