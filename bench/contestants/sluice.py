@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bench.contestants.contestant import BENCH, AbsentError, Contestant, Launch, Place
 
-_MOST_STREAMS = "12000"
+_STREAMS_PER_CORE = 6000
 
 
 def _find() -> str:
@@ -20,14 +20,15 @@ def _find() -> str:
 
 
 def _environment(place: Place) -> dict[str, str]:
+    most_streams = str(_STREAMS_PER_CORE * place.cores)
     return {
         "SLUICE_UPSTREAM_URL": f"http://{place.upstream}/v1",
         "SLUICE_LISTEN_ADDRESS": "127.0.0.1",
         "SLUICE_LISTEN_PORT": str(place.port),
         "SLUICE_ADMIN_PORT": str(place.second_port),
         "SLUICE_WORKERS": str(place.cores),
-        "SLUICE_MAX_STREAMS": _MOST_STREAMS,
-        "SLUICE_POOL_CONNECTIONS": _MOST_STREAMS,
+        "SLUICE_MAX_STREAMS": most_streams,
+        "SLUICE_POOL_CONNECTIONS": most_streams,
         "SLUICE_LOG_FORMAT": "json",
         "PYTHONPATH": str(BENCH.parent),
         "TMPDIR": str(place.directory),

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import resource
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from proxy.settings import Settings
 
 # Requests that come in a burst beyond the waiting line: they have both their connections too,
 # until a worker has told them 503.
@@ -14,12 +19,16 @@ _OWN_FILES = 128
 # What the kernel takes as a backlog's length (listen(2)), whatever somaxconn says.
 _LARGEST_BACKLOG = 65_535
 _SMALLEST_BACKLOG = 4096
+# The kernel deals connections out by chance: of 10,000 over two processes one gets up to 5,200.
+_UNEVEN = 1.125
+_MOST_PROCESSES = 32
 
 
 @dataclass(frozen=True, slots=True)
 class Connections:
     """What nginx is told."""
 
+    processes: int
     connections: int
     """For each nginx process."""
     files: int
@@ -28,17 +37,45 @@ class Connections:
     """What does not fit, and what the operator can do about it."""
 
 
-def fit(streams: int, queue: int, *, hard_limit: int, somaxconn: int) -> Connections:
-    """Size nginx for so many streams and so long a waiting line, within what is granted."""
+def sizes_for(settings: Settings, *, hard_limit: int, somaxconn: int) -> Connections:
+    """What the settings need. A token costs nginx half of the whole, so half as many keep up."""
+    return fit(
+        settings.max_streams,
+        settings.queue_size,
+        processes=settings.nginx_workers or (settings.workers + 1) // 2,
+        fixed=settings.nginx_workers > 0,
+        hard_limit=hard_limit,
+        somaxconn=somaxconn,
+    )
+
+
+def fit(
+    streams: int,
+    queue: int,
+    *,
+    processes: int,
+    fixed: bool = False,
+    hard_limit: int,
+    somaxconn: int,
+) -> Connections:
+    """Size nginx for so many streams and so long a waiting line, within what is granted.
+
+    The limit is each process's own, so there are more of them where one could not hold all;
+    `fixed` leaves their number as it is.
+    """
     needed = 2 * (streams + queue)
-    wanted = needed + 2 * _BURST
-    connections = max(64, min(wanted, hard_limit - _OWN_FILES))
+    granted = hard_limit - _OWN_FILES
+    if needed > granted and not fixed:
+        processes = min(max(processes, math.ceil(needed * _UNEVEN / granted)), _MOST_PROCESSES)
+    own = needed if processes == 1 else math.ceil(needed * _UNEVEN / processes)
+    connections = max(64, min(own + 2 * _BURST, granted))
     backlog = max(_SMALLEST_BACKLOG, min(streams + queue, _LARGEST_BACKLOG))
     warnings = []
-    if connections < needed:
+    if connections < own:
         warnings.append(
-            f"SLUICE_MAX_STREAMS and SLUICE_QUEUE_SIZE need {needed + _OWN_FILES} open files, but "
-            f"the hard limit is {hard_limit}. Raise it (ulimit -n), or lower the two."
+            f"SLUICE_MAX_STREAMS and SLUICE_QUEUE_SIZE need {own + _OWN_FILES} open files in each "
+            f"of {processes} nginx processes, but the hard limit is {hard_limit}. Raise it "
+            f"(ulimit -n), or lower the two."
         )
     if somaxconn < min(streams + queue, _LARGEST_BACKLOG):
         warnings.append(
@@ -46,7 +83,7 @@ def fit(streams: int, queue: int, *, hard_limit: int, somaxconn: int) -> Connect
             f"try again. Raise it to {min(streams + queue, _LARGEST_BACKLOG)}."
         )
     files = min(connections + _OWN_FILES, hard_limit)
-    return Connections(connections, files, backlog, tuple(warnings))
+    return Connections(processes, connections, files, backlog, tuple(warnings))
 
 
 def raise_limit() -> int:

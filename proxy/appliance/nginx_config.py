@@ -59,7 +59,6 @@ def values_for(
 
     Raises `CannotRender` for a path that nginx's language cannot quote.
     """
-    processes = settings.nginx_workers or (settings.workers + 1) // 2
     everyone = "*" in settings.cors_origins
     return {
         "RUN": _quotable("TMPDIR", str(run.path)),
@@ -67,13 +66,13 @@ def values_for(
         "LOG_LEVEL": _LOG_LEVELS[settings.log_level],
         "LOG_RELAYED": str(int(settings.access_log == "all")),
         "LOG_OWN": str(int(settings.access_log != "off")),
-        "NGINX_WORKERS": str(processes),
+        "NGINX_WORKERS": str(sizes.processes),
         "NGINX_CONNECTIONS": str(sizes.connections),
         "NGINX_FILES": str(sizes.files),
         "LISTEN_ADDRESS": _bracketed(settings.listen_address),
         "LISTEN_PORT": str(settings.listen_port),
         "TLS_PORT": str(settings.tls_port),
-        "LISTEN_OPTIONS": _listen_options(settings.listen_address, sizes.backlog, processes),
+        "LISTEN_OPTIONS": _listen_options(settings.listen_address, sizes.backlog, sizes.processes),
         "HTTP2_LISTEN_OPTION": "" if program.has_http2_directive else "http2",
         "HTTP2_DIRECTIVE": "http2 on;" if program.has_http2_directive else "",
         "TLS_CERTIFICATE": _quotable("SLUICE_TLS_CERTIFICATE", settings.tls_certificate or ""),

@@ -26,11 +26,8 @@ def prepare(settings: Settings, run: RunDirectory) -> NginxProgram:
     _check_ports(settings)
     try:
         program = nginx_program.find(settings.nginx_path)
-        sizes = descriptors.fit(
-            settings.max_streams,
-            settings.queue_size,
-            hard_limit=descriptors.raise_limit(),
-            somaxconn=descriptors.somaxconn(),
+        sizes = descriptors.sizes_for(
+            settings, hard_limit=descriptors.raise_limit(), somaxconn=descriptors.somaxconn()
         )
         values = nginx_config.values_for(settings, run=run, program=program, sizes=sizes)
         nginx_config.render(values, run.nginx_conf.parent)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,15 @@ from proxy.appliance.nginx_program import NginxProgram
 from proxy.settings import Settings
 from tests.nginx.pem import ONE
 
-SIZES = Connections(connections=1024, files=2048, backlog=4096)
+SIZES = Connections(processes=1, connections=1024, files=2048, backlog=4096)
 
 
 def values(
-    *, user: str | None = None, version: tuple[int, ...] = (1, 26), **settings: Any
+    *,
+    user: str | None = None,
+    version: tuple[int, ...] = (1, 26),
+    sizes: Connections = SIZES,
+    **settings: Any,
 ) -> dict[str, str]:
     """The values for some settings."""
     directory = RunDirectory(Path("/run/x"), user)
@@ -25,17 +30,15 @@ def values(
         Settings(**settings),
         run=directory,
         program=program,
-        sizes=SIZES,
+        sizes=sizes,
     )
 
 
-@pytest.mark.parametrize(("workers", "processes"), [(1, 1), (2, 1), (3, 2), (16, 8)])
-def test_half_as_many_processes_as_workers(workers: int, processes: int) -> None:
-    """A token costs nginx half of what it costs the whole, so half as many keep up."""
-    given = values(workers=workers)
-    assert given["NGINX_WORKERS"] == str(processes)
-    assert ("reuseport" in given["LISTEN_OPTIONS"]) is (processes > 1)
-    assert values(workers=workers, nginx_workers=3)["NGINX_WORKERS"] == "3"
+def test_several_processes_share_the_connections() -> None:
+    """Each has a socket of its own in the kernel, which deals the connections out."""
+    assert "reuseport" not in values()["LISTEN_OPTIONS"]
+    assert values(sizes=dataclasses.replace(SIZES, processes=2))["NGINX_WORKERS"] == "2"
+    assert "reuseport" in values(sizes=dataclasses.replace(SIZES, processes=2))["LISTEN_OPTIONS"]
 
 
 @pytest.mark.parametrize(

@@ -79,7 +79,7 @@ class Nginxes:
             admin_port=1,
         )
         run = self._stack.enter_context(run_directory())
-        sizes = descriptors.fit(500, 500, hard_limit=8192, somaxconn=4096)
+        sizes = descriptors.fit(500, 500, processes=1, hard_limit=8192, somaxconn=4096)
         program = nginx_program.find()
         values = nginx_config.values_for(settings, run=run, program=program, sizes=sizes)
         nginx_config.render(values, run.nginx_conf.parent)

@@ -162,7 +162,8 @@ class Front:
     def render(self) -> None:
         """Make the run directory and the files in it."""
         self._run = self._stack.enter_context(run_directory())
-        sizes = descriptors.fit(100, 100, hard_limit=4096, somaxconn=4096)
+        processes = self.settings.nginx_workers or 1
+        sizes = descriptors.fit(100, 100, processes=processes, hard_limit=4096, somaxconn=4096)
         values = nginx_config.values_for(
             self.settings, run=self._run, program=self.program, sizes=sizes
         )
