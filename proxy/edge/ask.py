@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -64,18 +64,17 @@ def look(body: bytes | memoryview) -> Seen:
 
 def understood(route: Route, body: bytes, seen: Seen, *, include_usage: bool) -> Ask:
     """What was seen, in the gateway's terms, with usage asked for where it should be."""
-    ask = Ask(
-        body,
-        model=route.model or (seen.model if isinstance(seen.model, str) else ""),
-        wants_stream=route.streams or seen.stream is True,
-        choices=seen.n if isinstance(seen.n, int) and seen.n > 0 else 1,
-    )
+    streams = route.streams or seen.stream is True
     options = seen.stream_options
-    if not (include_usage and ask.wants_stream and route.family is Family.CHAT):
-        return ask
-    if isinstance(options, dict) and options.get("include_usage") is True:
-        return ask
-    return replace(ask, body=_asking_for_usage(body, options), hides_usage=True)
+    asked = isinstance(options, dict) and options.get("include_usage") is True
+    hides = include_usage and streams and route.family is Family.CHAT and not asked
+    return Ask(
+        _asking_for_usage(body, options) if hides else body,
+        model=route.model or (seen.model if isinstance(seen.model, str) else ""),
+        wants_stream=streams,
+        choices=seen.n if isinstance(seen.n, int) and seen.n > 0 else 1,
+        hides_usage=hides,
+    )
 
 
 def _asking_for_usage(body: bytes, options: object) -> bytes:

@@ -7,7 +7,7 @@ import time
 
 from aiohttp import web
 
-from proxy.edge.commit import commit_if_silent
+from proxy.edge.commit import CommitIfSilent
 from proxy.edge.deliver import deliver
 from proxy.edge.gateway import GATEWAY, Gateway
 from proxy.edge.judge import hidden_failure, says_enough
@@ -69,17 +69,15 @@ async def _first_answer(gateway: Gateway, visit: Visit) -> Answer:
     after = gateway.settings.commit_after_seconds
     if not visit.exchange.wants_stream or not after:
         return await _answer(gateway, visit)
-    calling = asyncio.create_task(_answer(gateway, visit))
+    answer = None
     try:
-        ping = gateway.settings.ping_interval_seconds
-        await commit_if_silent(calling, visit, after=after, ping=ping)
-        return await calling
+        async with CommitIfSilent(visit, after=after, ping=gateway.settings.ping_interval_seconds):
+            answer = await _answer(gateway, visit)
     except BaseException:
-        calling.cancel()
-        await asyncio.wait({calling})
-        if not calling.cancelled() and calling.exception() is None:
-            calling.result().close()
+        if answer is not None:
+            answer.close()
         raise
+    return answer
 
 
 async def _answer(gateway: Gateway, visit: Visit) -> Answer:

@@ -10,6 +10,8 @@ from proxy.relay.sse import Framer
 
 def says_enough(first: bytes) -> bool:
     """Whether there is a first event, or something that is none, to go by."""
+    if b"\n\n" in first:
+        return True
     framer = Framer()
     return bool(framer.feed(first)) or framer.between_events
 
@@ -20,6 +22,8 @@ def hidden_failure(family: Family, first: bytes) -> SluiceError | None:
     Anthropic sends `overloaded_error` as the first event of a 200 (API reference, "Errors"); the
     others have it in the code or in the message.
     """
+    if b"overload" not in first.lower():
+        return None
     reader = reader_for(family)
     for event in Framer().feed(first):
         if event.data is None:

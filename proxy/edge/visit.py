@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
 import time
-import uuid
 from dataclasses import dataclass, field
 
 from aiohttp import web
@@ -42,7 +42,7 @@ class Visit:
         route = route_of(request.rel_url.raw_path)
         own = request.headers.get("X-Request-ID", "")
         exchange = Exchange(
-            request_id=own if _SANE_ID.fullmatch(own) else uuid.uuid4().hex,
+            request_id=own if _SANE_ID.fullmatch(own) else os.urandom(16).hex(),
             method=request.method,
             route=route.label,
             family=route.family,

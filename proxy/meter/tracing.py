@@ -6,8 +6,8 @@ loaded, which needs the extra `otel`.
 
 from __future__ import annotations
 
+import os
 import re
-import secrets
 from importlib import import_module
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -89,6 +89,6 @@ def spans_asked_for(environ: Mapping[str, str]) -> Spans | None:
 
 
 def _new_id(size: int) -> str:
-    while not (made := secrets.token_hex(size)).strip("0"):
+    while not (made := os.urandom(size).hex()).strip("0"):
         continue
     return made

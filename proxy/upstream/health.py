@@ -9,9 +9,9 @@ All times are seconds of one monotonic clock.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -58,8 +58,7 @@ class Rules:
     seconds_out: float = 10.0
 
 
-@dataclass(frozen=True, slots=True)
-class Window:
+class Window(NamedTuple):
     """Calls and failures of late, in two halves, so that the past fades."""
 
     since: float = 0.0
@@ -71,12 +70,12 @@ class Window:
     def with_call(self, now: float, *, failed: bool) -> Window:
         """One more call."""
         moved = self._at(now)
-        return replace(moved, calls=moved.calls + 1, failures=moved.failures + failed)
+        return moved._replace(calls=moved.calls + 1, failures=moved.failures + failed)
 
     def with_cut(self, now: float) -> Window:
         """A call that was counted as a success was none."""
         moved = self._at(now)
-        return replace(moved, failures=moved.failures + 1)
+        return moved._replace(failures=moved.failures + 1)
 
     def rate(self) -> float:
         """The share of failures; 0.0 while there are too few calls to say."""
@@ -94,8 +93,7 @@ class Window:
         return Window(now)
 
 
-@dataclass(frozen=True, slots=True)
-class Health:
+class Health(NamedTuple):
     """All that is remembered of one upstream's health."""
 
     state: State = State.UP
@@ -121,7 +119,7 @@ class Health:
     def benched(self, until: float, now: float) -> Health:
         """Paused because the upstream asked for it; a shorter pause does not undo a longer one."""
         until = min(until, now + LONGEST_BENCH_SECONDS)
-        return replace(self, benched_until=max(self.benched_until, until))
+        return self._replace(benched_until=max(self.benched_until, until))
 
 
 def after(health: Health, event: Event, now: float, rules: Rules) -> Health:
@@ -134,13 +132,13 @@ def _succeeded(health: Health, now: float, rules: Rules) -> Health:
     window = health.window.with_call(now, failed=False)
     forgiven = now - health.since >= _seconds_out(health.ejections, rules)
     ejections = 0 if forgiven else health.ejections
-    return replace(health, failures_in_a_row=0, window=window, ejections=ejections)
+    return health._replace(failures_in_a_row=0, window=window, ejections=ejections)
 
 
 def _failed(health: Health, now: float, rules: Rules) -> Health:
     window = health.window.with_call(now, failed=True)
     failures = health.failures_in_a_row + 1
-    failed = replace(health, failures_in_a_row=failures, window=window)
+    failed = health._replace(failures_in_a_row=failures, window=window)
     if failures >= rules.failures_in_a_row or window.rate() >= rules.failure_rate:
         return _ejected(failed, now, rules)
     return failed
@@ -148,32 +146,31 @@ def _failed(health: Health, now: float, rules: Rules) -> Health:
 
 def _cut(health: Health, now: float, rules: Rules) -> Health:
     window = health.window.with_cut(now)
-    cut = replace(health, cuts_in_a_row=health.cuts_in_a_row + 1, window=window)
+    cut = health._replace(cuts_in_a_row=health.cuts_in_a_row + 1, window=window)
     if cut.cuts_in_a_row >= rules.failures_in_a_row or window.rate() >= rules.failure_rate:
         return _ejected(cut, now, rules)
     return cut
 
 
 def _ended(health: Health, _now: float, _rules: Rules) -> Health:
-    return replace(health, cuts_in_a_row=0) if health.cuts_in_a_row else health
+    return health._replace(cuts_in_a_row=0) if health.cuts_in_a_row else health
 
 
 def _ejected(health: Health, now: float, rules: Rules) -> Health:
     ejections = health.ejections + 1
     until = now + _seconds_out(ejections, rules)
-    return replace(health, state=State.OUT, since=now, out_until=until, ejections=ejections)
+    return health._replace(state=State.OUT, since=now, out_until=until, ejections=ejections)
 
 
 def _called(health: Health, now: float, _rules: Rules) -> Health:
     # Called before its time, it is the last resort, and that proves nothing by being tried.
     if now < health.out_until:
         return health
-    return replace(health, state=State.PROBING, since=now)
+    return health._replace(state=State.PROBING, since=now)
 
 
 def _returned(health: Health, now: float, _rules: Rules) -> Health:
-    return replace(
-        health,
+    return health._replace(
         state=State.UP,
         since=now,
         failures_in_a_row=0,
@@ -184,7 +181,7 @@ def _returned(health: Health, now: float, _rules: Rules) -> Health:
 
 
 def _undecided(health: Health, now: float, _rules: Rules) -> Health:
-    return replace(health, state=State.OUT, since=now, out_until=now)
+    return health._replace(state=State.OUT, since=now, out_until=now)
 
 
 def _seconds_out(ejections: int, rules: Rules) -> float:
