@@ -30,18 +30,12 @@ async def deliver(gateway: Gateway, visit: Visit, answer: Answer) -> Reply:
     Raises `UpstreamInvalid` and `UpstreamRefused` for what cannot be relayed.
     """
     exchange = visit.exchange
-    reply, client = visit.reply, visit.client
-    if reply is None or client is None:
-        reply = _reply(gateway, visit, answer)
-        client = await reply.open(visit.request)
-        visit.reply, visit.client = reply, client
-        exchange.committed_at = time.monotonic()
-        exchange.status = reply.status
-    elif not answer.is_event_stream:
+    if visit.reply is not None and not answer.is_event_stream:
         raise UpstreamRefused(f"The upstream answered {answer.status}.")
+    through = _through(gateway, visit, answer)
+    reply, client = await _begin(gateway, visit, answer, through)
     if exchange.client_left_at is not None:
         client.left = True
-    through = _through(gateway, visit, answer)
     watch = Watch(
         gateway.clocks_of(answer.upstream),
         through,
@@ -64,6 +58,26 @@ async def deliver(gateway: Gateway, visit: Visit, answer: Answer) -> Reply:
     if ending.ended_by is EndedBy.SLOW_CLIENT:
         hang_up(visit.request)
     return reply
+
+
+async def _begin(
+    gateway: Gateway, visit: Visit, answer: Answer, through: Stream | Opaque
+) -> tuple[Reply, Client]:
+    """Send the head, unless that is out already, and with it what has come of the body."""
+    reply, client = visit.reply or _reply(gateway, visit, answer), visit.client
+    now = time.monotonic()
+    # Let go of at once: it may be large, and the stream may run for an hour.
+    first, answer.first = answer.first, b""
+    first = through.feed(first, now) if first else b""
+    if client is not None:
+        client.write(first, now)
+        client.began_at = now if first else None
+        return reply, client
+    client = await reply.open(visit.request, first)
+    visit.reply, visit.client = reply, client
+    visit.exchange.committed_at = time.monotonic()
+    visit.exchange.status = reply.status
+    return reply, client
 
 
 def _reply(gateway: Gateway, visit: Visit, answer: Answer) -> Reply:

@@ -10,7 +10,7 @@ from multidict import CIMultiDict
 
 from proxy.errors import SluiceError, body_of, headers_of
 from proxy.exchange import Exchange
-from proxy.relay.client import Client
+from proxy.relay.client import BUFFERED_BYTES, Client
 from proxy.relay.pump import Ending
 
 STREAM_HEADERS = {
@@ -25,21 +25,36 @@ class Reply(web.StreamResponse):
     """A relayed answer. Unlike its parent it does not end cleanly unless told that it is whole."""
 
     _whole = False
+    _send_headers_immediately = False
+    """aiohttp's own word for a head that waits for the first bytes; they share one write then."""
 
-    async def open(self, request: web.Request) -> Client:
-        """Send status and headers: the commit. A client that has gone is `left` from the start."""
+    async def open(self, request: web.Request, first: bytes = b"") -> Client:
+        """Send status, headers and the body's first bytes: the commit.
+
+        A client that has gone is `left` from the start.
+        """
         now = time.monotonic()
         transport = request.transport
         if request.version < HttpVersion11 and hdrs.CONTENT_LENGTH not in self.headers:
             # Only the close can end such a body, even where the client would keep the connection.
             self.force_close()
+        together = first if len(first) <= BUFFERED_BYTES else b""
         try:
             writer = await self.prepare(request)
+            assert writer is not None
+            if together:
+                await writer.write(together)
+            else:
+                writer.send_headers()
         except ConnectionError:
-            writer = None
-        if transport is None or writer is None:
             return Client.gone(now)
-        return Client(transport, writer, chunked=self._is_chunked(), now=now)
+        if transport is None:
+            return Client.gone(now)
+        chunked = self._is_chunked()
+        client = Client(transport, writer, chunked=chunked, now=now, sent=len(together))
+        if not together:
+            client.write(first, now)
+        return client
 
     def end(self, ending: Ending) -> None:
         """How the body ended; if it is not whole, the connection is broken off after it."""

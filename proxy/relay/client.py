@@ -40,15 +40,17 @@ class Client:
         *,
         chunked: bool,
         now: float,
+        sent: int = 0,
     ) -> None:
+        """`sent`: bytes of body that have left already, with the head."""
         self._transport = transport
         self._writer = writer
         self._chunked = chunked
-        self.sent = 0
+        self.sent = sent
         """Bytes of body handed over so far."""
-        self.framed = 0
+        self.framed = sent
         """The same with the framing."""
-        self.began_at: float | None = None
+        self.began_at: float | None = time.monotonic() if sent else None
         """When the upstream's first bytes had been handed over."""
         self.written_at = now
         self._held_up = False

@@ -16,9 +16,6 @@ from proxy.relay.watch import Passage, Watch
 class Body(Protocol):
     """The upstream's side of the answer."""
 
-    first: bytes
-    """What has been read of it already; `read` goes on after it. Taken, and so emptied, once."""
-
     @property
     def source(self) -> Source | None:
         """The same body by callback, if it can be had so."""
@@ -74,18 +71,17 @@ async def pump(
 
 
 async def _move(body: Body, through: Through, client: Client) -> None:
-    # Let go of at once: it may be large, and the stream may run for an hour.
-    chunk, body.first = body.first, b""
-    chunk = chunk or (b"" if body.source else await body.read())
-    while chunk:
+    if client.lags():
+        await client.drain()
+    if body.source is not None:
+        await Splice(body.source, through, client).run()
+        return
+    while chunk := await body.read():
         now = time.monotonic()
         client.write(through.feed(chunk, now), now)
         client.began_at = client.began_at or time.monotonic()
         if client.lags():
             await client.drain()
-        chunk = b"" if body.source else await body.read()
-    if body.source:
-        await Splice(body.source, through, client).run()
 
 
 def _broken(error: SluiceError, through: Through, client: Client, request_id: str) -> Ending:

@@ -92,7 +92,6 @@ class LiveAnswer:
         self.upstream = upstream
         self.status = response.status
         self.reason = response.reason or ""
-        self.first = b""
         coding = response.headers.get("Content-Encoding", "identity").strip().lower()
         events = _mime_type(response.headers) == "text/event-stream"
         self._inflater = Inflater(coding) if events and Inflater.knows(coding) else None
@@ -101,6 +100,7 @@ class LiveAnswer:
         self.ended_by_close = _ended_by_close(response)
         self.source = taken_over(response, self._source_ended)
         self._watch = _Watch(response)
+        self.first = b""
 
     def when_ended(self, told: Callable[[SluiceError | None], None]) -> None:
         """Have it told once: the error that cut the answer, or None if it ended or was let go.
@@ -111,6 +111,13 @@ class LiveAnswer:
             told(self._failure)
         else:
             self._on_end = told
+
+    def take_first(self) -> None:
+        """Have as `first` what came with the head: in one read, so that it can leave in one write.
+
+        For bodies that go on as they came.
+        """
+        self.first = self._left_over()
 
     async def read(self) -> bytes:
         """Body bytes as soon as there are any; see `Answer.read`."""
@@ -170,7 +177,7 @@ class LiveAnswer:
         return None
 
     def _left_over(self) -> bytes:
-        """Bytes that came before the failure: aiohttp would raise and leave them unread."""
+        """Bytes that came already: after a failure aiohttp would raise and leave them unread."""
         content = self._content
         return content._read_nowait(-1) if content._buffer else b""  # noqa: SLF001 no public way
 

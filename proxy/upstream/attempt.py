@@ -82,7 +82,9 @@ class Attempt:
             exchange.headers_at = time.monotonic()
             exchange.connected_at = exchange.connected_at or exchange.headers_at
             exchange.upstream_status = answer.status
-            if self.judge and answer.is_event_stream and 200 <= answer.status < 300:
+            if not answer.is_event_stream:
+                answer.take_first()
+            elif self.judge and 200 <= answer.status < 300:
                 await self._read_first(answer, self.judge)
         except BaseException:
             answer.close()
