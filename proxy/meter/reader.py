@@ -11,7 +11,7 @@ from proxy.meter.chat import Chat
 from proxy.meter.completions import Completions
 from proxy.meter.dialect import UNREADABLE, Dialect
 from proxy.meter.gemini import Gemini
-from proxy.meter.likeness import Likeness, framed
+from proxy.meter.likeness import Likeness
 from proxy.meter.messages import Messages
 from proxy.meter.responses import Responses
 from proxy.meter.sniff import family_of, is_foreign
@@ -24,7 +24,6 @@ _DIALECTS: dict[Family, type[Dialect]] = {
 _STRAY_ERROR = re.compile(rb'\s*\[?\s*\{\s*"(?:error"\s*:|type"\s*:\s*"error")')
 _MOST_LOOKS = 8
 """Events of no family's shape after which the route is no longer believed."""
-_DATA = Kind.DATA
 
 
 class StreamReader:
@@ -84,10 +83,14 @@ class StreamReader:
         return True
 
     def event(self, name: bytes, data: bytes, at: float) -> Kind:
-        """Take in one whole event that carries data."""
-        if self.token(framed(name, data), at):
-            return _DATA
-        return self._parse(name, data, at)
+        """Take in one whole event that carries data; see what `token` could tell of the next."""
+        if self._looks:
+            self._settle(data)
+        dialect = self._dialect
+        kind = dialect.read(name, data, at)
+        if dialect.plain and self._likeness.worth_learning:
+            self._likeness.learn(name, data, dialect.plain, self.tally.counted)
+        return kind
 
     def oversized(self, name: bytes, head: bytes, tail: bytes, at: float) -> Kind:
         """Take in an event too long to hold."""
@@ -108,15 +111,6 @@ class StreamReader:
     def finished(self) -> bool:
         """Whether a clean end of body here is a true end."""
         return self._dialect.finished() or 0 < self._looks < _MOST_LOOKS
-
-    def _parse(self, name: bytes, data: bytes, at: float) -> Kind:
-        if self._looks:
-            self._settle(data)
-        dialect = self._dialect
-        kind = dialect.read(name, data, at)
-        if dialect.plain and self._likeness.worth_learning:
-            self._likeness.learn(name, data, dialect.plain, self.tally.counted)
-        return kind
 
     def _settle(self, data: bytes) -> None:
         family = family_of(data)

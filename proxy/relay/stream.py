@@ -104,6 +104,8 @@ class Stream:
     def _judge(self, event: Event, now: float) -> Kind:
         if event.tail is not None:
             kind = self._reader.oversized(event.name, event.data or b"", event.tail, now)
+        elif self._reader.token(event.raw, now):
+            kind = Kind.DATA
         elif event.data is not None:
             kind = self._reader.event(event.name, event.data, now)
         elif event.stray:

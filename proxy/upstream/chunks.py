@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from enum import Enum, auto
+from collections.abc import Callable
 
 _SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\r\n]*)?\r\n")
 _LONGEST_LINE = 4096
@@ -18,21 +18,14 @@ class BadChunk(ValueError):
     """The bytes are no chunked coding."""
 
 
-class _State(Enum):
-    SIZE = auto()
-    DATA = auto()
-    DATA_END = auto()
-    TRAILER = auto()
-    DONE = auto()
-
-
 class Chunks:
     """One body in chunked coding, however its bytes are cut."""
 
-    __slots__ = ("_begun", "_buffer", "_left", "_state", "broken")
+    __slots__ = ("_begun", "_buffer", "_left", "_step", "broken")
 
     def __init__(self) -> None:
-        self._state = _State.SIZE
+        self._step: _Step = Chunks._size
+        """What takes in the next bytes: the state."""
         self._buffer = b""
         """The beginning of a line that is not whole yet."""
         self._left = 0
@@ -45,7 +38,7 @@ class Chunks:
     @property
     def ended(self) -> bool:
         """Whether the last chunk and its trailers have passed."""
-        return self._state is _State.DONE
+        return self._step is Chunks._done
 
     @property
     def rest(self) -> bytes:
@@ -73,16 +66,16 @@ class Chunks:
             self._buffer = data[self._walk(data, out) :]
         except BadChunk as fault:
             self.broken = fault
-        self._begun = self._state is not _State.SIZE or bool(self._buffer or self.broken)
+        self._begun = self._step is not Chunks._size or bool(self._buffer or self.broken)
         return out[0] if len(out) == 1 else b"".join(out)
 
     def _walk(self, data: bytes, out: list[bytes]) -> int:
         at = 0
-        while at < len(data) and self._state is not _State.DONE:
-            step = _STEPS[self._state](self, data, at, out)
-            if step == at:
+        while at < len(data):
+            end = self._step(self, data, at, out)
+            if end == at:
                 break
-            at = step
+            at = end
         return at
 
     def _size(self, data: bytes, at: int, _out: list[bytes]) -> int:
@@ -94,7 +87,7 @@ class Chunks:
         self._left = int(match[1], 16)
         if self._left and match.end() == match.end(1) + 2 and len(_SIZES) < _MOST_SIZES:
             _SIZES[match[1]] = self._left
-        self._state = _State.DATA if self._left else _State.TRAILER
+        self._step = Chunks._data if self._left else Chunks._trailer
         return match.end()
 
     def _data(self, data: bytes, at: int, out: list[bytes]) -> int:
@@ -102,12 +95,12 @@ class Chunks:
         out.append(piece)
         self._left -= len(piece)
         if not self._left:
-            self._state = _State.DATA_END
+            self._step = Chunks._data_end
         return at + len(piece)
 
     def _data_end(self, data: bytes, at: int, _out: list[bytes]) -> int:
         if data.startswith(b"\r\n", at):
-            self._state = _State.SIZE
+            self._step = Chunks._size
             return at + 2
         if data[at:] == b"\r":
             return at
@@ -120,8 +113,11 @@ class Chunks:
         if end + 2 - at > _LONGEST_LINE or data.find(b"\n", at, end) >= 0:
             raise BadChunk("a line cannot be read")
         if end == at:
-            self._state = _State.DONE
+            self._step = Chunks._done
         return end + 2
+
+    def _done(self, _data: bytes, at: int, _out: list[bytes]) -> int:
+        return at
 
     def _wait_for_line(self, data: bytes, at: int) -> int:
         if b"\n" in data[at:] or len(data) - at >= _LONGEST_LINE:
@@ -129,9 +125,5 @@ class Chunks:
         return at
 
 
-_STEPS = {
-    _State.SIZE: Chunks._size,  # noqa: SLF001 the table is the class's own
-    _State.DATA: Chunks._data,  # noqa: SLF001
-    _State.DATA_END: Chunks._data_end,  # noqa: SLF001
-    _State.TRAILER: Chunks._trailer,  # noqa: SLF001
-}
+_Step = Callable[[Chunks, bytes, int, list[bytes]], int]
+"""Takes in bytes from a place on; gives the place behind them, the same where more must come."""

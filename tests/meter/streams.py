@@ -41,6 +41,8 @@ def play(
         if event.tail is not None:
             head = event.data or b""
             kinds.append(reader.oversized(event.name, head, event.tail, float(second)))
+        elif reader.token(event.raw, float(second)):
+            kinds.append(Kind.DATA)
         elif event.data is not None:
             kinds.append(reader.event(event.name, event.data, float(second)))
         elif event.stray:
