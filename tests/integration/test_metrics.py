@@ -16,9 +16,9 @@ from typing import Any
 import pytest
 
 from tests.integration.faults import stations
-from tests.integration.faults.stations import Station, eventually, fetch
+from tests.integration.faults.stations import Station, eventually, fetch, kill
 from tests.integration.raw import BrokenOff, Line, post_json
-from tests.integration.scraping import Scrape, scrape
+from tests.integration.scraping import Scrape, scrape, watched
 
 WORKERS = 4
 REQUESTS = "sluice_requests_total"
@@ -100,16 +100,6 @@ async def load(station: Station, truth: Truth, number: int) -> None:
             truth.whole(path, answer.body, streamed=streamed)
 
 
-async def watched(station: Station, stop: asyncio.Event) -> tuple[int, Scrape]:
-    """Scrape again and again; how often, and the last of them."""
-    before, times = await scrape(station.admin_url), 1
-    while not stop.is_set():
-        now = await scrape(station.admin_url)
-        now.never_went_down_since(before)
-        before, times = now, times + 1
-    return times, before
-
-
 async def agrees(station: Station, truth: Truth, since: Scrape) -> Scrape:
     """Wait until the scrape has as many requests as the clients; then all the rest must agree."""
     wanted = sum(truth.ended.values())
@@ -142,14 +132,12 @@ async def agrees(station: Station, truth: Truth, since: Scrape) -> Scrape:
 async def test_the_scrape_equals_the_clients_count(station: Station) -> None:
     """To the last token; and no counter ever went down while four workers wrote and one read."""
     since, earlier = await scrape(station.admin_url), set(station.process.ended)
-    truth, stop = Truth(), asyncio.Event()
-    watching = asyncio.create_task(watched(station, stop))
-    for start in range(0, 200, 50):
-        await asyncio.gather(*(load(station, truth, n) for n in range(start, start + 50)))
-    now = await agrees(station, truth, since)
-    stop.set()
-    times, _ = await watching
-    assert times >= 5
+    truth = Truth()
+    async with watched(station.admin_url) as scrapes:
+        for start in range(0, 200, 50):
+            await asyncio.gather(*(load(station, truth, n) for n in range(start, start + 50)))
+        now = await agrees(station, truth, since)
+    assert len(scrapes) >= 3
     assert len([*now.by("sluice_process_up")]) == WORKERS + 1
     lines = await logged(station, earlier, truth.ended.total())
     assert {line["worker"] for line in lines} == set(range(WORKERS))
@@ -185,25 +173,15 @@ async def test_a_killed_worker_loses_nothing_that_had_been_counted(station: Stat
     truth, since = Truth(), await scrape(station.admin_url)
     await asyncio.gather(*(load(station, truth, n) for n in range(40)))
     before = await agrees(station, truth, since)
-    stop = asyncio.Event()
-    watching = asyncio.create_task(watched(station, stop))
-    killed = (await asyncio.to_thread(fetch, f"{station.admin_url}/status"))["workers"][1]["pid"]
-    async with await Line.open(station.url) as first, await Line.open(station.url) as second:
-        for line in (first, second):
-            await line.ask(a_request(CHAT, "hang=2", "hangs", stream=True))
-        os.kill(killed, signal.SIGKILL)
-
-        async def restarted() -> bool:
-            status = await asyncio.to_thread(fetch, f"{station.admin_url}/status")
-            worker = status["workers"][1]
-            return worker["state"] == "ready" and worker["pid"] not in {None, killed}
-
-        await eventually(restarted, "it was not started again")
-    after, more = await scrape(station.admin_url), Truth()
-    after.never_went_down_since(before)
-    await asyncio.gather(*(load(station, more, n) for n in range(40)))
-    stop.set()
-    await watching
+    more = Truth()
+    async with watched(station.admin_url):
+        async with await Line.open(station.url) as first, await Line.open(station.url) as second:
+            for line in (first, second):
+                await line.ask(a_request(CHAT, "hang=2", "hangs", stream=True))
+            await kill(station, worker=1)
+        after = await scrape(station.admin_url)
+        after.never_went_down_since(before)
+        await asyncio.gather(*(load(station, more, n) for n in range(40)))
     wanted = truth.tokens + more.tokens
     output = {"type": "output", "model": "whole"}
     found: list[Scrape] = []

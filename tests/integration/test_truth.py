@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import signal
 from collections.abc import AsyncIterator, Awaitable, Iterator
 from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
@@ -16,7 +14,7 @@ from proxy.exchange import Family
 from tests.integration.clients import UNASKED, Clients, Situation
 from tests.integration.faults import stations
 from tests.integration.faults.asking import ASKINGS
-from tests.integration.faults.stations import Station, Upstream, eventually, fetch
+from tests.integration.faults.stations import Station, Upstream, eventually, fetch, kill
 from tests.integration.holding import Holding
 from tests.integration.ledger import PACED, PRICED, PRICES, counted
 from tests.integration.scraping import Scrape, scrape, watched
@@ -85,20 +83,6 @@ async def noticed(station: Station, runs: set[str]) -> None:
     for _ in range(2):
         status = await asyncio.to_thread(fetch, f"{station.admin_url}/status")
         assert sum("streams" in worker for worker in status["workers"]) == WORKERS
-
-
-async def kill(station: Station, worker: int) -> None:
-    """Kill a worker, and wait for the next one."""
-    status = await asyncio.to_thread(fetch, f"{station.admin_url}/status")
-    killed = status["workers"][worker]["pid"]
-    os.kill(killed, signal.SIGKILL)
-
-    async def restarted() -> bool:
-        status = await asyncio.to_thread(fetch, f"{station.admin_url}/status")
-        now = status["workers"][worker]
-        return now["state"] == "ready" and now["pid"] not in {None, killed}
-
-    await eventually(restarted, "it was not started again")
 
 
 async def agreed(clients: Clients) -> Scrape:

@@ -6,20 +6,17 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import statistics
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
-from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.integration.faults import stations
-from tests.integration.faults.stations import Station
+from tests.integration.faults.programs import program, told
+from tests.integration.faults.stations import Station, eventually
 
 SECONDS = float(os.environ.get("SLUICE_SOAK_SECONDS", "1200"))
 SETTLING_SECONDS = min(60.0, SECONDS / 4)
@@ -28,7 +25,6 @@ GUESTS = 60
 SEED = 20
 LOOK_SECONDS = 2.0
 MIB = 1024 * 1024
-_ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -78,19 +74,6 @@ class Watch:
         return {**middle, "descriptors": statistics.median(held for *_, held in looks)}
 
 
-async def guests(station: Station) -> dict[str, Any]:
-    """Let them come for the whole time; fails if one saw what it must not see."""
-    program = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "tests.soak.guests"),
-        *map(str, (station.url, SECONDS, GUESTS, SEED)),
-        stdout=asyncio.subprocess.PIPE,
-        cwd=_ROOT,
-    )
-    output, _ = await program.communicate()
-    assert program.returncode == 0
-    return dict(json.loads(output))
-
-
 @pytest.mark.soak
 @pytest.mark.timeout(SECONDS + 120)
 async def test_many_minutes_of_everything(station: Station) -> None:
@@ -100,9 +83,15 @@ async def test_many_minutes_of_everything(station: Station) -> None:
     of a megabyte come and go between the small ones.
     """
     quiet = station.descriptors()
+
+    async def only_what_is_kept() -> bool:
+        return station.descriptors() <= quiet + 4
+
     watch = Watch(station)
     watching = asyncio.create_task(watch.run())
-    seen = await guests(station)
+    coming = await program("tests.soak.guests", station.url, SECONDS, GUESTS, SEED)
+    # They fail if one of them sees what it must not see.
+    seen: dict[str, int] = await told(coming)
     watching.cancel()
     stretch = (SECONDS - SETTLING_SECONDS) / 4
     first, *middle, last = (
@@ -117,16 +106,4 @@ async def test_many_minutes_of_everything(station: Station) -> None:
         assert last[kind] <= first[kind] * 1.1, kind
     assert last["descriptors"] <= first["descriptors"] * 1.1
     await station.settled()
-    await _closed(station, quiet)
-
-
-async def _closed(station: Station, quiet: int) -> None:
-    """Only what is kept for the next request is still open, and that not for long."""
-
-    async def few() -> bool:
-        return station.descriptors() <= quiet + 4
-
-    deadline = time.monotonic() + 75
-    while not await few():
-        assert time.monotonic() < deadline, (station.descriptors(), quiet)
-        await asyncio.sleep(1)
+    await eventually(only_what_is_kept, f"more is open than {quiet} and a few", seconds=75)

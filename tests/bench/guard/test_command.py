@@ -12,10 +12,10 @@ from bench.guard.command import FIGURES, judge, run_guard
 
 @pytest.mark.parametrize(
     ("measured", "committed", "passed"),
-    [(100, 100, True), (110, 100, True), (111, 100, False), (50, 100, True), (100, None, False)],
+    [(100, 100, True), (110, 100, True), (111, 100, False), (50, 100, True), (100, None, True)],
 )
 def test_a_cost_against_the_figure(measured: int, committed: int | None, passed: bool) -> None:
-    """Up to a tenth more passes; a missing figure does not."""
+    """Up to a tenth more passes; on a Python without a figure there is nothing to exceed."""
     assert judge(measured, committed, "3.11")[0] is passed
 
 

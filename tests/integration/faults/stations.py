@@ -147,12 +147,28 @@ class Station:
         return total
 
 
-async def eventually(condition: Callable[[], Any], otherwise: str) -> None:
+async def eventually(
+    condition: Callable[[], Any], otherwise: str, *, seconds: float = SETTLE_SECONDS
+) -> None:
     """Wait for an asynchronous condition; fail with `otherwise` when it does not come."""
-    deadline = time.monotonic() + SETTLE_SECONDS
+    deadline = time.monotonic() + seconds
     while not await condition():
         assert time.monotonic() < deadline, otherwise
         await asyncio.sleep(0.01)
+
+
+async def kill(station: Station, worker: int) -> None:
+    """Kill a worker, and wait for the next one."""
+    status = await asyncio.to_thread(fetch, f"{station.admin_url}/status")
+    killed = status["workers"][worker]["pid"]
+    os.kill(killed, signal.SIGKILL)
+
+    async def restarted() -> bool:
+        status = await asyncio.to_thread(fetch, f"{station.admin_url}/status")
+        now = status["workers"][worker]
+        return now["state"] == "ready" and now["pid"] not in {None, killed}
+
+    await eventually(restarted, "it was not started again")
 
 
 def fetch(url: str) -> dict[str, Any]:

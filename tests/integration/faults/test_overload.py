@@ -7,13 +7,10 @@ machine, stand in the README.
 from __future__ import annotations
 
 import asyncio
-import json
 import statistics
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -22,11 +19,13 @@ import pytest
 from tests.integration.faults import stations
 from tests.integration.faults.asking import CHAT
 from tests.integration.faults.listeners import MODEL
+from tests.integration.faults.programs import program, told
 from tests.integration.faults.stations import Station
 from tests.integration.raw import Line
 
 MIB = 1024 * 1024
-_ROOT = Path(__file__).parents[3]
+_CROWD = "tests.integration.faults.crowd"
+_LISTENERS = "tests.integration.faults.listeners"
 
 
 @dataclass(frozen=True)
@@ -71,25 +70,6 @@ def start_station() -> Iterator[StartStation]:
         yield start
 
 
-async def program(name: str, *arguments: object) -> asyncio.subprocess.Process:
-    """Start one of the client programs of this package."""
-    return await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        f"tests.integration.faults.{name}",
-        *map(str, arguments),
-        stdout=asyncio.subprocess.PIPE,
-        cwd=_ROOT,
-    )
-
-
-async def told(running: asyncio.subprocess.Process) -> Any:
-    """What a client program prints at its end."""
-    output, _ = await running.communicate()
-    assert running.returncode == 0
-    return json.loads(output)
-
-
 def where(station: Station) -> tuple[str, int]:
     """Its host and port."""
     parts = urlsplit(station.url)
@@ -120,11 +100,11 @@ async def burst(station: Station, size: Size) -> Burst:
     host, port = where(station)
     seconds = size.quiet + size.wait + 25 * (size.clients > 1000)
     listening = await program(
-        "listeners", host, port, size.listeners, seconds, f"rate={1 / GAP_SECONDS};tokens=100000"
+        _LISTENERS, host, port, size.listeners, seconds, f"rate={1 / GAP_SECONDS};tokens=100000"
     )
     await asyncio.sleep(1 + size.quiet)
     memory = [sum(station.memory().values())] * 2
-    came = await program("crowd", host, port, size.clients, BURST_WORDS)
+    came = await program(_CROWD, host, port, size.clients, BURST_WORDS)
     watching = asyncio.create_task(_worst(station, memory))
     crowd = await told(came)
     watching.cancel()
@@ -209,7 +189,7 @@ async def stalled_readers(station: Station, count: int, seconds: float) -> dict[
     """Let so many clients take nothing from a fast upstream; bytes per stream as time goes by."""
     # One stream first: what is only loaded when it is needed is not the streams' weight.
     host, port = where(station)
-    await told(await program("crowd", host, port, 5, "tokens=50"))
+    await told(await program(_CROWD, host, port, 5, "tokens=50"))
     before = station.memory()
     lines = []
     for number in range(count):
