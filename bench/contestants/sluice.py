@@ -47,8 +47,8 @@ def _worker(place: Place) -> Launch:
 APPLIANCE = Contestant(
     name="appliance",
     title="Sluice, the appliance",
-    configuration="`sluice run`: supervisor, nginx and one worker per core given, all meters, JSON"
-    " logs written to a file, everything else by default.",
+    configuration="`sluice run`: supervisor, nginx and one worker per core given, room for 6,000"
+    " streams per core, all meters, JSON logs written to a file, everything else by default.",
     find=_find,
     launch=_appliance,
     own=True,
@@ -57,8 +57,8 @@ APPLIANCE = Contestant(
 WORKER = Contestant(
     name="worker",
     title="Sluice, a worker alone",
-    configuration="`sluice worker --port`: no nginx in front, all meters, JSON logs written to a"
-    " file, one process.",
+    configuration="`sluice worker --port`: no nginx in front, room for 6,000 streams, all meters,"
+    " JSON logs written to a file, one process.",
     find=_find,
     launch=_worker,
     skips={"ten-thousand": "one process may not open two descriptors for each of 10,000 streams"},

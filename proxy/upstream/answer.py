@@ -11,7 +11,8 @@ from proxy.errors import SluiceError
 from proxy.upstream.border import FOREIGN, cut
 from proxy.upstream.headers import response_headers
 from proxy.upstream.inflate import Inflater
-from proxy.upstream.takeover import RawBody, taken_over
+from proxy.upstream.raw_body import RawBody
+from proxy.upstream.takeover import taken_over
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -117,7 +118,8 @@ class LiveAnswer:
 
         For bodies that go on as they came.
         """
-        self.first = self._left_over()
+        if self._content.exception() is None:
+            self.first = self._content.read_nowait()
 
     async def read(self) -> bytes:
         """Body bytes as soon as there are any; see `Answer.read`."""
@@ -177,7 +179,7 @@ class LiveAnswer:
         return None
 
     def _left_over(self) -> bytes:
-        """Bytes that came already: after a failure aiohttp would raise and leave them unread."""
+        """Bytes that came before the failure: aiohttp would raise and leave them unread."""
         content = self._content
         return content._read_nowait(-1) if content._buffer else b""  # noqa: SLF001 no public way
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from proxy.upstream.answer import LiveAnswer
-    from proxy.upstream.takeover import RawBody
+    from proxy.upstream.raw_body import RawBody
 
 _MOST_BYTES = 64 * 1024
 _LONGEST_SECONDS = 1.0

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from unittest.mock import Mock
 
 import pytest
+from aiohttp.http_writer import StreamWriter
+from aiohttp.test_utils import make_mocked_request
 
-from proxy.edge.reply import refusal, stream_headers
+from proxy.edge.reply import Reply, refusal, stream_headers
 from proxy.errors import BadRequest, Overloaded, SluiceError
 from proxy.exchange import Exchange, Family
+from proxy.relay.client import BUFFERED_BYTES, Client
+from tests.relay.peers import FakeTransport
 
 
 def exchange(family: Family = Family.CHAT) -> Exchange:
@@ -49,3 +55,50 @@ def test_a_stream_begun_before_the_upstream_answered() -> None:
     assert headers["Content-Type"].startswith("text/event-stream")
     assert headers["X-Accel-Buffering"] == "no"
     assert "no-transform" in headers["Cache-Control"]
+
+
+async def opened(first: bytes, transport: FakeTransport) -> Client:
+    """A reply's client, once head and first bytes have been handed over."""
+    protocol = Mock(transport=transport)
+    writer = StreamWriter(protocol, asyncio.get_running_loop())
+    request = make_mocked_request(
+        "POST", "/v1/x", writer=writer, protocol=protocol, transport=transport
+    )
+    return await Reply(headers=stream_headers({}, "req-1")).open(request, first)
+
+
+async def test_what_came_with_the_head_leaves_with_it() -> None:
+    """In one write, and so in one wake-up of whoever reads; it counts as sent."""
+    transport = FakeTransport()
+    client = await opened(b"data: 1\n\n", transport)
+    (written,) = transport.written
+    assert written.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert written.endswith(b"\r\n\r\n9\r\ndata: 1\n\n\r\n")
+    assert client.sent == 9
+    assert client.began_at is not None
+
+
+async def test_a_head_waits_for_nothing() -> None:
+    """Where no byte of the body has come it leaves alone."""
+    transport = FakeTransport()
+    client = await opened(b"", transport)
+    assert transport.text.endswith(b"\r\n\r\n")
+    assert (client.sent, client.began_at) == (0, None)
+
+
+async def test_a_long_beginning_is_no_reason_to_wait() -> None:
+    """More than the client's buffer takes goes after the head, and the client then lags."""
+    first, transport = b"x" * (BUFFERED_BYTES + 1), FakeTransport(stuck=True)
+    async with asyncio.timeout(1):
+        client = await opened(first, transport)
+    assert client.sent == len(first)
+    assert client.lags()
+
+
+async def test_a_client_that_is_gone_before_the_head() -> None:
+    """Is known to have left, and nothing is written."""
+    transport = FakeTransport()
+    transport.closing = True
+    client = await opened(b"data: 1\n\n", transport)
+    assert client.left
+    assert transport.written == []

@@ -17,7 +17,8 @@ from proxy.relay import client as relay_client
 from proxy.relay.client import Client
 from proxy.relay.opaque import Opaque
 from proxy.relay.splice import Splice
-from proxy.upstream.takeover import RawBody, StreamHandler
+from proxy.upstream.raw_body import RawBody
+from proxy.upstream.takeover import StreamHandler
 from tests.fuzz.chunks import decoded
 from tests.fuzz.cuts import Target, given, pieces
 from tests.relay.peers import FakeTransport

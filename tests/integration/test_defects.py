@@ -29,19 +29,36 @@ async def test_before_the_commit_it_is_a_500(
     assert "what only the log should see" in caplog.text
 
 
+def stumble(monkeypatch: pytest.MonkeyPatch, at: str) -> None:
+    """Have the relay fail at a word of the answer."""
+    feed = Stream.feed
+
+    def feeds(self: Stream, chunk: bytes, now: float) -> bytes:
+        if at.encode() in chunk:
+            defective()
+        return feed(self, chunk, now)
+
+    monkeypatch.setattr(Stream, "feed", feeds)
+
+
+async def test_at_the_first_bytes_it_is_a_500(
+    start_every: StartWorker, demo: Demo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They leave with the head, so the head can still say so, and the upstream is let go."""
+    front = await start_every()
+    stumble(monkeypatch, "Grüezi")
+    answer = await exchange(front.url, ask_chat("tokens=5;rate=50"))
+    assert answer.status == 500
+    assert answer.json()["error"]["code"] == "internal_error"
+    await demo.state.until(lambda state: not state.open)
+
+
 async def test_after_the_commit_the_stream_breaks_off(
     start_every: StartWorker, demo: Demo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It does not look finished, has no second answer inside, and its slot is free."""
     front = await start_every()
-    feed = Stream.feed
-
-    def feeds_twice(self: Stream, chunk: bytes, now: float) -> bytes:
-        if b"Gr\xc3\xbcezi" in chunk:
-            defective()
-        return feed(self, chunk, now)
-
-    monkeypatch.setattr(Stream, "feed", feeds_twice)
+    stumble(monkeypatch, "🌊")
     with pytest.raises(BrokenOff) as broken:
         await exchange(front.url, ask_chat("tokens=5;rate=50"))
     assert b"HTTP/1" not in broken.value.body

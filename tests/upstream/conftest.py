@@ -31,3 +31,11 @@ async def transport(fast_path: bool) -> AsyncIterator[Transport]:
     async with Transport(fast_path=fast_path) as opened:
         yield opened
         assert opened.connections()[0] == 0, "a connection is still in use"
+
+
+@pytest.fixture
+async def fast() -> AsyncIterator[Transport]:
+    """Give a transport with the fast path, which must have let go of everything in the end."""
+    async with Transport() as opened:
+        yield opened
+        assert opened.connections()[0] == 0
