@@ -49,6 +49,18 @@ async def test_a_stream_is_handed_out_with_its_first_event() -> None:
     assert times == sorted(times)  # type: ignore[type-var]
 
 
+@pytest.mark.parametrize(
+    ("answer", "first"),
+    [(plain(b"ok"), b"ok"), (plain(b""), b""), (b"HTTP/1.1 204 No Content\r\n\r\n", b"")],
+)
+async def test_what_came_with_the_head_is_at_hand(answer: bytes, first: bytes) -> None:
+    """A plain body is not waited for, but what of it is there can leave with the head."""
+    async with Peer(serves(answer)) as peer, opened(peer) as upstreams:
+        handed_out = await ask(upstreams)
+        assert handed_out.first == first
+        assert await whole(handed_out) == first
+
+
 async def test_a_comment_is_not_enough_to_judge_by() -> None:
     """The judge sees the bytes so far until they suffice, and none of them is lost."""
     parts = [chunk(b": ping\n\n"), chunk(b"data: "), chunk(b"1\n\n"), LAST_CHUNK]
