@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from types import TracebackType
-from typing import Self
 
 from proxy.edge.reply import Reply, stream_headers
 from proxy.edge.visit import Visit
+from proxy.relay.client import Client
 from proxy.relay.watch import PING
 
 
@@ -33,15 +32,10 @@ class CommitIfSilent:
         self._committing: asyncio.Task[None] | None = None
         self._timer = asyncio.get_running_loop().call_later(after, self._commit)
 
-    async def __aenter__(self) -> Self:
-        return self
+    async def __aenter__(self) -> None:
+        """The timer runs since it was made."""
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_error: object) -> None:
         if self._committing is not None:
             # A head that is half out cannot be taken back.
             await self._committing
@@ -51,15 +45,11 @@ class CommitIfSilent:
         self._committing = asyncio.create_task(self._send_head())
 
     async def _send_head(self) -> None:
-        visit = self._visit
-        visit.reply = Reply(headers=stream_headers({}, visit.exchange.request_id))
-        visit.client = await visit.reply.open(visit.request)
-        visit.exchange.committed_at = time.monotonic()
-        visit.exchange.status = visit.reply.status
+        headers = stream_headers({}, self._visit.exchange.request_id)
+        client = await self._visit.commit(Reply(headers=headers))
         if self._ping:
-            self._send_ping()
+            self._send_ping(client)
 
-    def _send_ping(self) -> None:
-        assert self._visit.client is not None
-        self._visit.client.write(PING, time.monotonic())
-        self._timer = asyncio.get_running_loop().call_later(self._ping, self._send_ping)
+    def _send_ping(self, client: Client) -> None:
+        client.write(PING, time.monotonic())
+        self._timer = asyncio.get_running_loop().call_later(self._ping, self._send_ping, client)

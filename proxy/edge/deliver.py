@@ -73,11 +73,7 @@ async def _begin(
         client.write(first, now)
         client.began_at = now if first else None
         return reply, client
-    client = await reply.open(visit.request, first)
-    visit.reply, visit.client = reply, client
-    visit.exchange.committed_at = time.monotonic()
-    visit.exchange.status = reply.status
-    return reply, client
+    return reply, await visit.commit(reply, first)
 
 
 def _reply(gateway: Gateway, visit: Visit, answer: Answer) -> Reply:

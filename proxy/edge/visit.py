@@ -50,6 +50,14 @@ class Visit:
         )
         return cls(request, route, exchange)
 
+    async def commit(self, reply: Reply, first: bytes = b"") -> Client:
+        """Send the head and what there is of the body: from here on it has reply and client."""
+        client = await reply.open(self.request, first)
+        self.reply, self.client = reply, client
+        self.exchange.committed_at = time.monotonic()
+        self.exchange.status = reply.status
+        return client
+
     def failed(self, error: SluiceError) -> None:
         """An error ended it."""
         self.exchange.error = error.fault.code

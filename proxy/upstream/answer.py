@@ -93,6 +93,7 @@ class LiveAnswer:
         self.upstream = upstream
         self.status = response.status
         self.reason = response.reason or ""
+        self.first = b""
         coding = response.headers.get("Content-Encoding", "identity").strip().lower()
         events = _mime_type(response.headers) == "text/event-stream"
         self._inflater = Inflater(coding) if events and Inflater.knows(coding) else None
@@ -101,7 +102,6 @@ class LiveAnswer:
         self.ended_by_close = _ended_by_close(response)
         self.source = taken_over(response, self._source_ended)
         self._watch = _Watch(response)
-        self.first = b""
 
     def when_ended(self, told: Callable[[SluiceError | None], None]) -> None:
         """Have it told once: the error that cut the answer, or None if it ended or was let go.
