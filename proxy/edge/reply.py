@@ -54,6 +54,7 @@ class Reply(web.StreamResponse):
         client = Client(transport, writer, chunked=chunked, now=now, sent=len(together))
         if not together:
             client.write(first, now)
+        client.began_at = time.monotonic() if first else None
         return client
 
     def end(self, ending: Ending) -> None:

@@ -50,7 +50,7 @@ class Client:
         """Bytes of body handed over so far."""
         self.framed = sent
         """The same with the framing."""
-        self.began_at: float | None = time.monotonic() if sent else None
+        self.began_at: float | None = None
         """When the upstream's first bytes had been handed over."""
         self.written_at = now
         self._held_up = False

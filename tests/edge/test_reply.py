@@ -92,6 +92,7 @@ async def test_a_long_beginning_is_no_reason_to_wait() -> None:
     async with asyncio.timeout(1):
         client = await opened(first, transport)
     assert client.sent == len(first)
+    assert client.began_at is not None
     assert client.lags()
 
 
