@@ -64,11 +64,12 @@ def fit(
     `fixed` leaves their number as it is.
     """
     needed = 2 * (streams + queue)
-    granted = hard_limit - _OWN_FILES
+    granted = max(64, hard_limit - _OWN_FILES)
     if needed > granted and not fixed:
-        processes = min(max(processes, math.ceil(needed * _UNEVEN / granted)), _MOST_PROCESSES)
+        enough = math.ceil(needed * _UNEVEN / granted)
+        processes = max(processes, min(enough, _MOST_PROCESSES))
     own = needed if processes == 1 else math.ceil(needed * _UNEVEN / processes)
-    connections = max(64, min(own + 2 * _BURST, granted))
+    connections = min(own + 2 * _BURST, granted)
     backlog = max(_SMALLEST_BACKLOG, min(streams + queue, _LARGEST_BACKLOG))
     warnings = []
     if connections < own:

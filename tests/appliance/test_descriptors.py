@@ -49,6 +49,14 @@ def test_as_many_processes_as_the_limit_asks_for(hard_limit: int) -> None:
     assert fitted.warnings == ()
 
 
+def test_a_limit_below_all_sense() -> None:
+    """It is said, and nothing worse happens; nobody loses a process that is there already."""
+    for hard_limit in (64, 128, 129):
+        fitted = descriptors.fit(100_000, 0, processes=64, hard_limit=hard_limit, somaxconn=65_535)
+        assert fitted.processes == 64
+        assert any(str(hard_limit) in warning for warning in fitted.warnings)
+
+
 def test_one_process_where_one_is_enough() -> None:
     """More would only wake more often, for fewer tokens each time."""
     fitted = descriptors.fit(9000, 900, processes=1, hard_limit=20_000, somaxconn=65_535)
