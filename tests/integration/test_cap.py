@@ -66,6 +66,8 @@ async def test_no_more_than_the_cap_at_once(start_front: StartWorker) -> None:
     async with Peer(upstream) as peer:
         front = await start_front(upstream_url=peer.url, max_streams=3)
         asking = [asyncio.create_task(exchange(front.url, numbered(n))) for n in range(10)]
+        # The last of them may still be on its way when the first three have been let in.
+        await until(lambda: front.gateway.admission.waiting == 7, "not all of them came")
         for served in range(3, 11):
             await until(_asked(upstream, served), "nobody was let in")
             assert front.gateway.admission.taken == 3
