@@ -12,13 +12,14 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from prometheus_client import CollectorRegistry, values
+from prometheus_client import CollectorRegistry, Counter, values
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.mmap_dict import MmapedDict
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 from prometheus_client.registry import Collector
 
 from proxy.meter.labels import OTHER
+from proxy.meter.series_file import Files, value_class
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -33,10 +34,17 @@ def worker_registry(directory: str, worker: int) -> CollectorRegistry:
     """
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = directory
     forget_levels(directory, worker)
-    name = _name(worker)
+    files = Files(directory, _name(worker))
     # The library's own way to name processes; its documentation shows this assignment.
-    values.ValueClass = values.MultiProcessValue(lambda: name)  # type: ignore[no-untyped-call]
-    return CollectorRegistry()
+    values.ValueClass = value_class(files)
+    registry = CollectorRegistry()
+    refused = Counter(
+        "sluice_metric_series_without_room_total",
+        "Time series that found no room in the metrics files; they are shown once there is some.",
+        registry=registry,
+    )
+    files.refused = refused.inc
+    return registry
 
 
 def forget_levels(directory: str, worker: int) -> None:
@@ -47,7 +55,7 @@ def forget_levels(directory: str, worker: int) -> None:
 def counted_models(directory: str, worker: int) -> set[str]:
     """The model names for which the worker's files already have time series."""
     path = Path(directory) / f"counter_{_name(worker)}.db"
-    if not path.exists():
+    if not _size(path):
         return set()
     entries = MmapedDict.read_all_values_from_file(str(path))  # type: ignore[no-untyped-call]
     names = {json.loads(entry[0])[2].get("model", "") for entry in entries}
