@@ -80,6 +80,12 @@ class NotFound(SluiceError):
     fault = Fault("not_found", 404, EndedBy.REJECTED, "Check the path and the model's name.")
 
 
+class MethodNotAllowed(SluiceError):
+    """The route knows other methods than this one."""
+
+    fault = Fault("method_not_allowed", 405, EndedBy.REJECTED, "Use a method that Allow names.")
+
+
 class Overloaded(SluiceError):
     """All slots are taken, and the waiting line is full or too slow."""
 
@@ -242,7 +248,7 @@ class Internal(SluiceError):
     fault = Fault(
         "internal_error",
         500,
-        EndedBy.REJECTED,
+        EndedBy.FAILED,
         "Please report it with the request id; the log has the details.",
     )
 

@@ -33,6 +33,10 @@ class EndedBy(StrEnum):
     SHED = "shed"
     DRAINED = "drained"
     REJECTED = "rejected"
+    LIMITED = "limited"
+    """A limit of the client's key said no."""
+    FAILED = "failed"
+    """A defect of Sluice's own."""
 
 
 class Kind(Enum):

@@ -30,7 +30,7 @@ from monitoring.generate.queries import (
     quantile,
 )
 
-_REFUSED = 'ended_by=~"shed|drained|rejected"'
+_REFUSED = 'ended_by=~"shed|drained|rejected|limited"'
 
 
 def dashboard() -> Document:
@@ -163,7 +163,7 @@ def _saturation() -> list[Panel]:
             Query(
                 per_second(
                     "sluice_requests_total",
-                    f'{HERE}, ended_by=~"shed|drained|rejected"',
+                    f'{HERE}, ended_by=~"shed|drained|rejected|limited"',
                     "ended_by",
                 ),
                 "{{ended_by}}",

@@ -15,7 +15,7 @@ MODEL = f'{UPSTREAM}, model=~"$model"'
 ACCOUNT = f'{MODEL}, key=~"$key"'
 GEN_AI = f'{UPSTREAM}, gen_ai_request_model=~"$model"'
 
-BROKEN = "upstream_cut|error_event|.*_timeout|drained"
+BROKEN = "upstream_cut|error_event|.*_timeout|drained|failed"
 """How a request that had its 200 can have failed all the same."""
 
 

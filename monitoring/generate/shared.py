@@ -22,6 +22,7 @@ OUTCOMES = {
     "complete": "green",
     "client_left": "#8AB8FF",
     "rejected": "#808080",
+    "limited": "#A352CC",
     "shed": "#B877D9",
     "drained": "#FADE2A",
     "slow_client": "#FFCB7D",
@@ -31,6 +32,7 @@ OUTCOMES = {
     "first_token_timeout": "#FF780A",
     "idle_timeout": "#FA6400",
     "total_timeout": "#E02F44",
+    "failed": "#8F0000",
 }
 
 

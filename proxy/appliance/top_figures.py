@@ -27,6 +27,7 @@ _BROKEN = {
     "idle_timeout",
     "total_timeout",
     "drained",
+    "failed",
 }
 
 Labels = frozenset[tuple[str, str]]

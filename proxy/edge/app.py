@@ -13,7 +13,7 @@ from proxy.edge.forward import forward
 from proxy.edge.gateway import GATEWAY, Gateway
 from proxy.edge.reply import refusal
 from proxy.edge.visit import Visit
-from proxy.errors import Internal, NotFound, SluiceError
+from proxy.errors import Internal, MethodNotAllowed, NotFound, SluiceError
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _KEEPALIVE_SECONDS = 3660.0
@@ -80,4 +80,6 @@ async def errors_are_json(request: web.Request, handler: Handler) -> web.StreamR
 
 
 def _as_error(answer: web.HTTPException) -> SluiceError:
+    if answer.status == MethodNotAllowed.fault.status:
+        return MethodNotAllowed(f"{answer.reason}.")
     return NotFound(f"{answer.reason}.")

@@ -46,11 +46,16 @@ class _Connection(RequestHandler):
         message: str | None = None,  # noqa: ARG002 it repeats the client's bytes
     ) -> web.StreamResponse:
         """Refuse as JSON. Raises `ConnectionError` where an answer has begun already."""
-        _log.info("A request could not be read: %s", type(exc).__name__)
+        assert isinstance(request, web.Request)
+        visit = Visit.of(request)
+        _log.info(
+            "A request could not be read: %s (request %s)",
+            type(exc).__name__,
+            visit.exchange.request_id,
+        )
         if request.writer.output_size > 0:
             raise ConnectionError("There is an answer already.")
-        assert isinstance(request, web.Request)
-        response = refusal(_named(status, exc), Visit.of(request).exchange)
+        response = refusal(_named(status, exc), visit.exchange)
         response.force_close()
         return response
 

@@ -114,5 +114,11 @@ async def _outlive(gateway: Gateway, visit: Visit) -> web.StreamResponse:
         if visit.exchange.called_at is None:
             serving.cancel()
         elif gateway.settings.on_client_left == "grace":
-            asyncio.get_running_loop().call_later(gateway.settings.grace_seconds, serving.cancel)
+            _cancel_after(serving, gateway.settings.grace_seconds)
         raise
+
+
+def _cancel_after(serving: asyncio.Task[web.StreamResponse], seconds: float) -> None:
+    """Cancel the task unless it ends before; a timer that went on would keep all that it holds."""
+    timer = asyncio.get_running_loop().call_later(seconds, serving.cancel)
+    serving.add_done_callback(lambda _: timer.cancel())

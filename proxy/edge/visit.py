@@ -17,7 +17,19 @@ from proxy.meter.tokens import Tally
 from proxy.relay.client import Client
 from proxy.upstream.call import Call
 
+_REQUEST_ID = web.RequestKey("request_id", str)
+"""Where a request keeps its id. The visit itself would be a circle that waits for the collector."""
 _SANE_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+
+
+def request_id_of(request: web.Request) -> str:
+    """The id of a request: the client's own if it is a sane one, else one made up once."""
+    known = request.get(_REQUEST_ID)
+    if known is None:
+        own = request.headers.get("X-Request-ID", "")
+        known = own if _SANE_ID.fullmatch(own) else os.urandom(16).hex()
+        request[_REQUEST_ID] = known
+    return known
 
 
 @dataclass(slots=True)
@@ -38,11 +50,10 @@ class Visit:
 
     @classmethod
     def of(cls, request: web.Request) -> Visit:
-        """Begin a visit; the client's own request id is kept if it is a sane one."""
+        """Begin a visit; whoever begins another for the same request finds the same id."""
         route = route_of(request.rel_url.raw_path)
-        own = request.headers.get("X-Request-ID", "")
         exchange = Exchange(
-            request_id=own if _SANE_ID.fullmatch(own) else os.urandom(16).hex(),
+            request_id=request_id_of(request),
             method=request.method,
             route=route.label,
             family=route.family,

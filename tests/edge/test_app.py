@@ -6,8 +6,10 @@ import aiohttp
 import pytest
 
 from proxy.edge import app, forward
+from proxy.edge.visit import Visit
+from proxy.exchange import EndedBy
 from tests.edge.asking import ask, chat
-from tests.integration.conftest import Worker
+from tests.integration.conftest import Worker, until
 
 
 @pytest.mark.parametrize("path", ["/", "/nope", "/v2/chat/completions", "/metrics"])
@@ -24,10 +26,18 @@ async def test_a_known_path_with_another_method(worker: Worker) -> None:
     async with aiohttp.ClientSession() as http, http.post(worker.url + "/readyz") as answer:
         assert answer.status == 405
         assert "GET" in answer.headers["Allow"]
+        assert (await answer.json())["error"]["code"] == "method_not_allowed"
 
 
-async def test_a_defect(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A client gets a 500 in JSON and no word of the traceback, and the slot is free again."""
+async def test_a_defect(
+    worker: Worker, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A client gets a 500 in JSON and no word of the traceback, and the slot is free again.
+
+    Answer, traceback and request line have one id, and it counts as Sluice's own failure.
+    """
+    recorded: list[Visit] = []
+    monkeypatch.setattr(worker.gateway.accounts, "_record", recorded.append)
 
     async def broken(*_: object) -> None:
         raise ZeroDivisionError("secret detail")
@@ -39,6 +49,10 @@ async def test_a_defect(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None
     assert b"internal_error" in body
     assert headers["X-Request-ID"].encode() in body
     assert worker.gateway.admission.taken == 0
+    assert headers["X-Request-ID"] in caplog.text
+    await until(lambda: len(recorded) == 1, "it is not recorded")
+    assert recorded[0].exchange.request_id == headers["X-Request-ID"]
+    assert recorded[0].exchange.ended_by is EndedBy.FAILED
 
 
 def test_a_client_that_leaves_cancels_its_handler(worker: Worker) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import weakref
 from typing import Any
 
 import aiohttp
@@ -68,3 +69,22 @@ async def test_every_visit_is_accounted_for(
     await ask(worker.url, chat("demo;cut=1"))
     await until(lambda: len(recorded) == 3, "not all are recorded")
     assert [str(v.exchange.ended_by) for v in recorded] == ["complete", "rejected", "upstream_cut"]
+
+
+async def test_a_task_that_has_ended_is_not_kept_for_its_grace(
+    start_worker: StartWorker, demo: Demo
+) -> None:
+    """Nobody waits for it any more: what it held is free at once, not a grace time later."""
+    worker = await start_worker(on_client_left="grace", grace_seconds=3600)
+    async with aiohttp.ClientSession() as http:
+        asking = http.post(worker.url + CHAT, json=chat("demo;tokens=20;rate=50"))
+        async with asking as answer:
+            await answer.content.readuntil(b"\n\n")
+            [serving] = worker.gateway.outliving
+            answer.close()
+    await until(serving.done, "it does not end")
+    kept = weakref.ref(serving)
+    del serving
+    await until(lambda: not worker.gateway.outliving, "it is still held")
+    gc.collect()
+    assert kept() is None

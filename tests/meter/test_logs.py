@@ -112,7 +112,7 @@ def test_what_is_not_known_is_left_out() -> None:
         (EndedBy.COMPLETE, 200, "info"),
         (EndedBy.CLIENT_LEFT, 200, "info"),
         (EndedBy.REJECTED, 404, "info"),
-        (EndedBy.REJECTED, 500, "warning"),
+        (EndedBy.FAILED, 500, "warning"),
         (EndedBy.UPSTREAM_CUT, 200, "warning"),
         (EndedBy.IDLE_TIMEOUT, 200, "warning"),
         (EndedBy.SHED, 200, "warning"),
