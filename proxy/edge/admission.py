@@ -1,7 +1,7 @@
 """The cap: how many requests are relayed at once, and who waits for how long.
 
-The waiting line is fair between keys: each key has its own queue, and slots go round the keys.
-What cannot be served in time, by the measured rate, is refused at once.
+The waiting line is fair between keys (`proxy.edge.line`). What cannot be served in time, by the
+measured rate, is refused at once.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
+from proxy.edge.line import Line
 from proxy.errors import Overloaded, SluiceError
 
 _MEASURED_HOLDS = 64
@@ -37,14 +38,11 @@ class Admission:
     ) -> None:
         self._free = slots
         self.slots = slots
-        self._queue_size = queue_size
         self._queue_timeout = queue_timeout
         self._clock = clock
-        self._lines: dict[str, deque[asyncio.Future[None]]] = {}
-        """Who waits, by key; the first key is the next to be served."""
+        self._line: Line[asyncio.Future[None]] = Line(queue_size)
         self._holds: deque[float] = deque(maxlen=_MEASURED_HOLDS)
         """For how long the latest slots were held, in seconds."""
-        self.waiting = 0
         self._idle = asyncio.Event()
         self._idle.set()
 
@@ -52,6 +50,11 @@ class Admission:
     def taken(self) -> int:
         """Slots in use."""
         return self.slots - self._free
+
+    @property
+    def waiting(self) -> int:
+        """Requests in line."""
+        return self._line.waiting
 
     async def idle(self) -> None:
         """Wait until nobody has a slot, and so nobody waits for one."""
@@ -66,17 +69,18 @@ class Admission:
 
         Raises `Overloaded` when the line is full, or the wait is or would be too long.
         """
-        if self._free and not self.waiting:
+        if self._free and not self._line.waiting:
             self._free -= 1
+            self._line.took(key)
             self._idle.clear()
         else:
             await self._wait(key)
         return self._clock()
 
-    def give_back(self, since: float) -> None:
-        """A slot that was had at that moment is free again."""
+    def give_back(self, key: str, since: float) -> None:
+        """A slot that this key had since that moment is free again."""
         self._holds.append(self._clock() - since)
-        self._release()
+        self._release(key)
 
     def now(self) -> float:
         """Seconds of the clock that waits and holds are measured by."""
@@ -90,19 +94,16 @@ class Admission:
         """
         if not self._holds:
             return 0.0
-        own = len(self._lines.get(key, ())) + 1
-        before = sum(min(len(line), own) for k, line in self._lines.items() if k != key)
-        return (own + before) * sum(self._holds) / len(self._holds) / self.slots
+        return self._line.place(key) * sum(self._holds) / len(self._holds) / self.slots
 
     async def _wait(self, key: str) -> None:
         expected = self.expected_wait(key)
-        if self.waiting >= self._queue_size:
-            raise self._refusal("All slots are taken and the waiting line is full.", expected)
         if expected > self._queue_timeout:
             raise self._refusal("The wait for a slot would be too long.", expected)
+        if self._line.full and not self._make_room(key):
+            raise self._refusal("All slots are taken and the waiting line is full.", expected)
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._lines.setdefault(key, deque()).append(turn)
-        self.waiting += 1
+        self._line.join(key, turn)
         try:
             async with asyncio.timeout(self._queue_timeout):
                 await turn
@@ -113,35 +114,42 @@ class Admission:
                 raise self._refusal(text, self.expected_wait(key)) from None
             raise
 
+    def _make_room(self, newcomer: str) -> bool:
+        """Send the last of the key that waits most away, if it is for this key to have its place."""
+        found = self._line.make_room(newcomer)
+        if found is None:
+            return False
+        key, turn = found
+        if turn.done():
+            # It was cancelled, and its task has not come to leave the line yet.
+            return True
+        text = "The waiting line is full, and this key has the most requests in it."
+        turn.set_exception(self._refusal(text, self.expected_wait(key)))
+        return True
+
     def turn_away(self, error: SluiceError) -> int:
         """End every wait with this error; gives their number."""
-        turns = [turn for line in self._lines.values() for turn in line if not turn.done()]
+        turns = [turn for turn in self._line.everybody() if not turn.done()]
         for turn in turns:
             turn.set_exception(error)
         return len(turns)
 
     def _leave(self, key: str, turn: asyncio.Future[None]) -> None:
-        if turn.done() and not turn.cancelled() and turn.exception() is None:
-            # The slot came in the same moment as the reason to leave: hand it on.
-            self._release()
+        if self._line.leave(key, turn):
             return
-        line = self._lines[key]
-        line.remove(turn)
-        self.waiting -= 1
-        if not line:
-            del self._lines[key]
+        if not turn.cancelled() and turn.exception() is None:
+            # The slot came in the same moment as the reason to leave: hand it on.
+            self._release(key)
 
-    def _release(self) -> None:
-        while self._lines:
-            key = next(iter(self._lines))
-            line = self._lines.pop(key)
-            turn = line.popleft()
-            self.waiting -= 1
-            if line:
-                self._lines[key] = line
+    def _release(self, key: str) -> None:
+        self._line.gave_back(key)
+        while (found := self._line.next()) is not None:
+            served, turn = found
             if not turn.done():
                 turn.set_result(None)
                 return
+            # This one was cancelled, too.
+            self._line.gave_back(served)
         self._free += 1
         if self._free == self.slots:
             self._idle.set()
@@ -176,4 +184,4 @@ class Slot:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._admission.give_back(self._since)
+        self._admission.give_back(self._key, self._since)

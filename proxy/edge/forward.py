@@ -34,7 +34,7 @@ async def _serve(gateway: Gateway, visit: Visit) -> web.StreamResponse:
     try:
         exchange.client_key = gateway.keys.name_of(visit.request.headers, visit.request.query)
         visit.call = await understand(gateway, visit)
-        slot = gateway.admission.slot(exchange.client_key)
+        slot = gateway.admission.slot(gateway.waits_as(visit))
         async with slot:
             exchange.queue_seconds = slot.waited
             with await _first_answer(gateway, visit) as answer:

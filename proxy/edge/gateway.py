@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 from dataclasses import dataclass, field
 
 from aiohttp import web
@@ -64,6 +65,19 @@ class Gateway:
             limit.reschedule(asyncio.get_running_loop().time())
         return len(self.watches) + len(self.limits) + self.admission.turn_away(error)
 
+    def waits_as(self, visit: Visit) -> str:
+        """Whose request it is to the waiting line: the key's or, where no key is, its address's.
+
+        Behind nginx its word is taken, the last address of X-Forwarded-For; what is before it
+        anybody may have written.
+        """
+        if visit.exchange.client_key:
+            return visit.exchange.client_key
+        if not self.behind_nginx:
+            return network_of(visit.request.remote or "")
+        said = visit.request.headers.getall("X-Forwarded-For", ())
+        return network_of(said[-1].rpartition(",")[2].strip()) if said else ""
+
     def peer_of(self, request: web.Request) -> str:
         """The address to append to X-Forwarded-For; nginx has appended it already."""
         return "" if self.behind_nginx else request.remote or ""
@@ -77,6 +91,19 @@ class Gateway:
         """For X-Forwarded-Host; nginx, or another proxy in front, has set it already."""
         known = self.behind_nginx or request.headers.get("X-Forwarded-Host")
         return "" if known else request.headers.get("Host", "")
+
+
+def network_of(address: str) -> str:
+    """The address, or the /64 network of one of IPv6: a single client has all of it (RFC 6177)."""
+    if ":" not in address:
+        return address
+    try:
+        six = ipaddress.IPv6Address(address.partition("%")[0])
+    except ValueError:
+        return address
+    if six.ipv4_mapped is not None:
+        return str(six.ipv4_mapped)
+    return six.exploded[:19]
 
 
 GATEWAY = web.AppKey("gateway", Gateway)

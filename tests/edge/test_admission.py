@@ -165,8 +165,8 @@ async def test_every_exit_frees_the_slot(error: BaseException) -> None:
     await asyncio.wait_for(gate.idle(), 1)
 
 
-async def _pass(gate: Admission) -> None:
-    async with gate.slot():
+async def _pass(gate: Admission, key: str = "") -> None:
+    async with gate.slot(key):
         await asyncio.sleep(0)
 
 
@@ -189,3 +189,62 @@ async def _hold(gate: Admission) -> AsyncExitStack:
     stack = AsyncExitStack()
     await stack.enter_async_context(gate.slot())
     return stack
+
+
+async def test_a_full_line_of_a_greedy_key() -> None:
+    """A polite newcomer waits in the place of the greedy key's last, which is told when to come."""
+    gate = admission(queue=3)
+    async with gate.slot("greedy"):
+        greedy = [asyncio.create_task(_pass(gate, "greedy")) for _ in range(3)]
+        await settle()
+        polite = asyncio.create_task(_pass(gate, "polite"))
+        await settle()
+        assert [task.done() for task in greedy] == [False, False, True]
+        refused = greedy[2].exception()
+        assert isinstance(refused, Overloaded)
+        assert refused.retry_after is not None
+        assert gate.waiting == 3
+        with pytest.raises(Overloaded, match="line is full"):
+            await _pass(gate, "greedy")
+    await asyncio.gather(polite, *greedy[:2])
+    assert (gate.taken, gate.waiting) == (0, 0)
+
+
+async def test_the_one_sent_away_leaves_in_the_same_moment() -> None:
+    """A wait that is cancelled as its place is taken leaks neither a slot nor a place."""
+    gate = admission(queue=2)
+    async with gate.slot("greedy"):
+        greedy = [asyncio.create_task(_pass(gate, "greedy")) for _ in range(2)]
+        await settle()
+        polite = [asyncio.create_task(_pass(gate, "polite"))]
+        greedy[1].cancel()
+        await settle()
+        assert gate.waiting == 2
+        greedy[0].cancel()
+        polite.append(asyncio.create_task(_pass(gate, "other")))
+        await settle()
+    await asyncio.gather(*polite)
+    assert (gate.taken, gate.waiting) == (0, 0)
+
+
+async def test_slots_go_to_the_key_that_holds_fewest() -> None:
+    """One that holds nine of ten slots for long does not get the tenth before a newcomer."""
+    gate = admission(slots=2, queue=100)
+    order: list[str] = []
+
+    async def visit(key: str) -> None:
+        async with gate.slot(key):
+            order.append(key)
+            await asyncio.sleep(0)
+
+    stuck, other = gate.slot("greedy"), gate.slot("other")
+    await stuck.__aenter__()
+    await other.__aenter__()
+    tasks = [asyncio.create_task(visit("greedy")) for _ in range(5)]
+    await settle()
+    tasks += [asyncio.create_task(visit("polite")) for _ in range(2)]
+    await settle()
+    await other.__aexit__(None, None, None)
+    await asyncio.gather(*tasks)
+    assert order[:2] == ["polite", "polite"]
+    await stuck.__aexit__(None, None, None)

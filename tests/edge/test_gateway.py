@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from unittest import mock
 
 import pytest
 from aiohttp.test_utils import make_mocked_request
+from multidict import CIMultiDict
 
 from proxy.edge.gateway import Gateway
 from proxy.edge.parts import open_gateway
+from proxy.edge.visit import Visit
 from proxy.errors import Drained
 from proxy.settings import Settings, UpstreamSettings
 from tests.edge.asking import ask, chat
@@ -61,3 +64,31 @@ async def test_what_still_waits_is_told_as_well(start_worker: StartWorker) -> No
     for status, _, body in await asyncio.gather(silent, waiting):
         assert status == 503
         assert b"gateway_stopped" in body
+
+
+@pytest.mark.parametrize(
+    ("behind", "said", "waits_as"),
+    [
+        (True, ["10.0.0.9, 192.0.2.1"], "192.0.2.1"),
+        (True, ["10.0.0.9", "spoofed, 192.0.2.1"], "192.0.2.1"),
+        (True, ["2001:db8:1:2:3::4"], "2001:0db8:0001:0002"),
+        (True, ["::ffff:192.0.2.1"], "192.0.2.1"),
+        (True, ["fe80::1%eth0"], "fe80:0000:0000:0000"),
+        (True, ["not:an:address"], "not:an:address"),
+        (True, [], ""),
+        (False, ["192.0.2.1"], "127.0.0.9"),
+    ],
+)
+async def test_whose_turn_it_is_where_there_are_no_keys(
+    behind: bool, said: list[str], waits_as: str
+) -> None:
+    """The client's address by nginx's word, or of the connection; all of a /64 is one client."""
+    headers = CIMultiDict(("X-Forwarded-For", one) for one in said)
+    transport = mock.Mock()
+    transport.get_extra_info.side_effect = {"peername": ("127.0.0.9", 1)}.get
+    async with open_gateway(Settings(upstreams=(upstream("a"),)), behind_nginx=behind) as gateway:
+        request = make_mocked_request("GET", "/v1/models", headers=headers, transport=transport)
+        visit = Visit.of(request)
+        assert gateway.waits_as(visit) == waits_as
+        visit.exchange.client_key = "team-a"
+        assert gateway.waits_as(visit) == "team-a"

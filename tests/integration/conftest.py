@@ -20,6 +20,7 @@ from proxy.demo.state import DEMO_STATE, DemoState
 from proxy.edge.app import create_runner
 from proxy.edge.gateway import Gateway
 from proxy.edge.parts import open_gateway
+from proxy.edge.worker import BACKLOG
 from proxy.settings import Settings
 from tests.integration import appliances
 from tests.integration.appliances import Appliance
@@ -165,7 +166,7 @@ async def _behind(nginxes: Nginxes, settings: dict[str, Any]) -> AsyncIterator[W
     ):
         path = nginx.run.worker_socket(0)
         path.unlink(missing_ok=True)
-        await web.UnixSite(runner, path).start()
+        await web.UnixSite(runner, path, backlog=BACKLOG).start()
         # nginx runs as nobody where the tests run as root.
         path.chmod(0o666)
         yield Worker(nginx.url, gateway, _server(runner), nginx_log=nginx.log)

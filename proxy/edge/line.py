@@ -1,0 +1,172 @@
+"""The line before the slots: whose turn is next and who makes room, decided without any waiting.
+
+Fair between keys, as max-min fairness has it (Bertsekas and Gallager, Data Networks, 6.5.2): the
+next free slot goes to the key that holds the fewest, and where the line is full, the key that waits
+most makes room for one that waits less. Every step takes O(log n) for n keys in line.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import Counter, OrderedDict
+from collections.abc import Hashable
+from itertools import count
+from typing import Generic, TypeVar
+
+T = TypeVar("T", bound=Hashable)
+Rank = tuple[int, ...]
+
+
+class Ranking:
+    """Keys by rank, the lowest first; of equal ones that which has been there longest.
+
+    A heap whose outdated entries are passed over, and swept out once they are the most.
+    """
+
+    def __init__(self) -> None:
+        self._entries: dict[str, tuple[Rank, int, str]] = {}
+        self._heap: list[tuple[Rank, int, str]] = []
+        self._order = count()
+
+    def put(self, key: str, rank: Rank) -> None:
+        """Give the key this rank; if it has it already, it keeps its place."""
+        known = self._entries.get(key)
+        if known is not None and known[0] == rank:
+            return
+        entry = self._entries[key] = (rank, next(self._order), key)
+        heapq.heappush(self._heap, entry)
+        if len(self._heap) > 2 * len(self._entries) + 64:
+            self._heap = list(self._entries.values())
+            heapq.heapify(self._heap)
+
+    def drop(self, key: str) -> None:
+        """The key has no rank any more."""
+        self._entries.pop(key, None)
+
+    def first(self) -> str | None:
+        """The key with the lowest rank; None if there is none."""
+        while self._heap and self._entries.get(self._heap[0][2]) is not self._heap[0]:
+            heapq.heappop(self._heap)
+        return self._heap[0][2] if self._heap else None
+
+
+class Lengths:
+    """How many keys have at least so many in line, summed up to any length (Fenwick's tree)."""
+
+    def __init__(self, longest: int) -> None:
+        self._longest = longest
+        self._sums: Counter[int] = Counter()
+
+    def change(self, length: int, by: int) -> None:
+        """One key more (or less) has at least this length, which is 1 or more."""
+        while length <= self._longest:
+            self._sums[length] += by
+            length += length & -length
+
+    def up_to(self, length: int) -> int:
+        """The sum over all keys of their lengths, none taken for more than this one."""
+        length, total = min(length, self._longest), 0
+        while length:
+            total += self._sums[length]
+            length &= length - 1
+        return total
+
+
+class Line(Generic[T]):
+    """Who holds slots and who waits for one, by key. A turn is whatever the caller waits with."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self.waiting = 0
+        self._held: Counter[str] = Counter()
+        self._turns: dict[str, OrderedDict[T, None]] = {}
+        self._fewest_held = Ranking()
+        self._most_waiting = Ranking()
+        self._lengths = Lengths(size)
+
+    @property
+    def full(self) -> bool:
+        """Whether a newcomer finds no place."""
+        return self.waiting >= self.size
+
+    def took(self, key: str) -> None:
+        """The key holds a slot more."""
+        self._held[key] += 1
+        self._rank(key)
+
+    def gave_back(self, key: str) -> None:
+        """The key holds a slot less."""
+        self._held[key] -= 1
+        if not self._held[key]:
+            del self._held[key]
+        self._rank(key)
+
+    def join(self, key: str, turn: T) -> None:
+        """The last of its key waits with this turn. The line must not be full."""
+        turns = self._turns.setdefault(key, OrderedDict())
+        turns[turn] = None
+        self.waiting += 1
+        self._lengths.change(len(turns), 1)
+        self._rank(key)
+
+    def leave(self, key: str, turn: T) -> bool:
+        """This turn waits no longer; whether it did."""
+        turns = self._turns.get(key)
+        if turns is None or turn not in turns:
+            return False
+        self._lengths.change(len(turns), -1)
+        del turns[turn]
+        self.waiting -= 1
+        if not turns:
+            del self._turns[key]
+        self._rank(key)
+        return True
+
+    def next(self) -> tuple[str, T] | None:
+        """Who has the next free slot, and leaves the line with it; None if nobody waits."""
+        key = self._fewest_held.first()
+        if key is None:
+            return None
+        turn = next(iter(self._turns[key]))
+        self.leave(key, turn)
+        self.took(key)
+        return key, turn
+
+    def make_room(self, newcomer: str) -> tuple[str, T] | None:
+        """Who leaves a full line for a newcomer of this key; None if nobody has to.
+
+        It is the last of the key that waits most. Were the two then merely to have changed places,
+        the one that holds more makes room: else they would send each other away for ever.
+        """
+        key = self._most_waiting.first()
+        if key is None or key == newcomer:
+            return None
+        waits, own = len(self._turns[key]), len(self._turns.get(newcomer, ())) + 1
+        if own > waits or (own == waits and self._held[newcomer] >= self._held[key]):
+            return None
+        turn = next(reversed(self._turns[key]))
+        self.leave(key, turn)
+        return key, turn
+
+    def everybody(self) -> list[T]:
+        """All who wait; nobody does afterwards."""
+        turns = [(key, turn) for key, line in self._turns.items() for turn in line]
+        for key, turn in turns:
+            self.leave(key, turn)
+        return [turn for _, turn in turns]
+
+    def place(self, key: str) -> int:
+        """Which turn a newcomer of this key would have, if slots went round the keys."""
+        own = len(self._turns.get(key, ())) + 1
+        # Of its own those that wait are all before it, and it is one more.
+        return self._lengths.up_to(own) + 1
+
+    def _rank(self, key: str) -> None:
+        turns = self._turns.get(key)
+        if turns is None:
+            self._fewest_held.drop(key)
+            self._most_waiting.drop(key)
+        else:
+            held = self._held[key]
+            self._fewest_held.put(key, (held,))
+            self._most_waiting.put(key, (-len(turns), -held))

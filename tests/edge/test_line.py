@@ -1,0 +1,157 @@
+"""The line decides fairly, whatever comes and goes: by example and by any sequence of steps."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proxy.edge.line import Lengths, Line, Ranking
+
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from(["come", "leave", "free"]), st.sampled_from("abcd"), st.integers(0, 9)
+    ),
+    max_size=120,
+)
+
+
+class Model:
+    """The line's rules said the slow way, with lists."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self.line: list[tuple[str, int]] = []
+        self.held: Counter[str] = Counter()
+
+    @property
+    def waits(self) -> Counter[str]:
+        """How many of each key wait."""
+        return Counter(key for key, _ in self.line)
+
+
+def full_of(line: Line[int], *keys: str) -> None:
+    """Let these come one after the other."""
+    for number, key in enumerate(keys):
+        line.join(key, number)
+
+
+def test_the_next_slot_goes_to_the_key_that_holds_fewest() -> None:
+    """Who has come first does not count between keys; within one it does."""
+    line: Line[int] = Line(10)
+    for key in "ggm":
+        line.took(key)
+    full_of(line, "g", "g", "m", "m", "new")
+    served = []
+    while (found := line.next()) is not None:
+        served.append(found)
+    assert served == [("new", 4), ("m", 2), ("g", 0), ("m", 3), ("g", 1)]
+
+
+def test_a_newcomer_of_a_key_that_waits_less_has_the_place_of_the_greediest_last() -> None:
+    """The last of the key that waits most leaves; those before it keep their places."""
+    line: Line[int] = Line(4)
+    full_of(line, "polite", "greedy", "greedy", "greedy")
+    assert line.full
+    assert line.make_room("new") == ("greedy", 3)
+    line.join("new", 9)
+    assert line.make_room("greedy") is None
+
+
+def test_two_of_a_kind_do_not_send_each_other_away() -> None:
+    """In a full line where each waits once, a newcomer that holds as many is refused."""
+    line: Line[int] = Line(2)
+    full_of(line, "a", "b")
+    assert line.make_room("c") is None
+
+
+def test_where_both_would_wait_as_long_the_one_that_holds_more_makes_room() -> None:
+    """A key with a slot and a request in line gives way to one that has neither; never back."""
+    line: Line[int] = Line(1)
+    line.took("greedy")
+    full_of(line, "greedy")
+    assert line.make_room("polite") == ("greedy", 0)
+    line.join("polite", 1)
+    assert line.make_room("greedy") is None
+
+
+@pytest.mark.parametrize("size", [0, 1, 5])
+@given(steps=STEPS)
+def test_by_any_sequence_of_steps_it_keeps_its_rules(
+    size: int, steps: list[tuple[str, str, int]]
+) -> None:
+    """As the slow model decides, so does the line, and nothing is left over at the end."""
+    line: Line[int] = Line(size)
+    model = Model(size)
+    for number, (step, key, which) in enumerate(steps):
+        if step == "come":
+            _come(line, model, key, number)
+        elif step == "leave" and model.line:
+            gone = model.line.pop(which % len(model.line))
+            assert line.leave(*gone)
+            assert not line.leave(*gone)
+        elif step == "free":
+            _free(line, model, key)
+        assert line.waiting == len(model.line) <= size
+        own = model.waits[key] + 1
+        longest = min(own, size)
+        before = sum(min(waits, longest) for waits in model.waits.values())
+        assert line.place(key) == before + 1
+    assert sorted(line.everybody()) == sorted(turn for _, turn in model.line)
+    assert line.waiting == 0
+    assert line.next() is None
+
+
+def _come(line: Line[int], model: Model, key: str, number: int) -> None:
+    """A newcomer; where the line is full it is the model that says who may be sent away."""
+    if line.full:
+        gone = line.make_room(key)
+        waits = model.waits
+        if gone is None:
+            most = max(waits.values(), default=0)
+            assert waits[key] + 1 >= most
+            return
+        assert waits[gone[0]] == max(waits.values())
+        assert waits[key] < waits[gone[0]]
+        assert gone == [one for one in model.line if one[0] == gone[0]][-1]
+        model.line.remove(gone)
+    line.join(key, number)
+    model.line.append((key, number))
+
+
+def _free(line: Line[int], model: Model, key: str) -> None:
+    """A slot of this key, or a new one, is free."""
+    if model.held[key]:
+        model.held[key] -= 1
+        line.gave_back(key)
+    found = line.next()
+    assert (found is None) == (not model.line)
+    if found is not None:
+        held = model.held
+        assert held[found[0]] == min(held[key] for key, _ in model.line)
+        assert found == next(one for one in model.line if one[0] == found[0])
+        model.line.remove(found)
+        held[found[0]] += 1
+
+
+def test_a_ranking_does_not_grow_with_its_history() -> None:
+    """Ranks that come and go for days leave nothing behind."""
+    ranking = Ranking()
+    for number in range(10_000):
+        ranking.put("a", (number % 7,))
+        ranking.put(f"{number % 5}", (number,))
+    assert len(ranking._heap) <= 2 * 6 + 64
+    ranking.drop("a")
+    assert ranking.first() == "0"
+
+
+@given(st.lists(st.integers(1, 30), max_size=20), st.integers(0, 40))
+def test_lengths_are_summed_up_to_any_of_them(lengths: list[int], most: int) -> None:
+    """As a sum over all keys would say."""
+    tree = Lengths(30)
+    for length in lengths:
+        for one in range(1, length + 1):
+            tree.change(one, 1)
+    assert tree.up_to(most) == sum(min(length, most) for length in lengths)

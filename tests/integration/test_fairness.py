@@ -1,0 +1,107 @@
+"""Ten polite clients beside one with two hundred requests at once: nobody starves."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections import Counter
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+
+import aiohttp
+import pytest
+
+from tests.edge.asking import CHAT, chat
+from tests.integration.conftest import StartWorker
+
+GREEDY, AT_ONCE = "greedy", 200
+POLITE = [f"polite-{number}" for number in range(10)]
+KEYS = {name: f"key-of-{name}" for name in (GREEDY, *POLITE)}
+SECONDS = 2.5
+ANSWER = chat("demo;ttft=0;tokens=4;rate=40")
+"""A slot is held for a tenth of a second, so four of them serve some forty requests a second."""
+
+
+@dataclass
+class Seen:
+    """What became of everybody's requests."""
+
+    served: Counter[str] = field(default_factory=Counter)
+    refused: Counter[str] = field(default_factory=Counter)
+    longest_wait: dict[str, float] = field(default_factory=dict)
+
+    def told(self, name: str, status: int, seconds: float) -> None:
+        """One request has its answer."""
+        (self.served if status == 200 else self.refused)[name] += 1
+        if status == 200:
+            self.longest_wait[name] = max(seconds, self.longest_wait.get(name, 0.0))
+
+
+async def keep_asking(http: aiohttp.ClientSession, url: str, name: str, seen: Seen) -> None:
+    """One request after the other; one that was refused tries again soon."""
+    loop = asyncio.get_running_loop()
+    while True:
+        began = loop.time()
+        async with http.post(
+            url + CHAT, json=ANSWER, headers={"Authorization": f"Bearer {KEYS[name]}"}
+        ) as answer:
+            status, body = answer.status, await answer.read()
+            assert status == 200 or (status == 503 and "Retry-After" in answer.headers), body
+        seen.told(name, status, loop.time() - began)
+        if status != 200:
+            await asyncio.sleep(0.1)
+
+
+async def beside_each_other(url: str) -> Seen:
+    """All of them at once, for some seconds, each name from an address of its own."""
+    seen = Seen()
+    async with AsyncExitStack() as stack:
+        sessions = [
+            await stack.enter_async_context(
+                aiohttp.ClientSession(
+                    connector=aiohttp.TCPConnector(limit=0, local_addr=(f"127.0.1.{n + 1}", 0))
+                )
+            )
+            for n in range(len(KEYS))
+        ]
+        asking = [keep_asking(sessions[0], url, GREEDY, seen) for _ in range(AT_ONCE)]
+        asking += [
+            keep_asking(http, url, name, seen)
+            for http, name in zip(sessions[1:], POLITE, strict=True)
+        ]
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(SECONDS):
+                await asyncio.gather(*asking)
+    return seen
+
+
+@pytest.mark.parametrize("keys", [KEYS, {}], ids=["by key", "by address"])
+async def test_a_greedy_client_takes_no_more_than_its_part(
+    start_front: StartWorker, keys: dict[str, str]
+) -> None:
+    """No polite one is refused though the line is full, and none is served less than its part.
+
+    With keys or, where there are none, by the client's address.
+    """
+    front = await start_front(
+        max_streams=4, queue_size=AT_ONCE - 10, client_keys=keys, queue_timeout_seconds=60
+    )
+    seen = await beside_each_other(front.url)
+    polite = [seen.served[name] for name in POLITE]
+    print(  # noqa: T201 figures for the docs
+        json.dumps(
+            {
+                "polite": [sum(polite), sum(seen.refused[name] for name in POLITE)],
+                "greedy": [seen.served[GREEDY], seen.refused[GREEDY]],
+                "longest wait": [
+                    round(max(seen.longest_wait[name] for name in POLITE), 2),
+                    round(seen.longest_wait[GREEDY], 2),
+                ],
+            }
+        )
+    )
+    assert not [name for name in POLITE if seen.refused[name]]
+    assert seen.refused[GREEDY] > 0
+    assert sum(polite) > seen.served[GREEDY]
+    assert min(polite) > 0
