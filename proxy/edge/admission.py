@@ -115,7 +115,7 @@ class Admission:
             raise
 
     def _make_room(self, newcomer: str) -> bool:
-        """Send the last of the key that waits most away, if it is for this key to have its place."""
+        """Send the last of the key that waits most away, if this key is to have its place."""
         found = self._line.make_room(newcomer)
         if found is None:
             return False
