@@ -11,7 +11,7 @@ DOCKER_RUN_FLAGS ?=
 PYTEST = $(VENV)/bin/python -m pytest
 UV = uv==0.13.8
 
-.PHONY: setup run test test-real fuzz burst soak lint lock image image-test fresh-test test-monitoring clean
+.PHONY: setup run test test-real fuzz burst soak lint lock image image-test fresh-test test-browser test-monitoring clean
 
 setup: $(VENV)/.ready
 	@:
@@ -77,6 +77,11 @@ burst: setup
 # Twenty minutes, or SLUICE_SOAK_SECONDS.
 soak: setup
 	$(PYTEST) -s -m soak tests/soak $(ARGS)
+
+# In Debian's Chromium, installed where it is missing and may be; SLUICE_TEST_SCREENSHOTS keeps pictures.
+test-browser: setup
+	@command -v chromium >/dev/null || sh deploy/apt-install.sh chromium
+	$(PYTEST) -m browser tests/browser $(ARGS)
 
 # One process: a single appliance under load feeds every panel's test.
 test-monitoring: setup

@@ -12,10 +12,8 @@ TOKEN_TYPE = "gen_ai_token_type"
 HERE = 'instance=~"$instance"'
 UPSTREAM = f'{HERE}, upstream=~"$upstream"'
 MODEL = f'{UPSTREAM}, model=~"$model"'
-EVENTS = f'{HERE}, model=~"$model"'
-ACCOUNT = f'{UPSTREAM}, key=~"$key"'
-GEN_AI = f'{HERE}, gen_ai_request_model=~"$model"'
-FAILURES = f'{HERE}, error_type!=""'
+ACCOUNT = f'{MODEL}, key=~"$key"'
+GEN_AI = f'{UPSTREAM}, gen_ai_request_model=~"$model"'
 
 BROKEN = "upstream_cut|error_event|.*_timeout|drained|failed"
 """How a request that had its 200 can have failed all the same."""

@@ -39,8 +39,6 @@ class Recipe:
     """Takes what it writes to stdout, in whole lines."""
     err: Callable[[bytes], None] = to_stderr
     """Takes what it writes to stderr; these are its last words."""
-    masked: Callable[[bytes], bytes] = bytes
-    """Makes a line fit to be kept as one of the last words."""
 
 
 class Child:
@@ -117,8 +115,8 @@ class Pipes:
     """The two pipes of a child, each read by a thread."""
 
     def __init__(self, recipe: Recipe) -> None:
-        self.out, self._out_lines = _pipe(recipe, recipe.out)
-        self.err, self._err_lines = _pipe(recipe, recipe.err)
+        self.out, self._out_lines = _pipe(recipe.out, recipe.name)
+        self.err, self._err_lines = _pipe(recipe.err, recipe.name)
 
     def close_writing_ends(self) -> None:
         """Leave the writing ends to the child alone, so that its end is theirs."""
@@ -131,11 +129,11 @@ class Pipes:
         return self._err_lines.last()
 
 
-def _pipe(recipe: Recipe, sink: Callable[[bytes], None]) -> tuple[int, Lines]:
+def _pipe(sink: Callable[[bytes], None], name: str) -> tuple[int, Lines]:
     reading, writing = os.pipe()
     # A limit of the system's is no reason not to start.
     with contextlib.suppress(OSError):
         fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
-    lines = Lines(reading, sink, recipe.name, recipe.masked)
+    lines = Lines(reading, sink, name)
     lines.start()
     return writing, lines

@@ -8,10 +8,10 @@ import os
 import pwd
 import re
 import string
-from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from proxy import pages
 from proxy.appliance import clocks, descriptors
 
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 # These end a quoted word of nginx's language, or begin a variable.
 _UNQUOTABLE = re.compile(r'["\\$\x00-\x1f]')
 _LOG_LEVELS = {"debug": "info", "info": "warn", "warning": "warn", "error": "error"}
-_HTTPS = "https.conf"
 
 
 class CannotRender(Exception):
@@ -45,7 +44,9 @@ def render(values: dict[str, str], target: Path) -> None:
     The TLS server is left out when there is no certificate. Raises `KeyError` for a name without
     a value, `OSError` where nothing can be written.
     """
-    _render_folder(_source(), values, target)
+    _render_folder(pages.source(), values, target)
+    if values["PLAYGROUND_FILES"]:
+        _copy_page("playground", target.parent / "playground")
 
 
 def values_for(
@@ -60,6 +61,7 @@ def values_for(
     Raises `CannotRender` for a path that nginx's language cannot quote.
     """
     everyone = "*" in settings.cors_origins
+    playground = pages.playground_is_on(settings)
     return {
         "RUN": _quotable("TMPDIR", str(run.path)),
         "USER_DIRECTIVE": _user_directive(run.nginx_user),
@@ -84,17 +86,12 @@ def values_for(
             f'    server "unix:{run.worker_socket(index)}" max_fails=0;'
             for index in range(settings.workers)
         ),
+        "PLAYGROUND_FILES": str(run.path / "playground") if playground else "",
+        "PLAYGROUND_HEADERS": _page_headers(),
         "CORS_DEFAULT": '"*"' if everyone else '""',
         "CORS_ORIGINS": "" if everyone else _origins(settings.cors_origins),
         "CORS_VARY": "Origin" if settings.cors_origins else '""',
     }
-
-
-def _source() -> Traversable:
-    """The folder `nginx/`: inside an installed package, beside it in a checkout."""
-    package = resources.files("proxy")
-    installed = package / "_nginx"
-    return installed if installed.is_dir() else Path(str(package)).parent / "nginx"
 
 
 def _render_folder(source: Traversable, values: dict[str, str], target: Path) -> None:
@@ -102,9 +99,22 @@ def _render_folder(source: Traversable, values: dict[str, str], target: Path) ->
     for entry in source.iterdir():
         if entry.is_dir():
             _render_folder(entry, values, target / entry.name)
-        elif entry.name.endswith(".conf") and (values["TLS_CERTIFICATE"] or entry.name != _HTTPS):
+        elif entry.name.endswith(".conf") and _is_wanted(entry.name, values):
             text = _Template(entry.read_text(encoding="utf-8")).substitute(values)
             (target / entry.name).write_text(text, encoding="utf-8")
+
+
+def _is_wanted(name: str, values: dict[str, str]) -> bool:
+    needs = {"https.conf": "TLS_CERTIFICATE", "playground.conf": "PLAYGROUND_FILES"}
+    return name not in needs or bool(values[needs[name]])
+
+
+def _copy_page(name: str, target: Path) -> None:
+    """nginx, as nobody, may not pass through the folders above an installed package."""
+    for path, entry in pages.files(name).items():
+        file = target / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(entry.read_bytes())
 
 
 def _quotable(name: str, path: str) -> str:
@@ -136,6 +146,12 @@ def _listen_options(address: str, backlog: int, processes: int) -> str:
 
 def _bracketed(address: str) -> str:
     return f"[{address}]" if ipaddress.ip_address(address).version == 6 else address
+
+
+def _page_headers() -> str:
+    return "\n".join(
+        f'    add_header {name} "{text}" always;' for name, text in pages.HEADERS.items()
+    )
 
 
 def _origins(origins: tuple[str, ...]) -> str:

@@ -7,10 +7,12 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
+from proxy import pages
 from proxy.edge import cors, selftest, status
 from proxy.edge.door import Runner
 from proxy.edge.forward import forward
 from proxy.edge.gateway import GATEWAY, Gateway
+from proxy.edge.playground import Playground
 from proxy.edge.reply import refusal
 from proxy.edge.visit import Visit
 from proxy.errors import Internal, MethodNotAllowed, NotFound, SluiceError
@@ -29,6 +31,8 @@ def create_app(gateway: Gateway) -> web.Application:
     app[GATEWAY] = gateway
     if not gateway.behind_nginx:
         cors.install(app, gateway.settings.cors_origins)
+        if pages.playground_is_on(gateway.settings):
+            Playground().add_to(app)
     app.middlewares.append(errors_are_json)
     app.router.add_get("/healthz", status.alive)
     app.router.add_get("/readyz", status.ready)

@@ -36,7 +36,7 @@ async def open_gateway(
         yield Gateway(
             settings,
             admission,
-            Keys(settings.all_keys),
+            Keys(settings.client_keys),
             upstreams,
             accounts,
             aside,

@@ -104,6 +104,14 @@ def test_the_tls_server_is_there_with_a_certificate(tmp_path: Path, certificate:
     assert (tmp_path / "nginx" / "servers" / "http.conf").exists()
 
 
+@pytest.mark.parametrize("playground", ["on", "off"])
+def test_the_playground_is_served_where_it_is_on(tmp_path: Path, playground: str) -> None:
+    """Its files are copied to where nginx, as nobody, can read them."""
+    render(values(playground=playground), tmp_path / "nginx")
+    assert (tmp_path / "nginx/snippets/playground.conf").exists() is (playground == "on")
+    assert (tmp_path / "playground/index.html").exists() is (playground == "on")
+
+
 def test_a_name_without_a_value_is_an_error(tmp_path: Path) -> None:
     """A forgotten value does not become a strange configuration."""
     with pytest.raises(KeyError, match="MAX_BODY_BYTES"):

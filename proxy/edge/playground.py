@@ -1,0 +1,50 @@
+"""The playground's files, for a worker that runs alone; behind nginx, nginx serves them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from proxy import pages
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    body: bytes
+    content_type: str
+
+
+class Playground:
+    """All files of the page, held in memory from the first request on: they never change."""
+
+    def __init__(self) -> None:
+        self._files: Mapping[str, _File] | None = None
+
+    def add_to(self, app: web.Application) -> None:
+        """Serve the page, and lead people there from `/`."""
+        app.router.add_get(pages.PLAYGROUND + "{path:.*}", self.get)
+        app.router.add_get("/", _to_playground)
+
+    async def get(self, request: web.Request) -> web.Response:
+        """One file; raises 404 for what is none."""
+        if self._files is None:
+            self._files = await asyncio.to_thread(_read_all)
+        file = self._files.get(request.match_info["path"] or pages.INDEX)
+        if file is None:
+            raise web.HTTPNotFound
+        headers = {**pages.HEADERS, "Content-Type": file.content_type}
+        return web.Response(body=file.body, headers=headers)
+
+
+def _read_all() -> Mapping[str, _File]:
+    return {
+        path: _File(entry.read_bytes(), pages.content_type(path))
+        for path, entry in pages.files("playground").items()
+    }
+
+
+async def _to_playground(_request: web.Request) -> web.Response:
+    return web.Response(status=302, headers={"Location": pages.PLAYGROUND})

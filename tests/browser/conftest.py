@@ -1,0 +1,164 @@
+"""A real Chromium in front of a real appliance with its demo upstream."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, Request, sync_playwright
+
+from proxy.appliance import ports
+
+CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
+FLAGS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+STARTS_WITHIN_SECONDS = 40.0
+
+
+@dataclass(frozen=True)
+class Appliance:
+    """A running `sluice run`."""
+
+    url: str
+    admin: str
+    pid: int
+
+
+def start(**settings: str) -> tuple[subprocess.Popen[bytes], Appliance]:
+    """Start an appliance and wait until it is ready."""
+    port, admin = ports.free_port(), ports.free_port()
+    own = {name: value for name, value in os.environ.items() if not name.startswith("SLUICE_")}
+    environment = own | {
+        "SLUICE_LISTEN_ADDRESS": "127.0.0.1",
+        "SLUICE_LISTEN_PORT": str(port),
+        "SLUICE_ADMIN_ADDRESS": "127.0.0.1",
+        "SLUICE_ADMIN_PORT": str(admin),
+        "SLUICE_WORKERS": "1",
+        "SLUICE_DRAIN_SECONDS": "1",
+        **settings,
+    }
+    process = subprocess.Popen(
+        [sys.executable, "-m", "proxy", "run"],
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    running = Appliance(f"http://127.0.0.1:{port}", f"http://127.0.0.1:{admin}", process.pid)
+    deadline = time.monotonic() + STARTS_WITHIN_SECONDS
+    while not _ready(running.admin):
+        assert process.poll() is None, "the appliance ended"
+        assert time.monotonic() < deadline, "the appliance is not ready"
+        time.sleep(0.1)
+    return process, running
+
+
+def stop(process: subprocess.Popen[bytes]) -> None:
+    """Stop it, politely first."""
+    process.send_signal(signal.SIGTERM)
+    try:
+        process.wait(15)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait(5)
+
+
+@pytest.fixture(scope="session")
+def appliance() -> Iterator[Appliance]:
+    process, running = start()
+    yield running
+    stop(process)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def context(browser: Browser) -> Iterator[BrowserContext]:
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    yield context
+    context.close()
+
+
+@pytest.fixture
+def page(context: BrowserContext, appliance: Appliance) -> Iterator[Page]:
+    """An empty page; no error of a script and no request to another host goes unseen."""
+    page = context.new_page()
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on("request", lambda request: _note_foreign(request, errors))
+    yield page
+    assert not errors
+
+
+@pytest.fixture
+def playground(page: Page, appliance: Appliance) -> Page:
+    """The playground, with its models loaded."""
+    page.goto(f"{appliance.url}/playground/")
+    page.wait_for_function("() => document.getElementById('model').value")
+    return page
+
+
+def ask(page: Page, question: str, *, model: str = "demo-fast") -> None:
+    """Ask as a person does: a model, a question, Enter."""
+    page.fill("#model", model)
+    page.fill("#question", question)
+    page.press("#question", "Enter")
+
+
+def answer_with(page: Page, *events: object, path: str = "**/v1/chat/completions") -> None:
+    """Have the page's next question answered by these events instead of by the demo."""
+    lines = (one if isinstance(one, str) else json.dumps(one) for one in events)
+    body = "".join(f"data: {line}\n\n" for line in lines)
+    page.route(
+        path, lambda route: route.fulfill(status=200, content_type="text/event-stream", body=body)
+    )
+
+
+def chat_text(text: str) -> list[object]:
+    """A chat stream with this text."""
+    return [
+        {"choices": [{"index": 0, "delta": {"content": text}}]},
+        {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]},
+        "[DONE]",
+    ]
+
+
+def _note_foreign(request: Request, errors: list[str]) -> None:
+    if not request.url.startswith(("http://127.0.0.1:", "data:", "blob:")):
+        errors.append(f"a request left for {request.url}")
+
+
+def _ready(admin: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{admin}/readyz", timeout=2) as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        return False
+
+
+def screenshots_to() -> Path | None:
+    """Where pictures are wanted, if they are."""
+    folder = os.environ.get("SLUICE_TEST_SCREENSHOTS")
+    return Path(folder) if folder else None
