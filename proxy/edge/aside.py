@@ -7,16 +7,15 @@ fifty milliseconds, in which no token of any stream would pass.
 from __future__ import annotations
 
 import asyncio
-import mmap
 import os
-import threading
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
 from pathlib import Path
 
 from proxy.edge.ask import Ask, Seen, look, understood
 from proxy.edge.routes import Route
+from proxy.edge.unpack import Unpacked
 from proxy.errors import BadRequest
 
 PARSED_AT_ONCE_BYTES = 512 * 1024
@@ -24,24 +23,37 @@ PARSED_AT_ONCE_BYTES = 512 * 1024
 
 
 class Aside:
-    """One parsing process, begun with the first large body."""
+    """One parsing process, begun with the first large body, and the threads that feed it.
+
+    The threads are its own: whatever a client makes them do, the pool that all else shares (name
+    look-ups, the stop) is free.
+    """
 
     def __init__(self) -> None:
         self._pool: ProcessPoolExecutor | None = None
-        self._starting = threading.Lock()
+        self._asking = ThreadPoolExecutor(1, "parsing")
+        self._threads = ThreadPoolExecutor(2, "unpacking")
 
     async def read(self, route: Route, body: bytes, *, include_usage: bool) -> Ask:
         """As `ask.read`, without holding the event loop up for a large body."""
         if len(body) <= PARSED_AT_ONCE_BYTES:
             seen = look(body)
         else:
-            seen = await asyncio.to_thread(self._look, body)
+            loop = asyncio.get_running_loop()
+            seen = await loop.run_in_executor(self._asking, self._look, body)
         return understood(route, body, seen, include_usage=include_usage)
+
+    async def piece(self, unpacked: Unpacked) -> bytes:
+        """The next piece of a compressed body; a caller that is cancelled asks for no more."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._threads, unpacked.piece)
 
     def close(self) -> None:
         """End the process."""
         if self._pool is not None:
             self._pool.shutdown(wait=False, cancel_futures=True)
+        self._asking.shutdown(wait=False, cancel_futures=True)
+        self._threads.shutdown(wait=False, cancel_futures=True)
 
     def _look(self, body: bytes) -> Seen:
         """Hand the body over in memory that both processes see; nothing of it touches a disk."""
@@ -60,10 +72,9 @@ class Aside:
         return found
 
     def _process(self) -> ProcessPoolExecutor:
-        with self._starting:
-            if self._pool is None:
-                self._pool = ProcessPoolExecutor(max_workers=1, mp_context=get_context("spawn"))
-            return self._pool
+        if self._pool is None:
+            self._pool = ProcessPoolExecutor(max_workers=1, mp_context=get_context("spawn"))
+        return self._pool
 
 
 def _write(descriptor: int, body: bytes) -> None:
@@ -74,11 +85,7 @@ def _write(descriptor: int, body: bytes) -> None:
 
 def _look_at(path: str) -> Seen | str:
     """In the other process: what the body asks for, or what is wrong with it."""
-    with Path(path).open("rb") as file, mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as body:
-        view = memoryview(body)
-        try:
-            return look(view)
-        except BadRequest as error:
-            return error.happened
-        finally:
-            view.release()
+    try:
+        return look(Path(path).read_bytes())
+    except BadRequest as error:
+        return error.happened

@@ -3,28 +3,51 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import msgspec
 
+from proxy import members
 from proxy.edge.routes import Route
-from proxy.errors import BadRequest
 from proxy.exchange import Family
 
-_MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_ABSENT = msgspec.Raw()
+_LONGEST_MODEL_BYTES = 4096
+_LARGEST_OPTIONS_BYTES = 4096
+_MOST_CHOICES_DIGITS = 6
 _USAGE_ASKED = b'"stream_options":{"include_usage":true},'
 
 
-class Seen(msgspec.Struct):
-    """The members of a body that matter here; what they hold is the client's business."""
+class _Members(msgspec.Struct):
+    """The members of a body that matter here, as they were written."""
 
-    model: Any = None
-    n: Any = None
-    stream: Any = None
-    stream_options: Any = msgspec.UNSET
+    model: msgspec.Raw = _ABSENT
+    n: msgspec.Raw = _ABSENT
+    stream: msgspec.Raw = _ABSENT
+    stream_options: msgspec.Raw = _ABSENT
 
 
-_SEEN = msgspec.json.Decoder(Seen)
+class _Options(msgspec.Struct):
+    include_usage: msgspec.Raw = _ABSENT
+
+
+_MEMBERS = msgspec.json.Decoder(_Members)
+_OPTIONS = msgspec.json.Decoder(_Options)
+_OPTIONS_WHOLE = msgspec.json.Decoder(dict[str, msgspec.Raw])
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a body says, in few bytes: it may come from another process."""
+
+    model: str = ""
+    """Empty if there is none, or none that could be a name."""
+    streams: bool = False
+    choices: int = 1
+    asks_for_usage: bool = False
+    options: tuple[int, bytes] | None = None
+    """Where the client's own `stream_options` stand, and what they are; None if there are none."""
+    options_are_fixed: bool = False
+    """There are some that cannot be added to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,51 +72,59 @@ def read(route: Route, body: bytes, *, include_usage: bool) -> Ask:
     return understood(route, body, look(body), include_usage=include_usage)
 
 
-def look(body: bytes | memoryview) -> Seen:
+def look(body: bytes) -> Seen:
     """See what a body asks for; it is checked whole, and little of it is kept.
 
     Raises `BadRequest`, naming the byte, if it is no JSON object.
     """
-    try:
-        return _SEEN.decode(body)
-    except msgspec.ValidationError:
-        raise BadRequest("The body must be a JSON object.") from None
-    except msgspec.DecodeError as error:
-        raise BadRequest(f"The body is no valid JSON: {_where(error, len(body))}.") from None
+    seen = members.read(body, _MEMBERS)
+    options = bytes(seen.stream_options)
+    asks = _asks_for_usage(options)
+    place = -1
+    if options and not asks and len(options) <= _LARGEST_OPTIONS_BYTES:
+        place = members.place_of(body, "stream_options", options, _MEMBERS)
+    return Seen(
+        model=members.text_of(seen.model, _LONGEST_MODEL_BYTES),
+        streams=bytes(seen.stream) == b"true",
+        choices=_count(bytes(seen.n)),
+        asks_for_usage=asks,
+        options=(place, options) if place >= 0 else None,
+        options_are_fixed=bool(options) and place < 0,
+    )
 
 
 def understood(route: Route, body: bytes, seen: Seen, *, include_usage: bool) -> Ask:
     """What was seen, in the gateway's terms, with usage asked for where it should be."""
-    streams = route.streams or seen.stream is True
-    options = seen.stream_options
-    asked = isinstance(options, dict) and options.get("include_usage") is True
-    hides = include_usage and streams and route.family is Family.CHAT and not asked
+    streams = route.streams or seen.streams
+    wanted = include_usage and streams and route.family is Family.CHAT
+    hides = wanted and not seen.asks_for_usage and not seen.options_are_fixed
     return Ask(
-        _asking_for_usage(body, options) if hides else body,
-        model=route.model or (seen.model if isinstance(seen.model, str) else ""),
+        _asking_for_usage(body, seen.options) if hides else body,
+        model=route.model or seen.model,
         wants_stream=streams,
-        choices=seen.n if isinstance(seen.n, int) and seen.n > 0 else 1,
+        choices=seen.choices,
         hides_usage=hides,
     )
 
 
-def _asking_for_usage(body: bytes, options: object) -> bytes:
+def _asks_for_usage(options: bytes) -> bool:
+    if not options.startswith(b"{"):
+        return False
+    return bytes(_OPTIONS.decode(options).include_usage) == b"true"
+
+
+def _count(number: bytes) -> int:
+    if not number.isdigit() or len(number) > _MOST_CHOICES_DIGITS:
+        return 1
+    return int(number) or 1
+
+
+def _asking_for_usage(body: bytes, options: tuple[int, bytes] | None) -> bytes:
     """The same body with usage asked for; all else stays as the client wrote it."""
-    if options is msgspec.UNSET:
+    if options is None:
         opening = body.index(b"{") + 1
         return body[:opening] + _USAGE_ASKED + body[opening:]
-    members: dict[str, object] = dict(_MEMBERS.decode(body))
-    own = options if isinstance(options, dict) else {}
-    members["stream_options"] = own | {"include_usage": True}
-    return msgspec.json.encode(members)
-
-
-def _where(error: msgspec.DecodeError, size: int) -> str:
-    """The fault and its byte, which msgspec leaves out when the text just stops."""
-    reason = str(error).removeprefix("JSON is malformed: ")
-    if reason.startswith("trailing characters"):
-        # Here msgspec counts from one.
-        return f"there is more after its end (byte {int(reason.rpartition(' ')[2][:-1]) - 1})"
-    if "byte" in reason:
-        return reason
-    return f"it ends too early (byte {size})" if size else "it is empty (byte 0)"
+    at, own = options
+    asked = _OPTIONS_WHOLE.decode(own) if own.startswith(b"{") else {}
+    asked["include_usage"] = msgspec.Raw(b"true")
+    return body[:at] + msgspec.json.encode(asked) + body[at + len(own) :]

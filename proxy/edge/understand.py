@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from aiohttp import hdrs, web
 
-from proxy.edge import unpack
 from proxy.edge.ask import Ask
 from proxy.edge.gateway import Gateway
+from proxy.edge.unpack import Unpacked, knows
 from proxy.edge.visit import Visit
 from proxy.errors import BodyTooLarge
 from proxy.upstream.call import Call
@@ -54,14 +52,21 @@ async def _ask(gateway: Gateway, visit: Visit) -> tuple[Ask, bool]:
     body = await _whole_body(request, most)
     visit.exchange.bytes_in = len(body)
     coding = request.headers.get(hdrs.CONTENT_ENCODING, "identity").strip().lower()
-    readable = coding == "identity" or unpack.knows(coding)
+    readable = coding == "identity" or knows(coding)
     if not (visit.route.understood and request.method == "POST" and readable):
         return Ask(body, visit.route.model, visit.route.streams), False
     if coding != "identity":
-        body = await asyncio.to_thread(unpack.unpack, body, coding, most)
+        body = await _all_of(gateway, Unpacked(body, coding, most))
     wants_usage = gateway.settings.include_usage
     asked = await gateway.aside.read(visit.route, body, include_usage=wants_usage)
     return asked, coding != "identity"
+
+
+async def _all_of(gateway: Gateway, unpacked: Unpacked) -> bytes:
+    parts: list[bytes] = []
+    while part := await gateway.aside.piece(unpacked):
+        parts.append(part)
+    return b"".join(parts)
 
 
 async def _whole_body(request: web.Request, most: int) -> bytes:

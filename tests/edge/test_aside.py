@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import signal
@@ -11,6 +12,7 @@ import pytest
 
 from proxy.edge.aside import PARSED_AT_ONCE_BYTES, Aside
 from proxy.edge.routes import route_of
+from proxy.edge.unpack import Unpacked
 from proxy.errors import BadRequest
 
 CHAT = route_of("/v1/chat/completions")
@@ -71,6 +73,22 @@ async def test_the_parsing_process_is_killed(aside: Aside) -> None:
     process.join()
     for _ in range(2):
         assert (await aside.read(CHAT, LARGE, include_usage=True)).model == "m"
+
+
+async def test_what_is_in_the_way_is_not_built(aside: Aside) -> None:
+    """Ten million lists where a number or options should be: only their spelling is looked at."""
+    lists = b"[" + b"[]," * 3_000_000 + b"[]]"
+    body = b'{"stream":true,"model":%s,"n":%s,"stream_options":%s,"x":%s}' % ((lists,) * 4)
+    asked = await aside.read(CHAT, body, include_usage=True)
+    assert (asked.model, asked.choices, asked.wants_stream) == ("", 1, True)
+    assert asked.body is body
+
+
+async def test_the_shared_threads_stay_free(aside: Aside) -> None:
+    """Name look-ups and the stop use those; a body that is unpacked has its own."""
+    piece = await aside.piece(Unpacked(gzip.compress(b"x"), "gzip", 10))
+    assert piece == b"x"
+    assert {thread.name.partition("_")[0] for thread in aside._threads._threads} == {"unpacking"}
 
 
 def test_the_threshold_is_small() -> None:

@@ -90,3 +90,43 @@ def test_a_nested_mention_is_no_stream_option() -> None:
     body = b'{"stream":true,"messages":[{"content":"say \\"stream_options\\" twice"}]}'
     asked = read(body)
     assert json.loads(asked.body) == json.loads(body) | {"stream_options": {"include_usage": True}}
+
+
+@pytest.mark.parametrize("name", ["model", "n", "stream", "stream_options", "other"])
+@pytest.mark.parametrize("value", ["[" * 1500 + "]" * 1500, '{"a":' * 2000 + "1" + "}" * 2000])
+def test_nesting_without_an_end(name: str, value: str) -> None:
+    """Whichever member it stands in, the client learns from which byte it is too deep."""
+    with pytest.raises(BadRequest, match=r"nested too deeply \(byte \d+\)"):
+        read(f'{{"{name}":{value}}}'.encode())
+
+
+def test_values_of_no_use() -> None:
+    """What is no name and no number of choices that anybody could mean is not taken for one."""
+    long = "m" * 5000
+    asked = read(f'{{"model": "{long}", "n": {"9" * 5000}, "stream": "true"}}'.encode())
+    assert (asked.model, asked.choices, asked.wants_stream) == ("", 1, False)
+
+
+def test_a_half_of_a_surrogate_pair_passes_to_the_letter() -> None:
+    """Browsers can send one; the upstream gets what the client wrote."""
+    body = b'{"stream":true,"model":"m\\ud800","messages":[{"content":"\\ud83d\\\\ud800 \\udc00"}]}'
+    asked = read(body)
+    assert asked.hides_usage
+    assert asked.body.endswith(body[1:])
+    assert asked.model == "m\ufffd"
+
+
+def test_options_that_cannot_be_found_are_left_alone() -> None:
+    """Their name is written with an escape: then usage is not asked for, and nothing is hidden."""
+    body = b'{"stream":true,"stream\\u005foptions":{}}'
+    asked = read(body)
+    assert asked.body is body
+    assert not asked.hides_usage
+
+
+def test_a_text_that_looks_like_the_options() -> None:
+    """The last place with the same letters may be inside of another member."""
+    body = b'{"stream":true,"stream_options":{},"x":{"stream_options":{}}}'
+    asked = read(body)
+    changed = b'{"stream":true,"stream_options":{"include_usage":true},"x":{"stream_options":{}}}'
+    assert asked.body == changed

@@ -69,3 +69,26 @@ async def test_usage_is_asked_for_and_kept_from_the_client(worker: Worker) -> No
     assert b'"choices":[]' not in body
     _, _, body = await ask(worker.url, chat(stream_options={"include_usage": True}))
     assert b'"choices":[]' in body
+
+
+HOSTILE = {
+    "deep": (b"[" * 100_000 + b"]" * 100_000, ""),
+    "deep in a member": (b'{"x":' + b"[" * 100_000 + b"]" * 100_000 + b"}", "byte"),
+    "deep in n": (b'{"n":' + b"[" * 1500 + b"]" * 1500 + b"}", "byte"),
+    "model is no text": (b'{"model":"\xff"}', "byte 10"),
+    "options are no text": (b'{"stream":true,"stream_options":{"a":"\xff"}}', "byte 38"),
+    "a name is no text": (b'{"stream":true,"\xff":1}', "byte 16"),
+}
+
+
+@pytest.mark.parametrize(("body", "where"), HOSTILE.values(), ids=HOSTILE)
+async def test_nothing_that_a_client_sends_is_a_defect(
+    worker: Worker, body: bytes, where: str
+) -> None:
+    """It is the client's mistake, told with its place; small and large bodies alike."""
+    large = body[:-1] + b',"y":"' + b"y" * 600_000 + b'"}' if body[-1:] == b"}" else body
+    async with aiohttp.ClientSession() as http:
+        for sent in (body, large):
+            async with http.post(worker.url + CHAT, data=sent) as answer:
+                assert answer.status == 400
+                assert where in (await answer.json())["error"]["message"]

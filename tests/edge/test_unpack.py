@@ -7,7 +7,7 @@ import zlib
 
 import pytest
 
-from proxy.edge.unpack import knows, unpack
+from proxy.edge.unpack import PIECE_BYTES, Unpacked, knows, unpack
 from proxy.errors import BadRequest, BodyTooLarge
 
 TEXT = b'{"model": "m"}' * 100
@@ -48,6 +48,43 @@ def test_a_small_body_may_not_become_a_huge_one() -> None:
     """A hundred kilobytes can stand for a hundred megabytes; the limit holds for those."""
     with pytest.raises(BodyTooLarge, match="1000 bytes"):
         unpack(gzip.compress(bytes(10_000_000)), "gzip", 1000)
+
+
+def test_it_comes_in_pieces() -> None:
+    """So that memory is asked for as it grows, and a client that leaves ends the work."""
+    unpacked = Unpacked(gzip.compress(bytes(5 * PIECE_BYTES + 7)), "gzip", 10 * PIECE_BYTES)
+    sizes = [len(piece) for piece in iter(unpacked.piece, b"")]
+    assert sum(sizes) == 5 * PIECE_BYTES + 7
+    assert max(sizes) == PIECE_BYTES
+
+
+@pytest.mark.parametrize("size", [PIECE_BYTES - 1, PIECE_BYTES, PIECE_BYTES + 1])
+def test_a_size_at_the_edge_of_a_piece(size: int) -> None:
+    """Not a byte is lost where a piece, the body and the limit end together."""
+    assert unpack(gzip.compress(bytes(size)), "gzip", size) == bytes(size)
+    with pytest.raises(BodyTooLarge):
+        unpack(gzip.compress(bytes(size)), "gzip", size - 1)
+
+
+def test_many_empty_members() -> None:
+    """They stand for nothing, and copies of the rest after each took time by the square."""
+    packed = gzip.compress(b"") * 1_000_000
+    fed = Unpacked(packed, "gzip", 10_000)
+    with pytest.raises(BadRequest, match="members"):
+        fed.piece()
+    assert len(fed._left) > len(packed) * 0.99
+
+
+def test_a_thousand_members_are_let_in() -> None:
+    """Tools that pack block by block make one for each."""
+    assert unpack(gzip.compress(b"x") * 1000, "gzip", 10_000) == b"x" * 1000
+
+
+def test_work_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever else takes long is ended by the time that it has taken."""
+    monkeypatch.setattr("proxy.edge.unpack._LONGEST_SECONDS", -1.0)
+    with pytest.raises(BadRequest, match="too long"):
+        unpack(gzip.compress(TEXT), "gzip", 10_000)
 
 
 def test_other_codings_are_left_alone() -> None:
