@@ -133,6 +133,11 @@ class Settings(BaseSettings):
     pool_connections: Count = Field(
         0, description="connections each worker may hold to upstreams; 0: as many as its streams"
     )
+    upstream_connection_max_age_seconds: SecondsOrOff = Field(
+        300,
+        description="age at which a connection to an upstream gets no further request, so that a "
+        "name that moved is followed; 0: none",
+    )
     fast_path: bool = Field(
         True, description="move event streams past the HTTP parser; off: the plain way"
     )

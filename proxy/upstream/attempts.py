@@ -54,7 +54,9 @@ class Upstreams:
 
     async def __aenter__(self) -> Self:
         self._transport = Transport(
-            self._settings.pool_connections, fast_path=self._settings.fast_path
+            self._settings.pool_connections,
+            fast_path=self._settings.fast_path,
+            connection_age=self._settings.upstream_connection_max_age_seconds,
         )
         interval = self._settings.probe_interval_seconds
         self._probes = Probes(self._pool, self._transport, interval)

@@ -16,6 +16,7 @@ from proxy.errors import (
     UpstreamInvalid,
     UpstreamReset,
 )
+from proxy.upstream.connection import BadHead
 
 FOREIGN = (aiohttp.ClientError, OSError, HttpProcessingError)
 """All that a call to an upstream may raise."""
@@ -44,6 +45,8 @@ def refused(error: BaseException, upstream: str, *, in_pool_queue: bool) -> Slui
         return Overloaded("No connection to an upstream became free in time.")
     if isinstance(error, aiohttp.ServerDisconnectedError) and not isinstance(error.message, str):
         return UpstreamInvalid(f"Upstream {upstream} closed the connection within its headers.")
+    if isinstance(error.__cause__, BadHead):
+        return UpstreamInvalid(f"Upstream {upstream} {error.__cause__.message}.")
     for kind, named, sentence in _BEFORE_THE_HEAD:
         if isinstance(error, kind):
             return named("Upstream " + sentence.format(upstream, _reason(error)))

@@ -118,6 +118,13 @@ def without_key_parameter(path: str) -> str:
     return f"{bare}?{'&'.join(kept)}" if kept else bare
 
 
+def closing(headers: MultiMapping[str]) -> CIMultiDict[str]:
+    """The fields with the word that the connection ends with this answer (RFC 9112, 9.6)."""
+    closed = CIMultiDict(headers)
+    closed["Connection"] = "close"
+    return closed
+
+
 def response_headers(upstream: MultiMapping[str], *, rewritten: bool) -> CIMultiDict[str]:
     """The upstream's end-to-end fields as they may go to a client.
 

@@ -21,11 +21,20 @@ _PIECE = 64 * 1024
 class Sending:
     """What is known of one request while it is sent."""
 
-    __slots__ = ("_has_body", "_on_sent", "in_pool_queue", "on_old_connection", "transport")
+    __slots__ = (
+        "_has_body",
+        "_on_sent",
+        "in_pool_queue",
+        "last",
+        "on_old_connection",
+        "transport",
+    )
 
-    def __init__(self, on_sent: Callable[[], None], *, has_body: bool) -> None:
+    def __init__(self, on_sent: Callable[[], None], *, has_body: bool, last: bool = False) -> None:
         self._on_sent = on_sent
         self._has_body = has_body
+        self.last = last
+        """Whether no other request may go out on its connection."""
         self.in_pool_queue = False
         """Whether it still waits for one of the pool's connections."""
         self.on_old_connection = False
@@ -73,6 +82,9 @@ class Body(Payload):
         """Write it all, waiting wherever the upstream lags."""
         # The writer of a client request has its transport, which the interface does not promise.
         self._sending.transport = getattr(writer, "transport", None)
+        protocol = getattr(writer, "protocol", None)
+        if self._sending.last and protocol is not None:
+            protocol.force_close()
         whole = memoryview(self._value)
         for start in range(0, len(whole), _PIECE):
             await writer.write(whole[start : start + _PIECE])

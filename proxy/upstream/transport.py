@@ -7,17 +7,21 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from functools import partial
 from typing import TYPE_CHECKING, Self
 
-from aiohttp import ClientSession, ClientTimeout, DummyCookieJar, TCPConnector
+from aiohttp import ClientSession, ClientTimeout, DummyCookieJar
 from yarl import URL
 
-from proxy.errors import SluiceError, UpstreamInvalid, UpstreamReset
+from proxy.errors import SluiceError, UpstreamReset
 from proxy.upstream.answer import LiveAnswer
 from proxy.upstream.border import FOREIGN, refused
 from proxy.upstream.call import prepare
+from proxy.upstream.connection import Connection
+from proxy.upstream.connector import Connector
+from proxy.upstream.headers import closing
 from proxy.upstream.sending import Body, Sending, tracing
-from proxy.upstream.takeover import factory
+from proxy.upstream.takeover import StreamHandler
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,6 +41,8 @@ _MOST_HEAD_FIELDS = 1000
 _KEEPALIVE_SECONDS = 30.0
 _DNS_SECONDS = 30
 _HAPPY_EYEBALLS_SECONDS = 0.25
+_WITH_BODIES = frozenset({"POST", "PUT", "PATCH"})
+"""An upstream may not read the body of another method, and takes it for the next request."""
 _ADDED_BY_AIOHTTP = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
 
 
@@ -47,22 +53,27 @@ class StaleConnection(UpstreamReset):
 class Transport:
     """All connections of this worker to upstreams; open it inside the event loop."""
 
-    def __init__(self, pool_connections: int = 0, *, fast_path: bool = True) -> None:
+    def __init__(
+        self, pool_connections: int = 0, *, fast_path: bool = True, connection_age: float = 0.0
+    ) -> None:
         """`pool_connections`: how many at once; 0: as many as there are streams.
 
-        `fast_path`: chunked event streams go past aiohttp's parser.
+        `fast_path`: chunked event streams go past aiohttp's parser. `connection_age`: seconds
+        after which a connection gets no further request, and a moved name is followed; 0.0: none.
         """
-        self._connector = TCPConnector(
+        loop = asyncio.get_running_loop()
+        names = min(_DNS_SECONDS, connection_age / 2) if connection_age else _DNS_SECONDS
+        protocol = StreamHandler if fast_path else Connection
+        self._connector = Connector(
+            # What a name meant may be as old as that when a connection is made.
+            partial(protocol, loop, longest_life=connection_age and connection_age - names),
             limit=pool_connections,
             limit_per_host=0,
             keepalive_timeout=_KEEPALIVE_SECONDS,
-            ttl_dns_cache=_DNS_SECONDS,
+            ttl_dns_cache=names,
             happy_eyeballs_delay=_HAPPY_EYEBALLS_SECONDS,
             socket_factory=_open_socket,
         )
-        if fast_path:
-            # There is no public way to choose a connector's protocol.
-            self._connector._factory = factory(asyncio.get_running_loop())  # noqa: SLF001
         self._session = ClientSession(
             connector=self._connector,
             cookie_jar=DummyCookieJar(),
@@ -87,12 +98,13 @@ class Transport:
         `UpstreamInvalid`. Cancelling it closes the connection.
         """
         wire = prepare(call, target)
-        sending = Sending(on_sent, has_body=bool(wire.body))
+        last = bool(wire.body) and call.method not in _WITH_BODIES
+        sending = Sending(on_sent, has_body=bool(wire.body), last=last)
         try:
             response = await self._session.request(
                 call.method,
                 URL(wire.url, encoded=True),
-                headers=wire.headers,
+                headers=closing(wire.headers) if last else wire.headers,
                 data=Body(wire.body, sending) if wire.body else None,
                 allow_redirects=False,
                 # Above the threshold aiohttp rounds up to whole seconds.
@@ -107,19 +119,11 @@ class Transport:
         except BaseException:
             sending.abort()
             raise
-        answer = LiveAnswer(response, target.name)
-        if answer.status == 101:
-            answer.close()
-            sending.abort()
-            raise UpstreamInvalid(f"Upstream {target.name} switched protocols without being asked.")
-        return answer
+        return LiveAnswer(response, target.name)
 
     def connections(self) -> tuple[int, int]:
         """How many connections are open to upstreams: in use, and kept for the next call."""
-        connector = self._connector
-        kept = (kept for waiting in connector._conns.values() for kept, _ in waiting)  # noqa: SLF001 no public count
-        in_use = len(connector._acquired)  # noqa: SLF001 no public count
-        return in_use, sum(1 for one in kept if one.is_connected())
+        return self._connector.in_use(), self._connector.kept()
 
     async def close(self) -> None:
         """Close every connection."""

@@ -1,0 +1,87 @@
+"""The pool of connections, against scripted peers on real sockets."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from proxy.upstream import connector
+from proxy.upstream.transport import Transport
+from tests.upstream.kit import GOOD, send, whole
+from tests.upstream.peer import DEADLINE, EVENTS, LAST_CHUNK, Connection, Peer, chunk, plain, serves
+
+
+async def test_a_connection_rests_after_an_answer(
+    transport: Transport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is listened to for a moment before the next request; another is opened meanwhile."""
+    monkeypatch.setattr(connector, "REST_SECONDS", 0.2)
+    async with Peer(serves(plain())) as peer:
+        await whole(await send(transport, peer))
+        await whole(await send(transport, peer))
+        assert peer.accepted == 2
+        await asyncio.sleep(0.25)
+        await whole(await send(transport, peer))
+        assert peer.accepted == 2
+
+
+async def test_an_old_connection_gets_no_further_request() -> None:
+    """A connection in constant use is closed at its age, and the next request gets a new one."""
+    async with Transport(connection_age=0.4) as transport, Peer(serves(plain())) as peer:
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
+        while loop.time() - begun < DEADLINE and peer.accepted < 3:
+            await whole(await send(transport, peer))
+            await asyncio.sleep(0.01)
+        assert peer.accepted == 3
+        assert loop.time() - begun >= 0.3
+        assert peer.open <= 2
+
+
+async def test_an_old_connection_is_closed_when_its_answer_ends() -> None:
+    """A stream that runs is never cut for its connection's age."""
+
+    async def slowly(connection: Connection) -> None:
+        await connection.request()
+        await connection.say(EVENTS)
+        await asyncio.sleep(0.3)
+        await connection.say(chunk(b"data: 1\n\n") + LAST_CHUNK)
+        await connection.left()
+
+    async with Transport(connection_age=0.1) as transport, Peer(slowly, serves(GOOD)) as peer:
+        assert await whole(await send(transport, peer)) == b"data: 1\n\n"
+        await peer.all_closed()
+        assert await whole(await send(transport, peer)) == b"data: 1\n\n"
+        assert peer.accepted == 2
+
+
+async def test_a_name_that_moved_is_followed_within_the_age(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Under constant use nothing goes to the old address once the age is over."""
+    async with (
+        Transport(connection_age=0.5) as transport,
+        Peer(serves(plain(b"old"))) as old,
+        Peer(serves(plain(b"new"))) as new,
+    ):
+        ports = [int(peer.url.rpartition(":")[2]) for peer in (old, new)]
+        now = ports[0]
+
+        async def resolve(host: str, port: int = 0, family: int = 0) -> list[dict[str, object]]:
+            return [
+                {"hostname": host, "host": "127.0.0.1", "port": now, "family": 2, "proto": 6}
+                | {"flags": 0}
+            ]
+
+        monkeypatch.setattr(transport._connector._resolver, "resolve", resolve)
+        named = Peer()
+        named.url = f"http://moving.test:{ports[0]}"
+        assert await whole(await send(transport, named)) == b"old"
+        now = ports[1]
+        loop = asyncio.get_running_loop()
+        moved = loop.time()
+        while (said := await whole(await send(transport, named))) == b"old":
+            assert loop.time() - moved < 0.6
+            await asyncio.sleep(0.01)
+        assert said == b"new"
