@@ -17,6 +17,7 @@ from proxy.relay import client as relay_client
 from proxy.relay.client import Client
 from proxy.relay.opaque import Opaque
 from proxy.relay.splice import Splice
+from proxy.upstream.connection import Connection
 from proxy.upstream.raw_body import RawBody
 from proxy.upstream.takeover import StreamHandler
 from tests.fuzz.chunks import decoded
@@ -93,7 +94,7 @@ async def same_answer(choice: int, cut: list[bytes]) -> None:
     """Both paths tell the same head; of a valid body both tell the same bytes and end."""
     error = ConnectionResetError() if choice & _RESET else None
     loop, to_head = asyncio.get_running_loop(), bool(choice & _TO_HEAD)
-    plain = await _plain(_asked(ResponseHandler(loop), to_head=to_head), cut, error)
+    plain = await _plain(_asked(Connection(loop), to_head=to_head), cut, error)
     handler = StreamHandler(loop)
     wire = _asked(handler, to_head=to_head)
     rest = list(cut)
