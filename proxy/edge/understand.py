@@ -26,7 +26,12 @@ async def understand(gateway: Gateway, visit: Visit) -> Call:
     visit.choices = asked.choices
     headers = request_headers(
         request.headers,
-        Hop(gateway.peer_of(request), gateway.scheme_of(request), gateway.host_of(request)),
+        Hop(
+            gateway.peer_of(request),
+            gateway.scheme_of(request),
+            gateway.host_of(request),
+            gateway.settings.forward_client_address,
+        ),
         exchange.request_id,
         wants_stream=asked.wants_stream,
     )

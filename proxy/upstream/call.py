@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from proxy.exchange import Family
 from proxy.upstream.address import locate
-from proxy.upstream.headers import with_key, without_credentials, without_key_parameter
+from proxy.upstream.credentials import without_credentials, without_key_parameter
+from proxy.upstream.headers import with_key
 from proxy.upstream.rename import rename_body, rename_path
 
 if TYPE_CHECKING:

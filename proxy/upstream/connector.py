@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from time import monotonic
 from typing import TYPE_CHECKING, cast
 
 from aiohttp import TCPConnector
@@ -14,12 +13,6 @@ if TYPE_CHECKING:
     from typing import Any
 
     from aiohttp.client_proto import ResponseHandler
-
-REST_SECONDS = 0.01
-"""How long a connection is listened to after an answer, before the next request goes out on it.
-
-What an upstream says between an answer and the next request shows that it is out of step; once
-the request has left, it looks like the answer. Where all are that fresh, one more is opened."""
 
 
 class Connector(TCPConnector):
@@ -38,17 +31,6 @@ class Connector(TCPConnector):
     def in_use(self) -> int:
         """How many connections serve a request, or are being made for one."""
         return len(self._acquired)
-
-    async def _get(self, key: Any, traces: Any) -> Any:
-        waiting = self._conns.get(key)
-        if not waiting:
-            return None
-        while waiting and not waiting[0][0].is_connected():
-            spent, _ = waiting.popleft()
-            spent.close()
-        if waiting and monotonic() - waiting[0][1] < REST_SECONDS:
-            return None
-        return await super()._get(key, traces)
 
     def _release(self, key: Any, protocol: ResponseHandler, *, should_close: bool = False) -> None:
         made = cast("Connection", protocol)

@@ -9,11 +9,12 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
-from urllib.parse import unquote_plus
 
 from multidict import CIMultiDict
 
 from proxy.exchange import Family
+from proxy.upstream.client_address import tells_client
+from proxy.upstream.credentials import without_credentials
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -38,8 +39,6 @@ HOP_BY_HOP = frozenset(
 # Host is the upstream's. The body is whole by now, so its length is known anew and nobody has to
 # be asked for permission to send it. HTTP2-Settings belongs to an upgrade.
 _REBUILT = frozenset({"content-length", "expect", "host", "http2-settings"})
-
-CREDENTIALS = frozenset({"api-key", "authorization", "x-api-key", "x-goog-api-key"})
 
 _CONNECTION = ("Connection", "X-Sluice-Connection")
 """The second is the client's own Connection, as the nginx in front repeats it."""
@@ -66,6 +65,8 @@ class Hop:
     """`http` or `https`: for X-Forwarded-Proto."""
     host: str = ""
     """The Host that the client asked: for X-Forwarded-Host."""
+    tells_client: bool = True
+    """Whether the upstream may learn who the client is and which host it asked."""
 
 
 def request_headers(
@@ -77,12 +78,14 @@ def request_headers(
     """
     dropped = HOP_BY_HOP | _REBUILT | _named_in_connection(client)
     headers = _without(client, dropped)
-    if hop.peer:
+    if not hop.tells_client:
+        headers = CIMultiDict(pair for pair in headers.items() if not tells_client(pair[0]))
+    if hop.peer and hop.tells_client:
         before = headers.popall("X-Forwarded-For", ())
         headers["X-Forwarded-For"] = ", ".join((*before, hop.peer))
     if hop.scheme:
         headers["X-Forwarded-Proto"] = hop.scheme
-    if hop.host:
+    if hop.host and hop.tells_client:
         headers["X-Forwarded-Host"] = hop.host
     headers[REQUEST_ID] = request_id
     if wants_stream:
@@ -102,20 +105,6 @@ def with_key(
     else:
         keyed["Authorization"] = f"Bearer {api_key}"
     return keyed
-
-
-def without_credentials(headers: MultiMapping[str]) -> CIMultiDict[str]:
-    """The fields without any that carries a client's key."""
-    return _without(headers, CREDENTIALS)
-
-
-def without_key_parameter(path: str) -> str:
-    """The raw path and query without `key=`, where Gemini's clients put their key."""
-    bare, mark, query = path.partition("?")
-    if not mark:
-        return path
-    kept = [pair for pair in query.split("&") if unquote_plus(pair.partition("=")[0]) != "key"]
-    return f"{bare}?{'&'.join(kept)}" if kept else bare
 
 
 def closing(headers: MultiMapping[str]) -> CIMultiDict[str]:

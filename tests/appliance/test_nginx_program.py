@@ -46,6 +46,18 @@ def test_one_that_is_too_old_is_passed_over(
     assert find().path == new
 
 
+def test_one_that_joins_repeated_fields_is_preferred(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before 1.23 only the first of two Connection fields can be seen; better that than none."""
+    first = fake(tmp_path / "first", "nginx version: nginx/1.22.1")
+    joins = fake(tmp_path / "joins", "nginx version: nginx/1.23.0")
+    monkeypatch.setattr(nginx_program, "candidates", lambda: iter([first, joins]))
+    assert find().path == joins
+    monkeypatch.setattr(nginx_program, "candidates", lambda: iter([first]))
+    assert find().path == first
+
+
 def test_what_the_operator_wants_is_taken_or_refused(tmp_path: Path) -> None:
     """A path in the settings is never silently replaced by another nginx."""
     assert find(fake(tmp_path, "nginx version: nginx/1.22.0")).version == (1, 22, 0)

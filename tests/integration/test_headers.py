@@ -98,25 +98,60 @@ async def test_the_upstream_gets_its_own_host(start_front: StartWorker) -> None:
     assert hosts == [b"Host: " + peer.url.removeprefix("http://").encode()]
 
 
-async def test_the_upstream_learns_who_asks(front: Worker) -> None:
+ADDRESSES = [
+    ("X-Forwarded-For", "203.0.113.7"),
+    ("X-Forwarded-Host", "llm.example.com"),
+    ("X-Real-IP", "203.0.113.7"),
+    ("Forwarded", "for=203.0.113.7"),
+    ("CF-Connecting-IP", "203.0.113.7"),
+    ("True-Client-IP", "203.0.113.7"),
+    ("X_Client_IP", "203.0.113.7"),
+]
+
+
+async def test_the_upstream_does_not_learn_who_asks(front: Worker) -> None:
+    """Neither an address nor the name that was asked, whoever says it; how it came it may know."""
+    seen = await seen_by_upstream(front, ("X-Forwarded-Proto", "https"), *ADDRESSES)
+    told = str(list(seen.items()))
+    assert "203.0.113.7" not in told
+    assert "llm.example.com" not in told
+    assert "sluice.test" not in told
+    assert "X-Forwarded-For" not in seen
+    assert seen.getall("X-Forwarded-Proto") == ["https"]
+
+
+async def test_the_upstream_learns_who_asks_where_that_is_set(start_front: StartWorker) -> None:
     """Address, scheme and name that the client used, each once."""
-    seen = await seen_by_upstream(front)
+    seen = await seen_by_upstream(await start_front(forward_client_address=True))
     assert seen.getall("X-Forwarded-For") == ["127.0.0.1"]
     assert seen.getall("X-Forwarded-Proto") == ["http"]
     assert seen.getall("X-Forwarded-Host") == ["sluice.test"]
 
 
-async def test_what_another_proxy_said_of_the_client_is_kept(front: Worker) -> None:
+async def test_what_another_proxy_said_of_the_client_is_kept(start_front: StartWorker) -> None:
     """Behind a TLS proxy the client came by https, under the name that it asked there."""
-    seen = await seen_by_upstream(
-        front,
-        ("X-Forwarded-For", "203.0.113.7"),
-        ("X-Forwarded-Proto", "https"),
-        ("X-Forwarded-Host", "llm.example.com"),
-    )
+    front = await start_front(forward_client_address=True)
+    seen = await seen_by_upstream(front, ("X-Forwarded-Proto", "https"), *ADDRESSES)
     assert seen.getall("X-Forwarded-For") == ["203.0.113.7, 127.0.0.1"]
     assert seen.getall("X-Forwarded-Proto") == ["https"]
     assert seen.getall("X-Forwarded-Host") == ["llm.example.com"]
+    assert seen.getall("X-Real-IP") == ["203.0.113.7"]
+
+
+async def test_what_any_connection_field_names_ends_here(front: Worker) -> None:
+    """RFC 9110, 7.6.1: several fields of a name are one list."""
+    seen = await seen_by_upstream(
+        front,
+        ("Connection", "keep-alive"),
+        ("Connection", "X-Second"),
+        ("connection", "X-Third, close"),
+        ("X-Second", "2"),
+        ("X-Third", "3"),
+        ("X-Kept", "1"),
+    )
+    assert "X-Second" not in seen
+    assert "X-Third" not in seen
+    assert seen["X-Kept"] == "1"
 
 
 async def test_a_sane_request_id_goes_all_the_way(front: Worker) -> None:

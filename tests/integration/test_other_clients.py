@@ -118,14 +118,14 @@ async def test_http2_carries_many_streams_on_one_connection(http2: httpx.AsyncCl
 
 
 async def test_http2_tells_the_upstream_how_the_client_came(http2: httpx.AsyncClient) -> None:
-    """By https, under the name that it asked for; uploads go through as well."""
+    """By https; uploads go through as well."""
     answer = await http2.post("/v1/echo?a=%2F", content=b"x" * 100_000)
     echo = answer.json()
     fields = {name.lower(): value for name, value in echo["headers"]}
     assert echo["target"] == "/v1/echo?a=%2F"
     assert echo["body"]["bytes"] == 100_000
     assert fields["x-forwarded-proto"] == "https"
-    assert fields["x-forwarded-host"] == str(http2.base_url.netloc, "ascii")
+    assert "x-forwarded-host" not in fields
 
 
 async def test_http2_resets_an_answer_that_is_cut(http2: httpx.AsyncClient) -> None:

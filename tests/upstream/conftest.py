@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import pytest
 import uvloop
 
-from proxy.upstream import connector
 from proxy.upstream.transport import Transport
 
 if TYPE_CHECKING:
@@ -18,12 +17,6 @@ if TYPE_CHECKING:
 def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
     """Run these tests on the loop that workers run on: sockets close differently on another."""
     return {"uvloop": uvloop.new_event_loop}
-
-
-@pytest.fixture(autouse=True)
-def _no_rest(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Hand connections out again at once, so that tests can count them."""
-    monkeypatch.setattr(connector, "REST_SECONDS", 0.0)
 
 
 @pytest.fixture(params=[False, True], ids=["plain", "fast"])

@@ -6,24 +6,9 @@ import asyncio
 
 import pytest
 
-from proxy.upstream import connector
 from proxy.upstream.transport import Transport
 from tests.upstream.kit import GOOD, send, whole
 from tests.upstream.peer import DEADLINE, EVENTS, LAST_CHUNK, Connection, Peer, chunk, plain, serves
-
-
-async def test_a_connection_rests_after_an_answer(
-    transport: Transport, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It is listened to for a moment before the next request; another is opened meanwhile."""
-    monkeypatch.setattr(connector, "REST_SECONDS", 0.2)
-    async with Peer(serves(plain())) as peer:
-        await whole(await send(transport, peer))
-        await whole(await send(transport, peer))
-        assert peer.accepted == 2
-        await asyncio.sleep(0.25)
-        await whole(await send(transport, peer))
-        assert peer.accepted == 2
 
 
 async def test_an_old_connection_gets_no_further_request() -> None:

@@ -1,0 +1,63 @@
+"""What can be a client's key, in a field or in the query, and must not reach an upstream.
+
+Servers do not agree on names: nginx and CGI (RFC 3875, 4.1.18) take a hyphen and an underscore for
+the same, PHP a dot as well, ASP.NET any case. So a name is judged by its letters and digits alone.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+from urllib.parse import unquote_plus
+
+from multidict import CIMultiDict
+
+if TYPE_CHECKING:
+    from multidict import MultiMapping
+
+_WITHIN = re.compile(
+    "apikey|apitoken|authoriz|authtoken|authkey|accesstoken|accesskey|bearertoken|clientsecret"
+    "|credential|functionskey|idtoken|oauthtoken|password|secretkey|securitytoken|sessiontoken"
+    "|subscriptionkey|subscriptiontoken"
+)
+"""OpenAI, Anthropic, Google, Azure, AWS, Cohere, ElevenLabs, RapidAPI, Cloudflare, OpenStack: in
+these names, with any prefix."""
+_WHOLE = frozenset({"auth", "cookie", "heliconeauth", "key", "token", "xauth", "xkey", "xtoken"})
+"""A session's cookie is a key to servers that have pages as well."""
+_QUERY = frozenset({"code", "sig", "signature", "xamzsignature"})
+"""Azure's function keys and shared access signatures, AWS's signed URLs."""
+_NOISE = re.compile("[^a-z0-9]+")
+_SEPARATORS = re.compile("([&;])")
+"""Some servers still split a query at semicolons (HTML 4.01, B.2.2)."""
+
+
+def is_credential(name: str) -> bool:
+    """Whether a field of that name carries a key to any upstream there is."""
+    bare = _NOISE.sub("", name.lower())
+    return bare in _WHOLE or _WITHIN.search(bare) is not None
+
+
+def without_credentials(headers: MultiMapping[str]) -> CIMultiDict[str]:
+    """The fields without any that can carry a client's key."""
+    return CIMultiDict(pair for pair in headers.items() if not is_credential(pair[0]))
+
+
+def without_key_parameter(path: str) -> str:
+    """The raw path and query without parameters that can carry a client's key."""
+    bare, mark, query = path.partition("?")
+    if not mark:
+        return path
+    pairs = _SEPARATORS.split(query)
+    parts = zip(["", *pairs[1::2]], pairs[::2], strict=True)
+    kept = "".join(before + pair for before, pair in parts if not _is_key_parameter(pair))
+    if kept == query:
+        return path
+    # What stood before the first that is kept belonged to one that is not.
+    kept = kept[1:] if _is_key_parameter(pairs[0]) else kept
+    return f"{bare}?{kept}" if kept else bare
+
+
+def _is_key_parameter(pair: str) -> bool:
+    # A name may be an array's (`key[]`, `key[0]`) to a server that knows such.
+    name = unquote_plus(pair.partition("=")[0]).partition("[")[0]
+    return is_credential(name) or _NOISE.sub("", name.lower()) in _QUERY
