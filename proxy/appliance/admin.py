@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Protocol
 
 from aiohttp import web
 
+from proxy.appliance import ports
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -44,7 +46,7 @@ class Admin:
         Raises `OSError` if the port is taken.
         """
         await self._runner.setup()
-        await web.TCPSite(self._runner, address, port).start()
+        await web.SockSite(self._runner, ports.listening(address, port)).start()
 
     async def close(self) -> None:
         """Stop listening and close the connections."""

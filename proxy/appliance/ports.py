@@ -8,6 +8,8 @@ import os
 import random
 import socket
 
+from proxy.appliance.ask import reachable
+
 _WORDS = {
     errno.EADDRINUSE: "is in use by another program",
     errno.EACCES: "may only be used by root, or with the capability NET_BIND_SERVICE",
@@ -16,6 +18,8 @@ _WORDS = {
 
 _QUIET_PORTS = (20_000, 32_000)
 _ATTEMPTS = 1000
+_BACKLOG = 128
+_REACHED_SECONDS = 1.0
 
 
 def complaint(name: str, address: str, port: int) -> str | None:
@@ -24,11 +28,28 @@ def complaint(name: str, address: str, port: int) -> str | None:
     nginx would find out too, but only after asking for several seconds.
     """
     try:
-        _bound(address, port).close()
+        with _bound(address, port) as probe:
+            probe.listen(1)
+            reached = _can_be_reached(probe)
     except OSError as error:
         words = _WORDS.get(error.errno or 0, f"cannot be used: {os.strerror(error.errno or 0)}")
         return f"{name}: {address} port {port} {words}."
+    if not reached:
+        return f"{name}: {address} port {port} {_WORDS[errno.EADDRNOTAVAIL]}."
     return None
+
+
+def listening(address: str, port: int) -> socket.socket:
+    """A socket that listens there; `::` means all addresses, those of IPv4 as well.
+
+    Raises `OSError` where it cannot.
+    """
+    return socket.create_server(
+        (address, port),
+        family=socket.AF_INET6 if ":" in address else socket.AF_INET,
+        dualstack_ipv6=address == "::" and socket.has_dualstack_ipv6(),
+        backlog=_BACKLOG,
+    )
 
 
 def free_port() -> int:
@@ -42,6 +63,21 @@ def free_port() -> int:
         if complaint("", "127.0.0.1", port) is None:
             return port
     raise OSError(errno.EADDRINUSE, "no free port on 127.0.0.1")
+
+
+def _can_be_reached(listening: socket.socket) -> bool:
+    """Whether this machine reaches what listens there.
+
+    The kernel may bind addresses that it does not have (`ip_nonlocal_bind`), and those of groups.
+    """
+    address, port = listening.getsockname()[:2]
+    with socket.socket(listening.family) as probe:
+        probe.settimeout(_REACHED_SECONDS)
+        try:
+            probe.connect((reachable(address), port))
+        except OSError:
+            return False
+    return True
 
 
 def _bound(address: str, port: int) -> socket.socket:

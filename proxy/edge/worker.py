@@ -133,7 +133,11 @@ def _site(runner: web.AppRunner, unix: str | None, host: str, port: int | None) 
 
 def _open(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listening = socket.create_server((host, port), family=family, backlog=BACKLOG)
+    # All addresses means those of IPv4 as well.
+    both = host == "::" and socket.has_dualstack_ipv6()
+    listening = socket.create_server(
+        (host, port), family=family, backlog=BACKLOG, dualstack_ipv6=both
+    )
     if hasattr(socket, "TCP_NOTSENT_LOWAT"):
         # Else the kernel takes megabytes for a client that reads nothing (tcp(7)). The connections
         # that are accepted inherit it.

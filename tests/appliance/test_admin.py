@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import asyncio
+import socket
 from typing import TYPE_CHECKING
 
 import httpx
@@ -65,3 +67,18 @@ async def test_readiness_follows_the_view(client: httpx.AsyncClient, view: Scrip
 async def test_status_is_json(client: httpx.AsyncClient) -> None:
     """What the view says, for programs."""
     assert (await client.get("/status")).json() == {"streams": 3}
+
+
+@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="no IPv6 here")
+async def test_all_addresses_are_those_of_ipv4_as_well(view: Scripted) -> None:
+    """With `::` a health check over IPv4 is answered, in HTTP/1.0 and without a Host, too."""
+    admin, port = Admin(view), ports.free_port()
+    await admin.start("::", port)
+    try:
+        for address in ("127.0.0.1", "::1"):
+            reader, writer = await asyncio.open_connection(address, port)
+            writer.write(b"GET /readyz HTTP/1.0\r\n\r\n")
+            assert b" 200 " in await reader.readline()
+            writer.close()
+    finally:
+        await admin.close()

@@ -43,3 +43,10 @@ def test_a_low_port_without_the_right_is_said() -> None:
 def test_a_free_port_is_not_one_for_outgoing_connections() -> None:
     """The kernel could give those to any client in the meantime."""
     assert all(ports.free_port() < 32_768 for _ in range(20))
+
+
+def test_an_address_that_nothing_can_reach_is_said() -> None:
+    """The kernel binds the address of a group, but nobody could ever connect to it."""
+    words = ports.complaint("SLUICE_LISTEN_PORT", "224.0.0.1", ports.free_port())
+    assert words is not None
+    assert "does not have the address" in words

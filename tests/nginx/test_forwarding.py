@@ -88,3 +88,20 @@ async def test_a_location_is_left_alone(program: NginxProgram) -> None:
     async with Front(program) as front:
         front.worker.script = script
         assert (await front.get()).one("Location") == "http://workers/v1/streams/7"
+
+
+async def test_http_1_0_needs_no_host(program: NginxProgram) -> None:
+    """A health check may leave it out (RFC 9112, 3.2); the worker, asked in 1.1, has one."""
+    async with Front(program) as front:
+        got = await front.send("GET /readyz HTTP/1.0\r\n\r\n")
+        hosts = front.worker.heard[0].headers["host"]
+    assert got.status == 200
+    assert hosts == "localhost"
+
+
+async def test_http_1_1_needs_one(program: NginxProgram) -> None:
+    """What is no legal request gets no name made up for it."""
+    async with Front(program) as front:
+        got = await front.send("GET /readyz HTTP/1.1\r\nConnection: close\r\n\r\n")
+        assert front.worker.heard == []
+    assert got.status == 400
