@@ -58,6 +58,9 @@ def _declare_worker(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--index", type=int, default=0, help="which of the workers this is")
     parser.add_argument("--workers", type=int, default=1, help="how many share the cap")
     parser.add_argument("--behind-nginx", action="store_true", help="nginx answers for CORS")
+    # Of the supervisor: the socket that outlives a worker, and the pipe for its pulse.
+    parser.add_argument("--listen-fd", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--pulse-fd", type=int, help=argparse.SUPPRESS)
     parser.set_defaults(run=_worker)
 
 
@@ -65,6 +68,9 @@ def _worker(chosen: argparse.Namespace) -> int:
     def serve(settings: Settings) -> int:
         from proxy.edge import worker
 
+        inherited = None
+        if chosen.listen_fd is not None and chosen.pulse_fd is not None:
+            inherited = worker.Inherited(chosen.listen_fd, chosen.pulse_fd)
         return worker.run(
             settings,
             unix=chosen.unix,
@@ -73,6 +79,7 @@ def _worker(chosen: argparse.Namespace) -> int:
             index=chosen.index,
             workers=chosen.workers,
             behind_nginx=chosen.behind_nginx,
+            inherited=inherited,
         )
 
     return _with_settings(serve)

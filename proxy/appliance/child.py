@@ -13,9 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from proxy.appliance.lines import Lines, to_stderr
+from proxy.appliance.pulse import Pulse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+
+    from proxy.appliance.listening import Listening
 
 _LEASH = str(Path(__file__).with_name("leash.py"))
 # Room for what a child says while the supervisor is busy; what any user may ask for (pipe(7)).
@@ -39,15 +42,25 @@ class Recipe:
     """Takes what it writes to stdout, in whole lines."""
     err: Callable[[bytes], None] = to_stderr
     """Takes what it writes to stderr; these are its last words."""
+    listening: Listening | None = None
+    """The socket that it inherits and has a pulse beside; None if it opens its own."""
 
 
 class Child:
     """A running child. Make it with `start`."""
 
-    def __init__(self, recipe: Recipe, process: asyncio.subprocess.Process, pipes: Pipes) -> None:
+    def __init__(
+        self,
+        recipe: Recipe,
+        process: asyncio.subprocess.Process,
+        pipes: Pipes,
+        pulse: Pulse | None = None,
+    ) -> None:
         self.name = recipe.name
         self._process = process
         self._pipes = pipes
+        self.pulse = pulse
+        """Of a worker; None if it has none."""
 
     @classmethod
     async def start(cls, recipe: Recipe) -> Child:
@@ -57,12 +70,18 @@ class Child:
         as its last words.
         """
         pipes = Pipes(recipe)
+        pulse: Pulse | None = None
+        inherited: tuple[int, ...] = ()
         try:
+            if recipe.listening is not None:
+                pulse = Pulse()
+                inherited = (recipe.listening.fileno(), pulse.writing)
             process = await asyncio.create_subprocess_exec(
                 sys.executable,
                 # Neither the user's site nor anything of the present folder: it starts in 15 ms.
                 *("-I", "-S", _LEASH, str(os.getpid()), str(int(recipe.death_signal))),
                 *recipe.command,
+                *_handed_over(inherited),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=pipes.out,
                 stderr=pipes.err,
@@ -70,10 +89,17 @@ class Child:
                 umask=recipe.umask,
                 # Ctrl-C is for the supervisor: nginx would take it for "stop at once".
                 start_new_session=True,
+                pass_fds=inherited,
             )
+        except BaseException:
+            if pulse is not None:
+                pulse.close()
+            raise
         finally:
             pipes.close_writing_ends()
-        return cls(recipe, process, pipes)
+            if pulse is not None:
+                pulse.close_writing_end()
+        return cls(recipe, process, pipes, pulse)
 
     @property
     def pid(self) -> int:
@@ -99,7 +125,17 @@ class Child:
         """
         status = await self._process.wait()
         self.kill()
+        if self.pulse is not None:
+            self.pulse.close()
+            self.pulse = None
         return status if status >= 0 else _BY_SIGNAL - status
+
+    def stopped(self) -> bool:
+        """Whether a signal has stopped it (SIGSTOP, proc(5)): then it is not merely busy."""
+        with contextlib.suppress(OSError):
+            stat = Path(f"/proc/{self.pid}/stat").read_text(encoding="utf-8", errors="replace")
+            return stat.rpartition(")")[2].split()[0] in {"T", "t"}
+        return False
 
     def kill(self) -> None:
         """End the whole group at once."""
@@ -109,6 +145,13 @@ class Child:
     async def last_words(self) -> str:
         """The last lines it wrote to stderr; to be asked once it has ended."""
         return await asyncio.to_thread(self._pipes.last_words)
+
+
+def _handed_over(inherited: tuple[int, ...]) -> list[str]:
+    if not inherited:
+        return []
+    listening, pulse = inherited
+    return ["--listen-fd", str(listening), "--pulse-fd", str(pulse)]
 
 
 class Pipes:

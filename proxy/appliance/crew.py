@@ -14,6 +14,7 @@ from proxy.appliance.ask import Answer, ask_port, ask_socket
 from proxy.appliance.child import Recipe
 from proxy.appliance.keeper import Keeper, Patience, State
 from proxy.appliance.lines import to_log, to_stderr
+from proxy.appliance.listening import Listening
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -44,6 +45,9 @@ class Crew:
         self._run = run
         self._programs = programs
         self._extra = {"PROMETHEUS_MULTIPROC_DIR": str(run.metrics)}
+        self._away: dict[Keeper, asyncio.TimerHandle] = {}
+        """Of the workers that are away: when those who wait for them are told to try again."""
+        self._sockets = tuple(self._listening(index) for index in range(settings.workers))
         self.demo = self._demo_keeper() if uses_demo(settings) else None
         self.workers = tuple(self._worker_keeper(index) for index in range(settings.workers))
         self.nginx = self._nginx_keeper()
@@ -67,15 +71,48 @@ class Crew:
         """Whether at least one worker answers."""
         return any(worker.state is State.READY for worker in self.workers)
 
+    def close_sockets(self) -> None:
+        """Own the workers' sockets no longer: nobody is going to be started again."""
+        for one in self._sockets:
+            one.close()
+
     async def worker_reports(self) -> list[dict[str, Any]]:
         """What each worker says of itself, with what its keeper knows."""
         return list(await asyncio.gather(*map(self._report, range(len(self.workers)))))
 
     async def _report(self, index: int) -> dict[str, Any]:
-        socket = str(self._run.worker_socket(index))
+        socket = str(self._sockets[index].path)
         answer = await ask_socket(socket, "/internal/status", seconds=_ASK_SECONDS)
         said = json.loads(answer.body) if answer is not None and answer.status == 200 else {}
         return {"index": index, **said, **described(self.workers[index])}
+
+    def _listening(self, index: int) -> Listening:
+        # nginx, as nobody, must be able to connect; the directory around it is private.
+        mode = 0o666 if self._run.nginx_user else 0o600
+        return Listening(self._run.worker_socket(index), mode=mode)
+
+    def _direct(self) -> None:
+        """Send what is new to the workers that are ready; where none is, it waits in their lines.
+
+        Not for ever: after the queue's time those who wait for a worker that is still away are
+        told to try again.
+        """
+        anybody = self.worker_serving()
+        for worker, listening in zip(self.workers, self._sockets, strict=True):
+            listening.show(worker.state is State.READY or not anybody)
+            if worker.state is State.READY:
+                if worker in self._away:
+                    self._away.pop(worker).cancel()
+            elif worker not in self._away and worker.ready.is_set():
+                self._let_wait(worker, listening)
+
+    def _let_wait(self, worker: Keeper, listening: Listening) -> None:
+        def turn_away() -> None:
+            listening.turn_away()
+            self._let_wait(worker, listening)
+
+        seconds = self._settings.queue_timeout_seconds
+        self._away[worker] = asyncio.get_running_loop().call_later(seconds, turn_away)
 
     def _demo_keeper(self) -> Keeper:
         port = ports.free_port()
@@ -91,19 +128,21 @@ class Crew:
         return self._keeper(recipe, lambda: _ask_port("127.0.0.1", port, "/v1/models"))
 
     def _worker_keeper(self, index: int) -> Keeper:
-        socket = self._run.worker_socket(index)
+        listening = self._sockets[index]
         recipe = Recipe(
             f"worker-{index}",
-            self._programs.worker(socket, index, self._settings.workers),
+            self._programs.worker(listening.path, index, self._settings.workers),
             environment=commands.environment(**self._extra),
             # nginx, as nobody, must be able to connect; the directory around it is private.
             umask=0o000 if self._run.nginx_user else 0o077,
+            listening=listening,
         )
         return self._keeper(
             recipe,
-            lambda: ask_socket(str(socket), "/readyz", seconds=_ASK_SECONDS),
+            lambda: ask_socket(str(listening.path), "/readyz", seconds=_ASK_SECONDS),
             spare=self.worker_serving,
             buried=lambda: self._forget_levels(index),
+            changed=self._direct,
         )
 
     def _nginx_keeper(self) -> Keeper:

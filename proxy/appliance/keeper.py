@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from proxy.appliance.ask import Answer
+    from proxy.appliance.pulse import Pulse
 
 _log = structlog.get_logger("appliance")
 
@@ -47,8 +48,18 @@ class Patience:
     """Between two questions while it starts."""
     watch: float = 2.0
     """Between two questions once it is ready."""
+    beat: float = 0.5
+    """Between two looks at a pulse, as long as between two of its beats."""
+    silent_after: int = 6
+    """Looks without a beat until nothing new goes there: 3 s, which no burst has come near, since
+    a beat is due before all the work that waits. Looks and not seconds are counted, so that a
+    machine that was asleep, or too busy to look, holds nothing against anybody."""
+    frozen_after: int = 20
+    """Looks without a beat until it is killed: 10 s, in which no token of its streams has passed.
+    One that was stopped by a signal cannot be merely busy, and is killed once it is silent."""
     first_delay: float = 0.1
-    """Before it is started again; doubles with each death."""
+    """Before it is started again after its second death in a row; doubles with each further one.
+    After the first there is none: a crash by chance need not be waited for."""
     longest_delay: float = 10.0
     stable: float = 10.0
     """After so long a life its earlier deaths are forgotten."""
@@ -63,7 +74,9 @@ class Patience:
 
     def delay(self, deaths: int) -> float:
         """How long to wait after so many deaths in a row."""
-        return min(self.longest_delay, self.first_delay * 2.0 ** min(deaths - 1, 32))
+        if deaths <= 1:
+            return 0.0
+        return min(self.longest_delay, self.first_delay * 2.0 ** min(deaths - 2, 32))
 
 
 @dataclass(slots=True)
@@ -81,7 +94,7 @@ class Keeper:
 
     `question` asks it for a sign of life. `spare` tells whether others do its work meanwhile; if
     not, a child that fails to start several times in a row ends the keeping. `buried` is awaited
-    after each death, before the next life.
+    after each death, before the next life. `changed` is called whenever it has another state.
     """
 
     def __init__(
@@ -91,10 +104,12 @@ class Keeper:
         *,
         spare: Callable[[], bool] = lambda: False,
         buried: Callable[[], Awaitable[None]] | None = None,
+        changed: Callable[[], None] = lambda: None,
         patience: Patience | None = None,
     ) -> None:
         self.name = recipe.name
-        self.state = State.STOPPED
+        self._state = State.STOPPED
+        self._changed = changed
         self.restarts = 0
         self.ready = asyncio.Event()
         """Set once it has come up for the first time."""
@@ -105,6 +120,17 @@ class Keeper:
         self._patience = patience or Patience()
         self._child: Child | None = None
         self._leaving = asyncio.Event()
+
+    @property
+    def state(self) -> State:
+        """What it is at."""
+        return self._state
+
+    @state.setter
+    def state(self, state: State) -> None:
+        if state is not self._state:
+            self._state = state
+            self._changed()
 
     @property
     def pid(self) -> int | None:
@@ -160,8 +186,9 @@ class Keeper:
                 self.state = State.READY
                 self.ready.set()
                 _log.info("started", process=self.name, pid=child.pid, restarts=self.restarts)
-                await self._watch(ending)
+                await self._watch(child, ending)
             status = await ending
+            self.state = State.WAITING
         finally:
             if child.running:
                 child.kill()
@@ -184,17 +211,51 @@ class Keeper:
             child.kill()
         return False
 
-    async def _watch(self, ending: asyncio.Task[int]) -> None:
-        """Ask now and then until it ends. Any answer is a sign of life, a refusal too.
+    async def _watch(self, child: Child, ending: asyncio.Task[int]) -> None:
+        """Look for signs of life until it ends."""
+        if child.pulse is None or not child.pulse.beats:
+            await self._ask_on(ending)
+        else:
+            await self._feel_pulse(child, child.pulse, ending)
 
-        One that is silent is not killed: under a burst it may only be busy, and its streams with
-        it. It is said in the log, in `/status` and by readiness.
+    async def _ask_on(self, ending: asyncio.Task[int]) -> None:
+        """Ask now and then. Any answer is a sign of life, a refusal too.
+
+        One that is silent is not killed: it may only be busy. It is said in the log, in `/status`
+        and by readiness.
         """
         while not (await asyncio.wait({ending}, timeout=self._patience.watch))[0]:
-            state = State.READY if await self._question() is not None else State.SILENT
-            if state is not self.state and not ending.done():
-                _log.warning("state", process=self.name, pid=self.pid, state=state.value)
-                self.state = state
+            alive = await self._question() is not None
+            self._seen(State.READY if alive else State.SILENT, ending)
+
+    async def _feel_pulse(self, child: Child, pulse: Pulse, ending: asyncio.Task[int]) -> None:
+        """Count the looks without a beat: without one for long, nothing new goes there.
+
+        Then it is killed: its streams stand still, and only a new one can serve who waits.
+        """
+        patience, last, missed = self._patience, pulse.beats, 0
+        while not (await asyncio.wait({ending}, timeout=patience.beat))[0]:
+            missed = 0 if pulse.beats != last else missed + 1
+            last = pulse.beats
+            silent = missed >= patience.silent_after
+            self._seen(State.SILENT if silent else State.READY, ending)
+            if missed >= patience.frozen_after or (
+                silent and await asyncio.to_thread(child.stopped)
+            ):
+                _log.error(
+                    "frozen",
+                    process=self.name,
+                    pid=child.pid,
+                    seconds=missed * patience.beat,
+                    advice="It is killed and started again; its streams are cut.",
+                )
+                child.kill()
+                return
+
+    def _seen(self, state: State, ending: asyncio.Task[int]) -> None:
+        if state is not self.state and not ending.done():
+            _log.warning("state", process=self.name, pid=self.pid, state=state.value)
+            self.state = state
 
     async def _pause(self, life: Life, deaths: int) -> None:
         delay = self._patience.delay(deaths)

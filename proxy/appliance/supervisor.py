@@ -122,6 +122,7 @@ class Supervisor:
         await self._ports_closed()
         # b. The workers finish what runs, and at the deadline cut the rest, visibly.
         _log.info("draining", seconds=seconds)
+        crew.close_sockets()
         for worker in crew.workers:
             worker.leave(signal.SIGTERM)
         await self._ended(crew.workers, seconds + self._patience.last_words)

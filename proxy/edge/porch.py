@@ -44,11 +44,14 @@ class Porch(web.SockSite):
         self._open()
 
     async def stop(self) -> None:
-        """Listen no longer; who has come is served."""
+        """Listen no longer; who has come is served, also those that only the kernel knows of."""
         await super().stop()
         if self._pause is not None:
             self._pause.cancel()
         self._loop.remove_reader(self._sock)
+        with contextlib.suppress(OSError):
+            while True:
+                self._came.append(self._sock.accept()[0])
         self._sock.close()
         while self._came:
             self._begin(self._came.popleft())

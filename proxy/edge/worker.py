@@ -11,6 +11,7 @@ import socket
 import sys
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import NamedTuple
 
 import structlog
 import uvloop
@@ -20,6 +21,7 @@ from proxy.edge.app import create_runner
 from proxy.edge.gateway import Gateway
 from proxy.edge.parts import open_gateway
 from proxy.edge.porch import Porch
+from proxy.edge.pulse import Pulse
 from proxy.errors import Drained
 from proxy.meter import logs
 from proxy.meter.tracing import SpansUnavailable
@@ -33,7 +35,7 @@ _LAST_WORDS_SECONDS = 5.0
 """How long cut streams have to take in that they were cut."""
 
 
-def run(
+def run(  # noqa: PLR0913 what a command line says
     settings: Settings,
     *,
     unix: str | None = None,
@@ -42,13 +44,16 @@ def run(
     index: int = 0,
     workers: int = 1,
     behind_nginx: bool = False,
+    inherited: Inherited | None = None,
 ) -> int:
     """Serve until SIGTERM or SIGINT, then drain; a second signal stops at once.
 
-    Listens on a unix socket, or on a host and port. Returns the exit status.
+    Listens on a socket that it has inherited, on a unix socket, or on a host and port. Returns the
+    exit status.
     """
     logs.configure(settings.log_level, settings.log_format)
     serving = Worker(settings, index=index, workers=workers, behind_nginx=behind_nginx)
+    serving.inherited = inherited
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             return runner.run(serving.serve(unix, host or settings.listen_address, port))
@@ -56,6 +61,13 @@ def run(
         # What an operator can mend needs one line, and no traceback.
         structlog.get_logger().error("worker_cannot_start", worker=index, reason=str(error))
         return 2
+
+
+class Inherited(NamedTuple):
+    """Descriptors that a supervisor has handed over."""
+
+    listening: int
+    pulse: int
 
 
 class Worker:
@@ -66,6 +78,7 @@ class Worker:
         self._index = index
         self._workers = workers
         self._behind_nginx = behind_nginx
+        self.inherited: Inherited | None = None
         self._log = structlog.get_logger().bind(worker=index)
         self._told_to_stop = asyncio.Event()
 
@@ -83,13 +96,28 @@ class Worker:
             runner = create_runner(gateway)
             await runner.setup()
             parts.push_async_callback(runner.cleanup)
-            site = _site(runner, unix, host, port)
+            site = self._site(runner, unix, host, port)
             self._listen_to_signals()
+            if self.inherited is not None:
+                # Felt before it is ready, so that there is never a doubt whether it has a pulse.
+                pulse = Pulse(self.inherited.pulse)
+                parts.callback(pulse.close)
             await site.start()
             _settle()
             self._log.info("worker_ready", pid=os.getpid(), listens=site.name)
             await self._told_to_stop.wait()
             return await self._drain(gateway, site)
+
+    def _site(
+        self, runner: web.AppRunner, unix: str | None, host: str, port: int | None
+    ) -> web.BaseSite:
+        if self.inherited is not None:
+            listening = socket.socket(fileno=self.inherited.listening)
+        elif unix is None:
+            listening = _open(host, port or 0)
+        else:
+            listening = _open_unix(unix)
+        return Porch(runner, listening, backlog=BACKLOG)
 
     def _listen_to_signals(self) -> None:
         loop = asyncio.get_running_loop()
@@ -121,14 +149,12 @@ class Worker:
         return 0
 
 
-def _site(runner: web.AppRunner, unix: str | None, host: str, port: int | None) -> web.BaseSite:
-    if unix is None:
-        return Porch(runner, _open(host, port or 0), backlog=BACKLOG)
+def _open_unix(unix: str) -> socket.socket:
     # A socket left by a worker that was killed would keep this one from listening.
     Path(unix).unlink(missing_ok=True)
     listening = socket.socket(socket.AF_UNIX)
     listening.bind(unix)
-    return Porch(runner, listening, backlog=BACKLOG)
+    return listening
 
 
 def _open(host: str, port: int) -> socket.socket:

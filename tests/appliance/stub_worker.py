@@ -10,12 +10,13 @@ import asyncio
 import json
 import os
 import signal
+import socket
 import sys
 import time
-from pathlib import Path
 
 from aiohttp import web
 
+INHERITED = ("--listen-fd", "--pulse-fd")
 _draining = asyncio.Event()
 _release = asyncio.Event()
 
@@ -91,7 +92,7 @@ async def echo(request: web.Request) -> web.Response:
     )
 
 
-async def serve(socket: str) -> None:
+async def serve(listening: socket.socket, pulse: int) -> None:
     """Serve until SIGTERM, then until the streams have ended."""
     app = web.Application(client_max_size=1024**3)
     app.router.add_get("/readyz", ready)
@@ -99,16 +100,30 @@ async def serve(socket: str) -> None:
     app.router.add_get("/v1/held", stream)
     app.router.add_get("/v1/release", release)
     app.router.add_route("*", "/v1/die", die)
+    app.router.add_post("/v1/block", block)
     app.router.add_route("*", "/{tail:.*}", echo)
     runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=0.1)
     await runner.setup()
-    await web.UnixSite(runner, socket, backlog=4096).start()
     loop = asyncio.get_running_loop()
+    await web.SockSite(runner, listening).start()
+    beat(pulse)
     loop.add_signal_handler(signal.SIGTERM, _draining.set)
     await _draining.wait()
     while _running:
         await asyncio.sleep(0.01)
     await runner.cleanup()
+
+
+def beat(pulse: int) -> None:
+    """What the supervisor feels, as a worker's own."""
+    os.write(pulse, b".")
+    asyncio.get_running_loop().call_later(0.05, beat, pulse)
+
+
+async def block(_request: web.Request) -> web.Response:
+    """Hold the event loop up, as a defect would."""
+    time.sleep(3600)  # noqa: ASYNC251 the defect
+    return web.Response()
 
 
 if __name__ == "__main__":
@@ -117,6 +132,5 @@ if __name__ == "__main__":
         sys.exit("the model of the year is missing")
     if misbehaviour.get("never_ready"):
         time.sleep(60)
-    # What a killed one left would keep this one from listening.
-    Path(sys.argv[1]).unlink(missing_ok=True)
-    asyncio.run(serve(sys.argv[1]))
+    listening, pulse = (int(sys.argv[sys.argv.index(name) + 1]) for name in INHERITED)
+    asyncio.run(serve(socket.socket(fileno=listening), pulse))

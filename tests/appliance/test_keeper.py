@@ -2,13 +2,16 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from typing import TYPE_CHECKING
+import sys
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from proxy.appliance.ask import Answer
 from proxy.appliance.child import Recipe
 from proxy.appliance.keeper import CannotStart, Keeper, Patience, State
+from proxy.appliance.listening import Listening
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -48,10 +51,10 @@ async def running(keeper: Keeper) -> asyncio.Task[None]:
 
 
 @pytest.mark.parametrize(
-    ("deaths", "delay"), [(1, 0.1), (2, 0.2), (3, 0.4), (8, 10.0), (10_000, 10.0)]
+    ("deaths", "delay"), [(1, 0.0), (2, 0.1), (3, 0.2), (4, 0.4), (9, 10.0), (10_000, 10.0)]
 )
 def test_each_death_doubles_the_wait_up_to_a_limit(deaths: int, delay: float) -> None:
-    """A child that dies again and again is started ever more rarely, but never given up so."""
+    """The first restart is at once; one that dies again and again is started ever more rarely."""
     assert Patience(first_delay=0.1, longest_delay=10.0).delay(deaths) == delay
 
 
@@ -180,6 +183,8 @@ async def test_told_to_leave_while_waiting_it_ends_at_once() -> None:
     keeper = Keeper(shell("sleep 60"), yes, patience=patience)
     task = await running(keeper)
     keeper.send(signal.SIGKILL)
+    await until(lambda: keeper.restarts == 1 and keeper.state is State.READY)
+    keeper.send(signal.SIGKILL)
     await until(lambda: keeper.state is State.WAITING)
     keeper.leave(signal.SIGTERM)
     await asyncio.wait_for(task, DEADLINE)
@@ -193,3 +198,72 @@ async def test_a_cancelled_keeper_leaves_no_process() -> None:
     with pytest.raises(asyncio.CancelledError):
         await task
     await until(lambda: keeper.pid is None)
+
+
+def beating(path: Path) -> Recipe:
+    """A child with a pulse, which SIGUSR1 ends."""
+    script = (
+        "import os, signal, sys, time\n"
+        "fd = int(sys.argv[sys.argv.index('--pulse-fd') + 1])\n"
+        "signal.signal(signal.SIGUSR1, lambda *_: time.sleep(3600))\n"
+        "while True: os.write(fd, b'.'); time.sleep(0.02)"
+    )
+    return Recipe(
+        "it",
+        [sys.executable, "-c", script],
+        err=lambda _lines: None,
+        listening=Listening(path, mode=0o600),
+    )
+
+
+async def pulsing(path: Path, **patience: Any) -> tuple[Keeper, asyncio.Task[None]]:
+    """A keeper of such a child, once it has been felt."""
+
+    async def question() -> Answer | None:
+        felt = keeper._child is not None and keeper._child.pulse is not None
+        return Answer(200, b"") if felt and keeper._child.pulse.beats else None  # type: ignore[union-attr]
+
+    keeper = Keeper(beating(path), question, patience=replace(QUICK, beat=0.1, **patience))
+    return keeper, await running(keeper)
+
+
+async def over(keeper: Keeper, task: asyncio.Task[None]) -> None:
+    """Keep it no longer, and leave nothing open."""
+    keeper.leave(signal.SIGTERM)
+    await asyncio.wait_for(task, DEADLINE)
+    assert keeper._recipe.listening is not None
+    keeper._recipe.listening.close()
+
+
+async def test_one_that_is_stopped_by_a_signal_is_killed_and_replaced(tmp_path: Path) -> None:
+    """It cannot be merely busy, so it is not waited for as long as a blocked one."""
+    keeper, task = await pulsing(tmp_path / "s", silent_after=4, frozen_after=10_000)
+    before = keeper.pid
+    keeper.send(signal.SIGSTOP)
+    await until(lambda: keeper.restarts == 1 and keeper.state is State.READY)
+    assert keeper.pid != before
+    await over(keeper, task)
+
+
+async def test_one_whose_loop_stands_still_is_killed_later(tmp_path: Path) -> None:
+    """First nothing new goes there, then it is replaced."""
+    keeper, task = await pulsing(tmp_path / "s", silent_after=4, frozen_after=8)
+    keeper.send(signal.SIGUSR1)
+    await until(lambda: keeper.state is State.SILENT)
+    assert keeper.restarts == 0
+    await until(lambda: keeper.restarts == 1 and keeper.state is State.READY)
+    await over(keeper, task)
+
+
+async def test_one_that_was_only_busy_is_ready_again(tmp_path: Path) -> None:
+    """A pulse that comes back before its time is up costs nobody a stream."""
+    keeper, task = await pulsing(tmp_path / "s", silent_after=4, frozen_after=10_000)
+    pid, stopped = keeper.pid, keeper._child
+    assert stopped is not None
+    stopped.stopped = lambda: False  # type: ignore[method-assign]
+    keeper.send(signal.SIGSTOP)
+    await until(lambda: keeper.state is State.SILENT)
+    keeper.send(signal.SIGCONT)
+    await until(lambda: keeper.state is State.READY)
+    assert (keeper.pid, keeper.restarts) == (pid, 0)
+    await over(keeper, task)

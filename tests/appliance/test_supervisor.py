@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from proxy.appliance import ports
-from tests.appliance.running import Running, alive, children_of, wait_until
+from tests.appliance.running import DEADLINE, Running, alive, children_of, wait_until
 from tests.nginx.pem import ONE, TWO
 
 QUICK = json.dumps(
@@ -76,6 +76,11 @@ def test_the_others_serve_while_one_is_away(tmp_path: Path) -> None:
     patience = json.dumps({"first_delay": 60, "stop": 0.3})
     with Running(tmp_path, SLUICE_WORKERS="2", PATIENCE=patience) as running:
         running.ready()
+        first = pid_of(running, "worker")
+        os.kill(first, signal.SIGKILL)
+        # The first restart is at once; only a second death in a row is waited for.
+        wait_until(lambda: running.status()["workers"][0]["restarts"] == 1, "its restart")
+        wait_until(lambda: running.status()["workers"][0]["state"] == "ready", "its return")
         os.kill(pid_of(running, "worker"), signal.SIGKILL)
         wait_until(lambda: running.status()["workers"][0]["state"] == "waiting", "its death")
         assert {running.get("/v1/x")[0] for _ in range(6)} == {200}
@@ -278,3 +283,72 @@ def test_without_an_upstream_the_demo_answers_and_that_is_said(tmp_path: Path) -
         assert "SLUICE_UPSTREAM_URL" in running.out
         assert running.logged("demo_upstream")
         assert running.status()["demo"]["state"] == "ready"
+
+
+def answers(running: Running, count: int) -> list[int]:
+    """The statuses of so many requests, one after the other."""
+    return [running.get("/v1/x")[0] for _ in range(count)]
+
+
+def pids_of_workers(running: Running) -> list[int]:
+    """The process ids of all workers."""
+    return [worker["pid"] for worker in running.status()["workers"]]
+
+
+def test_who_comes_while_all_workers_are_dead_waits_for_the_next(tmp_path: Path) -> None:
+    """Killed together, they are back in a moment: nobody who comes meanwhile is refused."""
+    with Running(tmp_path, SLUICE_WORKERS="2", PATIENCE=QUICK) as running:
+        running.ready()
+        for pid in pids_of_workers(running):
+            os.kill(pid, signal.SIGKILL)
+        assert set(answers(running, 20)) == {200}
+        wait_until(lambda: running.status()["state"] == "ready", "ready")
+
+
+def block(running: Running) -> http.client.HTTPConnection:
+    """Have a worker's event loop stand still."""
+    client = http.client.HTTPConnection("127.0.0.1", running.port, timeout=DEADLINE)
+    client.request("POST", "/v1/block")
+    return client
+
+
+@pytest.mark.parametrize("how", ["stopped", "blocked"])
+def test_a_frozen_worker_gets_nothing_new_and_is_replaced(tmp_path: Path, how: str) -> None:
+    """Once it has no pulse the other one answers everything, and soon there are two again."""
+    patience = json.dumps(json.loads(QUICK) | {"beat": 0.1, "silent_after": 5, "frozen_after": 15})
+    with (
+        contextlib.ExitStack() as stack,
+        Running(tmp_path, SLUICE_WORKERS="2", PATIENCE=patience) as running,
+    ):
+        running.ready()
+        before = pids_of_workers(running)
+        if how == "stopped":
+            os.kill(before[0], signal.SIGSTOP)
+        else:
+            blocked = block(running)
+            stack.callback(blocked.close)
+        wait_until(lambda: running.logged("state") or running.logged("frozen"), "silence")
+        assert set(answers(running, 20)) == {200}
+        wait_until(lambda: running.logged("frozen"), "the end of its patience")
+        wait_until(lambda: running.status()["state"] == "ready", "ready")
+        wait_until(
+            lambda: None not in pids_of_workers(running) and pids_of_workers(running) != before,
+            "another",
+        )
+        assert len(set(pids_of_workers(running)) & set(before)) == 1
+        assert set(answers(running, 20)) == {200}
+
+
+def test_when_no_worker_has_a_pulse_the_machine_is_not_ready(tmp_path: Path) -> None:
+    """The probe says so at once; who comes waits for the worker that takes its place."""
+    patience = json.dumps(json.loads(QUICK) | {"beat": 0.1, "silent_after": 5, "frozen_after": 40})
+    with Running(tmp_path, PATIENCE=patience) as running:
+        running.ready()
+        with contextlib.closing(block(running)):
+            wait_until(lambda: running.get("/readyz", admin=True)[0] == 503, "not ready")
+            with contextlib.closing(
+                http.client.HTTPConnection("127.0.0.1", running.port, timeout=DEADLINE)
+            ) as client:
+                client.request("GET", "/v1/x")
+                assert client.getresponse().status == 200
+        wait_until(lambda: running.get("/readyz", admin=True)[0] == 200, "ready")

@@ -98,6 +98,6 @@ async def test_errors_carry_it_too(program: NginxProgram) -> None:
     async with Front(program, cors_origins=(APP,)) as front:
         await front.worker.stop()
         got = await front.get("/v1/x", f"Origin: {APP}")
-    assert got.status == 502
+    assert got.status == 503
     assert got.one("Access-Control-Allow-Origin") == APP
     assert "retry-after" in got.one("Access-Control-Expose-Headers").lower()

@@ -69,12 +69,13 @@ async def test_nginx_refuses_in_the_shape_of_the_worker(
     assert got.one("Access-Control-Allow-Origin") == "*"
 
 
-async def test_no_worker_is_a_502_that_says_when_to_try_again(program: NginxProgram) -> None:
+async def test_no_worker_is_a_503_that_says_when_to_try_again(program: NginxProgram) -> None:
     """With every worker gone the client gets the reason, a time, and its own request id."""
     async with Front(program) as front:
         await front.worker.stop()
         got = await front.get("/v1/x", "X-Request-ID: mine")
-    assert got.status == 502
+    assert got.status == 503
+    assert got.json()["error"]["code"] == "worker_unreachable"
     assert got.one("Retry-After") == "1"
     assert got.json()["error"]["request_id"] == "mine"
 
@@ -99,7 +100,7 @@ async def test_messages_get_errors_of_their_family(program: NginxProgram) -> Non
         got = await front.get("/v1/messages?beta=true")
     document = got.json()
     assert document["type"] == "error"
-    assert document["error"]["type"] == "api_error"
+    assert document["error"]["type"] == "overloaded_error"
     assert document["request_id"] == got.one("X-Request-ID")
 
 
@@ -124,7 +125,7 @@ async def test_head_has_the_status_and_no_body(program: NginxProgram) -> None:
     async with Front(program) as front:
         await front.worker.stop()
         got = await front.get(method="HEAD")
-    assert got.status == 502
+    assert got.status == 503
     assert got.body == ""
 
 

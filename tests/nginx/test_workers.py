@@ -30,7 +30,7 @@ async def test_a_restarted_worker_is_found_with_the_next_request(program: NginxP
     """No memory of earlier failures keeps requests from a worker that is back."""
     async with Front(program) as front:
         await front.worker.stop()
-        assert (await front.send(POST)).status == 502
+        assert (await front.send(POST)).status == 503
         await asyncio.to_thread(front.worker.path.unlink, missing_ok=True)
         await front.worker.start()
         assert (await front.send(POST)).status == 200
