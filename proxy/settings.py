@@ -86,6 +86,8 @@ class UpstreamSettings(BaseModel):
     total_timeout_seconds: SecondsOrOff | None = None
     probe_path: str | None = Field(default=None, pattern=r"^/")
     """Asked with GET every `SLUICE_PROBE_INTERVAL_SECONDS`; unset: no active probe."""
+    include_usage: bool | None = None
+    """Whether usage is asked for on streams that do not; unset: `SLUICE_INCLUDE_USAGE`."""
 
 
 class Settings(BaseSettings):

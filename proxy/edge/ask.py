@@ -9,6 +9,7 @@ import msgspec
 from proxy import members
 from proxy.edge.routes import Route
 from proxy.exchange import Family
+from proxy.upstream.usage import Added
 
 _ABSENT = msgspec.Raw()
 _LONGEST_MODEL_BYTES = 4096
@@ -60,8 +61,13 @@ class Ask:
     wants_stream: bool = False
     choices: int = 1
     """How many choices were asked for (`n`)."""
-    hides_usage: bool = False
+    added_usage: Added | None = None
     """Usage was added to what is asked for, so the client must not see its chunk."""
+
+    @property
+    def hides_usage(self) -> bool:
+        """Whether the usage that is asked for is not the client's to see."""
+        return self.added_usage is not None
 
 
 def read(route: Route, body: bytes, *, include_usage: bool) -> Ask:
@@ -98,12 +104,13 @@ def understood(route: Route, body: bytes, seen: Seen, *, include_usage: bool) ->
     streams = route.streams or seen.streams
     wanted = include_usage and streams and route.family is Family.CHAT
     hides = wanted and not seen.asks_for_usage and not seen.options_are_fixed
+    sent, added = _asking_for_usage(body, seen.options) if hides else (body, None)
     return Ask(
-        _asking_for_usage(body, seen.options) if hides else body,
+        sent,
         model=route.model or seen.model,
         wants_stream=streams,
         choices=seen.choices,
-        hides_usage=hides,
+        added_usage=added,
     )
 
 
@@ -119,12 +126,14 @@ def _count(number: bytes) -> int:
     return int(number) or 1
 
 
-def _asking_for_usage(body: bytes, options: tuple[int, bytes] | None) -> bytes:
+def _asking_for_usage(body: bytes, options: tuple[int, bytes] | None) -> tuple[bytes, Added]:
     """The same body with usage asked for; all else stays as the client wrote it."""
     if options is None:
         opening = body.index(b"{") + 1
-        return body[:opening] + _USAGE_ASKED + body[opening:]
+        added = Added(opening, len(_USAGE_ASKED), b"")
+        return body[:opening] + _USAGE_ASKED + body[opening:], added
     at, own = options
     asked = _OPTIONS_WHOLE.decode(own) if own.startswith(b"{") else {}
     asked["include_usage"] = msgspec.Raw(b"true")
-    return body[:at] + msgspec.json.encode(asked) + body[at + len(own) :]
+    new = msgspec.json.encode(asked)
+    return body[:at] + new + body[at + len(own) :], Added(at, len(new), own)

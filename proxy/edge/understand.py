@@ -45,6 +45,7 @@ async def understand(gateway: Gateway, visit: Visit) -> Call:
         asked.model,
         exchange.family,
         asked.wants_stream,
+        asked.added_usage,
     )
 
 
@@ -62,7 +63,7 @@ async def _ask(gateway: Gateway, visit: Visit) -> tuple[Ask, bool]:
         return Ask(body, visit.route.model, visit.route.streams), False
     if coding != "identity":
         body = await _all_of(gateway, Unpacked(body, coding, most))
-    wants_usage = gateway.settings.include_usage
+    wants_usage = gateway.upstreams.asks_for_usage
     asked = await gateway.aside.read(visit.route, body, include_usage=wants_usage)
     return asked, coding != "identity"
 

@@ -155,11 +155,13 @@ class LiveAnswer:
     def close(self) -> None:
         """Let the answer go; see `Answer.close`."""
         connection = self._response.connection
-        if connection is not None and connection.transport is not None:
-            # A plain close would first wait for a request body that the upstream does not take.
-            connection.transport.abort()
-        self._response.close()
-        self._end(None)
+        try:
+            if connection is not None and connection.transport is not None:
+                # A plain close would first wait for a body that the upstream does not take.
+                connection.transport.abort()
+            self._response.close()
+        finally:
+            self._end(None)
 
     def __enter__(self) -> Self:
         return self
@@ -193,9 +195,11 @@ class LiveAnswer:
             return
         self._ended = True
         self._failure = error
-        self._watch.stop()
-        if self._on_end is not None:
-            self._on_end(error)
+        try:
+            self._watch.stop()
+        finally:
+            if self._on_end is not None:
+                self._on_end(error)
 
 
 class _Watch:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from proxy.errors import FirstTokenTimeout, SluiceError, UpstreamInvalid
 from proxy.upstream.transport import StaleConnection
+from proxy.upstream.usage import refuses
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from proxy.upstream.call import Call
     from proxy.upstream.targets import Target
     from proxy.upstream.transport import Transport
+    from proxy.upstream.usage import Refusals
 
 MOST_JUDGED_BYTES = 256 * 1024
 """Of a stream's beginning: one whose first event is longer goes on unjudged."""
@@ -45,6 +47,8 @@ class Attempt:
     judge: Judge | None
     may_repeat: bool
     """Whether the operator lets a request be sent twice, should the first have been in vain."""
+    refusals: Refusals
+    """Which upstreams are not to be asked for usage on the client's behalf."""
 
     async def make(self, target: Target) -> LiveAnswer:
         """The upstream's answer, with its first bytes read if there is a judge for them.
@@ -76,7 +80,32 @@ class Attempt:
         raise FirstTokenTimeout(f"Upstream {target.name} was silent for {limit:g} s.")
 
     async def _answer(self, target: Target, sent: Callable[[], None]) -> LiveAnswer:
-        answer = await self._send(target, sent)
+        call = self.call
+        if call.added_usage is not None:
+            self.exchange.hides_usage = self.refusals.may_ask(target, call.model)
+            if self.exchange.hides_usage:
+                return await self._answer_with_usage(target, sent)
+        return await self._begun(await self._send(call.without_added_usage(), target, sent))
+
+    async def _answer_with_usage(self, target: Target, sent: Callable[[], None]) -> LiveAnswer:
+        """The answer; where only what was added is refused, the answer without it."""
+        answer = await self._begun(await self._send(self.call, target, sent))
+        try:
+            refused = await refuses(answer)
+        except BaseException:
+            answer.close()
+            raise
+        if not refused:
+            return answer
+        answer.close()
+        self.refusals.remember(target, self.call.model)
+        self.exchange.hides_usage = False
+        self.exchange.connected_at = None
+        plain = self.call.without_added_usage()
+        return await self._begun(await self._send(plain, target, sent))
+
+    async def _begun(self, answer: LiveAnswer) -> LiveAnswer:
+        """The answer with what there is to judge it by; closed on every error."""
         try:
             exchange = self.exchange
             exchange.headers_at = time.monotonic()
@@ -91,19 +120,19 @@ class Attempt:
             raise
         return answer
 
-    async def _send(self, target: Target, sent: Callable[[], None]) -> LiveAnswer:
+    async def _send(self, call: Call, target: Target, sent: Callable[[], None]) -> LiveAnswer:
         """Send it; where old connections turn out to be closed, on the next one.
 
         RFC 9112, 9.3.1: such a request may be repeated if that does no harm. Nobody is to blame,
         so it is neither counted as an attempt nor against the upstream.
         """
-        may_repeat = self.may_repeat or self.call.method in _HARMLESS_TWICE
+        may_repeat = self.may_repeat or call.method in _HARMLESS_TWICE
         for _ in range(_STALE_CONNECTIONS if may_repeat else 0):
             try:
-                return await self.transport.send(self.call, target, sent)
+                return await self.transport.send(call, target, sent)
             except StaleConnection:
                 self.exchange.connected_at = None
-        return await self.transport.send(self.call, target, sent)
+        return await self.transport.send(call, target, sent)
 
     async def _read_first(self, answer: LiveAnswer, judge: Judge) -> None:
         first = b""

@@ -20,6 +20,7 @@ from proxy.upstream.probes import Probes
 from proxy.upstream.retry import Failure, Situation
 from proxy.upstream.targets import targets_of
 from proxy.upstream.transport import Transport
+from proxy.upstream.usage import Refusals
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,6 +50,9 @@ class Upstreams:
         )
         self._budget = Budget()
         self._settings = settings
+        self._usage_refusals = Refusals(time.monotonic)
+        self.asks_for_usage = any(target.include_usage for target in targets)
+        """Whether any upstream is asked for usage on the client's behalf."""
         self._transport: Transport
         self._probes: Probes
 
@@ -113,7 +117,8 @@ class Upstreams:
         """
         self._budget.request()
         both = Judge(enough, judge) if enough and judge else None
-        attempt = Attempt(self._transport, call, exchange, both, self._rules.retries > 0)
+        may_repeat = self._rules.retries > 0
+        attempt = Attempt(self._transport, call, exchange, both, may_repeat, self._usage_refusals)
         tries: Counter[str] = Counter()
         refusal: KeptAnswer | None = None
         while True:

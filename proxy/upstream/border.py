@@ -17,6 +17,7 @@ from proxy.errors import (
     UpstreamReset,
 )
 from proxy.upstream.connection import BadHead
+from proxy.upstream.shortage import is_own_shortage
 
 FOREIGN = (aiohttp.ClientError, OSError, HttpProcessingError)
 """All that a call to an upstream may raise."""
@@ -41,6 +42,8 @@ def refused(error: BaseException, upstream: str, *, in_pool_queue: bool) -> Slui
 
     `in_pool_queue`: the call was still waiting for one of `SLUICE_POOL_CONNECTIONS`.
     """
+    if is_own_shortage(error):
+        return _own_shortage()
     if in_pool_queue and isinstance(error, aiohttp.ConnectionTimeoutError):
         return Overloaded("No connection to an upstream became free in time.")
     if isinstance(error, aiohttp.ServerDisconnectedError) and not isinstance(error.message, str):
@@ -55,7 +58,13 @@ def refused(error: BaseException, upstream: str, *, in_pool_queue: bool) -> Slui
 
 def cut(error: BaseException, upstream: str) -> SluiceError:
     """What an error within the answer's body means."""
+    if is_own_shortage(error):
+        return _own_shortage()
     return UpstreamCut(f"Upstream {upstream} stopped before the end: {_reason(error)}.")
+
+
+def _own_shortage() -> Overloaded:
+    return Overloaded("The gateway has no file descriptor or no memory left for this.")
 
 
 def _reason(error: BaseException) -> str:

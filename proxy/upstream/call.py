@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from proxy.exchange import Family
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from multidict import CIMultiDict
 
     from proxy.upstream.targets import Target
+    from proxy.upstream.usage import Added
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,14 @@ class Call:
     """The model asked for; empty if the request names none."""
     family: Family = Family.UNKNOWN
     wants_stream: bool = False
+    added_usage: Added | None = None
+    """Where the body asks for usage on the client's behalf."""
+
+    def without_added_usage(self) -> Call:
+        """The same as the client asked it."""
+        if self.added_usage is None:
+            return self
+        return replace(self, body=self.added_usage.undone(self.body), added_usage=None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,9 +29,9 @@ class Lease:
         self._handed_on = False
 
     def __enter__(self) -> Self:
+        self._pool.tell(self._member, Event.CALLED)
         self._open = True
         self._member.in_flight += 1
-        self._pool.tell(self._member, Event.CALLED)
         return self
 
     def __exit__(
@@ -61,9 +61,12 @@ class Lease:
         answer.when_ended(self._ended)
 
     def _ended(self, error: SluiceError | None) -> None:
-        if error is not None:
-            self._pool.tell(self._member, Event.CUT)
-        self._release()
+        # Who counts may want a file, and there may be none to have; the hold ends all the same.
+        try:
+            if error is not None and error.fault.blames_upstream:
+                self._pool.tell(self._member, Event.CUT)
+        finally:
+            self._release()
 
     def _judge(self, event: Event) -> None:
         if not self._judged:

@@ -41,6 +41,8 @@ class Target:
     """0: none."""
     probe_path: str = ""
     """Empty: no active probe."""
+    include_usage: bool = True
+    """Whether usage may be asked for on the client's behalf."""
 
     def serves(self, model: str) -> bool:
         """Whether a model can be had here; a request that names none can go anywhere."""
@@ -67,6 +69,7 @@ def targets_of(settings: Settings, *, workers: int = 1, index: int = 0) -> tuple
         forgets,
         connect_timeout=settings.connect_timeout_seconds,
         first_token_timeout=settings.first_token_timeout_seconds,
+        include_usage=settings.include_usage,
     )
     return (alone,)
 
@@ -85,6 +88,7 @@ def _target(one: UpstreamSettings, settings: Settings, workers: int, index: int)
         _own(one.connect_timeout_seconds, settings.connect_timeout_seconds),
         _own(one.first_token_timeout_seconds, settings.first_token_timeout_seconds),
         one.probe_path or "",
+        settings.include_usage if one.include_usage is None else one.include_usage,
     )
 
 

@@ -21,6 +21,7 @@ from proxy.upstream.connection import Connection
 from proxy.upstream.connector import Connector
 from proxy.upstream.headers import closing
 from proxy.upstream.sending import Body, Sending, tracing
+from proxy.upstream.shortage import is_own_shortage
 from proxy.upstream.takeover import StreamHandler
 
 if TYPE_CHECKING:
@@ -113,11 +114,10 @@ class Transport:
                 ),
                 trace_request_ctx=sending,
             )
-        except FOREIGN as error:
+        except BaseException as error:
             sending.abort()
-            raise _named(error, target.name, sending) from error
-        except BaseException:
-            sending.abort()
+            if is_own_shortage(error) or isinstance(error, FOREIGN):
+                raise _named(error, target.name, sending) from error
             raise
         return LiveAnswer(response, target.name)
 

@@ -1,0 +1,35 @@
+"""Whether a call failed for want of something of this machine's own: no upstream is to blame."""
+
+from __future__ import annotations
+
+import errno
+import re
+import socket
+
+_OWN = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS})
+_NUMBERS = re.compile(r"\[Errno (\d+)\]")
+
+
+def is_own_shortage(error: BaseException) -> bool:
+    """Whether descriptors, memory or threads were wanting; what was raised for it is foreign."""
+    if isinstance(error, MemoryError) or _is_unthreaded(error):
+        return True
+    if not isinstance(error, OSError):
+        return False
+    inner = getattr(error, "os_error", None) or error
+    if inner.errno in _OWN or _OWN.intersection(map(int, _NUMBERS.findall(str(inner)))):
+        return True
+    # The resolver has codes of its own, and calls it a failure of the name server.
+    return isinstance(inner, socket.gaierror) and _no_descriptor_is_left()
+
+
+def _is_unthreaded(error: BaseException) -> bool:
+    return isinstance(error, RuntimeError) and "start new thread" in str(error)
+
+
+def _no_descriptor_is_left() -> bool:
+    try:
+        socket.socket().close()
+    except OSError as error:
+        return error.errno in _OWN
+    return False
