@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import ipaddress
 import os
@@ -60,7 +61,8 @@ def free_port() -> int:
     """
     for _ in range(_ATTEMPTS):
         port = random.randint(*_QUIET_PORTS)  # noqa: S311 no secret
-        if complaint("", "127.0.0.1", port) is None:
+        with contextlib.suppress(OSError):
+            _bound("127.0.0.1", port).close()
             return port
     raise OSError(errno.EADDRINUSE, "no free port on 127.0.0.1")
 
