@@ -147,10 +147,14 @@ class Chat(Dialect):
         self.tally.stated(openai_usage(chunk.usage))
 
     def _without_choices(self, name: bytes, chunk: _Chunk, data: bytes) -> Kind:
-        if chunk.error:
-            return self.failed(chunk.error)
+        for choice in chunk.choices or ():
+            self.tally.stated(openai_usage(choice.usage))
         if chunk.usage or chunk.x_groq:
             self._take_usage(chunk)
+        if chunk.error:
+            # What was used before the failure is billed: OpenRouter tells it in the same event.
+            return self.failed(chunk.error)
+        if chunk.usage or chunk.x_groq:
             return Kind.USAGE if chunk.usage and chunk.choices is not None else Kind.DATA
         if chunk.choices is None:
             return self.odd(name, data)
@@ -159,6 +163,7 @@ class Chat(Dialect):
     def glimpse(self, name: bytes, head: bytes, tail: bytes, at: float) -> Kind:
         """Take in a chunk of which only the two ends are known."""
         if name == b"error" or _HEAD_ERROR.match(head):
+            self.tally.stated(openai_usage(last_object(tail, "usage")))
             return self.failed(None)
         channels = sum(channel for channel, pattern in _HEADS if pattern.search(head))
         if channels:

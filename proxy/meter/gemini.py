@@ -88,6 +88,8 @@ class Gemini(Dialect):
         except UNREADABLE:
             return self.unreadable(name, data)
         if chunk.error:
+            if chunk.usage_metadata is not None:
+                self.tally.stated(_usage(chunk.usage_metadata))
             return self.failed(chunk.error)
         channels = self._take(chunk)
         if channels:
@@ -119,6 +121,7 @@ class Gemini(Dialect):
     def glimpse(self, name: bytes, head: bytes, tail: bytes, at: float) -> Kind:
         """Take in a chunk of which only the two ends are known."""
         if name == b"error" or _HEAD_ERROR.match(head):
+            self._take_metadata(tail)
             return self.failed(None)
         channels = sum(channel for channel, pattern in _HEADS if pattern.search(head))
         if channels & TEXT and (_THOUGHT.search(head) or _THOUGHT.search(tail)):
@@ -128,10 +131,13 @@ class Gemini(Dialect):
         reason = last_string(tail, "finishReason")
         if reason:
             self._end(0, reason)
+        self._take_metadata(tail)
+        return Kind.DATA
+
+    def _take_metadata(self, tail: bytes) -> None:
         metadata = last_object(tail, "usageMetadata")
         if metadata is not None:
             self.tally.stated(_usage(msgspec.convert(metadata, _Metadata)))
-        return Kind.DATA
 
     def body(self, body: bytes) -> None:
         """Take in a whole answer, or the array of chunks that a stream without SSE is."""

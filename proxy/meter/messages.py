@@ -83,6 +83,7 @@ class Messages(Dialect):
         if kind == "ping":
             return Kind.PING
         if kind == "error" or event.error:
+            self._grow(_usage(event.usage))
             return self.failed(event.error)
         if kind == "message_start":
             self._take_message(event.message)
@@ -128,6 +129,7 @@ class Messages(Dialect):
         kinds = _TYPE.findall(head)
         kind = name or (kinds[0] if kinds else b"")
         if kind == b"error":
+            self._grow(_usage(last_object(tail, "usage")))
             return self.failed(None)
         if kind == b"content_block_delta":
             channels = next((_DELTAS[each] for each in kinds if each in _DELTAS), 0)

@@ -59,6 +59,7 @@ class _Event(msgspec.Struct):
     response: _Response | None = None
     error: Any = None
     code: Any = None
+    usage: Any = None
 
 
 _decode = msgspec.json.Decoder(_Event).decode
@@ -97,6 +98,7 @@ class Responses(Dialect):
         if kind in _ENDS:
             return self._end(kind, event.response.error if event.response else None)
         if kind == "error" or event.error:
+            self.tally.stated(openai_usage(event.usage))
             return self.failed(event.error or {"code": event.code})
         return Kind.PING if kind in {"keepalive", "ping"} else Kind.DATA
 
@@ -121,6 +123,7 @@ class Responses(Dialect):
             self.tally.stated(openai_usage(last_object(tail, "usage")))
             return self._end(kind, None)
         if kind == "error":
+            self.tally.stated(openai_usage(last_object(tail, "usage")))
             return self.failed(None)
         channel = _CHANNELS.get(kind, OTHER if kind.endswith(".delta") else 0)
         if channel:

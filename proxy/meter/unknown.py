@@ -56,6 +56,8 @@ class Unknown(Dialect):
             if kind is None:  # Data need not be JSON here, so it is not malformed.
                 self.tally.progressed(at)
             return kind or Kind.DATA
+        if event.error or name == b"error" or event.type == "error":
+            self.tally.stated(openai_usage(event.usage) or _cohere_usage(event.usage))
         if event.error:
             return self.failed(event.error)
         if name or event.type in _ANYWHERE:
@@ -85,6 +87,7 @@ class Unknown(Dialect):
     def glimpse(self, name: bytes, head: bytes, tail: bytes, at: float) -> Kind:
         """Take in an event of which only the two ends are known."""
         if name == b"error" or _HEAD_ERROR.match(head):
+            self.tally.stated(openai_usage(last_object(tail, "usage")))
             return self.failed(None)
         self.tally.progressed(at)
         self.tally.stated(openai_usage(last_object(tail, "usage")))
