@@ -13,7 +13,7 @@ import time
 from proxy.edge.reply import Reply, stream_headers
 from proxy.edge.visit import Visit
 from proxy.relay.client import Client
-from proxy.relay.watch import PING
+from proxy.relay.pings import ping_of
 
 
 class CommitIfSilent:
@@ -51,5 +51,5 @@ class CommitIfSilent:
             self._send_ping(client)
 
     def _send_ping(self, client: Client) -> None:
-        client.write(PING, time.monotonic())
+        client.write(ping_of(self._visit.exchange.family), time.monotonic())
         self._timer = asyncio.get_running_loop().call_later(self._ping, self._send_ping, client)

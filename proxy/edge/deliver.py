@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import time
 
 from multidict import CIMultiDict
@@ -70,6 +71,9 @@ async def _begin(
     first, answer.first = answer.first, b""
     first = through.feed(first, now) if first else b""
     if client is not None:
+        if client.sent:
+            # After a ping it would no longer be read as a mark, but as part of a field's name.
+            first = first.removeprefix(codecs.BOM_UTF8)
         client.write(first, now)
         client.began_at = now if first else None
         return reply, client

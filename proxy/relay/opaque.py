@@ -15,6 +15,7 @@ class Opaque:
     __slots__ = ("_kept", "_size", "data_at", "end", "first_token_at")
 
     between_events = False
+    ping = b""
 
     def __init__(self, *, keep: bool) -> None:
         self._kept: list[bytes] | None = [] if keep else None

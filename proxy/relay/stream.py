@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from proxy.errors import SluiceError
 from proxy.exchange import EndedBy, Family, Kind, Reader
+from proxy.relay.pings import ping_of
 from proxy.relay.sse import Event, Framer
 from proxy.relay.terminal import spoil, terminal_event
 
@@ -19,13 +20,23 @@ _WITHHELD_BYTES = 64 * 1024
 class Stream:
     """What has passed of one stream, and what its end means."""
 
-    __slots__ = ("_family", "_framer", "_hides_usage", "_reader", "_withheld", "data_at", "end")
+    __slots__ = (
+        "_family",
+        "_framer",
+        "_hides_usage",
+        "_line_end",
+        "_reader",
+        "_withheld",
+        "data_at",
+        "end",
+    )
 
     def __init__(self, family: Family, reader: Reader, *, hides_usage: bool = False) -> None:
         self._family = family
         self._reader = reader
         self._framer = Framer()
         self._hides_usage = hides_usage
+        self._line_end = b"\n"
         self._withheld = 0
         self.data_at: float | None = None
         """When the last data event was whole; pings and comments do not count."""
@@ -41,6 +52,11 @@ class Stream:
     def between_events(self) -> bool:
         """Whether a ping may stand here."""
         return self._framer.between_events
+
+    @property
+    def ping(self) -> bytes:
+        """A ping as this family's clients take it, with the line ends of this stream."""
+        return ping_of(self._shown, self._line_end)
 
     def feed(self, chunk: bytes, now: float) -> bytes:
         """Take in the next bytes from the upstream; give those to send on at once.
@@ -80,17 +96,24 @@ class Stream:
         sent = bytes(self._framer.partial)
         if self._withheld:
             sent = sent[: -self._withheld]
-        family = self._reader.family if self._family is Family.UNKNOWN else self._family
+        family = self._shown
         # Whole lines may have come and yet not have been sent whole: part of them may be withheld.
         whole = self._framer.between_events and sent.endswith((b"\n", b"\r"))
         begun = b"" if whole or not sent else spoil(sent, family)
         return begun + terminal_event(family, error, request_id, self._reader)
 
+    @property
+    def _shown(self) -> Family:
+        return self._reader.family if self._family is Family.UNKNOWN else self._family
+
     def _feed_any(self, chunk: bytes, now: float) -> bytes:
         sent = len(self._framer.partial) - self._withheld
         owed = bytes(self._framer.partial[sent:]) + chunk if self._withheld else chunk
         at = 0
-        for event in self._framer.feed(chunk):
+        events = self._framer.feed(chunk)
+        if events:
+            self._line_end = _line_end(events[-1].raw)
+        for event in events:
             end = at + len(event.raw) - sent
             kind = self._judge(event, now)
             if kind is Kind.USAGE and self._hides_usage and not sent:
@@ -132,6 +155,12 @@ class Stream:
         if partial.startswith((b"data: [", b"data:[")):
             return unsent
         return unsent if self._hides_usage and self._reader.finishing else 0
+
+
+def _line_end(raw: bytes) -> bytes:
+    if raw.endswith(b"\r\n"):
+        return b"\r\n"
+    return b"\r" if raw.endswith(b"\r") else b"\n"
 
 
 def _is_cut_short(event: Event) -> bool:

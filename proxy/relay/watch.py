@@ -16,8 +16,6 @@ from proxy.relay.client import Client
 from proxy.relay.clocks import Clocks, Moments, expired, next_look
 
 _ANOTHER_LOOK_SECONDS = 0.005
-PING = b": ping\n"
-"""One comment line. An empty line after it would make some browser clients see an empty event."""
 
 
 class Passage(Protocol):
@@ -28,6 +26,10 @@ class Passage(Protocol):
     @property
     def between_events(self) -> bool:
         """Whether a ping may stand here."""
+
+    @property
+    def ping(self) -> bytes:
+        """What a ping is here."""
 
     @property
     def first_token_at(self) -> float | None:
@@ -124,7 +126,7 @@ class Watch:
 
     def _ping(self, now: float) -> None:
         if self._pings and self._passage.between_events and not self._stuck_since:
-            self._client.write(PING, now)
+            self._client.write(self._passage.ping, now)
         else:
             # No place for a ping: look for one again after another interval.
             self._client.written_at = now

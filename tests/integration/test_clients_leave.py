@@ -96,7 +96,7 @@ async def test_leaving_between_pings_ends_the_upstreams_work(start_every: StartW
         async def leave() -> float:
             line = await Line.open(front.url)
             await line.ask(ask_chat())
-            await line.until(b": ping\n")
+            await line.until(b": ping\n\n")
             return line.leave()
 
         await ends_at_once(leave, upstream.left_at)

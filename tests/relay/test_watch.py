@@ -10,7 +10,7 @@ import pytest
 from proxy.errors import Drained, IdleTimeout, TotalTimeout
 from proxy.relay.client import Client
 from proxy.relay.opaque import Opaque
-from proxy.relay.watch import PING, Watch
+from proxy.relay.watch import Watch
 from tests.relay.peers import FakeTransport
 from tests.relay.test_pump import NEVER
 
@@ -26,6 +26,7 @@ class Between(Opaque):
     """A passage that always stands between two events."""
 
     between_events = True
+    ping = b": ping\n\n"
 
 
 async def test_the_first_order_counts() -> None:
@@ -66,4 +67,4 @@ async def test_where_pings_go(passage: Opaque, pings: bool, expected: bool) -> N
     with pytest.raises(TotalTimeout):
         async with watch(transport, passage, pings=pings, ping=0.02, total=0.15):
             await asyncio.Event().wait()
-    assert (PING in transport.written) is expected
+    assert (Between.ping in transport.written) is expected

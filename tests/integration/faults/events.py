@@ -34,6 +34,22 @@ def events_of(body: bytes) -> list[Event]:
     return found
 
 
+_PINGS = re.compile(
+    rb"((?:\n\n|\r\n\r\n|\r\r|\A))"
+    rb"(?:(?:: ping|event: ping(?:\r\n|\n|\r)data: {\"type\": \"ping\"})?(\r\n|\n|\r)\2)"
+)
+
+
+def without_pings(body: bytes) -> tuple[bytes, int]:
+    """A body without the gateway's pings, and how many there were; each stands between events."""
+    count = 0
+    while True:
+        body, found = _PINGS.subn(rb"\1", body)
+        if not found:
+            return body, count
+        count += found
+
+
 def pings_in(body: bytes) -> int:
     """How often the gateway's own ping stands in a body."""
-    return body.count(b": ping\n")
+    return without_pings(body)[1]
