@@ -9,7 +9,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from pydantic import SecretStr, ValidationError
+from pydantic import BaseModel, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 from pydantic_settings import (
@@ -21,12 +21,19 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-from proxy.settings import Settings
+from proxy.key_settings import KeyDefaults, KeySettings
+from proxy.settings import Settings, UpstreamSettings
 
 PREFIX = "SLUICE_"
 CONFIG = "SLUICE_CONFIG"
 FILE_SUFFIX = "_FILE"
 MASK = "********"
+_SECRETS = {"upstream_api_key", "client_keys", "store_url"}
+_TABLES: dict[str, type[BaseModel]] = {
+    "upstreams": UpstreamSettings,
+    "keys": KeySettings,
+    "key_defaults": KeyDefaults,
+}
 
 
 class BadSettings(Exception):
@@ -125,6 +132,11 @@ def _explain(error: ErrorDetails) -> str:
         known = list(Settings.model_fields)
         near = difflib.get_close_matches(str(field), known, n=1, cutoff=0)
         return f"{field} in {CONFIG} is no setting; the nearest is {near[0]}."
+    if error["type"] == "extra_forbidden" and str(field) in _TABLES:
+        near = difflib.get_close_matches(
+            str(rest[-1]), list(_TABLES[str(field)].model_fields), n=1, cutoff=0
+        )
+        return f"{where} is no setting; the nearest is {near[0]}."
     message = error["msg"].removeprefix("Value error, ")
     meant = Settings.model_fields[str(field)].description
     return f"{where}: {_shown(str(field), rest, error['input'])} is wrong: {message} ({meant})."
@@ -132,7 +144,8 @@ def _explain(error: ErrorDetails) -> str:
 
 def _shown(field: str, rest: list[int | str], value: object) -> str:
     """The wrong value, unless it is a secret or may hold one."""
-    if field in {"upstream_api_key", "client_keys"} or "api_key" in rest:
+    harmless = field != "keys" or (rest and rest[-1] in KeyDefaults.model_fields)
+    if field in _SECRETS or "api_key" in rest or not harmless:
         return MASK
     return repr(value) if isinstance(value, str | int | float) else f"this {type(value).__name__}"
 

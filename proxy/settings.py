@@ -23,6 +23,9 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from proxy import store_address
+from proxy.key_settings import KeyDefaults, KeySettings, all_keys
+
 Port = Annotated[int, Field(ge=1, le=65535)]
 Count = Annotated[int, Field(ge=0, le=1_000_000)]
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
@@ -217,6 +220,38 @@ class Settings(BaseSettings):
         {}, description="keys of clients as JSON, name to key; empty: any client is let in"
     )
 
+    keys: tuple[KeySettings, ...] = Field(
+        (),
+        description="keys with rights and limits, as a JSON list: name, key or sha256, models, "
+        "routes, requests_per_minute, tokens_per_minute, max_streams, budget_usd, …",
+    )
+    key_defaults: KeyDefaults = Field(
+        default_factory=KeyDefaults,
+        description="what holds for all of SLUICE_KEYS that do not say otherwise",
+    )
+
+    # The store of limits and stream logs.
+    store_url: SecretStr | None = Field(
+        None,
+        description="`redis://`, `rediss://`, `unix://`, `redis+sentinel://` or `redis+cluster://` "
+        "URL of a Redis or Valkey that machines share; `off`: none; unset: an embedded one, "
+        "started when something needs it",
+    )
+    store_timeout_seconds: float = Field(
+        0.05, ge=0.001, le=10, description="longest that a request waits for the store"
+    )
+    store_memory_bytes: int = Field(
+        256 * 1024 * 1024,
+        ge=8 * 1024 * 1024,
+        le=2**40,
+        description="largest memory of the embedded store",
+    )
+    limits_without_store: Literal["open", "closed"] = Field(
+        "open",
+        description="while the store is away, keys with limits are let in uncounted (open) or "
+        "refused with 503 (closed)",
+    )
+
     # What it says.
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="log level")
     log_format: Literal["json", "console"] = Field("json", description="json, or console to read")
@@ -240,6 +275,13 @@ class Settings(BaseSettings):
             return tuple(part.strip().rstrip("/") for part in value.split(",") if part.strip())
         return value
 
+    @field_validator("store_url")
+    @classmethod
+    def _readable_store_url(cls, url: SecretStr | None) -> SecretStr | None:
+        if url is not None and url.get_secret_value() != store_address.OFF:
+            store_address.parse(url.get_secret_value())
+        return url
+
     @model_validator(mode="after")
     def _belongs_together(self) -> Settings:
         if (self.tls_certificate is None) != (self.tls_key is None):
@@ -249,4 +291,19 @@ class Settings(BaseSettings):
         names = [upstream.name for upstream in self.upstreams]
         if len(names) != len(set(names)):
             raise ValueError("two upstreams in SLUICE_UPSTREAMS have the same name")
+        try:
+            keys = self.all_keys
+        except ValueError as error:
+            raise ValueError(f"SLUICE_KEYS: {error}") from None
+        for key in keys:
+            if key.upstream is not None and key.upstream not in names:
+                raise ValueError(
+                    f"SLUICE_KEYS: {key.name!r} goes to the upstream {key.upstream!r}; "
+                    f"SLUICE_UPSTREAMS has {', '.join(names) or 'none'}"
+                )
         return self
+
+    @property
+    def all_keys(self) -> tuple[KeySettings, ...]:
+        """Every client key, those of the short form too; empty: any client is let in."""
+        return all_keys(self.keys, self.key_defaults, self.client_keys)

@@ -136,6 +136,12 @@ def test_an_unknown_name_in_the_file_too(monkeypatch: pytest.MonkeyPatch, tmp_pa
         ("SLUICE_CLIENT_KEYS", '{"ann": "k-secret'),
         ("SLUICE_UPSTREAMS", '[{"name": "a", "url": "http://a", "api_key": ["u-secret"]}]'),
         ("SLUICE_UPSTREAMS", '[{"name": "a", "api_key": "u-secret"}]'),
+        ("SLUICE_KEYS", '[{"name": "a", "key": "k secret"}]'),
+        ("SLUICE_KEYS", '[{"name": "a", "sha256": "k-secret"}]'),
+        ("SLUICE_KEYS", '[{"name": "a", "kye": "k-secret"}]'),
+        ("SLUICE_KEYS", '["k-secret"]'),
+        ("SLUICE_KEYS", '[{"name": "a", "key": "k-secret"}, {"name": "b", "key": "k-secret"}]'),
+        ("SLUICE_STORE_URL", "redis://:k-secret@a/b"),
     ],
 )
 def test_a_wrong_secret_is_not_repeated(
@@ -146,6 +152,33 @@ def test_a_wrong_secret_is_not_repeated(
     said = complaint()
     assert name in said
     assert "secret" not in said
+
+
+def test_a_misspelt_field_of_a_key_gets_its_right_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A limit with a typing error must not be a key without a limit."""
+    monkeypatch.setenv("SLUICE_KEYS", '[{"name": "a", "key": "k", "request_per_minute": 9}]')
+    assert "SLUICE_KEYS[0][request_per_minute]" in complaint()
+    assert "requests_per_minute" in complaint()
+
+
+def test_keys_and_their_defaults_in_toml(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """As an operator keeps them: one table for each key, one for all."""
+    toml = tmp_path / "sluice.toml"
+    toml.write_text(
+        '[key_defaults]\nrequests_per_minute = 60\n[[keys]]\nname = "web"\nkey = "sk-web"\n'
+        '[[keys]]\nname = "batch"\nkey = "sk-batch"\nrequests_per_minute = "none"\n'
+        "expires = 2027-01-01T00:00:00Z\n"
+    )
+    monkeypatch.setenv("SLUICE_CONFIG", str(toml))
+    limits = {key.name: key.requests_per_minute for key in load().all_keys}
+    assert limits == {"web": 60, "batch": None}
+
+
+def test_a_key_of_an_upstream_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its default has to be one of those that are configured."""
+    monkeypatch.setenv("SLUICE_UPSTREAMS", '[{"name": "a", "url": "http://a"}]')
+    monkeypatch.setenv("SLUICE_KEYS", '[{"name": "web", "key": "k", "upstream": "b"}]')
+    assert "'b'" in complaint()
 
 
 def test_a_variable_and_its_file_are_one_too_many(

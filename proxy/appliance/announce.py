@@ -50,7 +50,7 @@ def curl_line(settings: Settings) -> str:
     }
     parts = ["curl -N", f"{public_url(settings)}/v1/chat/completions"]
     parts.append("-H 'Content-Type: application/json'")
-    if settings.client_keys:
+    if settings.all_keys:
         parts.append('-H "Authorization: Bearer $SLUICE_KEY"')
     elif not uses_demo(settings) and settings.upstream_api_key is None:
         parts.append('-H "Authorization: Bearer $OPENAI_API_KEY"')

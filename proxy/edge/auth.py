@@ -1,36 +1,62 @@
-"""Who calls: the client's key and the name it is configured under."""
+"""Who calls: the client's key and what is configured under it."""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Mapping
+import hmac
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
 
 from multidict import MultiMapping
-from pydantic import SecretStr
 
 from proxy.errors import NotAuthorized
+from proxy.key_settings import KeySettings, digest_of
+
+# The same for all three, so that nobody learns which keys exist.
+_REFUSED = "The request's API key is missing, unknown or expired."
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
 
 
 class Keys:
-    """The configured client keys, held as digests so that a look-up leaks no timing of a key."""
+    """The configured client keys, held as digests: what a look-up compares tells nothing of a key.
 
-    def __init__(self, keys: Mapping[str, SecretStr]) -> None:
-        self._names = {_digest(key.get_secret_value()): name for name, key in keys.items()}
+    An attacker cannot choose the digest of what is tried, so that the time of the dictionary's
+    search says nothing either; the last comparison takes constant time.
+    """
+
+    def __init__(self, keys: Iterable[KeySettings], now: Callable[[], datetime] = _now) -> None:
+        # The key itself is not kept.
+        self._keys = {
+            key.digest: (key.digest, key.model_copy(update={"key": None})) for key in keys
+        }
+        self._now = now
 
     def name_of(self, headers: MultiMapping[str], query: MultiMapping[str]) -> str:
         """The configured name of the request's key; empty where no keys are configured.
 
         Raises `NotAuthorized` if keys are configured and the request has none of them.
         """
-        if not self._names:
-            return ""
-        key = presented(headers, query)
-        if not key:
-            raise NotAuthorized("The request has no API key.")
-        name = self._names.get(_digest(key))
-        if name is None:
-            raise NotAuthorized("The API key is not known here.")
-        return name
+        key = self.key_of(headers, query)
+        return "" if key is None else key.name
+
+    def key_of(self, headers: MultiMapping[str], query: MultiMapping[str]) -> KeySettings | None:
+        """What is configured for the request's key; None where no keys are configured.
+
+        Raises `NotAuthorized` if keys are configured and the request's is none of them, or has
+        expired.
+        """
+        if not self._keys:
+            return None
+        digest = digest_of(presented(headers, query))
+        kept, key = self._keys.get(digest, (b"", None))
+        if key is None or not hmac.compare_digest(kept, digest) or self._expired(key):
+            raise NotAuthorized(_REFUSED)
+        return key
+
+    def _expired(self, key: KeySettings) -> bool:
+        return key.expires is not None and key.expires <= self._now()
 
 
 def presented(headers: MultiMapping[str], query: MultiMapping[str]) -> str:
@@ -42,7 +68,3 @@ def presented(headers: MultiMapping[str], query: MultiMapping[str]) -> str:
         if key := headers.get(name):
             return key
     return query.get("key", "")
-
-
-def _digest(key: str) -> bytes:
-    return hashlib.sha256(key.encode("utf-8", "surrogateescape")).digest()

@@ -36,7 +36,7 @@ async def open_gateway(
         yield Gateway(
             settings,
             admission,
-            Keys(settings.client_keys),
+            Keys(settings.all_keys),
             upstreams,
             accounts,
             aside,

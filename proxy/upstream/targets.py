@@ -56,7 +56,7 @@ def targets_of(settings: Settings, *, workers: int = 1, index: int = 0) -> tuple
 
     Raises `ValueError` if the settings name no upstream at all.
     """
-    forgets = bool(settings.client_keys)
+    forgets = bool(settings.all_keys)
     if settings.upstreams:
         return tuple(_target(one, settings, workers, index) for one in settings.upstreams)
     if settings.upstream_url is None:
@@ -79,7 +79,7 @@ def _target(one: UpstreamSettings, settings: Settings, workers: int, index: int)
         one.name,
         Base.of(str(one.url)),
         one.api_key.get_secret_value() if one.api_key else "",
-        bool(settings.client_keys),
+        bool(settings.all_keys),
         _any_of(one.models),
         one.rename,
         one.weight,

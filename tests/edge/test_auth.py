@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 from multidict import CIMultiDict, MultiDict
 from pydantic import SecretStr
 
 from proxy.edge.auth import Keys, presented
 from proxy.errors import NotAuthorized
+from proxy.key_settings import KeySettings
 
-KEYS = Keys({"web": SecretStr("sk-web"), "batch": SecretStr("sk-batch")})
+NOW = datetime(2027, 1, 1, tzinfo=UTC)
+KEYS = Keys(
+    [
+        KeySettings(name="web", key=SecretStr("sk-web")),
+        KeySettings(name="batch", key=SecretStr("sk-batch"), expires=NOW + timedelta(seconds=1)),
+        KeySettings(name="old", key=SecretStr("sk-old"), expires=NOW),
+    ],
+    lambda: NOW,
+)
 
 
 @pytest.mark.parametrize(
@@ -29,23 +40,39 @@ def test_a_known_key(headers: dict[str, str], query: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize(
-    "headers", [{}, {"Authorization": "Bearer sk-wrong"}, {"Authorization": "Basic c2s="}]
+    "headers",
+    [
+        {},
+        {"Authorization": "Bearer sk-wrong"},
+        {"Authorization": "Basic c2s="},
+        {"Authorization": "Bearer sk-old"},
+    ],
 )
-def test_no_key_or_a_wrong_one(headers: dict[str, str]) -> None:
-    """Refused, without a word of what was sent."""
+def test_no_key_or_a_wrong_one_or_an_expired_one(headers: dict[str, str]) -> None:
+    """Refused in the same words, without a word of what was sent."""
     with pytest.raises(NotAuthorized) as refused:
         KEYS.name_of(CIMultiDict(headers), MultiDict())
-    assert "sk-" not in str(refused.value)
+    assert str(refused.value) == "The request's API key is missing, unknown or expired."
+
+
+def test_until_the_moment_it_expires() -> None:
+    """A key is good up to that moment, and gives what is configured for it."""
+    found = KEYS.key_of(CIMultiDict({"x-api-key": "sk-batch"}), MultiDict())
+    assert found is not None
+    assert found.name == "batch"
 
 
 def test_no_keys_configured() -> None:
     """Anybody is let in, under no name."""
-    assert Keys({}).name_of(CIMultiDict({"Authorization": "Bearer any"}), MultiDict()) == ""
+    assert Keys([]).name_of(CIMultiDict({"Authorization": "Bearer any"}), MultiDict()) == ""
 
 
 def test_keys_are_held_as_digests() -> None:
     """The object that lives as long as the worker holds no key."""
     assert "sk-web" not in repr(vars(KEYS))
+    kept = KEYS.key_of(CIMultiDict({"api-key": "sk-web"}), MultiDict())
+    assert kept is not None
+    assert kept.key is None
 
 
 def test_the_bearer_goes_first() -> None:
