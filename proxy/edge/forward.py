@@ -60,7 +60,7 @@ def _said(error: SluiceError, gateway: Gateway, visit: Visit) -> web.StreamRespo
         return refusal(error, visit.exchange)
     words = gateway.stream(visit).cut(error, visit.exchange.request_id)
     visit.client.write(words, time.monotonic())
-    visit.reply.end(Ending(error.fault.ended_by, whole=True))
+    visit.reply.end(Ending(error.fault.ended_by, whole=False))
     return visit.reply
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Mapping
 
 from aiohttp import HttpVersion11, hdrs, web
 from multidict import CIMultiDict
 
+from proxy.edge.breaking import break_off
 from proxy.errors import SluiceError, body_of, headers_of
 from proxy.exchange import Exchange
 from proxy.relay.client import BUFFERED_BYTES, Client
@@ -25,6 +27,8 @@ class Reply(web.StreamResponse):
     """A relayed answer. Unlike its parent it does not end cleanly unless told that it is whole."""
 
     _whole = False
+    _client: Client | None = None
+    _transport: asyncio.Transport | None = None
     _send_headers_immediately = False
     """aiohttp's own word for a head that waits for the first bytes; they share one write then."""
 
@@ -55,6 +59,7 @@ class Reply(web.StreamResponse):
         if not together:
             client.write(first, now)
         client.began_at = time.monotonic() if first else None
+        self._client, self._transport = client, transport
         return client
 
     def end(self, ending: Ending) -> None:
@@ -64,6 +69,9 @@ class Reply(web.StreamResponse):
     async def write_eof(self, data: bytes = b"") -> None:
         """End the body cleanly, or else raise `ConnectionResetError`, at which aiohttp hangs up."""
         if not self._whole:
+            if self._client is not None and self._transport is not None:
+                unframed = not self._is_chunked() and hdrs.CONTENT_LENGTH not in self.headers
+                await break_off(self._transport, self._client, reset=unframed)
             raise ConnectionResetError("The answer ended before its end.")
         await super().write_eof(data)
 

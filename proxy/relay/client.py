@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from typing import Protocol
 
@@ -104,6 +105,17 @@ class Client:
         finally:
             self._held_up = False
             self._caught_up_at = time.monotonic()
+
+    async def flush(self, seconds: float) -> bool:
+        """Wait until all of it has gone to the kernel, for so long at most; whether it has."""
+        if not self.waiting:
+            return True
+        # Below this the transport says that it can be written to again: when nothing waits.
+        self._transport.set_write_buffer_limits(high=0)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self.drain()
+        return not self.waiting
 
 
 class _Nowhere(asyncio.Transport):

@@ -47,7 +47,11 @@ class Ending:
 
     ended_by: EndedBy
     whole: bool
-    """Whether its last byte may be followed by a clean end; False breaks the connection off."""
+    """Whether its last byte may be followed by a clean end; False breaks the connection off.
+
+    An error event is not enough: readers that take lines and skip what they do not know see an
+    answer that ended.
+    """
     error: str = ""
     """The code of the error, if one ended it."""
     blames_upstream: bool = False
@@ -86,13 +90,12 @@ async def _move(body: Body, through: Through, client: Client) -> None:
 
 def _broken(error: SluiceError, through: Through, client: Client, request_id: str) -> Ending:
     if through.end is not None:
-        # The answer had said its last word: what came after changes nothing for the client.
-        return Ending(through.end, whole=True)
+        # The answer had said its last word: what came after changes nothing for the client. An
+        # error of the upstream's own is followed by the end that the upstream gave it: this one.
+        return Ending(through.end, whole=through.end is EndedBy.COMPLETE)
     fault = error.fault
     if isinstance(error, SlowClient):
         return Ending(fault.ended_by, whole=False, error=fault.code)
     blames = isinstance(error, EndedEarly | FirstTokenTimeout | IdleTimeout)
-    last_words = through.cut(error, request_id)
-    client.write(last_words or b"", time.monotonic())
-    whole = last_words is not None
-    return Ending(fault.ended_by, whole=whole, error=fault.code, blames_upstream=blames)
+    client.write(through.cut(error, request_id) or b"", time.monotonic())
+    return Ending(fault.ended_by, whole=False, error=fault.code, blames_upstream=blames)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import aiohttp
+import pytest
 
 CHAT = "/v1/chat/completions"
 
@@ -22,3 +23,16 @@ async def ask(url: str, body: Any, **headers: str) -> tuple[int, dict[str, str],
         http.post(url + CHAT, json=body, headers=headers) as answer,
     ):
         return answer.status, dict(answer.headers), await answer.read()
+
+
+async def ask_in_vain(url: str, body: Any, **headers: str) -> tuple[int, dict[str, str], bytes]:
+    """The same for an answer that breaks off: its body as far as it came."""
+    text = b""
+    async with (
+        aiohttp.ClientSession() as http,
+        http.post(url + CHAT, json=body, headers=headers) as answer,
+    ):
+        with pytest.raises(aiohttp.ClientPayloadError):
+            while part := await answer.content.readany():
+                text += part
+        return answer.status, dict(answer.headers), text

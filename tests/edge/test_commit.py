@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.edge.asking import ask, chat
+from tests.edge.asking import ask, ask_in_vain, chat
 from tests.integration.conftest import StartWorker
 
 SILENT = "demo;tokens=2;ttft=0.5"
@@ -31,7 +31,7 @@ async def test_a_silent_upstream(start_worker: StartWorker) -> None:
 async def test_an_upstream_that_fails_after_the_commit(start_worker: StartWorker) -> None:
     """The status is gone, so the stream itself says so, and nothing is tried again."""
     worker = await start_worker(commit_after_seconds=0.05, ping_interval_seconds=0, retries=2)
-    status, _, body = await ask(worker.url, chat("demo;ttft=0.3;status=503"))
+    status, _, body = await ask_in_vain(worker.url, chat("demo;ttft=0.3;status=503"))
     assert status == 200
     assert b'"code": "upstream_refused"' in body
     assert b"[DONE]" not in body

@@ -5,7 +5,7 @@ from __future__ import annotations
 import aiohttp
 import pytest
 
-from tests.edge.asking import CHAT, ask, chat
+from tests.edge.asking import CHAT, ask, ask_in_vain, chat
 from tests.integration.conftest import StartWorker, Worker
 
 
@@ -49,6 +49,6 @@ async def test_a_body_of_unknown_form_that_is_cut(worker: Worker, words: str) ->
 async def test_an_upstream_that_falls_silent_is_blamed(start_worker: StartWorker) -> None:
     """Its connection showed nothing, so the relay's clock must count against it."""
     worker = await start_worker(idle_timeout_seconds=0.1, eject_after_failures=100)
-    await ask(worker.url, chat("demo;hang=2"))
+    await ask_in_vain(worker.url, chat("demo;hang=2"))
     [upstream] = worker.gateway.upstreams.status()
     assert upstream["failures_in_a_row"] == 1

@@ -14,7 +14,7 @@ from proxy.edge.parts import open_gateway
 from proxy.edge.visit import Visit
 from proxy.errors import Drained
 from proxy.settings import Settings, UpstreamSettings
-from tests.edge.asking import ask, chat
+from tests.edge.asking import ask, ask_in_vain, chat
 from tests.integration.conftest import StartWorker, Worker, until
 
 
@@ -44,7 +44,8 @@ async def test_all_running_streams_are_cut(worker: Worker) -> None:
     """Each says so to its client, and their number is known."""
     gateway: Gateway = worker.gateway
     asking = [
-        asyncio.create_task(ask(worker.url, chat("demo;tokens=500;rate=20"))) for _ in range(3)
+        asyncio.create_task(ask_in_vain(worker.url, chat("demo;tokens=500;rate=20")))
+        for _ in range(3)
     ]
     await until(lambda: len(gateway.watches) == 3, "not all run")
     assert gateway.cut_all(Drained("The gateway is stopping.")) == 3

@@ -28,6 +28,8 @@ class Http2:
         self.bodies: dict[int, bytes] = {}
         """What has come of each stream."""
         self.ended: set[int] = set()
+        self.broken: set[int] = set()
+        """Streams that the other side has reset."""
 
     @classmethod
     async def open(cls, port: int, context: ssl.SSLContext) -> Self:
@@ -69,6 +71,14 @@ class Http2:
             while mark not in self.bodies[stream]:
                 self._take(await self._reader.read(_READ))
 
+    async def broken_off(self, stream: int) -> bytes:
+        """Read a stream until the other side resets it; what had come of it by then."""
+        async with asyncio.timeout(DEADLINE):
+            while stream not in self.broken:
+                assert stream not in self.ended, "it ended cleanly"
+                self._take(await self._reader.read(_READ))
+        return self.bodies[stream]
+
     async def whole(self, stream: int) -> bytes:
         """Read a stream to its end."""
         async with asyncio.timeout(DEADLINE):
@@ -92,6 +102,8 @@ class Http2:
                 self._h2.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
             elif isinstance(event, h2.events.StreamEnded):
                 self.ended.add(event.stream_id)
+            elif isinstance(event, h2.events.StreamReset):
+                self.broken.add(event.stream_id)
         self._flush()
 
     def _flush(self) -> None:

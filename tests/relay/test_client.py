@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from proxy.relay.client import BUFFERED_BYTES, Client
@@ -84,3 +86,14 @@ async def test_a_client_that_left_before_its_answer_began() -> None:
     one.write(b"x", 2.0)
     await one.drain()
     assert (one.sent, one.waiting, one.lags()) == (0, 0, False)
+
+
+@pytest.mark.parametrize("takes", [True, False])
+async def test_waiting_until_all_has_left(takes: bool) -> None:
+    """For so long and no longer, and down to the last byte."""
+    one, transport = client(stuck=True)
+    one.write(b"x", 1.0)
+    if takes:
+        asyncio.get_running_loop().call_later(0.01, transport.take_all)
+    assert await one.flush(5.0 if takes else 0.02) is takes
+    assert transport.high == 0

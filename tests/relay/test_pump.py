@@ -67,7 +67,7 @@ async def test_a_whole_stream_passes_unchanged() -> None:
 async def test_an_upstream_that_dies() -> None:
     """The client reads an error event; no end mark is made up."""
     scene = Scene(ROLE, TOKEN, UpstreamCut("Connection lost."))
-    assert await scene.play() == Ending(EndedBy.UPSTREAM_CUT, whole=True, error="upstream_cut")
+    assert await scene.play() == Ending(EndedBy.UPSTREAM_CUT, whole=False, error="upstream_cut")
     assert b'"code": "upstream_cut"' in scene.transport.text
     assert b"[DONE]" not in scene.transport.text
 
@@ -100,7 +100,7 @@ async def test_an_upstream_that_hangs(
     """Its clock ends the stream visibly, with an outcome of its own."""
     scene = Scene(*script, clocks=clocks)
     ending = await scene.play()
-    assert (ending.ended_by, ending.whole) == (ended_by, True)
+    assert (ending.ended_by, ending.whole) == (ended_by, False)
     assert ending.blames_upstream is (ended_by is not EndedBy.TOTAL_TIMEOUT)
     assert f'"code": "{ended_by}"'.encode() in scene.transport.text
 
@@ -159,7 +159,7 @@ async def test_a_drain_cuts_what_still_runs() -> None:
     scene = Scene(TOKEN, for_ever)
     asyncio.get_running_loop().call_later(0.02, scene.watch.stop, Drained("Stopping."))
     ending = await scene.play()
-    assert (ending.ended_by, ending.whole) == (EndedBy.DRAINED, True)
+    assert (ending.ended_by, ending.whole) == (EndedBy.DRAINED, False)
     assert b"gateway_stopped" in scene.transport.text
 
 
@@ -192,3 +192,12 @@ async def test_an_event_loop_that_was_held_up() -> None:
 
     scene = Scene(TOKEN, hold_up, turn, turn, turn, TOKEN, FINISH, DONE, clocks={"idle": 0.1})
     assert (await scene.play()).ended_by is EndedBy.COMPLETE
+
+
+async def test_an_upstream_that_is_cut_after_its_own_error() -> None:
+    """Its error is passed on as it came, and so is the end that it gave it."""
+    error = b'data: {"error":{"message":"no","code":500}}\n\n'
+    scene = Scene(TOKEN, error, UpstreamCut("Connection lost."))
+    assert await scene.play() == Ending(EndedBy.ERROR_EVENT, whole=False)
+    assert scene.transport.text == TOKEN + error
+    assert await Scene(TOKEN, error).play() == Ending(EndedBy.ERROR_EVENT, whole=True)

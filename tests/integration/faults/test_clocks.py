@@ -75,7 +75,7 @@ async def test_first_token_in_the_stream(start_every: StartWorker, scene: Scene)
         told = await scene.ask(front, asking, words)
         assert told.outcome == (200, "first_token_timeout", "first_token_timeout")
         assert told.error(asking)["request_id"] == told.exchange.request_id
-        assert told.clean
+        assert not told.clean
         assert [call.ended_by for call in told.calls] == ["left"]
 
     await for_each(ASKINGS, check)
@@ -110,7 +110,7 @@ async def test_idle(start_every: StartWorker, scene: Scene) -> None:
         told = await scene.ask(front, asking, "hang=4")
         assert told.outcome == (200, "idle_timeout", "idle_timeout")
         assert told.error(asking)["request_id"] == told.exchange.request_id
-        assert told.clean
+        assert not told.clean
         assert [call.ended_by for call in told.calls] == ["left"]
 
     await for_each(ASKINGS, check)

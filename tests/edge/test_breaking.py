@@ -1,0 +1,98 @@
+"""How a connection is broken off: the last words first, then a break that the client sees."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import time
+from collections.abc import AsyncIterator
+from typing import cast
+
+import pytest
+
+from proxy.edge import breaking
+from proxy.edge.breaking import break_off
+from proxy.relay.client import Client
+from tests.relay.peers import FakeTransport
+
+WORDS = b"data: last\n\n"
+
+
+@contextlib.asynccontextmanager
+async def connected() -> AsyncIterator[tuple[asyncio.Transport, Client, socket.socket]]:
+    """A server's side of a connection, and the bare socket at its other end."""
+    served: asyncio.Queue[asyncio.StreamWriter] = asyncio.Queue()
+    server = await asyncio.start_server(lambda _, writer: served.put_nowait(writer), "127.0.0.1", 0)
+    other = socket.create_connection(server.sockets[0].getsockname())
+    other.settimeout(5)
+    writer = await served.get()
+    transport = cast("asyncio.Transport", writer.transport)
+    try:
+        yield transport, Client(transport, writer, chunked=False, now=0.0), other
+    finally:
+        other.close()
+        writer.close()
+        server.close()
+
+
+async def read_on(other: socket.socket) -> tuple[bytes, type[BaseException] | None]:
+    """All that comes, and what ended it."""
+
+    def read() -> tuple[bytes, type[BaseException] | None]:
+        text = b""
+        try:
+            while part := other.recv(65536):
+                text += part
+        except OSError as error:
+            return text, type(error)
+        return text, None
+
+    return await asyncio.to_thread(read)
+
+
+@pytest.mark.parametrize(("reset", "ended"), [(True, ConnectionResetError), (False, None)])
+async def test_the_last_words_come_first(reset: bool, ended: type[BaseException] | None) -> None:
+    """A reset is seen as an error, a close as an end, and each after all that was sent."""
+    async with connected() as (transport, client, other):
+        client.write(b"x" * 300_000 + WORDS, 0.0)
+        reading = asyncio.create_task(read_on(other))
+        await break_off(transport, client, reset=reset)
+        text, error = await reading
+    assert len(text) == 300_000 + len(WORDS)
+    assert text.endswith(WORDS)
+    assert error is ended
+
+
+async def test_what_the_client_sent_meanwhile() -> None:
+    """Bytes of the client's that nobody read make of a close a reset: the last words come first."""
+    async with connected() as (transport, client, other):
+        transport.pause_reading()
+        other.sendall(b"more of the request")
+        client.write(WORDS, 0.0)
+        await break_off(transport, client, reset=False)
+        assert (await read_on(other))[0] == WORDS
+
+
+async def test_a_client_that_takes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Has so long and no longer."""
+    monkeypatch.setattr(breaking, "LAST_WORDS_SECONDS", 0.05)
+    aborted: list[bool] = []
+    transport = FakeTransport(stuck=True)
+    transport.abort = lambda: aborted.append(True)  # type: ignore[method-assign]
+    client = Client(transport, transport, chunked=True, now=0.0)
+    client.write(WORDS, 0.0)
+    began = time.monotonic()
+    await break_off(transport, client, reset=False)
+    assert aborted == [True]
+    assert time.monotonic() - began < 5
+
+
+async def test_a_client_that_has_gone() -> None:
+    """Is not waited for."""
+    transport = FakeTransport(stuck=True)
+    client = Client(transport, transport, chunked=True, now=0.0)
+    client.write(WORDS, 0.0)
+    client.left = True
+    await break_off(transport, client, reset=True)
+    assert transport.high != 0
