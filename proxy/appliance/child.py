@@ -44,6 +44,8 @@ class Recipe:
     """Takes what it writes to stderr; these are its last words."""
     listening: Listening | None = None
     """The socket that it inherits and has a pulse beside; None if it opens its own."""
+    masked: Callable[[bytes], bytes] = bytes
+    """Makes a line fit to be kept as one of the last words."""
 
 
 class Child:
@@ -158,8 +160,8 @@ class Pipes:
     """The two pipes of a child, each read by a thread."""
 
     def __init__(self, recipe: Recipe) -> None:
-        self.out, self._out_lines = _pipe(recipe.out, recipe.name)
-        self.err, self._err_lines = _pipe(recipe.err, recipe.name)
+        self.out, self._out_lines = _pipe(recipe, recipe.out)
+        self.err, self._err_lines = _pipe(recipe, recipe.err)
 
     def close_writing_ends(self) -> None:
         """Leave the writing ends to the child alone, so that its end is theirs."""
@@ -172,11 +174,11 @@ class Pipes:
         return self._err_lines.last()
 
 
-def _pipe(sink: Callable[[bytes], None], name: str) -> tuple[int, Lines]:
+def _pipe(recipe: Recipe, sink: Callable[[bytes], None]) -> tuple[int, Lines]:
     reading, writing = os.pipe()
     # A limit of the system's is no reason not to start.
     with contextlib.suppress(OSError):
         fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
-    lines = Lines(reading, sink, name)
+    lines = Lines(reading, sink, recipe.name, recipe.masked)
     lines.start()
     return writing, lines

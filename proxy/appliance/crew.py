@@ -8,13 +8,14 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from proxy.appliance import commands, nginx, nginx_log, ports
+from proxy.appliance import commands, nginx, ports
 from proxy.appliance.announce import uses_demo
 from proxy.appliance.ask import Answer, ask_port, ask_socket
 from proxy.appliance.child import Recipe
 from proxy.appliance.keeper import Keeper, Patience, State
-from proxy.appliance.lines import to_log, to_stderr
+from proxy.appliance.lines import to_log
 from proxy.appliance.listening import Listening
+from proxy.appliance.nginx_log import NginxLog
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -147,11 +148,12 @@ class Crew:
 
     def _nginx_keeper(self) -> Keeper:
         settings = self._settings
-        for_people = settings.log_format == "console"
-        out = nginx_log.access_to_log if for_people else to_stderr
-        recipe = nginx.recipe(self._programs.nginx, self._run, out)
+        log = NginxLog(for_people=settings.log_format == "console")
+        recipe = nginx.recipe(self._programs.nginx, self._run, log)
         return self._keeper(
-            recipe, lambda: _ask_port(settings.listen_address, settings.listen_port, "/healthz")
+            recipe,
+            lambda: _ask_port(settings.listen_address, settings.listen_port, "/healthz"),
+            buried=lambda: asyncio.to_thread(log.flush),
         )
 
     def _keeper(

@@ -17,6 +17,7 @@ _KEPT_LINES = 30
 _READ_BYTES = 65_536
 # A line without an end is not held for ever.
 _LONGEST_LINE = 1024 * 1024
+_log = structlog.get_logger("appliance")
 
 
 class Lines:
@@ -26,8 +27,17 @@ class Lines:
     supervisor's event loop, which answers the health probes.
     """
 
-    def __init__(self, descriptor: int, sink: Callable[[bytes], None], name: str) -> None:
+    def __init__(
+        self,
+        descriptor: int,
+        sink: Callable[[bytes], None],
+        name: str,
+        masked: Callable[[bytes], bytes] = bytes,
+    ) -> None:
+        """`masked` makes a line fit to be kept as one of the last words."""
         self._descriptor = descriptor
+        self._masked = masked
+        self._name = name
         self._sink = sink
         self._kept: deque[bytes] = deque(maxlen=_KEPT_LINES)
         self._thread = threading.Thread(target=self._pump, name=f"lines of {name}", daemon=True)
@@ -42,7 +52,8 @@ class Lines:
 
     def last(self) -> str:
         """The last lines, as text."""
-        return b"".join(list(self._kept)).decode(errors="replace").rstrip()
+        kept = map(self._masked, list(self._kept))
+        return b"".join(kept).decode(errors="replace").rstrip()
 
     def _pump(self) -> None:
         rest = b""
@@ -61,7 +72,10 @@ class Lines:
     def _pass_on(self, lines: bytes) -> None:
         if lines:
             self._kept.extend(lines.splitlines(keepends=True)[-_KEPT_LINES:])
-            self._sink(lines)
+            try:
+                self._sink(lines)
+            except Exception as error:  # noqa: BLE001 nothing that a child writes may end its log
+                _log.error("lines_lost", process=self._name, reason=type(error).__name__)
 
 
 def to_log(name: str) -> Callable[[bytes], None]:

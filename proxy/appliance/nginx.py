@@ -7,13 +7,11 @@ import signal
 import subprocess
 from typing import TYPE_CHECKING
 
-from proxy.appliance import nginx_log
 from proxy.appliance.child import Recipe
-from proxy.appliance.lines import to_stderr
+from proxy.appliance.nginx_lines import error_fields, text_of
+from proxy.appliance.nginx_log import NginxLog
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from proxy.appliance.directory import RunDirectory
     from proxy.appliance.nginx_program import NginxProgram
 
@@ -29,22 +27,22 @@ _GIVING_MEMORY_BACK = {
 freed piece in its cache holds all below it (glibc manual, Memory Allocation Tunables)."""
 
 
-def recipe(
-    program: NginxProgram, run: RunDirectory, out: Callable[[bytes], None] = to_stderr
-) -> Recipe:
-    """How nginx is started in the foreground; `out` takes its access log.
+def recipe(program: NginxProgram, run: RunDirectory, log: NginxLog | None = None) -> Recipe:
+    """How nginx is started in the foreground; `log` takes its lines.
 
     It dies of SIGTERM, not SIGKILL, when the supervisor is gone: only then its master takes its
     own processes along.
     """
+    log = log or NginxLog()
     return Recipe(
         "nginx",
         _command(program, run),
         environment=_environment(),
         umask=0o022 if run.nginx_user else 0o077,
         death_signal=STOP,
-        out=out,
-        err=nginx_log.to_log,
+        out=log.access,
+        err=log.errors,
+        masked=_masked,
     )
 
 
@@ -62,6 +60,10 @@ def complaint(program: NginxProgram, run: RunDirectory) -> str | None:
         env=_environment(),
     )
     return None if done.returncode == 0 else done.stderr.strip()
+
+
+def _masked(line: bytes) -> bytes:
+    return f"{error_fields(text_of(line).rstrip())[1]['message']}\n".encode()
 
 
 def _command(program: NginxProgram, run: RunDirectory) -> list[str]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from proxy.appliance import descriptors, nginx, nginx_config, nginx_program, ports
 from proxy.appliance.directory import RunDirectory, run_directory
+from proxy.appliance.nginx_lines import access_fields
 from proxy.settings import Settings
 
 if TYPE_CHECKING:
@@ -225,8 +226,9 @@ class Front:
     async def access_log(self) -> list[dict[str, Any]]:
         """The access log; nginx ends, which writes out what it still held."""
         await self._stop()
-        text = await asyncio.to_thread((self._run.path / "access.log").read_text)
-        return [json.loads(line) for line in text.splitlines()]
+        text = await asyncio.to_thread((self._run.path / "access.log").read_bytes)
+        lines = [fields for line in text.splitlines() if (fields := access_fields(line))]
+        return [fields for fields in lines if fields["listed"]]
 
     async def _stop(self) -> None:
         self._process.terminate()
