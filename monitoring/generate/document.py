@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 VARIABLES = {
     "instance": "label_values(sluice_slots, instance)",
     "upstream": 'label_values(sluice_upstream_healthy{instance=~"$instance"}, upstream)',
-    "model": 'label_values(sluice_requests_total{instance=~"$instance"}, model)',
+    "model": 'label_values(sluice_model_requests_total{instance=~"$instance"}, model)',
     "key": 'label_values(sluice_requests_total{instance=~"$instance"}, key)',
 }
 

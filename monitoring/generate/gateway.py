@@ -18,6 +18,7 @@ from monitoring.generate.panels import (
 )
 from monitoring.generate.queries import (
     ACCOUNT,
+    EVENTS,
     FIRST_TOKEN,
     GEN_AI,
     HERE,
@@ -53,7 +54,7 @@ def dashboard() -> Document:
 def _headline() -> list[Panel]:
     in_flight = Query(f"sum(sluice_streams_in_flight{{{HERE}}})")
     rate = Query(per_second("sluice_requests_total", ACCOUNT))
-    tokens = Query(per_second("sluice_token_events_total", MODEL))
+    tokens = Query(per_second("sluice_token_events_total", EVENTS))
     first = Query(quantile(0.95, FIRST_TOKEN, GEN_AI))
     failed = Query(failed_share(ACCOUNT))
     used = Query(f"max(sluice_streams_in_flight{{{HERE}}} / on (instance) sluice_slots{{{HERE}}})")
@@ -128,9 +129,12 @@ def _first_token() -> list[Panel]:
             unit="s",
         ),
         lines(
-            "First token by upstream, p95",
+            "First byte by upstream, p95",
             "A slow upstream stands out here.",
-            Query(quantile(0.95, FIRST_TOKEN, GEN_AI, "upstream"), "{{upstream}}"),
+            Query(
+                quantile(0.95, "sluice_time_to_first_byte_seconds", UPSTREAM, "upstream"),
+                "{{upstream}}",
+            ),
             unit="s",
         ),
     ]
@@ -179,14 +183,16 @@ def _cost() -> list[Panel]:
         lines(
             "Cost by model",
             "US dollars per hour at the present rate.",
-            Query(f"3600 * {per_second('sluice_cost_usd_total', ACCOUNT, 'model')}", "{{model}}"),
+            Query(
+                f"3600 * {per_second('sluice_model_cost_usd_total', MODEL, 'model')}", "{{model}}"
+            ),
             unit="currencyUSD",
             stacked=True,
         ),
         table(
-            "Cost by key and model",
+            "Cost by key and upstream",
             "US dollars in the time shown.",
-            Query(in_time_shown("sluice_cost_usd_total", ACCOUNT, "key, model")),
+            Query(in_time_shown("sluice_cost_usd_total", ACCOUNT, "key, upstream")),
             "currencyUSD",
         ),
         shared.unpriced(),

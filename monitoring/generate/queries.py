@@ -12,8 +12,10 @@ TOKEN_TYPE = "gen_ai_token_type"
 HERE = 'instance=~"$instance"'
 UPSTREAM = f'{HERE}, upstream=~"$upstream"'
 MODEL = f'{UPSTREAM}, model=~"$model"'
-ACCOUNT = f'{MODEL}, key=~"$key"'
-GEN_AI = f'{UPSTREAM}, gen_ai_request_model=~"$model"'
+EVENTS = f'{HERE}, model=~"$model"'
+ACCOUNT = f'{UPSTREAM}, key=~"$key"'
+GEN_AI = f'{HERE}, gen_ai_request_model=~"$model"'
+FAILURES = f'{HERE}, error_type!=""'
 
 BROKEN = "upstream_cut|error_event|.*_timeout|drained|failed"
 """How a request that had its 200 can have failed all the same."""

@@ -6,6 +6,8 @@ from monitoring.generate.panels import Panel, Query, lines
 from monitoring.generate.queries import (
     ACCOUNT,
     DURATION,
+    EVENTS,
+    FAILURES,
     FIRST_TOKEN,
     GEN_AI,
     MODEL,
@@ -39,9 +41,9 @@ OUTCOMES = {
 def three_firsts() -> list[Panel]:
     """The three meanings of time to first token, apart and together."""
     firsts = {
-        "byte": ("sluice_time_to_first_byte_seconds", MODEL),
+        "byte": ("sluice_time_to_first_byte_seconds", UPSTREAM),
         "token": (FIRST_TOKEN, GEN_AI),
-        "text": ("sluice_time_to_first_text_seconds", MODEL),
+        "text": ("sluice_time_to_first_text_seconds", UPSTREAM),
     }
     return [
         lines(
@@ -66,8 +68,8 @@ def tokens() -> list[Panel]:
             "Tokens per second of a stream",
             "Over the decode time, first token to last; `usage`: as the upstream stated them, "
             "`counted`: events that Sluice counted.",
-            Query(quantile(0.5, rate, MODEL, "source"), "median, {{source}}"),
-            Query(quantile(0.05, rate, MODEL, "source"), "slowest 5 %, {{source}}"),
+            Query(quantile(0.5, rate, UPSTREAM, "source"), "median, {{source}}"),
+            Query(quantile(0.05, rate, UPSTREAM, "source"), "slowest 5 %, {{source}}"),
         ),
         lines(
             "Time per output token",
@@ -79,8 +81,8 @@ def tokens() -> list[Panel]:
         lines(
             "Longest stall within a stream",
             "Between two events with tokens.",
-            Query(quantile(0.5, gap, MODEL), "median"),
-            Query(quantile(0.95, gap, MODEL), "p95"),
+            Query(quantile(0.5, gap, UPSTREAM), "median"),
+            Query(quantile(0.95, gap, UPSTREAM), "p95"),
             unit="s",
         ),
         lines(
@@ -91,7 +93,7 @@ def tokens() -> list[Panel]:
         lines(
             "Events with tokens, by channel",
             "Per second, as Sluice counts them.",
-            Query(per_second("sluice_token_events_total", MODEL, "channel"), "{{channel}}"),
+            Query(per_second("sluice_token_events_total", EVENTS, "channel"), "{{channel}}"),
             stacked=True,
         ),
         lines(
@@ -125,14 +127,14 @@ def outcomes() -> list[Panel]:
             "Failures by kind",
             "Per second.",
             Query(
-                per_second(f"{DURATION}_count", f'{GEN_AI}, error_type!=""', "error_type"),
+                per_second(f"{DURATION}_count", FAILURES, "error_type"),
                 "{{error_type}}",
             ),
             unit="reqps",
         ),
         lines(
             "Duration",
-            "From arrival to end, streamed or not.",
+            "From arrival to end, streamed or not, of what did not fail.",
             Query(quantile(0.5, DURATION, GEN_AI), "median"),
             Query(quantile(0.95, DURATION, GEN_AI), "p95"),
             unit="s",

@@ -17,7 +17,7 @@ FIRSTS = {
     "first text": "sluice_time_to_first_text_seconds",
 }
 _FIRST_TOKEN = FIRSTS["first token"]
-_RATE = "sluice_output_tokens_per_second"
+_PER_TOKEN = "gen_ai_server_time_per_output_token_seconds"
 # As the rules in monitoring/ have it: these broke, whatever their status was.
 _BROKEN = {
     "upstream_cut",
@@ -69,7 +69,8 @@ class Model(NamedTuple):
     name: str
     per_second: float
     first_token: Spread
-    tokens_per_second: Spread
+    tokens_per_second: float | None
+    """Of its median stream."""
 
 
 class Change:
@@ -99,6 +100,12 @@ class Change:
                 failed += growth
         return failed / whole if whole else None
 
+    def shed_share(self) -> float | None:
+        """The part of all requests that was refused for want of slots; None if none ended."""
+        grown = self._by("sluice_requests_total", "ended_by", {})
+        whole = sum(grown.values())
+        return grown["shed"] / whole if whole else None
+
     def spread(self, name: str, **labels: str) -> Spread:
         """A histogram's percentiles, from what came between the two scrapes alone."""
         grown = self._by(f"{name}_bucket", "le", labels)
@@ -112,10 +119,15 @@ class Change:
                 name,
                 rate,
                 self.spread(_FIRST_TOKEN, gen_ai_request_model=name),
-                self.spread(_RATE, model=name),
+                self._pace(name),
             )
-            for name, rate in self.per_second_by("sluice_requests_total", "model").items()
+            for name, rate in self.per_second_by("sluice_model_requests_total", "model").items()
         ]
+
+    def _pace(self, model: str) -> float | None:
+        """Tokens per second of the model's median stream: the inverse of its time per token."""
+        per_token = self.spread(_PER_TOKEN, gen_ai_request_model=model).p50
+        return 1 / per_token if per_token else None
 
     def _by(self, name: str, label: str | None, wanted: Mapping[str, str]) -> Counter[str]:
         grown: Counter[str] = Counter()

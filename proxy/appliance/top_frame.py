@@ -15,7 +15,6 @@ Line = list[Word]
 
 PLAIN, BOLD, DIM, RED, GREEN, YELLOW, CYAN = "", "1", "2", "31", "32", "33", "36"
 _BAR = 24
-_FIRST_TOKEN = FIRSTS["first token"]
 
 
 def frame(status: Mapping[str, Any], change: Change, *, url: str, note: str = "") -> list[Line]:
@@ -88,14 +87,15 @@ def _streams(change: Change) -> Line:
 
 
 def _rates(change: Change) -> Line:
-    failed = change.failed_share()
-    style = PLAIN if not failed else YELLOW if failed < 0.05 else RED
+    failed, shed = change.failed_share(), change.shed_share()
     cost = 3600 * change.per_second("sluice_cost_usd_total")
     return [
         (f"{change.per_second('sluice_requests_total'):.1f}", BOLD),
         (" requests/s  ", PLAIN),
-        ("-" if failed is None else f"{failed:.1%}", style or BOLD),
+        _share(failed),
         (" failed  ", PLAIN),
+        _share(shed),
+        (" shed  ", PLAIN),
         (f"{change.per_second('sluice_token_events_total'):.0f}", BOLD),
         (" tokens/s  ", PLAIN),
         (_bytes(change.per_second("sluice_bytes_total", direction="out")), BOLD),
@@ -103,6 +103,13 @@ def _rates(change: Change) -> Line:
         (f"${cost:.2f}", BOLD),
         ("/hour", PLAIN),
     ]
+
+
+def _share(share: float | None) -> Word:
+    """A part that should be small."""
+    if share is None:
+        return "-", BOLD
+    return f"{share:.1%}", BOLD if not share else YELLOW if share < 0.05 else RED
 
 
 def _times(change: Change) -> Iterator[Line]:
@@ -132,14 +139,12 @@ def _outcomes(change: Change) -> Line:
 
 
 def _upstreams(status: Mapping[str, Any], change: Change) -> Iterator[Line]:
-    head = (
-        f"{'UPSTREAM':24}{'state':12}{'streams':>8}{'req/s':>8}{'first token p50':>17}{'p95':>10}"
-    )
+    head = f"{'UPSTREAM':24}{'state':12}{'streams':>8}{'req/s':>8}{'first byte p50':>17}{'p95':>10}"
     yield [(head, DIM)]
     rates = change.per_second_by("sluice_requests_total", "upstream")
     for name, one in status["upstreams"].items():
         states = one["states"]
-        spread = change.spread(_FIRST_TOKEN, upstream=name)
+        spread = change.spread(FIRSTS["first byte"], upstream=name)
         yield [
             (f"{name[:23]:24}", BOLD),
             (f"{_states(states):12}", GREEN if set(states) == {"up"} else RED),
@@ -192,7 +197,7 @@ def _models(change: Change) -> Iterator[Line]:
             (f"{model.name[:35] or '(none)':36}", BOLD),
             (f"{model.per_second:>8.1f}", PLAIN),
             (f"{_seconds(first.p50):>17}{_seconds(first.p95):>10}", PLAIN),
-            (f"{_number(model.tokens_per_second.p50):>10}", PLAIN),
+            (f"{_number(model.tokens_per_second):>10}", PLAIN),
         ]
 
 

@@ -17,7 +17,7 @@ from proxy.exchange import Exchange
 from proxy.meter import figures, reader
 from proxy.meter.logs import RequestLog
 from proxy.meter.metrics import Metrics
-from proxy.meter.multiprocess import counted_models, worker_registry
+from proxy.meter.multiprocess import worker_registry
 from proxy.meter.prices import Prices, read_prices
 from proxy.meter.tracing import onward, spans_asked_for
 from proxy.settings import Settings
@@ -37,9 +37,7 @@ class Accounts:
         self.registry = shared or CollectorRegistry()
         """Where this worker counts: files that the supervisor reads, or, alone, its own memory."""
         self._metrics = Metrics(
-            self.registry,
-            most_models=settings.metrics_models,
-            models=counted_models(directory, index) if directory else (),
+            self.registry, most_models=settings.metrics_models, directory=directory
         )
         self._log = RequestLog(worker=index)
         self._settings = settings

@@ -2,6 +2,12 @@
 
 Names and buckets that begin with `gen_ai_` are those of the OpenTelemetry GenAI semantic
 conventions in their Prometheus form. All times are seconds.
+
+Every label multiplies what a scrape holds, so none stands where its product would be large:
+distributions are kept by model and operation, or by route and upstream; counters by key and
+upstream, or by model and upstream; nothing by key and model. A hundred models, fifty keys and two
+upstreams stay under 12,000 time series. The buckets of what is kept by model are some of the
+bounds of the conventions, so that sums with other exporters work at those that both have.
 """
 
 from __future__ import annotations
@@ -23,12 +29,10 @@ _FIRST = (
     *(0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10),
     *(20, 40, 80, 160, 640, 2560),
 )
-_PER_TOKEN = (
-    *(0.001, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1, 2.5),
-    *(5, 7.5, 10, 20, 40, 80),
-)
-_DURATION = tuple(0.01 * 2**step for step in range(20))
-_TOKENS = tuple(4**step for step in range(14))
+_FIRST_BY_MODEL = (0.01, 0.04, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 40, 160)
+_PER_TOKEN = (0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.5, 1, 2.5)
+_DURATION = tuple(0.01 * 4**step for step in range(10))
+_TOKENS = tuple(4**step for step in range(2, 11))
 _RATE = (1, 2, 5, 10, 20, 30, 50, 75, 100, 150, 200, 300, 500, 1000, 2000, 5000)
 _GAP = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 80, 160)
 _OWN = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5)
@@ -39,10 +43,10 @@ GEN_AI = (
     "gen_ai_provider_name",
     "gen_ai_request_model",
     "gen_ai_response_model",
-    "upstream",
 )
 MODEL = ("model", "upstream")
-ACCOUNT = ("model", "upstream", "key")
+ACCOUNT = ("key", "upstream")
+STREAM = ("route", "upstream")
 
 
 class Series(dict[tuple[str, ...], Metric], Generic[Metric]):
@@ -87,44 +91,43 @@ class Timing:
         self.first_token = make.histogram(
             "gen_ai_server_time_to_first_token_seconds",
             "From the request's arrival to the first token of any channel.",
-            _FIRST,
+            _FIRST_BY_MODEL,
             *GEN_AI,
         )
         self.first_byte = make.histogram(
             "sluice_time_to_first_byte_seconds",
             "From the request's arrival to the upstream's first body byte.",
             _FIRST,
-            *MODEL,
+            *STREAM,
         )
         self.first_text = make.histogram(
             "sluice_time_to_first_text_seconds",
             "From the request's arrival to the first text that a person sees.",
             _FIRST,
-            *MODEL,
+            *STREAM,
         )
         self.per_token = make.histogram(
             "gen_ai_server_time_per_output_token_seconds",
             "Decode time (first token to last) per output token after the first.",
             _PER_TOKEN,
             *GEN_AI,
-            "source",
         )
         self.rate = make.histogram(
             "sluice_output_tokens_per_second",
             "Output tokens after the first per second of decode time.",
             _RATE,
-            *MODEL,
+            *STREAM,
             "source",
         )
         self.gap = make.histogram(
             "sluice_max_token_gap_seconds",
             "The longest wait between two events with tokens within one stream.",
             _GAP,
-            *MODEL,
+            *STREAM,
         )
         self.duration = make.histogram(
             "gen_ai_server_request_duration_seconds",
-            "From the request's arrival to its end, streamed or not.",
+            "From the request's arrival to its end; of failures by error_type, not by model.",
             _DURATION,
             *GEN_AI,
             "error_type",
@@ -152,6 +155,12 @@ class Counts:
             "status",
             "ended_by",
         )
+        self.model_requests = make.counter(
+            "sluice_model_requests_total",
+            "The same requests by model, and how they ended.",
+            *MODEL,
+            "ended_by",
+        )
         self.usage = make.histogram(
             "gen_ai_client_token_usage",
             "Tokens of one request, as the upstream states them.",
@@ -168,7 +177,7 @@ class Counts:
         self.token_events = make.counter(
             "sluice_token_events_total",
             "Events with tokens that streams carried, by channel, as Sluice counted them.",
-            *MODEL,
+            "model",
             "channel",
         )
         self.tokens_after_leaving = make.counter(
@@ -182,6 +191,9 @@ class Counts:
             *MODEL,
         )
         self.cost = make.counter("sluice_cost_usd_total", "Cost in US dollars.", *ACCOUNT)
+        self.model_cost = make.counter(
+            "sluice_model_cost_usd_total", "The same cost in US dollars by model.", *MODEL
+        )
         self.unpriced = make.counter(
             "sluice_unpriced_requests_total",
             "Requests with known usage whose model has no known price.",

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 from proxy.exchange import EndedBy, Family
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from proxy.exchange import Exchange
+    from proxy.meter.known_names import KnownNames
 
 OTHER = "other"
 _LONGEST = 100
@@ -37,11 +36,8 @@ class ModelNames:
     A name that nobody has answered costs no place, however often it is asked for.
     """
 
-    def __init__(self, most: int = 100, known: Iterable[str] = ()) -> None:
-        self._most = most
-        self._known: set[str] = set()
-        for name in known:
-            self.label(name, answered=True)
+    def __init__(self, known: KnownNames) -> None:
+        self._known = known
 
     def label(self, name: str, *, answered: bool) -> str:
         """The name itself if it is known, or becomes known by being answered; else `other`.
@@ -50,10 +46,28 @@ class ModelNames:
         """
         if not name or name in self._known:
             return name
-        if not answered or len(self._known) >= self._most or not _is_decent(name):
-            return OTHER
-        self._known.add(name)
-        return name
+        return name if answered and _is_decent(name) and self._known.admit(name) else OTHER
+
+
+class AnsweringNames:
+    """The names of the models that answered, each with the name that was asked for.
+
+    The pairs are capped, and not only the names: an upstream that answers one model under many
+    names, and many models under each, would else fill the registry by the square.
+    """
+
+    def __init__(self, known: KnownNames) -> None:
+        self._known = known
+
+    def label(self, asked: str, name: str, *, answered: bool) -> str:
+        """The answering model's name, or `other`; what stands for others is answered by others."""
+        if not name:
+            return name
+        pair = f"{asked}\t{name}"  # No decent name holds a tab.
+        if pair in self._known:
+            return name
+        decent = answered and asked != OTHER and _is_decent(name)
+        return name if decent and self._known.admit(pair) else OTHER
 
 
 def _is_decent(name: str) -> bool:

@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import resource
 from collections import deque
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from proxy.exchange import EndedBy, Family
 from proxy.meter.instruments import Instruments
-from proxy.meter.labels import ModelNames, error_type, operation_of, provider_of, was_answered
+from proxy.meter.known_names import KnownNames
+from proxy.meter.labels import (
+    AnsweringNames,
+    ModelNames,
+    error_type,
+    operation_of,
+    provider_of,
+    was_answered,
+)
 from proxy.meter.multiprocess import collect, content_type
 from proxy.meter.tokens import (
     longest_gap,
@@ -38,11 +47,13 @@ class Metrics:
     """What one worker counts."""
 
     def __init__(
-        self, registry: CollectorRegistry, *, most_models: int = 100, models: Iterable[str] = ()
+        self, registry: CollectorRegistry, *, most_models: int = 100, directory: str | None = None
     ) -> None:
         self.instruments = Instruments(registry)
-        self._names = ModelNames(most_models, models)
-        self._answering = ModelNames(most_models, models)
+        self._names = ModelNames(KnownNames(most_models, _in(directory, "models")))
+        self._answering = AnsweringNames(
+            KnownNames(most_models, _in(directory, "answering-models"))
+        )
         self._cpu_seconds = 0.0
         self._lags: deque[float] = deque([0.0], maxlen=_LAGS)
 
@@ -57,36 +68,39 @@ class Metrics:
 
     def _count(self, exchange: Exchange, tally: Tally, model: str) -> None:
         counts = self.instruments.counts
-        outcome = (str(exchange.status), str(exchange.ended_by or ""))
-        account = (model, exchange.upstream, exchange.client_key)
-        counts.requests[exchange.route, *account, *outcome].inc()
+        status, ended_by = str(exchange.status), str(exchange.ended_by or "")
+        account = (exchange.client_key, exchange.upstream)
+        counts.requests[exchange.route, *account, status, ended_by].inc()
+        counts.model_requests[model, exchange.upstream, ended_by].inc()
         counts.bytes[exchange.upstream, "in"].inc(exchange.bytes_in)
         counts.bytes[exchange.upstream, "out"].inc(exchange.bytes_out)
         if tally.malformed:
             counts.malformed[exchange.upstream,].inc(tally.malformed)
         if tally.counted:
-            place = (model, exchange.upstream)
             for channel in ("text", "reasoning", "tool", "other"):
                 events = getattr(tally, channel)
                 if events:
-                    counts.token_events[*place, channel].inc(events)
+                    counts.token_events[model, channel].inc(events)
             late = tokens_after_leaving(tally)
             if late:
-                counts.tokens_after_leaving[place].inc(late)
+                counts.tokens_after_leaving[model, exchange.upstream].inc(late)
 
     def _time(self, exchange: Exchange, tally: Tally, model: str) -> None:
-        timing, place = self.instruments.timing, (model, exchange.upstream)
+        timing, stream = self.instruments.timing, (exchange.route, exchange.upstream)
         kind = self._kind(exchange, tally, model)
-        _observe(timing.first_byte, place, time_to_first_byte(exchange))
+        _observe(timing.first_byte, stream, time_to_first_byte(exchange))
         _observe(timing.first_token, kind, time_to_first_token(exchange, tally))
-        _observe(timing.first_text, place, time_to_first_text(exchange, tally))
-        _observe(timing.gap, place, longest_gap(tally))
-        timing.duration[*kind, error_type(exchange)].observe(exchange.duration)
+        _observe(timing.first_text, stream, time_to_first_text(exchange, tally))
+        _observe(timing.gap, stream, longest_gap(tally))
+        why = error_type(exchange)
+        # A failure's duration is that of a timeout or an outage, which no model explains.
+        ended = (*kind[:2], "", "", why) if why else (*kind, why)
+        _observe(timing.duration, ended, exchange.duration)
         found = pace(tally)
         if found is not None:
             per_token, per_second, source = found
-            timing.per_token[*kind, source].observe(per_token)
-            timing.rate[*place, source].observe(per_second)
+            timing.per_token[kind].observe(per_token)
+            timing.rate[*stream, source].observe(per_second)
         self._own_share(exchange)
 
     def _own_share(self, exchange: Exchange) -> None:
@@ -107,7 +121,7 @@ class Metrics:
             if tally.family is not Family.UNKNOWN:
                 counts.without_usage[place].inc()
             return
-        account = (*place, exchange.client_key)
+        account = (exchange.client_key, exchange.upstream)
         kind = self._kind(exchange, tally, model)
         stated = {"input": usage.input_total, "output": usage.output_total}
         for name, tokens in stated.items():
@@ -121,6 +135,7 @@ class Metrics:
             counts.unpriced[place].inc()
         else:
             counts.cost[account].inc(cost)
+            counts.model_cost[place].inc(cost)
 
     def _kind(self, exchange: Exchange, tally: Tally, model: str) -> tuple[str, ...]:
         family = exchange.family if tally.family is Family.UNKNOWN else tally.family
@@ -128,8 +143,7 @@ class Metrics:
             operation_of(family, exchange.route),
             provider_of(family),
             model,
-            self._answering.label(tally.model, answered=was_answered(exchange)),
-            exchange.upstream,
+            self._answering.label(model, tally.model, answered=was_answered(exchange)),
         )
 
     def know(self, upstreams: Iterable[str]) -> None:
@@ -171,6 +185,10 @@ class Metrics:
         cpu_seconds = times.ru_utime + times.ru_stime
         self.instruments.workers.cpu[_NONE].inc(cpu_seconds - self._cpu_seconds)
         self._cpu_seconds = cpu_seconds
+
+
+def _in(directory: str | None, name: str) -> Path | None:
+    return None if directory is None else Path(directory) / name
 
 
 def _observe(series: Series[Histogram], labels: tuple[str, ...], value: float | None) -> None:

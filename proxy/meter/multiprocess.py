@@ -7,18 +7,16 @@ files do not grow in number. Levels such as streams in flight are forgotten with
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, Counter, values
 from prometheus_client.exposition import choose_encoder
-from prometheus_client.mmap_dict import MmapedDict
-from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+from prometheus_client.multiprocess import mark_process_dead
 from prometheus_client.registry import Collector
 
-from proxy.meter.labels import OTHER
+from proxy.meter.merge import merge
 from proxy.meter.series_file import Files, value_class
 
 if TYPE_CHECKING:
@@ -52,16 +50,6 @@ def forget_levels(directory: str, worker: int) -> None:
     mark_process_dead(_name(worker), directory)  # type: ignore[no-untyped-call]
 
 
-def counted_models(directory: str, worker: int) -> set[str]:
-    """The model names for which the worker's files already have time series."""
-    path = Path(directory) / f"counter_{_name(worker)}.db"
-    if not _size(path):
-        return set()
-    entries = MmapedDict.read_all_values_from_file(str(path))  # type: ignore[no-untyped-call]
-    names = {json.loads(entry[0])[2].get("model", "") for entry in entries}
-    return names - {"", OTHER}
-
-
 def collect(directory: str, accept: str = "") -> bytes:
     """All workers' metrics as one exposition, in the format that the `Accept` header asks for.
 
@@ -74,22 +62,13 @@ def collect(directory: str, accept: str = "") -> bytes:
 
 
 class _Files(Collector):
-    """The workers' files. One that a worker has this moment made is empty, and no error."""
+    """The workers' files, merged."""
 
     def __init__(self, directory: str) -> None:
         self._directory = Path(directory)
 
     def collect(self) -> Iterable[Metric]:
-        files = [str(path) for path in self._directory.glob("*.db") if _size(path)]
-        merged: Iterable[Metric] = MultiProcessCollector.merge(files)  # type: ignore[no-untyped-call]
-        return merged
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except FileNotFoundError:  # The levels of a worker that died have been forgotten meanwhile.
-        return 0
+        return merge(sorted(self._directory.glob("*.db")))
 
 
 def content_type(accept: str = "") -> str:

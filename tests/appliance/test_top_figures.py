@@ -14,17 +14,26 @@ def change(before: str, after: str, seconds: float = 2.0) -> Change:
 
 def requests(count: int, **labels: str) -> str:
     """One line of the request counter."""
-    whole = {"status": "200", "ended_by": "complete", "model": "m"} | labels
+    whole = {"status": "200", "ended_by": "complete"} | labels
     inside = ",".join(f'{name}="{value}"' for name, value in whole.items())
     return f"sluice_requests_total{{{inside}}} {count}\n"
 
 
 def first_tokens(model: str, *counts: int) -> str:
     """A histogram with the bounds 0.1, 0.5 and infinity."""
-    name = "gen_ai_server_time_to_first_token_seconds_bucket"
+    return histogram("gen_ai_server_time_to_first_token_seconds", model, *counts)
+
+
+def per_token(model: str, *counts: int) -> str:
+    """The same for the time per token."""
+    return histogram("gen_ai_server_time_per_output_token_seconds", model, *counts)
+
+
+def histogram(name: str, model: str, *counts: int) -> str:
+    """A model's histogram with those bounds."""
     bounds = zip(("0.1", "0.5", "+Inf"), counts, strict=True)
     return "".join(
-        f'{name}{{gen_ai_request_model="{model}",le="{bound}"}} {count}\n'
+        f'{name}_bucket{{gen_ai_request_model="{model}",le="{bound}"}} {count}\n'
         for bound, count in bounds
     )
 
@@ -62,13 +71,25 @@ def test_what_failed_is_what_the_alerts_call_failed(
 ) -> None:
     """A 5xx or a break; not the caller's own doing, and not a refusal."""
     other = requests(10)
-    seen = change(other, requests(11) + requests(1, status=status, ended_by=ended_by, model="n"))
+    seen = change(other, requests(11) + requests(1, status=status, ended_by=ended_by, key="n"))
     assert seen.failed_share() == (0.5 if failed else 0.0)
 
 
 def test_where_nothing_ended_no_share_failed() -> None:
     """Unknown is not 0 %."""
-    assert change(requests(5), requests(5)).failed_share() is None
+    seen = change(requests(5), requests(5))
+    assert seen.failed_share() is None
+    assert seen.shed_share() is None
+
+
+def test_what_was_shed_is_told_beside_what_failed() -> None:
+    """Nearly everybody is sent away, and nothing is broken."""
+    shed = requests(345, status="503", ended_by="shed", key="a") + requests(
+        345, status="503", ended_by="shed", key="b"
+    )
+    seen = change("", requests(110) + shed)
+    assert seen.shed_share() == pytest.approx(0.8625)
+    assert seen.failed_share() == 0.0
 
 
 def test_percentiles_are_of_the_interval_alone() -> None:
@@ -111,14 +132,17 @@ def test_models_come_busiest_first_each_with_its_own_times() -> None:
     """The one with the most requests is on top."""
     seen = change(
         "",
-        requests(2, model="small")
-        + requests(8, model="large")
+        'sluice_model_requests_total{model="small"} 2\n'
+        'sluice_model_requests_total{model="large"} 8\n'
+        + per_token("large", 0, 4, 4)
         + first_tokens("small", 10, 10, 10)
         + first_tokens("large", 0, 10, 10),
     )
     large, small = seen.models()
     assert (large.name, large.per_second) == ("large", 4.0)
     assert large.first_token.p50 == pytest.approx(0.3)
+    assert large.tokens_per_second == pytest.approx(1 / 0.3)
+    assert small.tokens_per_second is None
     assert small.first_token.p50 == pytest.approx(0.05)
 
 

@@ -24,14 +24,25 @@ sluice_streams_in_flight 24
 sluice_requests_waiting 2
 sluice_slots 32
 sluice_event_loop_lag_seconds 0.004
-sluice_requests_total{status="200",ended_by="complete",model="m",upstream="east"} 20
-sluice_requests_total{status="200",ended_by="upstream_cut",model="m",upstream="east"} 5
+sluice_requests_total{status="200",ended_by="complete",key="k",upstream="east"} 20
+sluice_requests_total{status="200",ended_by="upstream_cut",key="k",upstream="east"} 5
 sluice_token_events_total{channel="text"} 3000
 sluice_bytes_total{direction="out"} 3000000
-sluice_cost_usd_total{model="m"} 0.001
-FIRST{gen_ai_request_model="m",upstream="east",le="2"} 9
-FIRST{gen_ai_request_model="m",upstream="east",le="+Inf"} 9
-""".replace("FIRST", "gen_ai_server_time_to_first_token_seconds_bucket")
+sluice_cost_usd_total{key="k"} 0.001
+sluice_model_requests_total{model="m",ended_by="complete"} 20
+FIRST{gen_ai_request_model="m",le="2"} 9
+FIRST{gen_ai_request_model="m",le="+Inf"} 9
+BYTE{upstream="east",le="2"} 9
+BYTE{upstream="east",le="+Inf"} 9
+PACE{gen_ai_request_model="m",le="0.02"} 9
+PACE{gen_ai_request_model="m",le="+Inf"} 9
+"""
+for short, name in {
+    "FIRST": "gen_ai_server_time_to_first_token_seconds_bucket",
+    "BYTE": "sluice_time_to_first_byte_seconds_bucket",
+    "PACE": "gen_ai_server_time_per_output_token_seconds_bucket",
+}.items():
+    METRICS = METRICS.replace(short, name)
 CHANGE = Change(Scrape.read("", 0.0), Scrape.read(METRICS, 10.0))
 QUIET = Change(Scrape.read("", 0.0), Scrape.read("", 10.0))
 
@@ -46,12 +57,15 @@ def test_a_frame_says_how_the_gateway_fares() -> None:
     shown = text()
     assert "http://here:9464  ready  up 1 d 1 h  nginx 1.26.3" in shown
     assert "24 in flight  2 waiting  of 32 slots  [##################      ] 75%" in shown
-    assert "2.5 requests/s  20.0% failed  300 tokens/s  300 kB/s out  $0.36/hour" in shown
+    assert (
+        "2.5 requests/s  20.0% failed  0.0% shed  300 tokens/s  300 kB/s out  $0.36/hour" in shown
+    )
     assert re.search(r"first token +1\.0 s +1\.9 s", shown)
     assert "ended by  complete 2.0/s  upstream_cut 0.5/s" in shown
     assert (
         "east                    up                 3     2.5            1.0 s     1.9 s" in shown
     )
+    assert re.search(r"^m +2\.0 +1\.0 s +1\.9 s +100$", shown, re.MULTILINE)
     assert "0 (pid 12)              ready              3       0         0" in shown
     assert "loop lag 4.0 ms" in shown
 
@@ -60,7 +74,7 @@ def test_a_gateway_without_work_shows_no_invented_figures() -> None:
     """A dash where nothing was observed."""
     shown = text(change=QUIET)
     assert "0 in flight  0 waiting  of 0 slots" in shown
-    assert "0.0 requests/s  - failed" in shown
+    assert "0.0 requests/s  - failed  - shed" in shown
     assert "nothing has ended" in shown
     assert re.search(r"first token +- +-", shown)
 

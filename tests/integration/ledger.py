@@ -20,18 +20,20 @@ PACED = ("paced", "uncounted")
 _MODEL = ("gen_ai_request_model",)
 _KIND = ("gen_ai_operation_name", "gen_ai_provider_name", *_MODEL, "gen_ai_token_type")
 _VIEWS = {
-    "sluice_requests_total": ("route", "model", "status", "ended_by"),
+    "sluice_requests_total": ("route", "status", "ended_by"),
+    "sluice_model_requests_total": ("model", "ended_by"),
     "gen_ai_server_request_duration_seconds_count": _MODEL,
     "gen_ai_server_time_to_first_token_seconds_count": _MODEL,
-    "sluice_time_to_first_text_seconds_count": ("model",),
-    "sluice_output_tokens_per_second_count": ("model", "source"),
+    "sluice_time_to_first_text_seconds_count": (),
+    "gen_ai_server_time_per_output_token_seconds_count": _MODEL,
     "gen_ai_client_token_usage_count": _KIND,
     "gen_ai_client_token_usage_sum": _KIND,
-    "sluice_tokens_total": ("model", "type"),
+    "sluice_tokens_total": ("type",),
     "sluice_token_events_total": ("model", "channel"),
     "sluice_tokens_after_client_left_total": ("model",),
     "sluice_requests_without_usage_total": ("model",),
-    "sluice_cost_usd_total": ("model",),
+    "sluice_cost_usd_total": (),
+    "sluice_model_cost_usd_total": ("model",),
     "sluice_unpriced_requests_total": ("model",),
     "sluice_bytes_total": ("direction",),
     "sluice_malformed_events_total": (),
@@ -39,6 +41,7 @@ _VIEWS = {
     "sluice_requests_waiting": (),
 }
 """Every name that is compared, and the labels by which it is."""
+_PACE = "gen_ai_server_time_per_output_token_seconds_count"
 _OPERATIONS = {
     Family.CHAT: ("chat", "openai"),
     Family.RESPONSES: ("chat", "openai"),
@@ -55,7 +58,7 @@ def counted(scrape: Scrape) -> Counts:
     found: Counter[Any] = Counter()
     for name, labels in _VIEWS.items():
         for own, value in scrape.by(name):
-            if name != "sluice_output_tokens_per_second_count" or own["model"] in PACED:
+            if name != _PACE or own["gen_ai_request_model"] in PACED:
                 found[name, *(own[label] for label in labels)] += value  # type: ignore[assignment]
     return +found
 
@@ -68,8 +71,10 @@ class Ledger:
 
     def request(self, route: str, model: str, status: int, ended_by: str, size: int) -> None:
         """A request that has ended; `size` is its body's, in bytes."""
-        self.counts["sluice_requests_total", route, model, str(status), ended_by] += 1
-        self.counts["gen_ai_server_request_duration_seconds_count", model] += 1
+        self.counts["sluice_requests_total", route, str(status), ended_by] += 1
+        self.counts["sluice_model_requests_total", model, ended_by] += 1
+        well = ended_by == "complete" and status < 400
+        self.counts["gen_ai_server_request_duration_seconds_count", model if well else ""] += 1
         self.counts["sluice_bytes_total", "in"] += size
 
     def received(self, size: int) -> None:
@@ -83,10 +88,9 @@ class Ledger:
         if told.events:
             self.counts["gen_ai_server_time_to_first_token_seconds_count", model] += 1
         if told.events["text"]:
-            self.counts["sluice_time_to_first_text_seconds_count", model] += 1
+            self.counts["sluice_time_to_first_text_seconds_count",] += 1
         if model in PACED:
-            source = "usage" if told.usage.get("output") else "counted"
-            self.counts["sluice_output_tokens_per_second_count", model, source] += 1
+            self.counts[_PACE, model] += 1
         self.counts["sluice_malformed_events_total",] += told.unreadable
         self.counts["sluice_tokens_after_client_left_total", model] += late
         self._used(family, model, told.usage)
@@ -96,13 +100,14 @@ class Ledger:
             self.counts["sluice_requests_without_usage_total", model] += 1
             return
         for kind, tokens in usage.items():
-            self.counts["sluice_tokens_total", model, kind] += tokens
+            self.counts["sluice_tokens_total", kind] += tokens
         for kind in ("input", "output"):
             place = (*_OPERATIONS[family], model, kind)
             self.counts["gen_ai_client_token_usage_count", *place] += 1
             self.counts["gen_ai_client_token_usage_sum", *place] += usage[kind]
         if model == PRICED:
             cost = usage["input"] / 4 + usage["output"] / 2
-            self.counts["sluice_cost_usd_total", model] += cost  # type: ignore[assignment]
+            self.counts["sluice_cost_usd_total",] += cost  # type: ignore[assignment]
+            self.counts["sluice_model_cost_usd_total", model] += cost  # type: ignore[assignment]
         else:
             self.counts["sluice_unpriced_requests_total", model] += 1

@@ -22,6 +22,8 @@ from tests.integration.scraping import Scrape, scrape, watched
 
 WORKERS = 4
 REQUESTS = "sluice_requests_total"
+OUTPUT = "gen_ai_client_token_usage_sum"
+OF_WHOLE = {"gen_ai_token_type": "output", "gen_ai_request_model": "whole"}
 CHAT = "/v1/chat/completions"
 MESSAGES = "/v1/messages"
 _USAGE = re.compile(rb'"(?:completion|output)_tokens":\s*(\d+)')
@@ -119,9 +121,7 @@ async def agrees(station: Station, truth: Truth, since: Scrape) -> Scrape:
         one = {"route": route, "status": status, "ended_by": ended_by}
         assert (one, grown(REQUESTS, **one)) == (one, count)
     assert grown(REQUESTS) == wanted
-    assert grown("sluice_tokens_total", type="output", model="whole") == truth.tokens
-    usage = {"gen_ai_token_type": "output", "gen_ai_request_model": "whole"}
-    assert grown("gen_ai_client_token_usage_sum", **usage) == truth.tokens
+    assert grown(OUTPUT, **OF_WHOLE) == truth.tokens
     assert grown("sluice_token_events_total", channel="text", model="whole") == truth.texts
     first = {"gen_ai_request_model": "whole"}
     tokens_seen = grown("gen_ai_server_time_to_first_token_seconds_count", **first)
@@ -183,20 +183,17 @@ async def test_a_killed_worker_loses_nothing_that_had_been_counted(station: Stat
         after.never_went_down_since(before)
         await asyncio.gather(*(load(station, more, n) for n in range(40)))
     wanted = truth.tokens + more.tokens
-    output = {"type": "output", "model": "whole"}
     found: list[Scrape] = []
 
     async def all_counted() -> bool:
         found[:] = [await scrape(station.admin_url)]
-        grown = found[0].sum("sluice_tokens_total", **output)
-        return grown - since.sum("sluice_tokens_total", **output) >= wanted
+        return found[0].sum(OUTPUT, **OF_WHOLE) - since.sum(OUTPUT, **OF_WHOLE) >= wanted
 
     await eventually(all_counted, "not every token was counted")
     now = await in_flight(station, 0)
     now.never_went_down_since(after)
     assert now.sum("sluice_process_restarts_total", process="worker-1") == 1
-    grown = now.sum("sluice_tokens_total", **output) - since.sum("sluice_tokens_total", **output)
-    assert grown == wanted
+    assert now.sum(OUTPUT, **OF_WHOLE) - since.sum(OUTPUT, **OF_WHOLE) == wanted
 
 
 async def test_a_cut_by_a_dying_worker_is_seen(station: Station) -> None:

@@ -15,10 +15,10 @@ GEN_AI = {
     "gen_ai_provider_name": "openai",
     "gen_ai_request_model": "m-1",
     "gen_ai_response_model": "m-1-2026",
-    "upstream": "a",
 }
 MODEL = {"model": "m-1", "upstream": "a"}
-ACCOUNT = {**MODEL, "key": "shop"}
+ACCOUNT = {"key": "shop", "upstream": "a"}
+STREAM = {"route": "/v1/chat/completions", "upstream": "a"}
 
 
 class Counted:
@@ -47,11 +47,11 @@ def seen() -> Counted:
     ("name", "labels", "total"),
     [
         ("gen_ai_server_time_to_first_token_seconds", GEN_AI, 1.5),
-        ("sluice_time_to_first_byte_seconds", MODEL, 1.0),
-        ("sluice_time_to_first_text_seconds", MODEL, 1.5),
-        ("gen_ai_server_time_per_output_token_seconds", {**GEN_AI, "source": "usage"}, 0.5),
-        ("sluice_output_tokens_per_second", {**MODEL, "source": "usage"}, 2.0),
-        ("sluice_max_token_gap_seconds", MODEL, 0.5),
+        ("sluice_time_to_first_byte_seconds", STREAM, 1.0),
+        ("sluice_time_to_first_text_seconds", STREAM, 1.5),
+        ("gen_ai_server_time_per_output_token_seconds", GEN_AI, 0.5),
+        ("sluice_output_tokens_per_second", {**STREAM, "source": "usage"}, 2.0),
+        ("sluice_max_token_gap_seconds", STREAM, 0.5),
         ("gen_ai_server_request_duration_seconds", {**GEN_AI, "error_type": ""}, 5.0),
         ("gen_ai_client_token_usage", {**GEN_AI, "gen_ai_token_type": "input"}, 7.0),
         ("gen_ai_client_token_usage", {**GEN_AI, "gen_ai_token_type": "output"}, 4.0),
@@ -87,9 +87,11 @@ def test_a_request_is_observed_once_in_every_histogram(
         ("sluice_tokens_total", {**ACCOUNT, "type": "reasoning"}, 0),
         ("sluice_tokens_total", {**ACCOUNT, "type": "cached"}, 2),
         ("sluice_tokens_total", {**ACCOUNT, "type": "cache_write"}, None),
-        ("sluice_token_events_total", {**MODEL, "channel": "text"}, 4),
-        ("sluice_token_events_total", {**MODEL, "channel": "tool"}, None),
+        ("sluice_model_requests_total", {**MODEL, "ended_by": "complete"}, 1),
+        ("sluice_token_events_total", {"model": "m-1", "channel": "text"}, 4),
+        ("sluice_token_events_total", {"model": "m-1", "channel": "tool"}, None),
         ("sluice_cost_usd_total", ACCOUNT, 0.25),
+        ("sluice_model_cost_usd_total", MODEL, 0.25),
         ("sluice_unpriced_requests_total", MODEL, None),
         ("sluice_requests_without_usage_total", MODEL, None),
         ("sluice_tokens_after_client_left_total", MODEL, None),
@@ -117,11 +119,16 @@ def test_a_request_that_was_never_answered_has_no_figures(seen: Counted) -> None
         error="overloaded",
     )
     seen.metrics.record(shed, Tally())
-    labels = {"model": "other", "upstream": "", "key": "shop", "route": "/v1/chat/completions"}
+    labels = {"upstream": "", "key": "shop", "route": "/v1/chat/completions"}
     assert seen.value("sluice_requests_total", **labels, status="503", ended_by="shed") == 1
+    model = {"model": "other", "upstream": ""}
+    assert seen.value("sluice_model_requests_total", **model, ended_by="shed") == 1
     assert seen.names() >= {"sluice_requests", "gen_ai_server_request_duration_seconds"}
     for metric in seen.registry.collect():
-        told = {"sluice_requests", "sluice_bytes", "sluice_queue_wait_seconds"}
+        told = {
+            *("sluice_requests", "sluice_model_requests"),
+            *("sluice_bytes", "sluice_queue_wait_seconds"),
+        }
         if metric.name.startswith(("gen_ai", "sluice")) and metric.name not in told:
             counts = [s.value for s in metric.samples if s.name.endswith(("_count", "_total"))]
             own = metric.name == "gen_ai_server_request_duration_seconds"
@@ -136,13 +143,15 @@ def test_a_failure_after_the_200_is_no_success(seen: Counted) -> None:
     assert seen.value("sluice_requests_total", **ACCOUNT, **route, ended_by="upstream_cut") == 1
     assert seen.value("sluice_requests_total", **ACCOUNT, **route, ended_by="complete") is None
     name = "gen_ai_server_request_duration_seconds_count"
-    assert seen.value(name, **GEN_AI, error_type="upstream_cut") == 1
+    failed = GEN_AI | {"gen_ai_request_model": "", "gen_ai_response_model": ""}
+    assert seen.value(name, **failed, error_type="upstream_cut") == 1
+    assert seen.value("sluice_model_requests_total", **MODEL, ended_by="upstream_cut") == 1
 
 
 def test_counted_tokens_stand_in_for_missing_usage(seen: Counted) -> None:
     """With a source that says so; and the missing usage is counted."""
     seen.metrics.record(answered(), counted(usage=None))
-    labels = {**MODEL, "source": "counted"}
+    labels = {**STREAM, "source": "counted"}
     assert seen.value("sluice_output_tokens_per_second_count", **labels) == 1
     assert seen.value("sluice_output_tokens_per_second_sum", **labels) == 2.0
     assert seen.value("sluice_requests_without_usage_total", **MODEL) == 1
@@ -165,7 +174,7 @@ def test_every_channel_is_counted_apart(seen: Counted) -> None:
         tally.saw(channels, 101.0)
     seen.metrics.record(answered(), tally)
     events = {
-        channel: seen.value("sluice_token_events_total", **MODEL, channel=channel)
+        channel: seen.value("sluice_token_events_total", model="m-1", channel=channel)
         for channel in ("text", "reasoning", "tool", "other")
     }
     assert events == {"text": 2, "reasoning": 2, "tool": 2, "other": None}
@@ -179,7 +188,7 @@ def test_tokens_after_the_client_left_are_counted_apart(seen: Counted) -> None:
     left = answered(ended_by=EndedBy.CLIENT_LEFT, client_left_at=103.5)
     seen.metrics.record(left, tally)
     assert seen.value("sluice_tokens_after_client_left_total", **MODEL) == 1
-    assert seen.value("sluice_token_events_total", **MODEL, channel="text") == 5
+    assert seen.value("sluice_token_events_total", model="m-1", channel="text") == 5
 
 
 def test_input_means_all_input_for_every_provider(seen: Counted) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from proxy.meter.multiprocess import collect, content_type, counted_models, forget_levels
+from proxy.meter.multiprocess import collect, content_type, forget_levels
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -112,15 +112,6 @@ def test_a_killed_worker_loses_nothing_that_was_counted(tmp_path: Path) -> None:
     assert total(tmp_path, "sluice_requests_total") == 24
     assert total(tmp_path, "sluice_streams_in_flight") == 5
     assert set(tmp_path.iterdir()) == files
-
-
-def test_the_models_that_were_counted_are_known_to_the_next_worker(tmp_path: Path) -> None:
-    """So that restarts do not stretch the cap."""
-    assert counted_models(str(tmp_path), 0) == set()
-    with worker(tmp_path, 0, 2) as process:
-        until_counted(process)
-    assert counted_models(str(tmp_path), 0) == {"m-0", "m-1"}
-    assert counted_models(str(tmp_path), 1) == set()
 
 
 def test_a_worker_that_has_only_begun_does_not_spoil_the_scrape(tmp_path: Path) -> None:
