@@ -22,7 +22,8 @@ from pydantic_settings import (
 )
 
 from proxy.key_settings import KeyDefaults, KeySettings
-from proxy.settings import Settings, UpstreamSettings
+from proxy.settings import Settings
+from proxy.upstream_settings import UpstreamSettings
 
 PREFIX = "SLUICE_"
 CONFIG = "SLUICE_CONFIG"

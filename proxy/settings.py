@@ -6,91 +6,16 @@ TOML is `proxy.config`'s work; nothing here looks outside.
 
 from __future__ import annotations
 
-import ipaddress
 import os
-import re
 from typing import Annotated, Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    HttpUrl,
-    SecretStr,
-    field_validator,
-    model_validator,
-)
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from proxy import store_address
 from proxy.key_settings import KeyDefaults, KeySettings, all_keys
-
-Port = Annotated[int, Field(ge=1, le=65535)]
-Count = Annotated[int, Field(ge=0, le=1_000_000)]
-Seconds = Annotated[float, Field(gt=0, le=86_400)]
-SecondsOrOff = Annotated[float, Field(ge=0, le=86_400)]
-"""0 switches it off."""
-
-
-def _plain_base(url: HttpUrl) -> HttpUrl:
-    if url.query or url.fragment:
-        raise ValueError("a base URL has no query and no fragment")
-    if url.username or url.password:
-        raise ValueError("a base URL has no user and no password; set the key as api_key")
-    return url
-
-
-BaseUrl = Annotated[HttpUrl, AfterValidator(_plain_base)]
-
-
-def _address(text: str) -> str:
-    """An address to bind: names are left out, since one name may mean several addresses."""
-    return str(ipaddress.ip_address(text.strip("[]")))
-
-
-Address = Annotated[str, AfterValidator(_address)]
-
-# RFC 6454, section 7: scheme, host and port, and no path.
-_ORIGIN = re.compile(r"^[a-z][a-z0-9+.-]*://[a-z0-9._\[\]:-]+$")
-
-
-def _origin(text: str) -> str:
-    """As browsers send it: in lower case."""
-    text = text.lower()
-    if text not in {"*", "null"} and not _ORIGIN.match(text):
-        raise ValueError("an origin is scheme://host or scheme://host:port, without a path")
-    return text
-
-
-Origin = Annotated[str, AfterValidator(_origin)]
-
-
-class UpstreamSettings(BaseModel):
-    """One upstream in `SLUICE_UPSTREAMS` or in the TOML file."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    name: str = Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")
-    url: BaseUrl
-    api_key: SecretStr | None = None
-    models: tuple[str, ...] = ("*",)
-    """Globs of the models it serves."""
-    rename: dict[str, str] = {}
-    """The model's name there, by the name the client uses."""
-    weight: float = Field(default=1.0, gt=0)
-    priority: int = Field(default=0, ge=0)
-    """The lowest tier with a healthy member is used."""
-    max_streams: int | None = Field(default=None, ge=1)
-    """Across all workers; unset: only the overall cap."""
-    connect_timeout_seconds: Seconds | None = None
-    first_token_timeout_seconds: SecondsOrOff | None = None
-    idle_timeout_seconds: SecondsOrOff | None = None
-    total_timeout_seconds: SecondsOrOff | None = None
-    probe_path: str | None = Field(default=None, pattern=r"^/")
-    """Asked with GET every `SLUICE_PROBE_INTERVAL_SECONDS`; unset: no active probe."""
-    include_usage: bool | None = None
-    """Whether usage is asked for on streams that do not; unset: `SLUICE_INCLUDE_USAGE`."""
+from proxy.setting_types import Address, BaseUrl, Count, Origin, Port, Seconds, SecondsOrOff
+from proxy.upstream_settings import UpstreamSettings
 
 
 class Settings(BaseSettings):

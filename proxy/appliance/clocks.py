@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from proxy.settings import Settings, UpstreamSettings
+    from proxy.settings import Settings
+    from proxy.upstream_settings import UpstreamSettings
 
 # A clock that is off allows any silence; nginx has no word for that.
 FOREVER = 30 * 86_400.0

@@ -12,7 +12,8 @@ from proxy.errors import (
     SluiceError,
     TotalTimeout,
 )
-from proxy.settings import Settings, UpstreamSettings
+from proxy.settings import Settings
+from proxy.upstream_settings import UpstreamSettings
 
 _SHORTEST_LOOK_SECONDS = 0.005
 

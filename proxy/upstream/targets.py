@@ -12,7 +12,8 @@ from proxy.upstream.address import Base
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from proxy.settings import Settings, UpstreamSettings
+    from proxy.settings import Settings
+    from proxy.upstream_settings import UpstreamSettings
 
 DEFAULT_NAME = "default"
 """The upstream of `SLUICE_UPSTREAM_URL`."""

@@ -13,7 +13,8 @@ from proxy.edge.gateway import Gateway
 from proxy.edge.parts import open_gateway
 from proxy.edge.visit import Visit
 from proxy.errors import Drained
-from proxy.settings import Settings, UpstreamSettings
+from proxy.settings import Settings
+from proxy.upstream_settings import UpstreamSettings
 from tests.edge.asking import ask, ask_in_vain, chat
 from tests.integration.conftest import StartWorker, Worker, until
 

@@ -9,7 +9,8 @@ import pytest
 
 from proxy.exchange import EndedBy
 from proxy.relay.clocks import Clocks, Moments, expired, next_look
-from proxy.settings import Settings, UpstreamSettings
+from proxy.settings import Settings
+from proxy.upstream_settings import UpstreamSettings
 
 CLOCKS = Clocks(connect=5, first_token=10, idle=20, total=100, slow_client=8, ping=15)
 FRESH = Moments(

@@ -10,11 +10,12 @@ from multidict import CIMultiDict
 
 from proxy import errors
 from proxy.exchange import Exchange, Family
-from proxy.settings import Settings, UpstreamSettings
+from proxy.settings import Settings
 from proxy.upstream.address import Base
 from proxy.upstream.attempts import Upstreams
 from proxy.upstream.call import Call
 from proxy.upstream.targets import Target
+from proxy.upstream_settings import UpstreamSettings
 from tests.upstream.peer import EVENTS, LAST_CHUNK, Peer, chunk, plain
 
 if TYPE_CHECKING:

@@ -1,0 +1,48 @@
+"""The kinds of value that settings have: their bounds, and what is refused of them."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from typing import Annotated
+
+from pydantic import AfterValidator, Field, HttpUrl
+
+Port = Annotated[int, Field(ge=1, le=65535)]
+Count = Annotated[int, Field(ge=0, le=1_000_000)]
+Seconds = Annotated[float, Field(gt=0, le=86_400)]
+SecondsOrOff = Annotated[float, Field(ge=0, le=86_400)]
+"""0 switches it off."""
+
+
+def _plain_base(url: HttpUrl) -> HttpUrl:
+    if url.query or url.fragment:
+        raise ValueError("a base URL has no query and no fragment")
+    if url.username or url.password:
+        raise ValueError("a base URL has no user and no password; set the key as api_key")
+    return url
+
+
+BaseUrl = Annotated[HttpUrl, AfterValidator(_plain_base)]
+
+
+def _address(text: str) -> str:
+    """An address to bind: names are left out, since one name may mean several addresses."""
+    return str(ipaddress.ip_address(text.strip("[]")))
+
+
+Address = Annotated[str, AfterValidator(_address)]
+
+# RFC 6454, section 7: scheme, host and port, and no path.
+_ORIGIN = re.compile(r"^[a-z][a-z0-9+.-]*://[a-z0-9._\[\]:-]+$")
+
+
+def _origin(text: str) -> str:
+    """As browsers send it: in lower case."""
+    text = text.lower()
+    if text not in {"*", "null"} and not _ORIGIN.match(text):
+        raise ValueError("an origin is scheme://host or scheme://host:port, without a path")
+    return text
+
+
+Origin = Annotated[str, AfterValidator(_origin)]
