@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import os
 import tomllib
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, SecretStr, ValidationError
+from pydantic import SecretStr, ValidationError
 from pydantic.fields import FieldInfo
-from pydantic_core import ErrorDetails
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -21,20 +19,12 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-from proxy.key_settings import KeyDefaults, KeySettings
+from proxy.complaints import CONFIG, MASK, PREFIX, explain, nearest
 from proxy.settings import Settings
-from proxy.upstream_settings import UpstreamSettings
 
-PREFIX = "SLUICE_"
-CONFIG = "SLUICE_CONFIG"
 FILE_SUFFIX = "_FILE"
-MASK = "********"
-_SECRETS = {"upstream_api_key", "client_keys", "store_url"}
-_TABLES: dict[str, type[BaseModel]] = {
-    "upstreams": UpstreamSettings,
-    "keys": KeySettings,
-    "key_defaults": KeyDefaults,
-}
+_MUST_NOT_BE_EMPTY = ("upstream_api_key", "client_keys", "keys", "admin_token")
+"""Where nothing is not the same as unset: it would let in, or send on, what it should not."""
 
 
 class BadSettings(Exception):
@@ -46,17 +36,17 @@ def load() -> Settings:
 
     Raises `BadSettings` when a name, a value or a file is wrong.
     """
-    if unknown := _unknown_names():
-        raise BadSettings("\n".join(unknown))
+    if wrong := [*_unknown_names(), *_empty_secrets()]:
+        raise BadSettings("\n".join(wrong))
     try:
         return _Loaded()
     except ValidationError as error:
-        raise BadSettings("\n".join(_explain(one) for one in error.errors())) from None
+        raise BadSettings("\n".join(explain(one) for one in error.errors())) from None
     except SettingsError as error:
         cause = error.__cause__
         if isinstance(cause, BadSettings):
             raise cause from None
-        raise BadSettings(f"{_name_in(str(error))} is no JSON: {cause}.") from None
+        raise BadSettings(f"{_name_in(str(error))} is no JSON: {_where(cause)}.") from None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise BadSettings(f"{CONFIG} or a {FILE_SUFFIX} setting cannot be read: {error}") from None
 
@@ -78,13 +68,22 @@ class _FileSource(EnvSettingsSource):
             return None, key, is_complex
         if self.env_vars.get(name.lower()) is not None:
             raise BadSettings(f"{name} and {name}{FILE_SUFFIX} are both set; keep one of them.")
-        try:
-            return Path(path).read_text(encoding="utf-8").strip(), key, is_complex
-        except OSError as error:
-            raise BadSettings(
-                f"{name}{FILE_SUFFIX}: {path!r} cannot be read ({error.strerror}); "
-                "it must name a readable file."
-            ) from None
+        return _content(f"{name}{FILE_SUFFIX}", path), key, is_complex
+
+
+def _content(name: str, path: str) -> str:
+    """What stands in the file, which must not be nothing: a secret that failed to arrive."""
+    try:
+        text = Path(path).read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise BadSettings(
+            f"{name}: {path!r} cannot be read ({error.strerror}); it must name a readable file."
+        ) from None
+    except UnicodeDecodeError:
+        raise BadSettings(f"{name}: {path!r} is no text in UTF-8.") from None
+    if not text:
+        raise BadSettings(f"{name}: {path!r} is empty; it must hold the value, or be unset.")
+    return text
 
 
 class _Loaded(Settings):
@@ -113,42 +112,34 @@ class _Loaded(Settings):
 def _unknown_names() -> list[str]:
     """Complaints about names in the environment that are no setting, with the nearest one."""
     known = [PREFIX + name.upper() for name in Settings.model_fields] + [CONFIG]
-    known_or_file = {*known, *(name + FILE_SUFFIX for name in known)}
+    # SLUICE_CONFIG is a file already.
+    known_or_file = {*known, *(name + FILE_SUFFIX for name in known[:-1])}
     complaints = []
     for name in sorted(os.environ):
         if name.startswith(PREFIX) and name not in known_or_file:
-            near = difflib.get_close_matches(name.removesuffix(FILE_SUFFIX), known, n=1, cutoff=0)
-            complaints.append(f"{name} is no setting; the nearest is {near[0]}.")
+            near = nearest(name.removesuffix(FILE_SUFFIX), known)
+            complaints.append(f"{name} is no setting; the nearest is {near}.")
     return complaints
 
 
-def _explain(error: ErrorDetails) -> str:
-    """One complaint: the key, its value (never a secret's) and what would be right."""
-    if not error["loc"]:
-        return str(error["msg"]).removeprefix("Value error, ") + "."
-    field, *rest = error["loc"]
-    name = PREFIX + str(field).upper()
-    where = name + "".join(f"[{part}]" for part in rest)
-    if error["type"] == "extra_forbidden" and not rest:
-        known = list(Settings.model_fields)
-        near = difflib.get_close_matches(str(field), known, n=1, cutoff=0)
-        return f"{field} in {CONFIG} is no setting; the nearest is {near[0]}."
-    if error["type"] == "extra_forbidden" and str(field) in _TABLES:
-        near = difflib.get_close_matches(
-            str(rest[-1]), list(_TABLES[str(field)].model_fields), n=1, cutoff=0
-        )
-        return f"{where} is no setting; the nearest is {near[0]}."
-    message = error["msg"].removeprefix("Value error, ")
-    meant = Settings.model_fields[str(field)].description
-    return f"{where}: {_shown(str(field), rest, error['input'])} is wrong: {message} ({meant})."
+def _empty_secrets() -> list[str]:
+    """Complaints about keys that are set to nothing.
+
+    Any other empty variable is as good as none: compose files pass on what nobody has set.
+    """
+    names = [PREFIX + name.upper() for name in _MUST_NOT_BE_EMPTY if name in Settings.model_fields]
+    return [
+        f"{name} is set and empty; give it its value, or unset it."
+        for name in names
+        if name in os.environ and not os.environ[name].strip()
+    ]
 
 
-def _shown(field: str, rest: list[int | str], value: object) -> str:
-    """The wrong value, unless it is a secret or may hold one."""
-    harmless = field != "keys" or (rest and rest[-1] in KeyDefaults.model_fields)
-    if field in _SECRETS or "api_key" in rest or not harmless:
-        return MASK
-    return repr(value) if isinstance(value, str | int | float) else f"this {type(value).__name__}"
+def _where(cause: BaseException | None) -> str:
+    """Where the JSON ends to be one; its text may be a secret."""
+    if isinstance(cause, json.JSONDecodeError):
+        return f"it cannot be read from line {cause.lineno}, column {cause.colno} on"
+    return "it cannot be read"
 
 
 def _name_in(message: str) -> str:

@@ -7,6 +7,7 @@ import re
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import (
+    AfterValidator,
     AwareDatetime,
     BaseModel,
     BeforeValidator,
@@ -35,6 +36,21 @@ _Number = Annotated[int, Field(ge=1, le=1_000_000_000)]
 _Money = Annotated[float, Field(gt=0, le=1_000_000, allow_inf_nan=False)]
 Limit = Annotated[_Number | None, BeforeValidator(_lifted)]
 Budget = Annotated[_Money | None, BeforeValidator(_lifted)]
+
+
+def sendable(key: SecretStr) -> SecretStr:
+    """A key as a header can hold it (RFC 9110, section 5.5); else `ValueError`, without the key."""
+    text = key.get_secret_value()
+    if not text:
+        raise ValueError("a key must not be empty")
+    if not text.isascii() or not text.isprintable() or " " in text:
+        raise ValueError(
+            "a key is printable ASCII without spaces and line feeds, as it goes in a header"
+        )
+    return key
+
+
+Secret = Annotated[SecretStr, AfterValidator(sendable)]
 
 
 class KeyDefaults(BaseModel):
@@ -74,23 +90,16 @@ class KeyDefaults(BaseModel):
         return self.budget_usd is not None or any(one is not None for one in limits)
 
 
+KeyName = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f{}]{1,64}$")]
+
+
 class KeySettings(KeyDefaults):
     """One entry of `[[keys]]`."""
 
-    name: str = Field(pattern=r"^[^\x00-\x1f\x7f{}]{1,64}$")
-    key: SecretStr | None = None
+    name: KeyName
+    key: Secret | None = None
     sha256: SecretStr | None = None
     """Of the key, in hex, so that the file holds no secret."""
-
-    @field_validator("key")
-    @classmethod
-    def _sendable(cls, key: SecretStr | None) -> SecretStr | None:
-        text = "" if key is None else key.get_secret_value()
-        if key is not None and (
-            not text or not text.isascii() or not text.isprintable() or " " in text
-        ):
-            raise ValueError("a key is printable ASCII without spaces, as it goes in a header")
-        return key
 
     @field_validator("sha256")
     @classmethod

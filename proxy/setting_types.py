@@ -17,7 +17,7 @@ SecondsOrOff = Annotated[float, Field(ge=0, le=86_400)]
 
 def _plain_base(url: HttpUrl) -> HttpUrl:
     if url.query or url.fragment:
-        raise ValueError("a base URL has no query and no fragment")
+        raise ValueError("a base URL has no query and no fragment; set the key as api_key")
     if url.username or url.password:
         raise ValueError("a base URL has no user and no password; set the key as api_key")
     return url
@@ -28,7 +28,10 @@ BaseUrl = Annotated[HttpUrl, AfterValidator(_plain_base)]
 
 def _address(text: str) -> str:
     """An address to bind: names are left out, since one name may mean several addresses."""
-    return str(ipaddress.ip_address(text.strip("[]")))
+    try:
+        return str(ipaddress.ip_address(text.strip("[]")))
+    except ValueError:
+        raise ValueError("it must be an IPv4 or IPv6 address") from None
 
 
 Address = Annotated[str, AfterValidator(_address)]

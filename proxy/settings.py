@@ -13,7 +13,7 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from proxy import store_address
-from proxy.key_settings import KeyDefaults, KeySettings, all_keys
+from proxy.key_settings import KeyDefaults, KeyName, KeySettings, Secret, all_keys
 from proxy.setting_types import Address, BaseUrl, Count, Origin, Port, Seconds, SecondsOrOff
 from proxy.upstream_settings import UpstreamSettings
 
@@ -56,7 +56,7 @@ class Settings(BaseSettings):
         description="what an SDK takes as its base URL, with or without a path; a path in it "
         "stands for the client's `/v1`; unset: the embedded demo upstream",
     )
-    upstream_api_key: SecretStr | None = Field(
+    upstream_api_key: Secret | None = Field(
         None, description="sent instead of the client's key, which then never leaves"
     )
     upstreams: tuple[UpstreamSettings, ...] = Field(
@@ -141,8 +141,8 @@ class Settings(BaseSettings):
     cors_origins: Annotated[tuple[Origin, ...], NoDecode] = Field(
         (), description="origins of browsers that may call, separated by commas, or `*`"
     )
-    client_keys: dict[str, SecretStr] = Field(
-        {}, description="keys of clients as JSON, name to key; empty: any client is let in"
+    client_keys: dict[KeyName, Secret] = Field(
+        {}, description="keys of clients as JSON, name to key; unset: any client is let in"
     )
 
     keys: tuple[KeySettings, ...] = Field(
@@ -219,7 +219,12 @@ class Settings(BaseSettings):
         try:
             keys = self.all_keys
         except ValueError as error:
-            raise ValueError(f"SLUICE_KEYS: {error}") from None
+            raise ValueError(f"{self._key_settings}: {error}") from None
+        if not keys and self._key_settings:
+            raise ValueError(
+                f"{self._key_settings} is set and holds no key; "
+                "unset it to let any client in, or name a key"
+            )
         for key in keys:
             if key.upstream is not None and key.upstream not in names:
                 raise ValueError(
@@ -227,6 +232,12 @@ class Settings(BaseSettings):
                     f"SLUICE_UPSTREAMS has {', '.join(names) or 'none'}"
                 )
         return self
+
+    @property
+    def _key_settings(self) -> str:
+        """The settings of client keys that are set, by name."""
+        names = [name for name in ("client_keys", "keys") if name in self.model_fields_set]
+        return " and ".join(f"SLUICE_{name.upper()}" for name in names)
 
     @property
     def all_keys(self) -> tuple[KeySettings, ...]:

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from proxy.config import PREFIX
+from proxy.complaints import PREFIX
 from proxy.settings import Settings
 
 if TYPE_CHECKING:

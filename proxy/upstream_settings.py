@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field
 
+from proxy.key_settings import Secret
 from proxy.setting_types import BaseUrl, Seconds, SecondsOrOff
 
 
@@ -14,7 +15,7 @@ class UpstreamSettings(BaseModel):
 
     name: str = Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")
     url: BaseUrl
-    api_key: SecretStr | None = None
+    api_key: Secret | None = None
     models: tuple[str, ...] = ("*",)
     """Globs of the models it serves."""
     rename: dict[str, str] = {}

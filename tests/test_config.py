@@ -221,3 +221,63 @@ def test_what_is_effective_can_be_shown(monkeypatch: pytest.MonkeyPatch) -> None
     assert document["SLUICE_CLIENT_KEYS"] == {"ann": "********"}
     assert document["SLUICE_UPSTREAM_URL"] == "https://api.example.com/v1"
     assert document["SLUICE_LISTEN_PORT"] == 8080
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("SLUICE_CLIENT_KEYS", "{}"),
+        ("SLUICE_CLIENT_KEYS", ""),
+        ("SLUICE_KEYS", "[]"),
+        ("SLUICE_UPSTREAM_API_KEY", ""),
+        ("SLUICE_UPSTREAM_API_KEY", " "),
+        ("SLUICE_UPSTREAM_API_KEY", "k-secret\n"),
+        ("SLUICE_UPSTREAM_API_KEY", "k-secret-\u0444"),
+        ("SLUICE_UPSTREAMS", '[{"name": "a", "url": "http://a", "api_key": ""}]'),
+        ("SLUICE_UPSTREAMS", '[{"name": "a", "url": "http://a", "api_key": "k-secret\\n"}]'),
+        ("SLUICE_CLIENT_KEYS", '{"ann": ""}'),
+        ("SLUICE_CLIENT_KEYS", '{"ann": "k-secret\\n"}'),
+        ("SLUICE_CLIENT_KEYS", '{"ann": "k secret"}'),
+        ("SLUICE_CLIENT_KEYS", '{"ann": "k-secret\\u0001"}'),
+        ("SLUICE_CLIENT_KEYS", '{"ann": "k-secret-\u0444"}'),
+        ("SLUICE_CLIENT_KEYS", '{"ann": "k-secret", "bob": "k-secret"}'),
+    ],
+)
+def test_a_key_that_would_fail_open_stops_the_start(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    """The setting and the key's name are said, and never the key."""
+    monkeypatch.setenv(name, value)
+    said = complaint()
+    assert name in said
+    assert "secret" not in said
+    assert ("ann" in value) is ("ann" in said)
+
+
+@pytest.mark.parametrize("text", ["", "\n", "  \n"])
+@pytest.mark.parametrize("name", ["SLUICE_UPSTREAM_API_KEY_FILE", "SLUICE_WORKERS_FILE"])
+def test_a_file_with_nothing_in_it_stops_the_start(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str, text: str
+) -> None:
+    """A secret that failed to arrive is not the same as none."""
+    path = tmp_path / "empty"
+    path.write_text(text)
+    monkeypatch.setenv(name, str(path))
+    assert complaint() == f"{name}: {str(path)!r} is empty; it must hold the value, or be unset."
+
+
+@pytest.mark.parametrize("content", [None, b"\xff\xfe"], ids=["a directory", "no text"])
+def test_a_file_that_cannot_be_read_is_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: bytes | None
+) -> None:
+    """With the setting that names it."""
+    path = tmp_path / "key"
+    path.mkdir() if content is None else path.write_bytes(content)
+    monkeypatch.setenv("SLUICE_UPSTREAM_API_KEY_FILE", str(path))
+    assert complaint().startswith(f"SLUICE_UPSTREAM_API_KEY_FILE: {str(path)!r}")
+
+
+def test_the_configuration_is_a_file_already(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name that would be read by nobody is not accepted."""
+    monkeypatch.setenv("SLUICE_CONFIG_FILE", "/etc/sluice.toml")
+    assert "the nearest is SLUICE_CONFIG." in complaint()

@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from proxy.complaints import explain, nearest, without_secrets
+from proxy.settings import Settings
+
+PYTHON = re.compile(
+    r"Input|tuple|dict|string|integer|boolean|Field required|Extra inputs|without a base|parse|None"
+)
+UPSTREAM = {"name": "a", "url": "http://a"}
+
+
+def complaints(**given: Any) -> list[str]:
+    """What is said of these settings."""
+    with pytest.raises(ValidationError) as caught:
+        Settings(**given)
+    return [explain(one) for one in caught.value.errors()]
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"upstreams": {"a": 1}}, "SLUICE_UPSTREAMS: this table is wrong: it must be a list ("),
+        ({"upstreams": [{"url": "http://a"}]}, "SLUICE_UPSTREAMS[0][name] is missing ("),
+        ({"upstreams": [{**UPSTREAM, "models": "m"}]}, "'m' is wrong: it must be a list"),
+        ({"upstreams": [{**UPSTREAM, "rename": []}]}, "it must be a table of names and values"),
+        ({"upstreams": [{**UPSTREAM, "weight": 0}]}, "0 is wrong: it must be more than 0"),
+        ({"upstreams": [{**UPSTREAM, "probe_path": "x"}]}, "it must be a path that begins with /"),
+        ({"upstream_url": "a.example"}, "an address that begins with http:// or https://"),
+        ({"upstream_url": "ftp://a"}, "an address that begins with http:// or https://"),
+        ({"workers": "many"}, "SLUICE_WORKERS: 'many' is wrong: it must be a whole number ("),
+        ({"workers": "1.5"}, "it must be a whole number"),
+        ({"listen_port": 99_999}, "it must be at most 65535"),
+        ({"retry_on_500": "perhaps"}, "it must be true or false"),
+        ({"idle_timeout_seconds": "x"}, "it must be a number"),
+        ({"listen_address": "here"}, "it must be an IPv4 or IPv6 address"),
+        ({"on_client_left": "shrug"}, "it must be 'cancel', 'drain' or 'grace'"),
+        ({"client_keys": [1]}, "it must be a table of names and values"),
+        ({"keys": 3}, "it must be a list"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else json.dumps(value),
+)
+def test_a_mistake_is_explained_in_plain_words(given: dict[str, Any], said: str) -> None:
+    """What an operator would say, and no Python."""
+    (line,) = complaints(**given)
+    assert said in line
+    assert not PYTHON.search(line.partition(" (")[0])
+
+
+def test_a_misspelt_field_of_an_upstream_gets_its_right_name() -> None:
+    """A weight with a typing error must not be a weight of 1."""
+    (line,) = complaints(upstreams=[{**UPSTREAM, "wieght": 2}])
+    assert line == "SLUICE_UPSTREAMS[0][wieght] is no setting; the nearest is weight."
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://user:hunter2@a.example/v1",
+        "https://hunter2@a.example/v1",
+        "https://a.example/v1?key=hunter2",
+        "https://a.example/v1?a=hunter2&key=hunter2#x",
+        "user:hunter2@a.example?key=hunter2",
+        "http://user:hun/hunter2@a.example/",
+        "http://user:hun?hunter2@a.example/",
+        "http://user:hun@hunter2@a.example/",
+        "https://a.example/v1#key=hunter2",
+    ],
+)
+def test_an_address_never_tells_its_password(url: str) -> None:
+    """However wrong it is otherwise."""
+    assert "hunter2" not in without_secrets(url)
+    for given in ({"upstream_url": url}, {"upstreams": [{"name": "a", "url": url}]}):
+        (line,) = complaints(**given)
+        assert "hunter2" not in line
+        assert "a.example" in line
+
+
+def test_an_address_without_secrets_is_said_as_it_is() -> None:
+    """So that the mistake can be seen."""
+    assert without_secrets("htps://a.example:80/v1/x") == "htps://a.example:80/v1/x"
+
+
+def test_the_nearest_name_is_found_however_far_it_is() -> None:
+    """There always is one."""
+    assert nearest("zzz", ["alpha"]) == "alpha"
