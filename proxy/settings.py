@@ -92,6 +92,10 @@ class Settings(BaseSettings):
         32 * 1024 * 1024, ge=1024, le=2**31, description="largest request body"
     )
 
+    header_timeout_seconds: Seconds = Field(
+        20, description="for a whole request head, from a new connection's first moment on"
+    )
+
     # The five clocks.
     connect_timeout_seconds: Seconds = Field(10, description="to connect to an upstream")
     first_token_timeout_seconds: SecondsOrOff = Field(
@@ -192,6 +196,13 @@ class Settings(BaseSettings):
     metrics_models: int = Field(
         100, ge=1, le=10_000, description="model names kept apart in metrics; the rest is `other`"
     )
+
+    @property
+    def has_upstream_key(self) -> bool:
+        """Whether some upstream is asked with the operator's own key."""
+        return self.upstream_api_key is not None or any(
+            upstream.api_key is not None for upstream in self.upstreams
+        )
 
     @field_validator("cors_origins", mode="before")
     @classmethod

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import grp
 import ipaddress
+import math
 import os
 import pwd
 import re
@@ -80,6 +81,7 @@ def values_for(
         "TLS_CERTIFICATE": _quotable("SLUICE_TLS_CERTIFICATE", settings.tls_certificate or ""),
         "TLS_KEY": _quotable("SLUICE_TLS_KEY", settings.tls_key or ""),
         "MAX_BODY_BYTES": str(settings.max_body_bytes),
+        "HEADER_SECONDS": f"{math.ceil(settings.header_timeout_seconds)}",
         "WORKER_SILENCE_SECONDS": f"{clocks.worker_silence(settings):.0f}",
         "CLIENT_SILENCE_SECONDS": f"{clocks.client_silence(settings):.0f}",
         "WORKER_SERVERS": "\n".join(

@@ -9,7 +9,7 @@ from aiohttp import web
 
 from proxy import pages
 from proxy.edge import cors, selftest, status
-from proxy.edge.door import Runner
+from proxy.edge.door import LARGEST_FIELD_BYTES, LONGEST_TARGET_BYTES, Runner
 from proxy.edge.forward import forward
 from proxy.edge.gateway import GATEWAY, Gateway
 from proxy.edge.playground import Playground
@@ -19,9 +19,10 @@ from proxy.errors import Internal, MethodNotAllowed, NotFound, SluiceError
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _KEEPALIVE_SECONDS = 3660.0
-"""Longer than any front proxy keeps its connections, so that it is never the worker who closes."""
+"""Longer than nginx keeps its connections, so that it is never the worker who closes."""
+_ALONE_KEEPALIVE_SECONDS = 75.0
+"""As nginx has it for clients: each idle connection takes a descriptor."""
 _SHUTDOWN_SECONDS = 5.0
-_LARGEST_HEAD_FIELD = 32 * 1024
 _log = logging.getLogger(__name__)
 
 
@@ -49,17 +50,22 @@ def create_runner(gateway: Gateway) -> web.AppRunner:
     A client that leaves cancels its handler, and so ends the upstream's work: aiohttp does that
     only when told to.
     """
-    return Runner(
+    runner = Runner(
         create_app(gateway),
         handler_cancellation=True,
         access_log=None,
         # A body goes on as it came; what must be read of it is unpacked on the way.
         auto_decompress=False,
-        keepalive_timeout=_KEEPALIVE_SECONDS,
+        keepalive_timeout=(
+            _KEEPALIVE_SECONDS if gateway.behind_nginx else _ALONE_KEEPALIVE_SECONDS
+        ),
         shutdown_timeout=_SHUTDOWN_SECONDS,
-        max_line_size=_LARGEST_HEAD_FIELD,
-        max_field_size=_LARGEST_HEAD_FIELD,
+        max_line_size=LONGEST_TARGET_BYTES,
+        max_field_size=LARGEST_FIELD_BYTES,
     )
+    if not gateway.behind_nginx:
+        runner.head_seconds = gateway.settings.header_timeout_seconds
+    return runner
 
 
 @web.middleware

@@ -33,6 +33,11 @@ class Keys:
         }
         self._now = now
 
+    @property
+    def empty(self) -> bool:
+        """Whether anybody is let in."""
+        return not self._keys
+
     def name_of(self, headers: MultiMapping[str], query: MultiMapping[str]) -> str:
         """The configured name of the request's key; empty where no keys are configured.
 

@@ -1,31 +1,76 @@
-"""What happens to bytes that are no HTTP request, before there is any route to answer for them."""
+"""Where connections become requests: how long a head may take, and what is no request at all."""
 
 from __future__ import annotations
 
+import asyncio
 import logging
+from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 from aiohttp.http_exceptions import LineTooLong
 from aiohttp.web_protocol import RequestHandler
 
+from proxy.edge import request_head
+from proxy.edge.gateway import GATEWAY
 from proxy.edge.reply import refusal
 from proxy.edge.visit import Visit
-from proxy.errors import BadRequest, Internal, SluiceError
+from proxy.errors import BadRequest, HeadersTooLarge, Internal, SluiceError, UriTooLong
 
+LONGEST_TARGET_BYTES = 16 * 1024
+LARGEST_FIELD_BYTES = 32 * 1024
+"""Must differ from the target's: the parser tells them apart by nothing else."""
+_LARGEST_HEAD_BYTES = 128 * 1024
+_TOO_MANY_FIELDS = "Too many headers"
+
+Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 _log = logging.getLogger(__name__)
 
 
 class Runner(web.AppRunner):
     """Serves an application; what is no HTTP gets an answer like any other refusal."""
 
+    head_seconds: float | None = None
+    """How long a connection may take to send a whole head; None: for ever."""
+
     async def _make_server(self) -> web.Server:
         server = await super()._make_server()
         # aiohttp has no other place to name the class of its connections.
         server.__class__ = _Server
+        assert isinstance(server, _Server)
+        server.head_seconds = self.head_seconds
+        # Before the application: its routing, `Expect` and preflights are for requests only.
+        server.request_handler = _checked(self.app, server.request_handler)
         return server
 
 
+def _checked(app: web.Application, handler: Handler) -> Handler:
+    async def check(request: web.BaseRequest) -> web.StreamResponse:
+        assert isinstance(request, web.Request)
+        try:
+            request_head.check(request)
+        except SluiceError as error:
+            return _refused(app, request, error)
+        return await handler(request)
+
+    return check
+
+
+def _refused(app: web.Application, request: web.Request, error: SluiceError) -> web.Response:
+    """The refusal, accounted for; the connection closes: what follows may be no request either."""
+    visit = Visit.of(request)
+    visit.failed(error)
+    if GATEWAY in app:
+        app[GATEWAY].accounts.close(visit)
+    response = refusal(error, visit.exchange)
+    if response.status == web.HTTPMethodNotAllowed.status_code:
+        response.headers["Allow"] = request_head.ALLOWED_METHODS
+    response.force_close()
+    return response
+
+
 class _Server(web.Server):
+    head_seconds: float | None
+
     def __call__(self) -> RequestHandler:
         return _Connection(self, loop=self._loop, **self._kwargs)
 
@@ -33,19 +78,74 @@ class _Server(web.Server):
 class _Connection(RequestHandler):
     """aiohttp would answer in plain text, and log the client's bytes, with whatever key they have.
 
-    It closes the connection after the answer: nobody knows where the next request begins.
+    It closes the connection after the answer: nobody knows where the next request begins. And it
+    would wait for a head for as long as an idle connection is kept.
     """
 
-    __slots__ = ()
+    __slots__ = ("_head_bytes", "_head_seconds", "_head_timer")
+
+    def __init__(self, manager: _Server, **kwargs: object) -> None:
+        super().__init__(manager, **kwargs)  # type: ignore[arg-type] # aiohttp's own, passed through
+        self._head_seconds = manager.head_seconds
+        self._head_bytes = 0
+        self._head_timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin to wait for the first head."""
+        super().connection_made(transport)
+        self._wait_for_head()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Wait no longer."""
+        self._head_came()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Take bytes in, and see whether a head is whole by now."""
+        super().data_received(data)
+        if self._current_request is not None or not self._inside_head():
+            self._head_came()
+        elif data:
+            self._head_bytes += len(data)
+            self._wait_for_head()
+            if self._head_bytes > _LARGEST_HEAD_BYTES:
+                self.force_close()
+
+    def _inside_head(self) -> bool:
+        if self._messages:
+            return False
+        if self._waiter is None:
+            # Before the first request the connection's task may not have begun to wait; after an
+            # answer it may still read the rest of a body.
+            return self._request_count == 0
+        return not self._waiter.done()
+
+    def _wait_for_head(self) -> None:
+        if self._head_timer is None and self._head_seconds:
+            self._head_timer = self._loop.call_later(self._head_seconds, self._head_is_late)
+
+    def _head_came(self) -> None:
+        self._head_bytes = 0
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+    def _head_is_late(self) -> None:
+        self._head_timer = None
+        _log.info("A connection was closed: no whole request head in %g s", self._head_seconds)
+        self.force_close()
 
     def handle_error(
         self,
         request: web.BaseRequest,
         status: int = 500,
         exc: BaseException | None = None,
-        message: str | None = None,  # noqa: ARG002 it repeats the client's bytes
+        message: str | None = None,
     ) -> web.StreamResponse:
-        """Refuse as JSON. Raises `ConnectionError` where an answer has begun already."""
+        """Refuse as JSON. Raises `ConnectionError` where an answer has begun already.
+
+        The message is looked at and not repeated: it has the client's bytes.
+        """
         assert isinstance(request, web.Request)
         visit = Visit.of(request)
         _log.info(
@@ -55,14 +155,18 @@ class _Connection(RequestHandler):
         )
         if request.writer.output_size > 0:
             raise ConnectionError("There is an answer already.")
-        response = refusal(_named(status, exc), visit.exchange)
+        response = refusal(_named(status, exc, message or ""), visit.exchange)
         response.force_close()
         return response
 
 
-def _named(status: int, error: BaseException | None) -> SluiceError:
+def _named(status: int, error: BaseException | None, message: str) -> SluiceError:
     if status >= 500:
         return Internal("Sluice failed.")
     if isinstance(error, LineTooLong):
-        return BadRequest("The URL or a header is too long.")
+        if LONGEST_TARGET_BYTES in error.args:
+            return UriTooLong("The URL is too long.")
+        return HeadersTooLarge("A header is too long.")
+    if message.startswith(_TOO_MANY_FIELDS):
+        return HeadersTooLarge("There are too many headers.")
     return BadRequest("This is no HTTP request that can be understood.")

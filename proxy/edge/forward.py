@@ -7,6 +7,7 @@ import time
 
 from aiohttp import web
 
+from proxy.edge import cross_site
 from proxy.edge.commit import CommitIfSilent
 from proxy.edge.deliver import deliver
 from proxy.edge.gateway import GATEWAY, Gateway
@@ -32,6 +33,11 @@ async def _serve(gateway: Gateway, visit: Visit) -> web.StreamResponse:
     exchange = visit.exchange
     slot = None
     try:
+        cross_site.check(
+            visit.request,
+            gateway.settings.cors_origins,
+            spends_key=gateway.spends_key,
+        )
         exchange.client_key = gateway.keys.name_of(visit.request.headers, visit.request.query)
         visit.call = await understand(gateway, visit)
         slot = gateway.admission.slot(gateway.waits_as(visit))

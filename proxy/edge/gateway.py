@@ -12,6 +12,7 @@ from proxy.edge.accounts import Accounts
 from proxy.edge.admission import Admission
 from proxy.edge.aside import Aside
 from proxy.edge.auth import Keys
+from proxy.edge.request_head import authority
 from proxy.edge.visit import Visit
 from proxy.errors import SluiceError
 from proxy.relay.clocks import Clocks
@@ -45,6 +46,11 @@ class Gateway:
     draining: bool = False
     stopped_by: SluiceError | None = None
     """What everything was ended with; None while nothing has been."""
+
+    @property
+    def spends_key(self) -> bool:
+        """Whether anybody who can connect has the operator's key spent."""
+        return self.keys.empty and self.settings.has_upstream_key
 
     def clocks_of(self, upstream: str) -> Clocks:
         """The clocks for answers of this upstream."""
@@ -90,7 +96,7 @@ class Gateway:
     def host_of(self, request: web.Request) -> str:
         """For X-Forwarded-Host; nginx, or another proxy in front, has set it already."""
         known = self.behind_nginx or request.headers.get("X-Forwarded-Host")
-        return "" if known else request.headers.get("Host", "")
+        return "" if known else authority(request)
 
 
 def network_of(address: str) -> str:

@@ -6,6 +6,7 @@ from aiohttp import hdrs, web
 
 from proxy.edge.ask import Ask
 from proxy.edge.gateway import Gateway
+from proxy.edge.request_head import origin_form
 from proxy.edge.unpack import Unpacked, knows
 from proxy.edge.visit import Visit
 from proxy.errors import BodyTooLarge
@@ -39,7 +40,7 @@ async def understand(gateway: Gateway, visit: Visit) -> Call:
         headers.popall(hdrs.CONTENT_ENCODING)
     return Call(
         request.method,
-        request.raw_path,
+        origin_form(request),
         gateway.accounts.traced(headers, exchange),
         asked.body,
         asked.model,

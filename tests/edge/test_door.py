@@ -11,6 +11,8 @@ from aiohttp import web
 
 from proxy.edge.door import Runner
 
+HEAD_SECONDS = 0.3
+
 
 async def _hello(_request: web.Request) -> web.Response:
     return web.Response(text="hello")
@@ -30,6 +32,7 @@ async def port() -> AsyncIterator[int]:
     app.router.add_get("/", _hello)
     app.router.add_get("/half", _half)
     runner = Runner(app, access_log=None, max_field_size=1000)
+    runner.head_seconds = HEAD_SECONDS
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
@@ -62,7 +65,7 @@ async def test_it_is_refused_as_json(
     """With a request id; the connection ends, and no log repeats what was sent."""
     caplog.set_level("DEBUG")
     head, _, body = (await said(port, sent)).partition(b"\r\n\r\n")
-    assert head.split(b" ", 2)[1] == b"400"
+    assert head.split(b" ", 2)[1] == (b"431" if words == "too long" else b"400")
     error = json.loads(body)["error"]
     assert words in error["message"]
     assert error["request_id"].encode() in head
@@ -87,3 +90,32 @@ async def test_an_answer_that_has_begun_is_not_continued_by_an_error(port: int) 
     assert b"half" in answer
     assert b"error" not in answer
     assert not answer.endswith(b"0\r\n\r\n")
+
+
+@pytest.mark.parametrize(
+    "begun", [b"", b"G", b"GET / HTTP/1.1\r\nHost: x\r\n"], ids=["silent", "a byte", "no end"]
+)
+@pytest.mark.parametrize("before", [0, 1])
+async def test_a_head_has_its_time(port: int, begun: bytes, before: int) -> None:
+    """A connection that asks nothing is closed; else silent ones shut everybody out."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    async with asyncio.timeout(5):
+        for _ in range(before):
+            writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            await reader.readuntil(b"hello")
+        if before and not begun:
+            # Between two requests it is idle, and that has a time of its own.
+            await asyncio.sleep(2 * HEAD_SECONDS)
+            writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert await reader.readuntil(b"hello")
+        else:
+            writer.write(begun)
+            assert await reader.read() == b""
+    writer.close()
+
+
+async def test_a_head_without_an_end(port: int) -> None:
+    """It is ended by its size, long before its time."""
+    many = b"".join(b"X-%d: %s\r\n" % (number, b"x" * 900) for number in range(200))
+    said_back = await said(port, b"GET / HTTP/1.1\r\nHost: x\r\n" + many)
+    assert b"headers_too_large" in said_back or said_back == b""
