@@ -68,7 +68,7 @@ def climbs(path: str) -> bool:
     for a slash or a dot.
     """
     raw = path.encode("utf-8", "surrogateescape")
-    for _ in range(_DECODED_TIMES):
+    for _ in range(_DECODED_TIMES + 1):
         plain = _OVERLONG.sub(b".", raw)
         for segment in _SEPARATORS.split(plain):
             if segment.partition(b";")[0].strip() in {b".", b".."}:
