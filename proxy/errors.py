@@ -68,41 +68,6 @@ class BodyTooLarge(SluiceError):
     )
 
 
-class BodyTooSlow(SluiceError):
-    """The body did not come within `SLUICE_BODY_TIMEOUT_SECONDS`, or too slowly after it."""
-
-    fault = Fault("request_timeout", 408, EndedBy.REJECTED, "Send the body without pause.")
-
-
-class UriTooLong(SluiceError):
-    """The request target is longer than the door takes."""
-
-    fault = Fault("uri_too_long", 414, EndedBy.REJECTED, "Send what is in it as a body.")
-
-
-class HeadersTooLarge(SluiceError):
-    """The head has more or longer fields than the door takes."""
-
-    fault = Fault("headers_too_large", 431, EndedBy.REJECTED, "Send fewer or shorter ones.")
-
-
-class HttpVersionNotSupported(SluiceError):
-    """The request line names another version than 1.0 and 1.1."""
-
-    fault = Fault("http_version_not_supported", 505, EndedBy.REJECTED, "Use 1.1 or 2.")
-
-
-class CrossSite(SluiceError):
-    """A browser sends it for a page whose origin is not in `SLUICE_CORS_ORIGINS`."""
-
-    fault = Fault(
-        "cross_site_request",
-        403,
-        EndedBy.REJECTED,
-        "Have the operator add the page's origin to SLUICE_CORS_ORIGINS.",
-    )
-
-
 class NotAuthorized(SluiceError):
     """No client key, or an unknown one, where `SLUICE_CLIENT_KEYS` asks for one."""
 
@@ -113,12 +78,6 @@ class NotFound(SluiceError):
     """No such route, or no upstream serves the model."""
 
     fault = Fault("not_found", 404, EndedBy.REJECTED, "Check the path and the model's name.")
-
-
-class MethodNotAllowed(SluiceError):
-    """The route knows other methods than this one."""
-
-    fault = Fault("method_not_allowed", 405, EndedBy.REJECTED, "Use a method that Allow names.")
 
 
 class Overloaded(SluiceError):

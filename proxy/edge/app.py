@@ -15,7 +15,8 @@ from proxy.edge.gateway import GATEWAY, Gateway
 from proxy.edge.playground import Playground
 from proxy.edge.reply import refusal
 from proxy.edge.visit import Visit
-from proxy.errors import Internal, MethodNotAllowed, NotFound, SluiceError
+from proxy.errors import Internal, NotFound, SluiceError
+from proxy.refusals import MethodNotAllowed
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _KEEPALIVE_SECONDS = 3660.0

@@ -10,7 +10,7 @@ from __future__ import annotations
 from aiohttp import hdrs, web
 
 from proxy.edge.request_head import authority
-from proxy.errors import CrossSite
+from proxy.refusals import CrossSite
 
 _SITE = "Sec-Fetch-Site"
 _OWN_SITE = frozenset({"same-origin", "none"})

@@ -14,7 +14,8 @@ from proxy.edge import request_head
 from proxy.edge.gateway import GATEWAY
 from proxy.edge.reply import refusal
 from proxy.edge.visit import Visit
-from proxy.errors import BadRequest, HeadersTooLarge, Internal, SluiceError, UriTooLong
+from proxy.errors import BadRequest, Internal, SluiceError
+from proxy.refusals import HeadersTooLarge, UriTooLong
 
 LONGEST_TARGET_BYTES = 16 * 1024
 LARGEST_FIELD_BYTES = 32 * 1024

@@ -12,7 +12,8 @@ from urllib.parse import unquote_to_bytes
 
 from aiohttp import HttpVersion10, HttpVersion11, hdrs, web
 
-from proxy.errors import BadRequest, HttpVersionNotSupported, MethodNotAllowed, NotFound
+from proxy.errors import BadRequest, NotFound
+from proxy.refusals import HttpVersionNotSupported, MethodNotAllowed
 
 ALLOWED_METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 """For `Allow`; others that HTTP has are passed on, too, but these are what anybody could want."""

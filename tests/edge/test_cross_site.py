@@ -6,7 +6,7 @@ import pytest
 from aiohttp.test_utils import make_mocked_request
 
 from proxy.edge.cross_site import check
-from proxy.errors import CrossSite
+from proxy.refusals import CrossSite
 
 PAGE = "https://app.example.com"
 

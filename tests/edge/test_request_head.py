@@ -9,7 +9,8 @@ from aiohttp import HttpVersion, HttpVersion10, HttpVersion11
 from aiohttp.test_utils import make_mocked_request
 
 from proxy.edge.request_head import authority, check, climbs, origin_form
-from proxy.errors import BadRequest, HttpVersionNotSupported, MethodNotAllowed, NotFound
+from proxy.errors import BadRequest, NotFound
+from proxy.refusals import HttpVersionNotSupported, MethodNotAllowed
 
 HOST = {"Host": "sluice.test"}
 
