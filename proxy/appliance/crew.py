@@ -13,6 +13,7 @@ from proxy.appliance.announce import uses_demo
 from proxy.appliance.ask import Answer, ask_port, ask_socket
 from proxy.appliance.child import Recipe
 from proxy.appliance.keeper import Keeper, Patience, State
+from proxy.appliance.ledger import WAIT_SECONDS, Ledger
 from proxy.appliance.lines import to_log
 from proxy.appliance.listening import Listening
 from proxy.appliance.nginx_log import NginxLog
@@ -45,6 +46,8 @@ class Crew:
         self._settings = settings
         self._run = run
         self._programs = programs
+        self._ledger = Ledger(run.metrics)
+        self._settling: asyncio.Task[None] | None = None
         self._extra = {"PROMETHEUS_MULTIPROC_DIR": str(run.metrics)}
         self._away: dict[Keeper, asyncio.TimerHandle] = {}
         """Of the workers that are away: when those who wait for them are told to try again."""
@@ -148,7 +151,7 @@ class Crew:
 
     def _nginx_keeper(self) -> Keeper:
         settings = self._settings
-        log = NginxLog(for_people=settings.log_format == "console")
+        log = NginxLog(for_people=settings.log_format == "console", told=self._ledger.saw)
         recipe = nginx.recipe(self._programs.nginx, self._run, log)
         return self._keeper(
             recipe,
@@ -164,6 +167,11 @@ class Crew:
     async def _forget_levels(self, index: int) -> None:
         """What a dead worker had in flight is in flight no more; what it counted stays."""
         await asyncio.to_thread(_forget_levels, str(self._run.metrics), index)
+        await asyncio.to_thread(self._ledger.buried, index)
+        asyncio.get_running_loop().call_later(WAIT_SECONDS + 0.1, self._settle)
+
+    def _settle(self) -> None:
+        self._settling = asyncio.create_task(asyncio.to_thread(self._ledger.settle))
 
 
 def described(keeper: Keeper) -> dict[str, object]:

@@ -15,6 +15,7 @@ from proxy.edge.admission import Admission
 from proxy.edge.visit import Visit
 from proxy.exchange import Exchange
 from proxy.meter import figures, reader
+from proxy.meter.inflight import InFlight, path_of
 from proxy.meter.logs import RequestLog
 from proxy.meter.metrics import Metrics
 from proxy.meter.multiprocess import worker_registry
@@ -39,6 +40,7 @@ class Accounts:
         self._metrics = Metrics(
             self.registry, most_models=settings.metrics_models, directory=directory
         )
+        self._in_flight = InFlight(path_of(directory, index) if directory else None)
         self._log = RequestLog(worker=index)
         self._settings = settings
         self._prices = Prices()
@@ -70,6 +72,10 @@ class Accounts:
             await self._priced
         if self._spans is not None:
             await asyncio.to_thread(self._spans.close)
+
+    def keep(self, visit: Visit) -> None:
+        """Write down that a visit is here, and what is known of it: should the worker be killed."""
+        self._in_flight.write(visit.exchange)
 
     def close(self, visit: Visit) -> None:
         """Record a visit that has ended, however it did."""
@@ -103,6 +109,7 @@ class Accounts:
     def _record(self, visit: Visit) -> None:
         cost = self._cost(visit)
         self._metrics.record(visit.exchange, visit.tally, cost)
+        self._in_flight.remove(visit.exchange)
         self._log.write(visit.exchange, visit.tally, cost)
         if self._spans is not None:
             incoming = visit.request.headers.get("traceparent")

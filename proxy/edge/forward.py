@@ -32,6 +32,7 @@ async def forward(request: web.Request) -> web.StreamResponse:
 async def _serve(gateway: Gateway, visit: Visit) -> web.StreamResponse:
     exchange = visit.exchange
     slot = None
+    gateway.accounts.keep(visit)
     try:
         cross_site.check(
             visit.request,
@@ -40,10 +41,12 @@ async def _serve(gateway: Gateway, visit: Visit) -> web.StreamResponse:
         )
         exchange.client_key = gateway.keys.name_of(visit.request.headers, visit.request.query)
         visit.call = await understand(gateway, visit)
+        gateway.accounts.keep(visit)
         slot = gateway.admission.slot(gateway.waits_as(visit))
         async with slot:
             exchange.queue_seconds = slot.waited
             with await _first_answer(gateway, visit) as answer:
+                gateway.accounts.keep(visit)
                 return await deliver(gateway, visit, answer)
     except SluiceError as error:
         visit.failed(error)

@@ -16,11 +16,12 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.multiprocess import mark_process_dead
 from prometheus_client.registry import Collector
 
+from proxy.meter.instruments import Counts, Maker
 from proxy.meter.merge import merge
 from proxy.meter.series_file import Files, value_class
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from prometheus_client.metrics_core import Metric
 
@@ -43,6 +44,13 @@ def worker_registry(directory: str, worker: int) -> CollectorRegistry:
     )
     files.refused = refused.inc
     return registry
+
+
+def supervisor_counts(directory: str) -> tuple[Counts, Callable[[], None]]:
+    """What the supervisor counts itself, in files beside the workers', and what closes these."""
+    files = Files(directory, "supervisor")
+    values.ValueClass = value_class(files)
+    return Counts(Maker(CollectorRegistry())), files.close
 
 
 def forget_levels(directory: str, worker: int) -> None:

@@ -1,0 +1,109 @@
+"""Counts the requests that no worker can have counted: those it died with, and nginx's own answers.
+
+A request that a worker died with may also be in nginx's log, as a 502 or as one that another
+worker has answered in the end. It must be counted once, so what the dead worker left waits for
+nginx's line for a moment; the request id joins the two.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from proxy.edge.routes import route_of
+from proxy.exchange import EndedBy
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from proxy.meter.inflight import Record
+
+WAIT_SECONDS = 3.0
+"""For nginx's line, which it holds back for up to a second."""
+_MOST_EXPLAINED = 10_000
+_WORKER_DIED = frozenset({502, 504})
+_PROBES = frozenset({"/healthz", "/readyz"})
+
+
+class Ledger:
+    """Written by the supervisor's threads, in a file of its own beside the workers'."""
+
+    def __init__(self, directory: Path, now: Callable[[], float] = time.monotonic) -> None:
+        self._directory = directory
+        self._now = now
+        self._lock = threading.Lock()
+        self._left: list[tuple[float, Record]] = []
+        self._explained: OrderedDict[str, int] = OrderedDict()
+        self._instruments: Any = None
+        self._close: Callable[[], None] = lambda: None
+
+    def buried(self, worker: int) -> None:
+        """A worker has died: what it had in flight is counted soon, unless nginx explains it."""
+        inflight = import_module("proxy.meter.inflight")
+        path = inflight.path_of(str(self._directory), worker)
+        records = inflight.left_behind(path)
+        path.unlink(missing_ok=True)
+        with self._lock:
+            self._left += [(self._now() + WAIT_SECONDS, record) for record in records]
+
+    def settle(self, *, at_once: bool = False) -> None:
+        """Count what has waited long enough."""
+        with self._lock:
+            now = float("inf") if at_once else self._now()
+            due = [record for at, record in self._left if at <= now]
+            self._left = [one for one in self._left if one[0] > now]
+            for record in due:
+                if self._explained.get(record.request_id, 0) > 0:
+                    self._explained[record.request_id] -= 1
+                else:
+                    status = record.status or 502
+                    self._count(record.route, record.key, record.upstream, status, EndedBy.FAILED)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._close()
+
+    def saw(self, line: dict[str, Any]) -> None:
+        """Take in one of nginx's access lines."""
+        connects = _each(line.get("worker_connect", ""))
+        reached = [connect not in {"", "-"} for connect in connects]
+        own, status = bool(line.get("own")), line["status"]
+        died = sum(reached if own and status in _WORKER_DIED else reached[:-1])
+        if not died and not own:
+            return
+        with self._lock:
+            if died:
+                self._explain(line["request_id"], died)
+            known_to_worker = bool(reached) and reached[-1] and status not in _WORKER_DIED
+            if own and status >= 400 and not known_to_worker and line["path"] not in _PROBES:
+                self._count(route_of(line["path"]).label, "", "", status, _outcome(status))
+
+    def _explain(self, request_id: str, times: int) -> None:
+        self._explained[request_id] = self._explained.pop(request_id, 0) + times
+        while len(self._explained) > _MOST_EXPLAINED:
+            self._explained.popitem(last=False)
+
+    def _count(self, route: str, key: str, upstream: str, status: int, outcome: EndedBy) -> None:
+        if self._instruments is None:
+            # Slow to load, and not needed while all is well.
+            made = import_module("proxy.meter.multiprocess").supervisor_counts
+            self._instruments, self._close = made(str(self._directory))
+        self._instruments.requests[route, key, upstream, str(status), str(outcome)].inc()
+        self._instruments.model_requests["", upstream, str(outcome)].inc()
+
+
+def _each(text: str) -> list[str]:
+    """The values for each try; a colon parts those of an internal redirect."""
+    return [part.strip() for part in text.replace(" : ", ",").split(",") if part.strip()]
+
+
+def _outcome(status: int) -> EndedBy:
+    if status == 499:
+        return EndedBy.CLIENT_LEFT
+    if status == 503:
+        return EndedBy.SHED
+    return EndedBy.REJECTED if status < 500 or status in {501, 505} else EndedBy.FAILED
