@@ -11,7 +11,7 @@ DOCKER_RUN_FLAGS ?=
 PYTEST = $(VENV)/bin/python -m pytest
 UV = uv==0.13.8
 
-.PHONY: setup run test test-real fuzz burst soak lint lock image image-test fresh-test test-browser test-monitoring clean
+.PHONY: setup run test test-real fuzz burst soak lint lock image image-test fresh-test test-browser test-store test-monitoring clean
 
 setup: $(VENV)/.ready
 	@:
@@ -82,6 +82,10 @@ soak: setup
 test-browser: setup
 	@command -v chromium >/dev/null || sh deploy/apt-install.sh chromium
 	$(PYTEST) -m browser tests/browser $(ARGS)
+
+# A Sentinel set that fails over and a cluster that loses a node, of real servers.
+test-store: setup
+	$(PYTEST) -m store tests/state $(ARGS)
 
 # One process: a single appliance under load feeds every panel's test.
 test-monitoring: setup

@@ -1,0 +1,244 @@
+"""Calls to the store: in batches, each with a deadline, behind a circuit breaker."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Self
+
+import structlog
+from redis.exceptions import NoPermissionError, NoScriptError
+
+from proxy.state import script
+from proxy.state.breaker import Breaker
+from proxy.state.errors import TIMEOUT, StoreUnavailable, mapped
+from proxy.state.patience import deadline
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from proxy.state.backend import Backend
+    from proxy.state.script import Script
+
+_log = structlog.get_logger("store")
+
+_PROBE = script.load("probe")
+
+PREFIX = "sluice:"
+LANES = 4
+"""Batches at once, and so connections of one worker."""
+_BATCH = 256
+_LONGEST_QUEUE = 10_000
+
+
+def key_of(tag: str, part: str) -> str:
+    """A key of the store; all of one tag lie on one node of a cluster."""
+    return f"{PREFIX}{{{tag}}}:{part}"
+
+
+class Observer:
+    """What the metrics of a store are told; each is called often and must be cheap."""
+
+    def call(self, seconds: float, result: str) -> None:
+        """A call took so long, and gave `ok` or the reason why not."""
+
+    def state(self, *, available: bool) -> None:
+        """The store went away, or came back."""
+
+
+@dataclass(slots=True, eq=False)
+class _Call:
+    script: Script
+    keys: tuple[str, ...]
+    arguments: tuple[str | int, ...]
+    answer: asyncio.Future[Any]
+    resent: bool = False
+
+    def command(self, *, whole: bool) -> tuple[str | int, ...]:
+        how = ("EVAL", self.script.source) if whole else ("EVALSHA", self.script.sha)
+        return (*how, len(self.keys), *self.keys, *self.arguments)
+
+
+@dataclass(slots=True, eq=False)
+class Store:
+    """One worker's way to the store; use it as a context manager.
+
+    A call waits at most `timeout` seconds, however the store behaves: a batch that gets no answer
+    in time costs its connection, never a later call its answer. After a few failures nobody asks
+    any more, until a probe in the background has written something.
+    """
+
+    backend: Backend
+    timeout: float
+    observer: Observer = field(default_factory=Observer)
+    breaker: Breaker = field(default_factory=Breaker)
+    clock: Callable[[], float] = time.monotonic
+    _queue: deque[_Call] = field(default_factory=deque)
+    _lanes: set[asyncio.Task[None]] = field(default_factory=set)
+    _probing: asyncio.Task[None] | None = None
+    _evalsha: bool = True
+
+    async def __aenter__(self) -> Self:
+        """Start without waiting for the store: it may be away, and come later."""
+        self.breaker.failed(self.clock(), "starting", hopeless=True)
+        self._probing = asyncio.create_task(self._probe())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Leave nothing running and nothing open."""
+        tasks = [*self._lanes, *filter(None, [self._probing])]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self.backend.close()
+
+    @property
+    def available(self) -> bool:
+        """Whether calls are made at all."""
+        return self.breaker.lets_through
+
+    async def ready(self, seconds: float) -> bool:
+        """Wait for the first connection, at most so long. Returns whether there is one."""
+        if self._probing is not None:
+            await asyncio.wait({self._probing}, timeout=seconds)
+        return self.available
+
+    async def run(
+        self, script: Script, keys: Sequence[str], arguments: Sequence[str | int] = ()
+    ) -> Any:
+        """Run a script, and give its answer.
+
+        Raises `StoreUnavailable` when there is none in time, or when nobody asks at present. The
+        script may then have run all the same.
+        """
+        return await self._waited(self.send(script, keys, arguments))
+
+    def send(
+        self, script: Script, keys: Sequence[str], arguments: Sequence[str | int] = ()
+    ) -> asyncio.Future[Any]:
+        """Send a script with the next batch; its answer, or `StoreUnavailable`, comes later.
+
+        Raises `StoreUnavailable` when nobody asks at present. What awaits the answer bounds its
+        own wait; `run` does both.
+        """
+        if not self.available:
+            raise StoreUnavailable(self.breaker.reason, hopeless=True)
+        if len(self._queue) >= _LONGEST_QUEUE:
+            raise StoreUnavailable("busy")
+        answer = asyncio.get_running_loop().create_future()
+        # Whoever asked may be gone when it fails.
+        answer.add_done_callback(lambda done: done.cancelled() or done.exception())
+        self._enqueue(_Call(script, tuple(keys), tuple(arguments), answer))
+        return answer
+
+    async def _waited(self, answer: asyncio.Future[Any]) -> Any:
+        began = self.clock()
+        result = "ok"
+        try:
+            async with deadline(self.timeout):
+                return await answer
+        except TimeoutError:
+            result = TIMEOUT
+            self._failed(StoreUnavailable(TIMEOUT))
+            raise StoreUnavailable(TIMEOUT) from None
+        except StoreUnavailable as error:
+            result = error.reason
+            raise
+        finally:
+            self.observer.call(self.clock() - began, result)
+
+    def _enqueue(self, call: _Call) -> None:
+        self._queue.append(call)
+        if len(self._lanes) < LANES:
+            lane = asyncio.create_task(self._drain())
+            self._lanes.add(lane)
+            lane.add_done_callback(self._lanes.discard)
+
+    async def _drain(self) -> None:
+        """Send what waits, batch after batch, until nothing does."""
+        while self._queue:
+            batch: list[_Call] = []
+            try:
+                await self.backend.connect()
+                while self._queue and len(batch) < _BATCH:
+                    call = self._queue.popleft()
+                    # Whoever has waited too long, or has left, is not answered any more.
+                    if not call.answer.done():
+                        batch.append(call)
+                if batch:
+                    await self._send(batch)
+            except StoreUnavailable as error:
+                self._failed(error)
+                if not batch:
+                    # No way to it at all: the same holds for all that wait.
+                    batch.extend(self._queue)
+                    self._queue.clear()
+                self._give_up(batch, error)
+            except BaseException:
+                self._give_up([*batch, *self._queue], StoreUnavailable("closed"))
+                raise
+
+    async def _send(self, batch: list[_Call]) -> None:
+        whole = not self._evalsha
+        commands = [call.command(whole=whole or call.resent) for call in batch]
+        answers = await self.backend.run(commands, self.timeout)
+        failure: StoreUnavailable | None = None
+        for call, answer in zip(batch, answers, strict=True):
+            if not isinstance(answer, Exception):
+                if not call.answer.done():
+                    call.answer.set_result(answer)
+            elif not call.resent and not whole and self._wants_whole(answer):
+                call.resent = True
+                self._queue.append(call)
+            else:
+                failure = mapped(answer)
+                self._give_up([call], failure)
+        if failure is None:
+            self._succeeded()
+        else:
+            self._failed(failure)
+
+    def _wants_whole(self, error: Exception) -> bool:
+        """Whether the script itself has to be sent: it is not loaded, or EVALSHA is not allowed."""
+        if isinstance(error, NoScriptError):
+            return True
+        if isinstance(error, NoPermissionError) or "unknown command" in str(error).lower():
+            # Some hosted stores never take it: do not ask them each time.
+            self._evalsha = False
+            return True
+        return False
+
+    def _give_up(self, calls: Sequence[_Call], error: StoreUnavailable) -> None:
+        for call in calls:
+            if not call.answer.done():
+                call.answer.set_exception(error)
+
+    def _succeeded(self) -> None:
+        if self.breaker.succeeded(self.clock()):
+            _log.info("store_back")
+            self.observer.state(available=True)
+
+    def _failed(self, error: StoreUnavailable) -> None:
+        if self.breaker.failed(self.clock(), error.reason, hopeless=error.hopeless):
+            _log.warning("store_away", reason=error.reason)
+            self.observer.state(available=False)
+            self._probing = asyncio.create_task(self._probe())
+
+    async def _probe(self) -> None:
+        """Ask now and then until the store takes a write again."""
+        while not self.available:
+            try:
+                await self.backend.forget()
+                await self.backend.connect()
+                call = _Call(_PROBE, (key_of("probe", "write"),), (), asyncio.Future())
+                # In full: it must not depend on what the store remembers.
+                answer = (await self.backend.run([call.command(whole=True)], self.timeout))[0]
+                if isinstance(answer, Exception):
+                    raise mapped(answer)
+                self._succeeded()
+            except StoreUnavailable as error:
+                self.breaker.reason = error.reason
+                await asyncio.sleep(self.breaker.until_probe())

@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+import uuid
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+
+from proxy.state.backend import backend_for
+from proxy.state.store import LANES, Store
+from proxy.store_address import parse
+from tests.fixtures.stores import StoreServer, store_server
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[StoreServer]:
+    """One for all tests that leave it as it was; each has keys of its own."""
+    with store_server() as one:
+        yield one
+
+
+@pytest.fixture
+def own_server() -> Iterator[StoreServer]:
+    """One to be killed, frozen and filled."""
+    with store_server() as one:
+        yield one
+
+
+@pytest.fixture
+def name() -> str:
+    return uuid.uuid4().hex
+
+
+@asynccontextmanager
+async def connected(url: str, seconds: float = 5.0) -> AsyncIterator[Store]:
+    """A store that is there; the machine is busy, so that its deadline is generous."""
+    async with Store(backend_for(parse(url), LANES), seconds) as store:
+        assert await store.ready(20)
+        yield store

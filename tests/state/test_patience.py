@@ -1,0 +1,48 @@
+"""Deadlines beside a loop that is held up."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import pytest
+
+from proxy.state.patience import deadline
+
+
+async def test_nothing_comes() -> None:
+    """It ends, and the wait is cancelled."""
+    waiting = asyncio.get_running_loop().create_future()
+    with pytest.raises(TimeoutError):
+        async with deadline(0.02):
+            await waiting
+    assert waiting.cancelled()
+
+
+async def test_the_loop_was_held_for_longer_than_the_deadline() -> None:
+    """An answer that came meanwhile is still taken."""
+    loop = asyncio.get_running_loop()
+    answer = loop.create_future()
+
+    def hold() -> None:
+        time.sleep(0.1)
+        # As a socket's bytes: seen only with the loop's next look, after the timers.
+        loop.call_later(0, lambda: loop.call_soon(answer.set_result, "there"))
+
+    loop.call_soon(hold)
+    async with deadline(0.05):
+        assert await answer == "there"
+
+
+async def test_a_cancellation_from_outside_stays_one() -> None:
+    """It is not taken for a timeout."""
+
+    async def wait() -> None:
+        async with deadline(10):
+            await asyncio.sleep(10)
+
+    task = asyncio.create_task(wait())
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
