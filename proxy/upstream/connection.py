@@ -14,10 +14,13 @@ from __future__ import annotations
 import asyncio
 import re
 import select
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.http_exceptions import HttpProcessingError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 LONGEST_HEAD = 256 * 1024
 """Bytes of all heads that come before a body, interim ones included."""
@@ -57,6 +60,8 @@ class Connection(ResponseHandler):
         self._at_rest = True
         """Whether no request waits for an answer."""
         self._receiving = False
+        self._unasked: Callable[[float], None] | None = None
+        self._rests_since = 0.0
         self._poll: select.poll | None = None
 
     def set_response_params(self, **params: Any) -> None:
@@ -70,13 +75,18 @@ class Connection(ResponseHandler):
         """Take in what answers a request; anything else costs the connection."""
         if self._at_rest:
             if data:
-                self.abort()
+                self._has_spoken_unasked()
         else:
             self._take(data)
 
-    def rest(self) -> None:
-        """The answer is whole, and the connection waits for the next request."""
+    def rest(self, unasked: Callable[[float], None]) -> None:
+        """The answer is whole, and the connection waits for the next request.
+
+        `unasked` is told after how many seconds of rest it said something.
+        """
         self._at_rest = True
+        self._unasked = unasked
+        self._rests_since = self._loop.time()
         if not self._receiving:
             # In the parser's own callback it cannot be asked.
             self._look_for_rests()
@@ -185,7 +195,12 @@ class Connection(ResponseHandler):
     def _look_for_rests(self) -> None:
         """Close it if more came than the answer: the parser tells what it has begun to read."""
         if self._buffer or self._exception is not None or self._has_begun():
-            self.abort()
+            self._has_spoken_unasked()
+
+    def _has_spoken_unasked(self) -> None:
+        self.abort()
+        if self._unasked is not None:
+            self._unasked(self._loop.time() - self._rests_since)
 
     def _has_begun(self) -> bool:
         """Whether the parser is within something, having read the answer."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.integration.conftest import Demo, StartWorker, Worker
-from tests.integration.raw import Line, ask_chat, exchange, request
+from tests.integration.raw import BrokenOff, Line, ask_chat, exchange, request
 from tests.upstream.peer import EVENTS, LAST_CHUNK, Peer, chunk, plain, serves
 
 DONE = b'data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\ndata: [DONE]\n\n'
@@ -69,8 +71,9 @@ async def test_an_upstream_connection_that_broke_is_not_used_again(
     """What is left of one answer must never be read as the next."""
     async with Peer(serves(EVENTS + chunk(BREAKS) + b"zz\r\nbroken", plain(b"fresh"))) as peer:
         front = await start_front(upstream_url=peer.url)
-        cut = await exchange(front.url, ASK)
-        assert b"error" in cut.body
+        with pytest.raises(BrokenOff) as cut:
+            await exchange(front.url, ASK)
+        assert b"error" in cut.value.body
         peer_before = peer.accepted
         assert (await exchange(front.url, request("GET", "/v1/models"))).status == 200
         assert peer.accepted == peer_before + 1

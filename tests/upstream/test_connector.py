@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from typing import TYPE_CHECKING
 
 import pytest
 
+from proxy.upstream import connector
 from proxy.upstream.transport import Transport
 from tests.upstream.kit import GOOD, send, whole
 from tests.upstream.peer import DEADLINE, EVENTS, LAST_CHUNK, Connection, Peer, chunk, plain, serves
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
 
 
 async def test_an_old_connection_gets_no_further_request() -> None:
@@ -70,3 +75,63 @@ async def test_a_name_that_moved_is_followed_within_the_age(
             assert loop.time() - moved < 0.6
             await asyncio.sleep(0.01)
         assert said == b"new"
+
+
+def late(delay: float, *answers: bytes) -> Callable[[Connection], Awaitable[None]]:
+    """A script: one answer, then, after seconds, what nobody asked for."""
+
+    async def script(connection: Connection) -> None:
+        await connection.request()
+        await connection.say(answers[0])
+        await asyncio.sleep(delay)
+        await connection.say(*answers[1:])
+        while True:
+            await connection.request()
+            await connection.say(answers[0])
+
+    return script
+
+
+async def test_an_upstream_is_listened_to_before_its_first_connection_is_used_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What it says right after its answer comes before the next request, however fast that is."""
+    monkeypatch.setattr(connector, "LISTENED_SECONDS", 0.3)
+    script = late(0.05, plain(b"1"), plain(b"nobody's"))
+    async with Transport() as transport, Peer(script, serves(plain(b"2"))) as peer:
+        assert await whole(await send(transport, peer)) == b"1"
+        assert await whole(await send(transport, peer)) == b"2"
+        assert peer.accepted == 2
+
+
+async def test_an_upstream_is_listened_to_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that was silent after an answer is trusted, and later requests do not wait."""
+    monkeypatch.setattr(connector, "LISTENED_SECONDS", 0.2)
+    async with Transport() as transport, Peer(serves(plain())) as peer:
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
+        for _ in range(50):
+            await whole(await send(transport, peer))
+        assert 0.2 <= loop.time() - begun < 5.0
+        assert peer.accepted == 1
+
+
+@pytest.mark.parametrize(("soon", "reused"), [(10.0, False), (0.0, True)])
+async def test_after_a_word_right_after_an_answer_connections_are_used_once(
+    monkeypatch: pytest.MonkeyPatch, soon: float, reused: bool
+) -> None:
+    """For a while; a balancer that gives up a connection at rest is no sign of disorder."""
+    monkeypatch.setattr(connector, "_SOON_SECONDS", soon)
+    monkeypatch.setattr(connector, "_DISTRUSTED_SECONDS", 0.5)
+    script = late(0.0, plain(b"1"), plain(b"nobody's"))
+    async with Transport() as transport, Peer(script, serves(plain(b"2"))) as peer:
+        await whole(await send(transport, peer))
+        await peer.all_closed()
+        for _ in range(3):
+            assert await whole(await send(transport, peer)) == b"2"
+        assert peer.accepted == (2 if reused else 4)
+        await asyncio.sleep(0.5)
+        before = peer.accepted
+        for _ in range(3):
+            assert await whole(await send(transport, peer)) == b"2"
+        assert peer.accepted <= before + 1

@@ -1,0 +1,1 @@
+"""Hostile requests and hostile upstreams, as tables."""
