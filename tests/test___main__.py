@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from proxy.__main__ import main
+from proxy.version import version
 
 ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("SLUICE_")}
 
@@ -85,3 +86,9 @@ def test_a_command_loads_only_what_it_needs() -> None:
     loaded = set(re.findall(r"\| +([\w.]+)$", shown, re.MULTILINE))
     assert "asyncio" in loaded
     assert not loaded & {"aiohttp", "uvloop", "prometheus_client", "proxy.edge", "proxy.demo"}
+
+
+def test_version_names_the_version() -> None:
+    """For a report, and for whoever wonders what runs."""
+    done = sluice("--version")
+    assert (done.returncode, done.stdout) == (0, f"sluice {version()}\n")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from monitoring.generate.panels import Panel, Query, lines, states
+from monitoring.generate.panels import Panel, Query, lines, states, table
 from monitoring.generate.queries import HERE, per_second, quantile
 
 
@@ -44,6 +44,18 @@ def panels() -> list[Panel]:
             "Whether each answers its supervisor.",
             Query(f"sluice_process_up{{{HERE}}}", "{{instance}} {{process}}"),
             ("silent", "answers"),
+        ),
+        states(
+            "Draining",
+            "From the signal to stop on.",
+            Query(f"1 - sluice_draining{{{HERE}}}", "{{instance}}"),
+            ("draining", "serving"),
+        ),
+        table(
+            "What runs",
+            "The versions of Sluice, of Python and of nginx.",
+            Query(f"count by (instance, version, python, nginx) (sluice_build_info{{{HERE}}})"),
+            "short",
         ),
         lines(
             "Restarts",

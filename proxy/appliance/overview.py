@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import platform
 import time
 from collections import Counter
 from importlib import import_module
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from proxy.appliance.crew import described
 from proxy.appliance.keeper import State
+from proxy.version import version
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -49,6 +51,7 @@ class Overview:
         workers = await self._crew.worker_reports()
         upstreams = [worker.pop("upstreams", []) for worker in workers]
         return {
+            "version": version(),
             "state": self.why_not_ready() or "ready",
             "uptime_seconds": round(time.monotonic() - self._since, 1),
             "streams": sum(worker.get("streams", 0) for worker in workers),
@@ -65,7 +68,10 @@ class Overview:
         if self._collecting is None or self._collecting.done():
             collecting = asyncio.to_thread(_collect, str(self._metrics))
             self._collecting = asyncio.create_task(collecting)
-        return await asyncio.shield(self._collecting) + _own_metrics(self._crew.all)
+        own = _own_metrics(
+            self._crew.all, draining=self.draining, nginx_version=self._nginx_version
+        )
+        return await asyncio.shield(self._collecting) + own
 
     async def cut_streams(self) -> int:
         """How many requests the workers have ended because of a drain."""
@@ -109,9 +115,17 @@ def _cut_streams(directory: str) -> int:
     )
 
 
-def _own_metrics(keepers: Iterable[Keeper]) -> bytes:
-    """Prometheus's text format is simple enough for two gauges that live in no registry."""
+def _own_metrics(keepers: Iterable[Keeper], *, draining: bool, nginx_version: str) -> bytes:
+    """Prometheus's text format is simple enough for a few figures that live in no registry."""
+    runs = {"version": version(), "python": platform.python_version(), "nginx": nginx_version}
+    labels = ",".join(f'{name}="{value}"' for name, value in runs.items())
     lines = [
+        "# HELP sluice_build_info Always 1; its labels say what runs.",
+        "# TYPE sluice_build_info gauge",
+        f"sluice_build_info{{{labels}}} 1",
+        "# HELP sluice_draining 1 from the signal to stop on, until the last process has ended.",
+        "# TYPE sluice_draining gauge",
+        f"sluice_draining {int(draining)}",
         "# HELP sluice_process_up Whether a process of this machine answers.",
         "# TYPE sluice_process_up gauge",
     ]

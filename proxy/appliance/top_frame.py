@@ -60,7 +60,7 @@ def _drawn(line: Line, width: int | None, *, color: bool) -> str:
 def _heading(status: Mapping[str, Any], url: str) -> Line:
     ready = status["state"] == "ready"
     return [
-        ("Sluice ", BOLD),
+        (f"Sluice {status.get('version', '')} ".replace("  ", " "), BOLD),
         (f"{url}  ", PLAIN),
         (status["state"], GREEN if ready else RED),
         (f"  up {_span(status['uptime_seconds'])}", PLAIN),

@@ -7,6 +7,7 @@ measured rate, is refused at once.
 from __future__ import annotations
 
 import asyncio
+import random
 import time
 from collections import deque
 from collections.abc import Callable
@@ -18,6 +19,8 @@ from proxy.errors import Overloaded, SluiceError
 
 _MEASURED_HOLDS = 64
 _LONGEST_RETRY_AFTER = 300.0
+_SPREAD = 4.0
+"""Seconds over which those that are refused come back, at least."""
 
 
 def share(total: int, workers: int, index: int) -> int:
@@ -155,7 +158,13 @@ class Admission:
             self._idle.set()
 
     def _refusal(self, text: str, wait: float) -> Overloaded:
-        return Overloaded(text, retry_after=min(max(wait, 1.0), _LONGEST_RETRY_AFTER))
+        """A refusal that says when to come back.
+
+        Thousands that are refused at once must not come back at once. Nobody is told a time
+        before it is of use, and nobody one that is more than twice as long, or 4 seconds longer.
+        """
+        after = min(max(wait, 1.0), _LONGEST_RETRY_AFTER)
+        return Overloaded(text, retry_after=after + random.uniform(0, max(after, _SPREAD)))  # noqa: S311 no secret
 
 
 class Slot:

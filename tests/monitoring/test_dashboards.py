@@ -13,7 +13,10 @@ from tests.monitoring.prometheus import MONITORING
 
 NAMES = [path.name for path in FILES]
 # The supervisor's own, which live in no registry, and what Prometheus adds to every target.
-OTHERS = {"sluice_process_up", "sluice_process_restarts_total", "up"}
+OTHERS = {
+    *("sluice_process_up", "sluice_process_restarts_total", "sluice_draining"),
+    *("sluice_build_info", "up"),
+}
 METRIC = re.compile(r"\b(?:sluice|gen_ai)_\w+")
 
 

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
+from proxy.settings import Settings
 from tests.monitoring.prometheus import MONITORING
 from tests.monitoring.test_dashboards import exported, metrics_in
 
@@ -58,3 +59,26 @@ def test_the_readme_lists_every_alert() -> None:
     """In the rules' own order."""
     readme = (MONITORING / "README.md").read_text()
     assert re.findall(r"^\| `(Sluice\w+)` \|", readme, re.MULTILINE) == list(ALERTS)
+
+
+@pytest.mark.parametrize("name", ALERTS)
+def test_an_alert_leads_to_its_page(name: str) -> None:
+    """A section of the runbook with its name, and how urgent it is."""
+    page, _, section = ALERTS[name]["annotations"]["runbook_url"].partition("#")
+    text = (MONITORING.parent / page).read_text()
+    assert section == name.lower()
+    assert f"\n## {name}\n\nSeverity: {ALERTS[name]['labels']['severity']}.\n" in text
+
+
+def test_the_runbook_has_no_page_for_nobody() -> None:
+    """In the rules' own order."""
+    text = (MONITORING.parent / "docs" / "runbook.md").read_text()
+    assert re.findall(r"^## (\w+)$", text, re.MULTILINE) == list(ALERTS)
+
+
+def test_advice_names_only_settings_that_exist() -> None:
+    """Nobody looks for a setting in the middle of the night that never was."""
+    known = {f"SLUICE_{name.upper()}" for name in Settings.model_fields} | {"SLUICE_CONFIG"}
+    places = [*(MONITORING / "rules").glob("*.yml"), MONITORING.parent / "docs" / "runbook.md"]
+    for path in places:
+        assert set(re.findall(r"SLUICE_[A-Z_]+", path.read_text())) <= known, path
