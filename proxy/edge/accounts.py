@@ -20,6 +20,7 @@ from proxy.meter.logs import RequestLog
 from proxy.meter.metrics import Metrics
 from proxy.meter.multiprocess import worker_registry
 from proxy.meter.prices import Prices, read_prices
+from proxy.meter.tokens import Tally
 from proxy.meter.tracing import onward, spans_asked_for
 from proxy.settings import Settings
 from proxy.upstream.attempts import Upstreams
@@ -85,6 +86,13 @@ class Accounts:
             self._record(visit)
         else:
             self._unpriced.append(visit)
+
+    def left_early(self, exchange: Exchange, tally: Tally) -> None:
+        """Count a request whose client had left before it began.
+
+        So many may come that none has a line of its own in the log.
+        """
+        self._metrics.record(exchange, tally)
 
     def reader(self, visit: Visit) -> reader.StreamReader:
         """A reader for the visit's stream; what it counts is the visit's tally."""

@@ -10,6 +10,7 @@ from aiohttp import web
 from proxy import pages
 from proxy.edge import cors, selftest, status
 from proxy.edge.door import LARGEST_FIELD_BYTES, LONGEST_TARGET_BYTES, Runner
+from proxy.edge.exhausted import refusal_for
 from proxy.edge.forward import forward
 from proxy.edge.gateway import GATEWAY, Gateway
 from proxy.edge.playground import Playground
@@ -81,8 +82,11 @@ async def errors_are_json(request: web.Request, handler: Handler) -> web.StreamR
         if "Allow" in answer.headers:
             response.headers["Allow"] = answer.headers["Allow"]
         return response
-    except Exception:  # noqa: BLE001 the last border before the client
+    except Exception as error:  # noqa: BLE001 the last border before the client
         visit = Visit.of(request)
+        short = refusal_for(error)
+        if short is not None and request.writer.output_size == 0:
+            return refusal(short, visit.exchange)
         _log.exception("A request failed: %s", visit.exchange.request_id)
         if request.writer.output_size > 0:
             # A second head inside a body would be read as part of it.

@@ -10,6 +10,7 @@ from aiohttp import web
 from proxy.edge import cross_site
 from proxy.edge.commit import CommitIfSilent
 from proxy.edge.deliver import deliver
+from proxy.edge.exhausted import refusal_for
 from proxy.edge.gateway import GATEWAY, Gateway
 from proxy.edge.judge import hidden_failure, says_enough
 from proxy.edge.reply import refusal
@@ -54,6 +55,12 @@ async def _serve(gateway: Gateway, visit: Visit) -> web.StreamResponse:
     except asyncio.CancelledError:
         visit.abandoned()
         raise
+    except (MemoryError, OSError, RuntimeError) as error:
+        short = refusal_for(error)
+        visit.failed(short or Internal("Sluice failed."))
+        if short is None:
+            raise
+        return _said(short, gateway, visit)
     except Exception:
         visit.failed(Internal("Sluice failed."))
         raise

@@ -15,10 +15,16 @@ from collections import deque
 
 from aiohttp import web
 
+from proxy.edge import left
+from proxy.edge.exhausted import Descriptors
+from proxy.edge.gateway import GATEWAY, Gateway
+
 TURN = 8
 """Connections that begin in one turn of the event loop."""
-_PAUSE_SECONDS = 1.0
-"""How long nobody is taken in after the system had no descriptor or memory for it."""
+LOOKS = 128
+"""Connections that are looked at in one turn; most have left where they are more than `TURN`."""
+_PAUSE_SECONDS = 0.1
+"""How long nobody is taken in when there are too few descriptors, or no memory for it."""
 _GONE = (BlockingIOError, InterruptedError, ConnectionAbortedError)
 
 _log = logging.getLogger(__name__)
@@ -27,7 +33,7 @@ _log = logging.getLogger(__name__)
 class Porch(web.SockSite):
     """Serves what a listening socket brings. Raises `OSError` at `start` if it cannot listen."""
 
-    __slots__ = ("_beginning", "_came", "_loop", "_pause")
+    __slots__ = ("_beginning", "_came", "_descriptors", "_left", "_loop", "_pause")
 
     def __init__(self, runner: web.AppRunner, listening: socket.socket, *, backlog: int) -> None:
         super().__init__(runner, listening, backlog=backlog)
@@ -35,6 +41,9 @@ class Porch(web.SockSite):
         self._came: deque[socket.socket] = deque()
         self._beginning: set[asyncio.Task[object]] = set()
         self._pause: asyncio.TimerHandle | None = None
+        self._descriptors = Descriptors()
+        self._left = 0
+        """Clients that had left before they were begun with, since it was last said."""
 
     async def start(self) -> None:
         """Listen."""
@@ -54,38 +63,83 @@ class Porch(web.SockSite):
                 self._came.append(self._sock.accept()[0])
         self._sock.close()
         while self._came:
-            self._begin(self._came.popleft())
+            self._begin_with(self._came.popleft())
         if self._beginning:
             await asyncio.wait(self._beginning)
 
     def _open(self) -> None:
         self._pause = None
+        if not self._room(self._descriptors.lowest_free() - 1):
+            self._pause = self._loop.call_later(_PAUSE_SECONDS, self._open)
+            return
         self._loop.add_reader(self._sock, self._take_in)
 
     def _take_in(self) -> None:
         turning = bool(self._came)
         try:
             with contextlib.suppress(*_GONE):
-                while True:
+                while self._pause is None:
                     self._came.append(self._sock.accept()[0])
+                    if not self._room(self._came[-1].fileno()):
+                        _log.warning("No connection is taken in: there are too few descriptors.")
+                        self._rest()
         except OSError as error:
             # Asked again at once, it would say so again, as fast as it can.
             _log.warning("No connection can be taken in: %s", error.strerror)
-            self._loop.remove_reader(self._sock)
-            self._pause = self._loop.call_later(_PAUSE_SECONDS, self._open)
+            self._rest()
         if self._came and not turning:
             self._next()
 
     def _next(self) -> None:
-        for _ in range(min(TURN, len(self._came))):
-            self._begin(self._came.popleft())
+        begun = looks = 0
+        while self._came and begun < TURN and looks < LOOKS:
+            begun += self._begin_with(self._came.popleft())
+            looks += 1
         if self._came:
             self._loop.call_soon(self._next)
+
+    def _rest(self) -> None:
+        self._loop.remove_reader(self._sock)
+        self._pause = self._loop.call_later(_PAUSE_SECONDS, self._open)
+
+    def _begin_with(self, connection: socket.socket) -> bool:
+        """Begin, unless the client has left; whether it was."""
+        gateway = self._gateway()
+        connection.setblocking(False)
+        if left.has_left(connection):
+            if gateway is not None and left.count(connection, gateway.accounts):
+                self._tell_of_left()
+            connection.close()
+            return False
+        self._begin(connection)
+        return True
+
+    def _room(self, given: int) -> bool:
+        """Whether one more client can be taken in, with all that it and the others will need."""
+        if self._descriptors.plenty(given):
+            return True
+        server, gateway = self._runner.server, self._gateway()
+        if server is None or gateway is None:
+            return True
+        here = len(self._came) + len(self._beginning) + len(server.connections)
+        return self._descriptors.room_for(given, here - sum(gateway.upstreams.connections()))
+
+    def _gateway(self) -> Gateway | None:
+        """None in an application that is not Sluice's."""
+        return self._runner.app.get(GATEWAY) if isinstance(self._runner, web.AppRunner) else None
+
+    def _tell_of_left(self) -> None:
+        self._left += 1
+        if self._left == 1:
+            self._loop.call_later(1.0, self._say_left)
+
+    def _say_left(self) -> None:
+        _log.info("%d clients had left before their requests were begun with.", self._left)
+        self._left = 0
 
     def _begin(self, connection: socket.socket) -> None:
         server = self._runner.server
         assert server is not None
-        connection.setblocking(False)
         task: asyncio.Task[object] = self._loop.create_task(
             self._loop.connect_accepted_socket(server, connection)
         )

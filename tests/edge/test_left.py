@@ -1,0 +1,74 @@
+"""Who asks and leaves is counted, and costs no more than that."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Iterator
+
+import pytest
+
+from proxy.edge.app import create_runner
+from proxy.edge.left import has_left
+from proxy.edge.parts import open_gateway
+from proxy.edge.porch import Porch
+from proxy.settings import Settings, UpstreamSettings
+
+ASK = b"POST /v1/chat/completions HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n{}"
+
+
+@pytest.fixture(params=["unix", "tcp"])
+def pair(request: pytest.FixtureRequest) -> Iterator[tuple[socket.socket, socket.socket]]:
+    """A client and the connection that a server has accepted from it."""
+    if request.param == "unix":
+        one, other = socket.socketpair()
+    else:
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            one = socket.create_connection(listening.getsockname())
+            other = listening.accept()[0]
+    with one, other:
+        yield one, other
+
+
+def test_whether_a_client_has_left(pair: tuple[socket.socket, socket.socket]) -> None:
+    """One that waits has not, whether or not it has asked; one that has closed has."""
+    client, accepted = pair
+    assert not has_left(accepted)
+    client.sendall(ASK)
+    assert not has_left(accepted)
+    client.close()
+    assert has_left(accepted)
+
+
+async def test_they_are_counted_and_never_begun_with() -> None:
+    """A hundred that left are a hundred in the metrics, and the upstream hears of none."""
+    upstreams = (UpstreamSettings.model_validate({"name": "a", "url": "http://127.0.0.1:9"}),)
+    async with open_gateway(Settings(upstreams=upstreams)) as gateway:
+        runner = create_runner(gateway)
+        await runner.setup()
+        listening = socket.create_server(("127.0.0.1", 0), backlog=200)
+        for _ in range(100):
+            with socket.create_connection(listening.getsockname()) as client:
+                client.sendall(ASK)
+        socket.create_connection(listening.getsockname()).close()
+        site = Porch(runner, listening, backlog=200)
+        await site.start()
+        registry = gateway.accounts.registry
+
+        def counted() -> float:
+            return sum(
+                sample.value
+                for family in registry.collect()
+                for sample in family.samples
+                if sample.name == "sluice_requests_total"
+                and sample.labels["ended_by"] == "client_left"
+                and sample.labels["status"] == "499"
+            )
+
+        async with asyncio.timeout(10):
+            while counted() < 100:
+                await asyncio.sleep(0.01)
+        assert runner.server is not None
+        assert runner.server.requests_count == 0
+        assert counted() == 100
+        await runner.cleanup()
