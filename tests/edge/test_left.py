@@ -12,7 +12,8 @@ from proxy.edge.app import create_runner
 from proxy.edge.left import has_left
 from proxy.edge.parts import open_gateway
 from proxy.edge.porch import Porch
-from proxy.settings import Settings, UpstreamSettings
+from proxy.settings import Settings
+from proxy.upstream_settings import UpstreamSettings
 
 ASK = b"POST /v1/chat/completions HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n{}"
 
