@@ -11,7 +11,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from proxy.version import version
+from proxy.version import VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -25,7 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and give its exit status: 2 for wrong settings or arguments."""
     words = sys.argv[1:] if arguments is None else list(arguments)
     parser = argparse.ArgumentParser("sluice", description="An edge gateway for LLM streams.")
-    parser.add_argument("--version", action="version", version=f"sluice {version()}")
+    parser.add_argument("--version", action="version", version=f"sluice {VERSION}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     # Only the demo's own module knows its options, and only `demo` has to load it.
     for name, (text, declare) in _COMMANDS.items():

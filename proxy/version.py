@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from functools import cache
 from importlib import metadata
 
 DISTRIBUTION = "sluice"
 
 
-@cache
-def version() -> str:
-    """As in `pyproject.toml`; `unknown` where the package runs without being installed."""
+def _installed() -> str:
     try:
         return metadata.version(DISTRIBUTION)
     except metadata.PackageNotFoundError:
         return "unknown"
+
+
+# Read with the module: it reads files, which must not hold an event loop up later.
+VERSION = _installed()
+"""As in `pyproject.toml`; `unknown` where the package runs without being installed."""

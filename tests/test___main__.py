@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from proxy.__main__ import main
-from proxy.version import version
+from proxy.version import VERSION
 
 ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("SLUICE_")}
 
@@ -91,4 +91,4 @@ def test_a_command_loads_only_what_it_needs() -> None:
 def test_version_names_the_version() -> None:
     """For a report, and for whoever wonders what runs."""
     done = sluice("--version")
-    assert (done.returncode, done.stdout) == (0, f"sluice {version()}\n")
+    assert (done.returncode, done.stdout) == (0, f"sluice {VERSION}\n")

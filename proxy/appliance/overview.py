@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from proxy.appliance.crew import described
 from proxy.appliance.keeper import State
-from proxy.version import version
+from proxy.version import VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -51,7 +51,7 @@ class Overview:
         workers = await self._crew.worker_reports()
         upstreams = [worker.pop("upstreams", []) for worker in workers]
         return {
-            "version": version(),
+            "version": VERSION,
             "state": self.why_not_ready() or "ready",
             "uptime_seconds": round(time.monotonic() - self._since, 1),
             "streams": sum(worker.get("streams", 0) for worker in workers),
@@ -117,7 +117,7 @@ def _cut_streams(directory: str) -> int:
 
 def _own_metrics(keepers: Iterable[Keeper], *, draining: bool, nginx_version: str) -> bytes:
     """Prometheus's text format is simple enough for a few figures that live in no registry."""
-    runs = {"version": version(), "python": platform.python_version(), "nginx": nginx_version}
+    runs = {"version": VERSION, "python": platform.python_version(), "nginx": nginx_version}
     labels = ",".join(f'{name}="{value}"' for name, value in runs.items())
     lines = [
         "# HELP sluice_build_info Always 1; its labels say what runs.",

@@ -6,7 +6,7 @@ import pytest
 
 from proxy.appliance.keeper import State
 from proxy.appliance.overview import Overview, merged
-from proxy.version import version
+from proxy.version import VERSION
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -105,9 +105,9 @@ async def test_the_supervisor_counts_deaths(tmp_path: Path) -> None:
 async def test_the_scrape_says_what_runs_and_whether_it_is_ending(tmp_path: Path) -> None:
     """The version stands in `/status`, too; a drain is no outage, and alerts can tell."""
     shown = overview(tmp_path)
-    assert (await shown.status())["version"] == version()
+    assert (await shown.status())["version"] == VERSION
     text = (await shown.metrics()).decode()
-    assert f'sluice_build_info{{version="{version()}",python="3.' in text
+    assert f'sluice_build_info{{version="{VERSION}",python="3.' in text
     assert ',nginx="1.26.3"} 1\n' in text
     assert "\nsluice_draining 0\n" in text
     shown.draining = True
