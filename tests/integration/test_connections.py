@@ -69,7 +69,8 @@ async def test_an_upstream_connection_that_broke_is_not_used_again(
     start_front: StartWorker,
 ) -> None:
     """What is left of one answer must never be read as the next."""
-    async with Peer(serves(EVENTS + chunk(BREAKS) + b"zz\r\nbroken", plain(b"fresh"))) as peer:
+    broken = serves(EVENTS + chunk(BREAKS) + b"zz\r\nbroken")
+    async with Peer(broken, serves(plain(b"fresh"))) as peer:
         front = await start_front(upstream_url=peer.url)
         with pytest.raises(BrokenOff) as cut:
             await exchange(front.url, ASK)
