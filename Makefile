@@ -74,6 +74,11 @@ fuzz: setup
 burst: setup
 	$(PYTEST) -s -m burst tests/integration/faults/test_overload.py $(ARGS)
 
+# Writes its figures into docs/kills.md.
+.PHONY: test-kills
+test-kills: setup
+	$(PYTEST) -m kills tests/kills $(ARGS)
+
 # Twenty minutes, or SLUICE_SOAK_SECONDS.
 soak: setup
 	$(PYTEST) -s -m soak tests/soak $(ARGS)
