@@ -38,6 +38,8 @@ class Recipe:
     umask: int = 0o077
     death_signal: signal.Signals = signal.SIGKILL
     """What it gets when the supervisor is gone."""
+    deaf: bool = False
+    """Whether SIGTERM is kept from it: it stops by another signal, of the supervisor alone."""
     out: Callable[[bytes], None] = to_stderr
     """Takes what it writes to stdout, in whole lines."""
     err: Callable[[bytes], None] = to_stderr
@@ -81,7 +83,8 @@ class Child:
             process = await asyncio.create_subprocess_exec(
                 sys.executable,
                 # Neither the user's site nor anything of the present folder: it starts in 15 ms.
-                *("-I", "-S", _LEASH, str(os.getpid()), str(int(recipe.death_signal))),
+                *("-I", "-S", _LEASH, str(os.getpid())),
+                *(str(int(recipe.death_signal)), str(int(recipe.deaf))),
                 *recipe.command,
                 *_handed_over(inherited),
                 stdin=asyncio.subprocess.DEVNULL,

@@ -1,17 +1,39 @@
-"""Ties a program to its parent: `leash.py PARENT_PID SIGNAL PROGRAM ARGUMENTS…`.
+"""Ties a program to its parent: `leash.py PARENT_PID SIGNAL DEAF PROGRAM ARGUMENTS…`.
 
 The kernel sends SIGNAL as soon as the parent is gone, however it went (PR_SET_PDEATHSIG, prctl(2)),
 so nothing is orphaned. This runs as a small program of its own in front of each child, without the
 rest of the package: code between fork and exec of a process with threads may not take locks.
+
+With DEAF=1 the program never hears SIGTERM. systemd, by default, sends it to every process of a
+service, and nginx takes it for "cut all streams": there it is the supervisor alone that decides.
+nginx would install a handler whatever it inherits, so the kernel is told to leave that one call
+without effect (seccomp(2)).
 """
 
 from __future__ import annotations
 
 import ctypes
 import os
+import signal
+import struct
 import sys
 
 _PR_SET_PDEATHSIG = 1
+_PR_SET_SECCOMP = 22
+_PR_SET_NO_NEW_PRIVS = 38
+_SECCOMP_MODE_FILTER = 2
+_RET_ALLOW = 0x7FFF0000
+_RET_SUCCESS = 0x00050000
+"""SECCOMP_RET_ERRNO with the number 0: the call does nothing and says that all went well."""
+_LOAD, _JUMP_IF_EQUAL, _RETURN = 0x20, 0x15, 0x06
+_SIGACTION = {"x86_64": (0xC000003E, 13), "aarch64": (0xC00000B7, 134)}
+"""By machine: its AUDIT_ARCH, and its number of rt_sigaction."""
+
+
+class _Program(ctypes.Structure):
+    """`struct sock_fprog`."""
+
+    _fields_ = (("length", ctypes.c_ushort), ("filter", ctypes.c_char_p))
 
 
 def main(arguments: list[str]) -> None:
@@ -19,13 +41,53 @@ def main(arguments: list[str]) -> None:
 
     Raises `OSError` when the program cannot be run.
     """
-    parent, signal_number, *command = arguments
+    parent, signal_number, deaf, *command = arguments
     libc = ctypes.CDLL(None, use_errno=True)
+    if deaf == "1":
+        _hear_no_sigterm(libc, command[0])
     if libc.prctl(_PR_SET_PDEATHSIG, int(signal_number), 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), "prctl refused the death signal")
     # Had the parent died before the call, no signal would ever come.
     if os.getppid() == int(parent):
         os.execv(command[0], command)  # noqa: S606 no shell is the point
+
+
+def _hear_no_sigterm(libc: ctypes.CDLL, program: str) -> None:
+    """Ignore SIGTERM, and keep the program from handling it; where that cannot be, do nothing."""
+    known = _SIGACTION.get(os.uname().machine)
+    if known is None or _has_capabilities(program):
+        return
+    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    code = _filter(*known)
+    if os.geteuid() != 0:
+        # Only root may filter without giving up what a set-user-id program would gain.
+        libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+    prepared = _Program(len(code) // 8, code)
+    if libc.prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.byref(prepared), 0, 0) != 0:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _has_capabilities(program: str) -> bool:
+    """Whether the file grants some, such as low ports: a filter may take them away."""
+    try:
+        return bool(os.getxattr(program, "security.capability"))
+    except OSError:
+        return False
+
+
+def _filter(architecture: int, sigaction: int) -> bytes:
+    """The filter's instructions (`struct sock_filter`) over `struct seccomp_data`."""
+    steps = (
+        (_LOAD, 0, 0, 4),
+        (_JUMP_IF_EQUAL, 0, 5, architecture),
+        (_LOAD, 0, 0, 0),
+        (_JUMP_IF_EQUAL, 0, 3, sigaction),
+        (_LOAD, 0, 0, 16),
+        (_JUMP_IF_EQUAL, 0, 1, int(signal.SIGTERM)),
+        (_RETURN, 0, 0, _RET_SUCCESS),
+        (_RETURN, 0, 0, _RET_ALLOW),
+    )
+    return b"".join(struct.pack("HBBI", *step) for step in steps)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,6 @@ from collections import OrderedDict
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from proxy.edge.routes import route_of
 from proxy.exchange import EndedBy
 
 if TYPE_CHECKING:
@@ -80,7 +79,8 @@ class Ledger:
                 self._explain(line["request_id"], died)
             known_to_worker = bool(reached) and reached[-1] and status not in _WORKER_DIED
             if own and status >= 400 and not known_to_worker and line["path"] not in _PROBES:
-                self._count(route_of(line["path"]).label, "", "", status, _outcome(status))
+                route = import_module("proxy.edge.routes").route_of(line["path"])
+                self._count(route.label, "", "", status, _outcome(status))
 
     def _explain(self, request_id: str, times: int) -> None:
         self._explained[request_id] = self._explained.pop(request_id, 0) + times
