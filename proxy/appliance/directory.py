@@ -43,6 +43,11 @@ class RunDirectory:
         """The `PROMETHEUS_MULTIPROC_DIR` of this start."""
         return self.path / "metrics"
 
+    @property
+    def store_socket(self) -> Path:
+        """Where the embedded store listens."""
+        return self.path / "store.sock"
+
     def worker_socket(self, index: int) -> Path:
         """Where the worker listens."""
         return self.path / f"worker-{index}.sock"

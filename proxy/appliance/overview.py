@@ -60,6 +60,7 @@ class Overview:
             "workers": workers,
             "nginx": {"version": self._nginx_version, **described(self._crew.nginx)},
             "demo": None if self._crew.demo is None else described(self._crew.demo),
+            "store": None if self._crew.store is None else described(self._crew.store),
         }
 
     async def metrics(self) -> bytes:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,10 @@ import pytest
 
 from proxy.appliance.crew import Crew, Programs
 from proxy.appliance.directory import RunDirectory
-from proxy.appliance.keeper import State
+from proxy.appliance.keeper import CannotStart, Patience, State
 from proxy.appliance.nginx_program import NginxProgram
 from proxy.settings import Settings
+from proxy.state.ping import ping
 
 UPSTREAM: dict[str, Any] = {"upstream_url": "http://127.0.0.1:9/v1"}
 
@@ -38,6 +40,50 @@ def test_with_an_upstream_there_is_no_demo() -> None:
     hired = crew(workers=1, **UPSTREAM)
     assert hired.demo is None
     assert [keeper.name for keeper in hired.behind_nginx] == ["worker-0"]
+
+
+LIMITED = [{"name": "web", "key": "sk-web", "max_streams": 1}]
+
+
+def test_a_key_with_a_limit_brings_a_store() -> None:
+    """It is there before the workers, which are told where; nobody else gets one."""
+    hired = crew(workers=1, keys=LIMITED, **UPSTREAM)
+    assert [keeper.name for keeper in hired.behind_nginx] == ["store", "worker-0"]
+    environment = hired.workers[0]._recipe.environment
+    assert environment is not None
+    assert environment["SLUICE_STORE_URL"] == "unix:///run/x/store.sock"
+    for more in ({"keys": [{"name": "web", "key": "k"}]}, {"keys": LIMITED, "store_url": "off"}):
+        assert crew(workers=1, **more, **UPSTREAM).store is None
+
+
+def test_a_limit_and_no_program_to_count_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is said at the start, with what would help."""
+    monkeypatch.setattr("proxy.appliance.store_program.candidates", lambda: iter(()))
+    with pytest.raises(CannotStart, match="valkey-server"):
+        crew(workers=1, keys=LIMITED, **UPSTREAM)
+
+
+async def test_the_store_is_started_again_however_often_it_dies(
+    tmp_path: Path,
+) -> None:
+    """Bounded, on its socket alone, and not the end of anybody else."""
+    run = RunDirectory(tmp_path, None)
+    programs = Programs(NginxProgram("nginx", (1, 26)), patience=Patience(look=0.02, watch=0.05))
+    settings = Settings(workers=1, keys=LIMITED, **UPSTREAM)
+    # As in `sluice run`, before there is a loop to be blocked.
+    store = (await asyncio.to_thread(Crew, settings, run, programs)).store
+    assert store is not None
+    keeping = asyncio.create_task(store.keep())
+    try:
+        for deaths in range(3):
+            async with asyncio.timeout(20):
+                while store.restarts < deaths or not await ping(str(run.store_socket), 5):
+                    await asyncio.sleep(0.02)
+            assert store.pid is not None
+            os.kill(store.pid, signal.SIGKILL)
+    finally:
+        store.leave(signal.SIGTERM)
+        await asyncio.wait_for(keeping, 20)
 
 
 @pytest.mark.parametrize(("nginx_user", "umask"), [(None, 0o077), ("nobody nogroup", 0)])

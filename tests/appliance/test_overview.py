@@ -38,6 +38,7 @@ class Staff:
         self.serving = serving
         self.nginx = Kept("nginx")
         self.demo = None
+        self.store = Kept("store", State.WAITING, 2)
         self.all = (Kept("worker-0", State.WAITING, 4), self.nginx)
 
     async def worker_reports(self) -> list[dict[str, Any]]:
@@ -78,6 +79,7 @@ async def test_the_workers_are_summed(tmp_path: Path) -> None:
     assert (status["streams"], status["waiting"]) == (2, 1)
     assert status["nginx"] == {"version": "1.26.3", "pid": 17, "state": "ready", "restarts": 0}
     assert status["demo"] is None
+    assert status["store"] == {"pid": 17, "state": "waiting", "restarts": 2}
 
 
 def test_each_worker_s_view_of_an_upstream_counts() -> None:
