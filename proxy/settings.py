@@ -92,6 +92,16 @@ class Settings(BaseSettings):
         32 * 1024 * 1024, ge=1024, le=2**31, description="largest request body"
     )
 
+    body_memory_bytes: int = Field(
+        0,
+        ge=0,
+        le=2**40,
+        description="request bodies held in memory at once, over all workers; beyond it requests "
+        "wait, then get 503; 0: a quarter of the container's memory, 128 MiB a worker at most",
+    )
+    body_timeout_seconds: Seconds = Field(
+        60, description="for a body to come; each 4 KiB of it buy a second more"
+    )
     header_timeout_seconds: Seconds = Field(
         20, description="for a whole request head, from a new connection's first moment on"
     )

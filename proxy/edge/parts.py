@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
@@ -9,6 +10,7 @@ from proxy.edge.accounts import Accounts
 from proxy.edge.admission import Admission, share
 from proxy.edge.aside import Aside
 from proxy.edge.auth import Keys
+from proxy.edge.body_memory import BodyMemory, default_budget
 from proxy.edge.gateway import Gateway
 from proxy.relay.clocks import Clocks
 from proxy.settings import Settings
@@ -26,6 +28,8 @@ async def open_gateway(
         settings.queue_timeout_seconds,
     )
     clocks = Clocks.of(settings)
+    set_budget = settings.body_memory_bytes // workers
+    budget = set_budget or await asyncio.to_thread(default_budget, workers)
     async with (
         AsyncExitStack() as stack,
         Upstreams(settings, workers=workers, index=index) as upstreams,
@@ -42,5 +46,10 @@ async def open_gateway(
             aside,
             behind_nginx,
             clocks,
+            BodyMemory(
+                budget,
+                wait_seconds=settings.queue_timeout_seconds,
+                most_waiting=share(settings.queue_size, workers, index),
+            ),
             {own.name: clocks.for_upstream(own) for own in settings.upstreams},
         )

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-from aiohttp import hdrs, web
+from aiohttp import hdrs
 
 from proxy.edge.ask import Ask
+from proxy.edge.body import read
+from proxy.edge.body_memory import Hold
 from proxy.edge.gateway import Gateway
 from proxy.edge.request_head import origin_form
 from proxy.edge.unpack import Unpacked, knows
 from proxy.edge.visit import Visit
-from proxy.errors import BodyTooLarge
 from proxy.upstream.call import Call
 from proxy.upstream.headers import Hop, request_headers
 
 
-async def understand(gateway: Gateway, visit: Visit) -> Call:
+async def understand(gateway: Gateway, visit: Visit, hold: Hold) -> Call:
     """The call to make for a request; its exchange learns what is asked for.
 
     Raises `BadRequest` and `BodyTooLarge`.
     """
     request, exchange = visit.request, visit.exchange
-    asked, unpacked = await _ask(gateway, visit)
+    asked, unpacked = await _ask(gateway, visit, hold)
     exchange.model = asked.model
     exchange.wants_stream = asked.wants_stream
     exchange.hides_usage = asked.hides_usage
@@ -50,47 +51,31 @@ async def understand(gateway: Gateway, visit: Visit) -> Call:
     )
 
 
-async def _ask(gateway: Gateway, visit: Visit) -> tuple[Ask, bool]:
+async def _ask(gateway: Gateway, visit: Visit, hold: Hold) -> tuple[Ask, bool]:
     """Read the body, and what it asks for where that is understood.
 
     A compressed one must be undone for that; then it goes on as it was meant, and True is given.
     """
     request, most = visit.request, gateway.settings.max_body_bytes
-    body = await _whole_body(request, most)
+    seconds = gateway.settings.body_timeout_seconds
+    body = await read(request, hold, most=most, seconds=seconds)
     visit.exchange.bytes_in = len(body)
     coding = request.headers.get(hdrs.CONTENT_ENCODING, "identity").strip().lower()
     readable = coding == "identity" or knows(coding)
     if not (visit.route.understood and request.method == "POST" and readable):
         return Ask(body, visit.route.model, visit.route.streams), False
     if coding != "identity":
-        body = await _all_of(gateway, Unpacked(body, coding, most))
+        body = await _all_of(gateway, Unpacked(body, coding, most), hold)
     wants_usage = gateway.upstreams.asks_for_usage
     asked = await gateway.aside.read(visit.route, body, include_usage=wants_usage)
     return asked, coding != "identity"
 
 
-async def _all_of(gateway: Gateway, unpacked: Unpacked) -> bytes:
+async def _all_of(gateway: Gateway, unpacked: Unpacked, hold: Hold) -> bytes:
+    packed = hold.size
     parts: list[bytes] = []
     while part := await gateway.aside.piece(unpacked):
+        await hold.take(len(part))
         parts.append(part)
+    hold.release(packed)
     return b"".join(parts)
-
-
-async def _whole_body(request: web.Request, most: int) -> bytes:
-    """All of the body, so that it can be sent again.
-
-    aiohttp's own `read` would keep it for as long as the request lives, and that is as long as
-    its stream.
-    """
-    parts: list[bytes] = []
-    room = most - (request.content_length or 0)
-    if room >= 0:
-        room = most
-        async for part in request.content.iter_any():
-            parts.append(part)
-            room -= len(part)
-            if room < 0:
-                break
-    if room < 0:
-        raise BodyTooLarge(f"The body is larger than {most} bytes.")
-    return parts[0] if len(parts) == 1 else b"".join(parts)

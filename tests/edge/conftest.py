@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tests.integration.conftest import demo, start_worker, worker
+from tests.integration.conftest import demo, nginxes, start_front, start_worker, worker
 
-__all__ = ["demo", "start_worker", "worker"]
+__all__ = ["demo", "nginxes", "start_front", "start_worker", "worker"]

@@ -1,0 +1,91 @@
+"""A request's body, read whole in bounded memory and time."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import json
+
+import pytest
+
+from tests.integration.conftest import Demo, StartWorker, until
+from tests.integration.raw import BrokenOff, Line, ask_chat, exchange, request
+
+MIB = 1024 * 1024
+
+
+@pytest.mark.parametrize("begun", [b"", b"x"], ids=["nothing", "a byte"])
+async def test_a_body_that_never_ends(start_front: StartWorker, demo: Demo, begun: bytes) -> None:
+    """408 after its time; what it held is free again."""
+    front = await start_front(body_timeout_seconds=0.3)
+    sent = request("POST", "/v1/files").replace(b"Length: 0", b"Length: 100000")
+    async with await Line.open(front.url) as line:
+        answer = await line.whole(sent + begun)
+    assert answer.status == 408
+    assert answer.json()["error"]["code"] == "request_timeout"
+    await until(lambda: front.gateway.body_memory.used == 0, "its memory is still held")
+    assert demo.state.seen == 0
+
+
+async def test_a_drip_buys_no_time(start_front: StartWorker) -> None:
+    """Each byte is progress of a kind, and too little of it."""
+    front = await start_front(body_timeout_seconds=0.5)
+    sent = request("POST", "/v1/files").replace(b"Length: 0", b"Length: 100000")
+    async with await Line.open(front.url) as line:
+
+        async def drip() -> None:
+            for _ in range(200):
+                await line.send(b"x")
+                await asyncio.sleep(0.05)
+
+        await line.send(sent)
+        dripping = asyncio.create_task(drip())
+        assert (await line.head()).status == 408
+        dripping.cancel()
+
+
+async def test_bodies_beyond_the_budget(start_front: StartWorker, demo: Demo) -> None:
+    """Large ones that never end fill their share; another waits and gets 503; questions pass."""
+    front = await start_front(body_memory_bytes=8 * MIB, queue_timeout_seconds=0.3)
+    head = request("POST", "/v1/files").replace(b"Length: 0", b"Length: 3000000")
+    lines = [await Line.open(front.url) for _ in range(2)]
+    for line in lines:
+        await line.send(head + b"x")
+    memory = front.gateway.body_memory
+    await until(lambda: memory.used == 6_000_000, "they have not begun")
+    async with await Line.open(front.url) as third:
+        answer = await third.whole(head)
+    assert answer.status == 503
+    assert int(answer.headers["Retry-After"]) >= 1
+    assert (await exchange(front.url, ask_chat("tokens=1"))).status == 200
+    for line in lines:
+        line.leave()
+    await until(lambda: memory.used == 0, "their memory is still held")
+    assert [call.path for call in demo.state.calls] == ["/v1/chat/completions"]
+
+
+async def test_what_is_unpacked_counts(start_front: StartWorker) -> None:
+    """A thousandfold is not let in by its packed size."""
+    front = await start_front(body_memory_bytes=2 * MIB)
+    document = {"model": "demo", "messages": [], "stream": True, "x": "x" * (4 * MIB)}
+    packed = gzip.compress(json.dumps(document).encode())
+    sent = request("POST", "/v1/chat/completions", packed, [("Content-Encoding", "gzip")])
+    answer = await exchange(front.url, sent)
+    assert answer.status == 413
+    assert front.gateway.body_memory.used == 0
+
+
+async def test_a_client_that_asks_first_is_not_told_to_send_what_is_refused(
+    start_front: StartWorker,
+) -> None:
+    """`Expect: 100-continue` waits until the request is let in; nginx, in front, answers itself."""
+    front = await start_front(client_keys={"shop": "sk-1"})
+    if front.nginx_log is not None:
+        pytest.skip("nginx tells the client to go on")
+    fields = [("Expect", "100-continue"), ("Authorization", "Bearer wrong")]
+    head, _, _ = request("POST", "/v1/files", b"xxxx", fields).partition(b"\r\n\r\n")
+    async with await Line.open(front.url) as line:
+        try:
+            assert (await line.ask(head + b"\r\n\r\n")).status == 401
+        except BrokenOff:
+            pytest.fail("it was not answered")
