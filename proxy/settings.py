@@ -29,6 +29,11 @@ class Settings(BaseSettings):
     tls_port: Port = Field(8443, description="public HTTPS port, once there is a certificate")
     admin_port: Port = Field(9464, description="port of /metrics, /status and the health routes")
     admin_address: Address = Field("0.0.0.0", description="address of the admin port")  # noqa: S104 Prometheus comes from outside the container
+    admin_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="names, separated by commas, by which the admin port may be asked, beside "
+        "localhost and addresses",
+    )
     tls_certificate: str | None = Field(None, description="path of a PEM certificate chain")
     tls_key: str | None = Field(None, description="path of its PEM private key")
     workers: int = Field(
@@ -214,7 +219,7 @@ class Settings(BaseSettings):
             upstream.api_key is not None for upstream in self.upstreams
         )
 
-    @field_validator("cors_origins", mode="before")
+    @field_validator("cors_origins", "admin_hosts", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         if isinstance(value, str):

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Protocol
 from aiohttp import web
 
 from proxy.appliance import ports
+from proxy.appliance.admin_guard import guard
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 # What Prometheus expects of its text format (prometheus.io, "Exposition formats").
 _METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -31,9 +32,9 @@ class View(Protocol):
 class Admin:
     """The server of the admin port."""
 
-    def __init__(self, view: View) -> None:
+    def __init__(self, view: View, hosts: Iterable[str] = ()) -> None:
         self._view = view
-        app = web.Application()
+        app = web.Application(middlewares=[guard(hosts)])
         app.router.add_get("/metrics", self._metrics)
         app.router.add_get("/healthz", self._alive)
         app.router.add_get("/readyz", self._ready)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import signal
 import sys
 from importlib import import_module
@@ -181,8 +182,16 @@ class Supervisor:
     async def _open_admin(self) -> Admin:
         # Loading the HTTP server takes a while; the children that just started need it too.
         module = await asyncio.to_thread(import_module, "proxy.appliance.admin")
-        admin: Admin = module.Admin(self._overview)
+        admin: Admin = module.Admin(self._overview, self._settings.admin_hosts)
         await admin.start(self._settings.admin_address, self._settings.admin_port)
+        if not ipaddress.ip_address(self._settings.admin_address).is_loopback:
+            _log.warning(
+                "admin_port_open",
+                address=self._settings.admin_address,
+                port=self._settings.admin_port,
+                advice="Whoever reaches it reads metrics and status without a key: publish it to "
+                "nobody but Prometheus, or set SLUICE_ADMIN_ADDRESS=127.0.0.1.",
+            )
         return admin
 
     def _listen_to_signals(self) -> None:

@@ -82,3 +82,12 @@ async def test_all_addresses_are_those_of_ipv4_as_well(view: Scripted) -> None:
             writer.close()
     finally:
         await admin.close()
+
+
+async def test_a_name_that_leads_here_by_somebody_else_s_doing_is_refused(
+    client: httpx.AsyncClient,
+) -> None:
+    """DNS rebinding: a page under its own name would read the metrics. All routes alike."""
+    for path in ("/metrics", "/status", "/readyz"):
+        answer = await client.get(path, headers={"Host": "rebound.example"})
+        assert (answer.status_code, answer.json()["error"]["code"]) == (403, "forbidden")

@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+import pytest
+
+from proxy.appliance.admin_guard import refusal
+
+NAMES = frozenset({"sluice", "sluice.example"})
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"Host": "127.0.0.1:9464"},
+        {"Host": "10.1.2.3"},
+        {"Host": "[::1]:9464"},
+        {"Host": "localhost:9464"},
+        {"Host": "Sluice:9464"},
+        {"Host": "sluice.example."},
+        {"Host": "localhost:9464", "Origin": "http://localhost:9464"},
+        {"Host": "localhost:9464", "Sec-Fetch-Site": "same-origin"},
+        {"Host": "localhost:9464", "Sec-Fetch-Site": "none"},
+    ],
+    ids=str,
+)
+def test_addresses_and_known_names_are_answered(headers: dict[str, str]) -> None:
+    """Prometheus, probes, curl, a person's browser, and HTTP/1.0 without a Host."""
+    assert refusal(headers, NAMES) is None
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Host": "rebound.example"},
+        {"Host": "127.0.0.1.rebound.example:9464"},
+        {"Host": "localhost.rebound.example"},
+        {"Host": "[::1"},
+        {"Host": "user@127.0.0.1.example"},
+        {"Host": "localhost:9464", "Origin": "https://evil.example"},
+        {"Host": "localhost:9464", "Origin": "http://localhost:3000"},
+        {"Host": "localhost:9464", "Origin": "null"},
+        {"Host": "localhost:9464", "Sec-Fetch-Site": "cross-site"},
+        {"Host": "localhost:9464", "Sec-Fetch-Site": "same-site"},
+    ],
+    ids=str,
+)
+def test_pages_of_others_are_refused(headers: dict[str, str]) -> None:
+    """Under a name that was made to lead here, or from another origin."""
+    assert refusal(headers, NAMES) is not None
