@@ -109,6 +109,28 @@ def _check(_chosen: argparse.Namespace) -> int:
     return _with_settings(show)
 
 
+def _declare_keys(parser: argparse.ArgumentParser) -> None:
+    what = parser.add_subparsers(metavar="WHAT", required=True)
+    text = "Make a key; it is shown only once."
+    new = what.add_parser("new", help=text, description=text)
+    new.add_argument("name", metavar="NAME", help="whose key it is")
+    new.set_defaults(run=_keys_new)
+    text = "List the configured keys and their limits."
+    what.add_parser("list", help=text, description=text).set_defaults(run=_keys_list)
+
+
+def _keys_new(chosen: argparse.Namespace) -> int:
+    from proxy import keys
+
+    return keys.new(chosen.name)
+
+
+def _keys_list(_chosen: argparse.Namespace) -> int:
+    from proxy import keys
+
+    return _with_settings(keys.listed)
+
+
 def _declare_selftest(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("url", metavar="URL", help="where clients reach Sluice")
     parser.set_defaults(run=_selftest)
@@ -160,6 +182,7 @@ _COMMANDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] = {
     "worker": ("Run one worker: a whole gateway without nginx.", _declare_worker),
     "demo": ("Run the demo upstream with its fault kit.", _declare_demo),
     "check": ("Check the settings and print them, secrets masked.", _declare_check),
+    "keys": ("Make client keys, and list those that are configured.", _declare_keys),
     "selftest": ("Find out whether something in front of Sluice buffers.", _declare_selftest),
     "top": ("Watch a running Sluice from its admin port.", _declare_top),
 }

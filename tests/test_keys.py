@@ -1,0 +1,73 @@
+"""`sluice keys`, as people use it."""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from proxy.__main__ import main
+from proxy.config import load
+
+
+def test_a_new_key_and_the_lines_that_let_it_in(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """What is printed can be stored as it stands, holds no key, and lets that key in."""
+    assert main(["keys", "new", 'the "web" team']) == 0
+    said = capsys.readouterr().out
+    (key,) = re.findall(r"^  (sk-\S{40,})$", said, re.MULTILINE)
+    assert said.count(key) == 1
+    toml = said[said.index("[[keys]]") : said.index("Or in")]
+    entry = json.loads(said.splitlines()[-1])
+    assert tomllib.loads(toml)["keys"] == [entry]
+    path = tmp_path / "sluice.toml"
+    path.write_text(toml)
+    monkeypatch.setenv("SLUICE_CONFIG", str(path))
+    (stored,) = load().all_keys
+    monkeypatch.setenv("SLUICE_KEYS", json.dumps([{"name": "a", "key": key}]))
+    monkeypatch.delenv("SLUICE_CONFIG")
+    assert load().all_keys[0].digest == stored.digest
+
+
+def test_every_new_key_is_another(capsys: pytest.CaptureFixture[str]) -> None:
+    """They are random."""
+    main(["keys", "new", "a"])
+    main(["keys", "new", "a"])
+    found = re.findall(r"^  (sk-\S+)$", capsys.readouterr().out, re.MULTILINE)
+    assert len(set(found)) == 2
+
+
+def test_a_name_that_cannot_be_one(capsys: pytest.CaptureFixture[str]) -> None:
+    """No key is made that could not be stored."""
+    assert main(["keys", "new", "a{b}"]) == 2
+    said = capsys.readouterr()
+    assert "no name for a key" in said.err
+    assert "sk-" not in said.out
+
+
+def test_the_list_of_keys(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each with its limits, defaults included; never a key."""
+    monkeypatch.setenv("SLUICE_CLIENT_KEYS", '{"old": "sk-secret-1"}')
+    monkeypatch.setenv("SLUICE_KEY_DEFAULTS", '{"requests_per_minute": 60}')
+    monkeypatch.setenv(
+        "SLUICE_KEYS",
+        '[{"name": "web", "key": "sk-secret-2", "budget_usd": 2.5, "models": ["gpt-*"]}]',
+    )
+    assert main(["keys", "list"]) == 0
+    said = capsys.readouterr().out
+    _, web, old = (line.split() for line in said.splitlines())
+    assert web == ["web", "gpt-*", "60", "-", "-", "2.5", "USD/month", "-"]
+    assert old[:3] == ["old", "*", "-"]
+    assert "secret" not in said
+
+
+def test_no_keys(capsys: pytest.CaptureFixture[str]) -> None:
+    """It is said what that means."""
+    assert main(["keys", "list"]) == 0
+    assert "any client is let in" in capsys.readouterr().out
