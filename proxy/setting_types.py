@@ -49,3 +49,18 @@ def _origin(text: str) -> str:
 
 
 Origin = Annotated[str, AfterValidator(_origin)]
+
+_PREFIX = re.compile(r"(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+")
+_SLUICES_OWN = {"internal", "healthz", "readyz", "selftest", "metrics", "status", "playground"}
+
+
+def _path_prefix(text: str) -> str:
+    """Whole segments, none of them of dots, and none of Sluice's own routes."""
+    if not _PREFIX.fullmatch(text):
+        raise ValueError("a path prefix is /segment or /segment/segment, in letters and digits")
+    if text.split("/")[1].lower() in _SLUICES_OWN:
+        raise ValueError(f"{text} would hide a route of Sluice's own")
+    return text
+
+
+PathPrefix = Annotated[str, AfterValidator(_path_prefix)]

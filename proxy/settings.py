@@ -14,7 +14,16 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from proxy import store_address
 from proxy.key_settings import KeyDefaults, KeyName, KeySettings, Secret, all_keys
-from proxy.setting_types import Address, BaseUrl, Count, Origin, Port, Seconds, SecondsOrOff
+from proxy.setting_types import (
+    Address,
+    BaseUrl,
+    Count,
+    Origin,
+    PathPrefix,
+    Port,
+    Seconds,
+    SecondsOrOff,
+)
 from proxy.upstream_settings import UpstreamSettings
 
 
@@ -160,6 +169,16 @@ class Settings(BaseSettings):
     cors_origins: Annotated[tuple[Origin, ...], NoDecode] = Field(
         (), description="origins of browsers that may call, separated by commas, or `*`"
     )
+    cors_credentials: bool = Field(
+        False,
+        description="let browsers of these origins send cookies; never with `*`, which would let "
+        "any page",
+    )
+    paths: Annotated[tuple[PathPrefix, ...], NoDecode] = Field(
+        (),
+        description="further path prefixes that are passed on as they are, separated by commas, "
+        "such as `/openai/v1,/v2`; `/v1` and `/v1beta` always are",
+    )
     client_keys: dict[KeyName, Secret] = Field(
         {}, description="keys of clients as JSON, name to key; unset: any client is let in"
     )
@@ -219,7 +238,7 @@ class Settings(BaseSettings):
             upstream.api_key is not None for upstream in self.upstreams
         )
 
-    @field_validator("cors_origins", "admin_hosts", mode="before")
+    @field_validator("cors_origins", "admin_hosts", "paths", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         if isinstance(value, str):
@@ -237,6 +256,10 @@ class Settings(BaseSettings):
     def _belongs_together(self) -> Settings:
         if (self.tls_certificate is None) != (self.tls_key is None):
             raise ValueError("SLUICE_TLS_CERTIFICATE and SLUICE_TLS_KEY go together")
+        if self.cors_credentials and "*" in self.cors_origins:
+            raise ValueError(
+                "SLUICE_CORS_CREDENTIALS wants its origins named: SLUICE_CORS_ORIGINS is *"
+            )
         if self.upstreams and self.upstream_url is not None:
             raise ValueError("set SLUICE_UPSTREAM_URL or SLUICE_UPSTREAMS, not both")
         names = [upstream.name for upstream in self.upstreams]

@@ -41,7 +41,9 @@ def test_a_client_s_fault_is_never_the_upstream_s(kind: type[SluiceError]) -> No
         assert not kind.fault.retry_safe
 
 
-@pytest.mark.parametrize("family", [family for family in Family if family is not Family.MESSAGES])
+@pytest.mark.parametrize(
+    "family", [one for one in Family if one not in {Family.MESSAGES, Family.GEMINI}]
+)
 def test_most_families_get_openai_s_shape(family: Family) -> None:
     """Message, type, code and request id, and what to do next."""
     document = json.loads(body_of(errors.ConnectFailed("It is down."), family, "r-1"))
@@ -88,3 +90,22 @@ def test_retry_after_is_whole_seconds_and_never_too_early(
 ) -> None:
     """Rounded up, at least one, and always there on a 503."""
     assert headers_of(error).get("Retry-After") == header
+
+
+@pytest.mark.parametrize(
+    ("kind", "code", "status"),
+    [
+        (errors.BadRequest, 400, "INVALID_ARGUMENT"),
+        (errors.NotAuthorized, 401, "UNAUTHENTICATED"),
+        (errors.Overloaded, 503, "UNAVAILABLE"),
+        (errors.IdleTimeout, 504, "DEADLINE_EXCEEDED"),
+        (errors.ConnectFailed, 502, "INTERNAL"),
+    ],
+)
+def test_gemini_gets_google_s_shape(kind: type[SluiceError], code: int, status: str) -> None:
+    """A number and a word of google.rpc, by which its SDKs tell errors; the message has the id."""
+    error = document_of(kind("No."), Family.GEMINI, "r-1")["error"]
+    assert isinstance(error, dict)
+    assert (error["code"], error["status"]) == (code, status)
+    assert "r-1" in error["message"]
+    assert error["details"][0]["reason"] == kind.fault.code.upper()

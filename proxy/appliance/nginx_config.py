@@ -94,6 +94,8 @@ def values_for(
         "PLAYGROUND_HEADERS": _page_headers(),
         "CORS_DEFAULT": '"*"' if everyone else '""',
         "CORS_ORIGINS": "" if everyone else _origins(settings.cors_origins),
+        "CORS_UNREAD": _unread_origin(settings.cors_origins),
+        "CORS_CREDENTIALS": "true" if settings.cors_credentials else '""',
         "CORS_VARY": "Origin" if settings.cors_origins else '""',
     }
 
@@ -156,6 +158,13 @@ def _page_headers() -> str:
     return "\n".join(
         f'    add_header {name} "{text}" always;' for name, text in pages.HEADERS.items()
     )
+
+
+def _unread_origin(origins: tuple[str, ...]) -> str:
+    """What a refusal says whose request nginx has not read so far as to its Origin."""
+    if not origins:
+        return '""'
+    return f'"{origins[0]}"' if len(set(origins)) == 1 else '"*"'
 
 
 def _origins(origins: tuple[str, ...]) -> str:

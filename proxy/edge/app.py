@@ -19,6 +19,8 @@ from proxy.edge.visit import Visit
 from proxy.errors import Internal, NotFound, SluiceError
 from proxy.refusals import MethodNotAllowed
 
+ALWAYS_PASSED = ("/v1", "/v1beta")
+"""The prefixes that need no setting."""
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _KEEPALIVE_SECONDS = 3660.0
 """Longer than nginx keeps its connections, so that it is never the worker who closes."""
@@ -33,7 +35,8 @@ def create_app(gateway: Gateway) -> web.Application:
     app = web.Application(client_max_size=gateway.settings.max_body_bytes)
     app[GATEWAY] = gateway
     if not gateway.behind_nginx:
-        cors.install(app, gateway.settings.cors_origins)
+        settings = gateway.settings
+        cors.install(app, settings.cors_origins, credentials=settings.cors_credentials)
         if pages.playground_is_on(gateway.settings):
             Playground().add_to(app)
     app.middlewares.append(errors_are_json)
@@ -41,8 +44,8 @@ def create_app(gateway: Gateway) -> web.Application:
     app.router.add_get("/readyz", status.ready)
     app.router.add_get(status.INTERNAL_PATH, status.internal)
     app.router.add_get("/selftest/stream", selftest.stream)
-    for prefix in ("/v1/", "/v1beta/"):
-        app.router.add_route("*", prefix + "{tail:.*}", forward, expect_handler=_later)
+    for prefix in (*ALWAYS_PASSED, *gateway.settings.paths):
+        app.router.add_route("*", prefix + "/{tail:.*}", forward, expect_handler=_later)
     return app
 
 
@@ -81,7 +84,7 @@ async def errors_are_json(request: web.Request, handler: Handler) -> web.StreamR
         return await handler(request)
     except web.HTTPException as answer:
         visit = Visit.of(request)
-        response = refusal(_as_error(answer), visit.exchange)
+        response = refusal(_as_error(answer, request.app[GATEWAY].settings.paths), visit.exchange)
         response.set_status(answer.status)
         if "Allow" in answer.headers:
             response.headers["Allow"] = answer.headers["Allow"]
@@ -98,7 +101,11 @@ async def errors_are_json(request: web.Request, handler: Handler) -> web.StreamR
         return refusal(Internal("Sluice failed."), visit.exchange)
 
 
-def _as_error(answer: web.HTTPException) -> SluiceError:
+def _as_error(answer: web.HTTPException, paths: tuple[str, ...]) -> SluiceError:
     if answer.status == MethodNotAllowed.fault.status:
         return MethodNotAllowed(f"{answer.reason}.")
-    return NotFound(f"{answer.reason}.")
+    served = ", ".join((*ALWAYS_PASSED, *paths))
+    return NotFound(
+        f"{answer.reason}: what is passed on begins with one of {served}, and an SDK's base URL "
+        "wants /v1 at its end."
+    )

@@ -45,7 +45,7 @@ class CommitIfSilent:
         self._committing = asyncio.create_task(self._send_head())
 
     async def _send_head(self) -> None:
-        headers = stream_headers({}, self._visit.exchange.request_id)
+        headers = stream_headers({}, self._visit.exchange)
         client = await self._visit.commit(Reply(headers=headers))
         if self._ping:
             self._send_ping(client)

@@ -29,6 +29,7 @@ EXPOSED = (
     ),
 )
 _PREFLIGHT_AGE_SECONDS = 86_400
+_TIMING = "Timing-Allow-Origin"
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -75,16 +76,20 @@ class _WholeApplication(AbstractRouterAdapter):
         return self._options
 
 
-def install(app: web.Application, origins: tuple[str, ...]) -> None:
+def install(app: web.Application, origins: tuple[str, ...], *, credentials: bool = False) -> None:
     """Let browsers of these origins (`*`: of any) call the application and read its answers."""
     if not origins:
         return
     options = aiohttp_cors.ResourceOptions(  # type: ignore[no-untyped-call]
-        allow_headers="*", expose_headers=EXPOSED, max_age=_PREFLIGHT_AGE_SECONDS
+        allow_credentials=credentials,
+        allow_headers="*",
+        expose_headers=EXPOSED,
+        max_age=_PREFLIGHT_AGE_SECONDS,
     )
     adapter = _WholeApplication(dict.fromkeys(origins, options))
     aiohttp_cors.CorsConfig(app, router_adapter=adapter).add(app)
     app.on_response_prepare.append(_vary)
+    app.on_response_prepare.append(_timing)
 
     @web.middleware
     async def preflight(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -99,3 +104,10 @@ async def _vary(_request: web.Request, response: web.StreamResponse) -> None:
     """The answer differs by origin, so no cache may give one origin's to another."""
     if "origin" not in response.headers.get(hdrs.VARY, "").lower():
         response.headers.add(hdrs.VARY, hdrs.ORIGIN)
+
+
+async def _timing(_request: web.Request, response: web.StreamResponse) -> None:
+    """Whoever may read the answer may read its `Server-Timing` (W3C Resource Timing, 4.5.1)."""
+    response.headers.popall(_TIMING, None)
+    if allowed := response.headers.get(hdrs.ACCESS_CONTROL_ALLOW_ORIGIN):
+        response.headers[_TIMING] = allowed

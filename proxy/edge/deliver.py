@@ -8,7 +8,7 @@ import time
 from multidict import CIMultiDict
 
 from proxy.edge.gateway import Gateway
-from proxy.edge.reply import REQUEST_ID, STREAM_HEADERS, Reply, hang_up
+from proxy.edge.reply import REQUEST_ID, STREAM_HEADERS, Reply, hang_up, ids_of
 from proxy.edge.visit import Visit
 from proxy.errors import UpstreamInvalid, UpstreamRefused
 from proxy.exchange import EndedBy
@@ -87,7 +87,10 @@ def _reply(gateway: Gateway, visit: Visit, answer: Answer) -> Reply:
         raise UpstreamInvalid(
             f"The headers of {answer.upstream} are over {LARGEST_HEAD_BYTES} bytes."
         )
-    headers[REQUEST_ID] = visit.exchange.request_id
+    for name, value in ids_of(visit.exchange).items():
+        # The upstream's own id under Anthropic's name is what its support asks for.
+        if name == REQUEST_ID or name not in headers:
+            headers[name] = value
     if answer.is_event_stream:
         headers.update(STREAM_HEADERS)
     headers.add("Server-Timing", figures.server_timing(visit.exchange))

@@ -11,7 +11,7 @@ from multidict import CIMultiDict
 
 from proxy.edge.breaking import break_off
 from proxy.errors import SluiceError, body_of, headers_of
-from proxy.exchange import Exchange
+from proxy.exchange import Exchange, Family
 from proxy.relay.client import BUFFERED_BYTES, Client
 from proxy.relay.pump import Ending
 
@@ -21,6 +21,8 @@ STREAM_HEADERS = {
 }
 """What keeps whatever stands in front from holding events back."""
 REQUEST_ID = "X-Request-ID"
+ANTHROPIC_REQUEST_ID = "Request-Id"
+"""Where Anthropic's SDK looks for what it calls `request_id`."""
 
 
 class Reply(web.StreamResponse):
@@ -85,16 +87,24 @@ def refusal(error: SluiceError, exchange: Exchange) -> web.Response:
         status=error.fault.status,
         body=body_of(error, exchange.family, exchange.request_id),
         content_type="application/json",
-        headers=headers_of(error) | {REQUEST_ID: exchange.request_id},
+        headers=headers_of(error) | ids_of(exchange),
     )
 
 
-def stream_headers(extra: Mapping[str, str], request_id: str) -> CIMultiDict[str]:
+def ids_of(exchange: Exchange) -> dict[str, str]:
+    """The request id under each name by which the family's clients look for it."""
+    ids = {REQUEST_ID: exchange.request_id}
+    if exchange.family is Family.MESSAGES:
+        ids[ANTHROPIC_REQUEST_ID] = exchange.request_id
+    return ids
+
+
+def stream_headers(extra: Mapping[str, str], exchange: Exchange) -> CIMultiDict[str]:
     """The headers of an event stream that Sluice begins itself, before the upstream has."""
     headers = CIMultiDict(extra)
     headers.update(STREAM_HEADERS)
     headers[hdrs.CONTENT_TYPE] = "text/event-stream; charset=utf-8"
-    headers[REQUEST_ID] = request_id
+    headers.update(ids_of(exchange))
     return headers
 
 

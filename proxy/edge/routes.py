@@ -24,6 +24,10 @@ _PASSED = re.compile(
 )
 
 
+_END = re.compile(r"/(?:[^/]+/)+?(?P<end>(?:chat/)?completions|responses|messages)")
+_GEMINI_END = re.compile(r"/(?:[^/]+/)+models/(?P<model>[^/]+):(?P<verb>\w+)")
+
+
 @dataclass(frozen=True, slots=True)
 class Route:
     """One path, understood as far as it can be."""
@@ -47,10 +51,25 @@ def route_of(path: str) -> Route:
     if family := _UNDERSTOOD.get(path):
         return Route(path, family)
     if (match := _GEMINI.fullmatch(path)) and match["verb"] in _GEMINI_VERBS:
-        verb = match["verb"]
-        label = f"/v1beta/models/:{verb}"
-        streams = verb == "streamGenerateContent"
-        return Route(label, Family.GEMINI, unquote(match["model"]), streams)
+        return _gemini(match)
+    if not path.startswith(("/v1/", "/v1beta/")):
+        return _by_its_end(path)
     if match := _PASSED.match(path):
         return Route(match.group())
     return Route(OTHER)
+
+
+def _by_its_end(path: str) -> Route:
+    """A path under a prefix of `SLUICE_PATHS`, such as Azure's or Vertex's, is known by its end."""
+    if (match := _GEMINI_END.fullmatch(path)) and match["verb"] in _GEMINI_VERBS:
+        return _gemini(match)
+    if (match := _END.fullmatch(path)) and "/threads/" not in path:
+        label = f"/v1/{match['end']}"
+        return Route(label, _UNDERSTOOD[label])
+    return Route(OTHER)
+
+
+def _gemini(match: re.Match[str]) -> Route:
+    verb = match["verb"]
+    streams = verb == "streamGenerateContent"
+    return Route(f"/v1beta/models/:{verb}", Family.GEMINI, unquote(match["model"]), streams)

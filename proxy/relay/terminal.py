@@ -14,8 +14,6 @@ from collections.abc import Callable
 from proxy.errors import SluiceError, document_of
 from proxy.exchange import Family, Reader
 
-_GRPC_STATUS = {503: "UNAVAILABLE", 504: "DEADLINE_EXCEEDED"}
-
 
 def terminal_event(family: Family, error: SluiceError, request_id: str, reader: Reader) -> bytes:
     """The event, whole, with the empty line that ends it."""
@@ -66,15 +64,6 @@ def _named(error: SluiceError, family: Family, request_id: str, _reader: Reader)
     return _event("error", document_of(error, family, request_id))
 
 
-def _gemini(error: SluiceError, family: Family, request_id: str, _reader: Reader) -> bytes:
-    status = error.fault.status
-    document = document_of(error, family, request_id)
-    detail = document["error"]
-    assert isinstance(detail, dict)
-    detail |= {"code": status, "status": _GRPC_STATUS.get(status, "INTERNAL")}
-    return _event(None, document)
-
-
 def _response_failed(error: SluiceError, family: Family, request_id: str, reader: Reader) -> bytes:
     detail = document_of(error, family, request_id)["error"]
     assert isinstance(detail, dict)
@@ -108,6 +97,6 @@ _TABLE: dict[Family, Callable[[SluiceError, Family, str, Reader], bytes]] = {
     Family.COMPLETIONS: _chunk,
     Family.RESPONSES: _response_failed,
     Family.MESSAGES: _named,
-    Family.GEMINI: _gemini,
+    Family.GEMINI: _chunk,
     Family.UNKNOWN: _named,
 }

@@ -51,7 +51,7 @@ def test_when_to_come_again(seconds: float | None, header: str) -> None:
 
 def test_a_stream_begun_before_the_upstream_answered() -> None:
     """Its headers keep whatever stands in front from holding events back."""
-    headers = stream_headers({}, "req-1")
+    headers = stream_headers({}, exchange())
     assert headers["Content-Type"].startswith("text/event-stream")
     assert headers["X-Accel-Buffering"] == "no"
     assert "no-transform" in headers["Cache-Control"]
@@ -64,7 +64,7 @@ async def opened(first: bytes, transport: FakeTransport) -> Client:
     request = make_mocked_request(
         "POST", "/v1/x", writer=writer, protocol=protocol, transport=transport
     )
-    return await Reply(headers=stream_headers({}, "req-1")).open(request, first)
+    return await Reply(headers=stream_headers({}, exchange())).open(request, first)
 
 
 async def test_what_came_with_the_head_leaves_with_it() -> None:

@@ -36,3 +36,29 @@ from proxy.exchange import Family
 def test_the_route_of_a_path(path: str, route: Route) -> None:
     """The family where it is known, and a label from a small set whatever the client invents."""
     assert route_of(path) == route
+
+
+@pytest.mark.parametrize(
+    ("path", "label", "family"),
+    [
+        ("/openai/v1/chat/completions", "/v1/chat/completions", Family.CHAT),
+        ("/openai/deployments/gpt/chat/completions", "/v1/chat/completions", Family.CHAT),
+        ("/openai/deployments/gpt/completions", "/v1/completions", Family.COMPLETIONS),
+        ("/openai/v1/responses", "/v1/responses", Family.RESPONSES),
+        ("/anthropic/v1/messages", "/v1/messages", Family.MESSAGES),
+        (
+            "/v1beta1/projects/p/publishers/google/models/m:streamGenerateContent",
+            "/v1beta/models/:streamGenerateContent",
+            Family.GEMINI,
+        ),
+        ("/v1alpha/models/m:generateContent", "/v1beta/models/:generateContent", Family.GEMINI),
+        ("/openai/v1/threads/t/messages", "other", Family.UNKNOWN),
+        ("/v2/chat", "other", Family.UNKNOWN),
+        ("/v1/threads/t/messages", "other", Family.UNKNOWN),
+        ("/openai/v1/responses/r_1", "other", Family.UNKNOWN),
+    ],
+)
+def test_a_path_under_another_prefix(path: str, label: str, family: Family) -> None:
+    """Is known by its end, and its label is one of those that there are."""
+    route = route_of(path)
+    assert (route.label, route.family) == (label, family)

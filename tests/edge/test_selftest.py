@@ -29,3 +29,12 @@ async def test_events_arrive_as_they_are_sent(
                 arrived.append((json.loads(line[6:])["number"], time.monotonic() - started))
     assert [number for number, _ in arrived] == list(range(selftest.EVENTS))
     assert arrived[-1][1] - arrived[0][1] > 0.02 * (selftest.EVENTS - 1) / 2
+
+
+async def test_a_browser_that_asks_again(worker: Worker) -> None:
+    """It is told to stop: an EventSource would go on for ever."""
+    async with (
+        aiohttp.ClientSession() as http,
+        http.get(worker.url + "/selftest/stream", headers={"Last-Event-ID": "9"}) as answer,
+    ):
+        assert answer.status == 204

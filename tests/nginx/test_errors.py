@@ -138,3 +138,45 @@ def test_both_make_the_same_fields(family: Family, error: Any) -> None:
         assert document.keys() == {"type", "error", "request_id"}
     else:
         assert document["error"].keys() == {"message", "type", "code", "request_id"}  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("path", "shape"),
+    [
+        ("/v1beta/models/m:streamGenerateContent", "gemini"),
+        ("/v1alpha/models/m:generateContent", "gemini"),
+        ("/v1/messages", "anthropic"),
+        ("/anthropic/v1/messages", "anthropic"),
+        ("/v1/threads/t/messages", "openai"),
+        ("/v1/chat/completions", "openai"),
+    ],
+)
+async def test_nginx_refuses_in_the_familys_shape(
+    program: NginxProgram, path: str, shape: str
+) -> None:
+    """Google's SDKs find a number and a word, Anthropic's finds its request id."""
+    async with Front(program, max_body_bytes=1024) as front:
+        got = await front.send(
+            f"POST {path} HTTP/1.1\r\n{HOST}Content-Length: 9999\r\n\r\n{'x' * 9999}"
+        )
+    said = got.json()
+    error = said["error"]
+    assert got.one("X-Request-ID") in error["message"]
+    if shape == "gemini":
+        assert (error["code"], error["status"]) == (413, "INVALID_ARGUMENT")
+    elif shape == "anthropic":
+        assert said["type"] == "error"
+        assert got.one("Request-Id") == got.one("X-Request-ID")
+    else:
+        assert error["code"] == "request_too_large"
+
+
+@pytest.mark.parametrize("origins", [("https://app.example",), ("https://a.b", "https://c.d")])
+async def test_a_page_can_read_why(program: NginxProgram, origins: tuple[str, ...]) -> None:
+    """A request too large to be read to its Origin: the refusal may be read all the same."""
+    async with Front(program, cors_origins=origins) as front:
+        for words in (f"GET /{'x' * 9000} HTTP/1.1", f"GET / HTTP/1.1\r\nX-Big: {'x' * 9000}"):
+            got = await front.send(f"{words}\r\n{HOST}\r\n")
+            assert got.status in {414, 431}
+            only = origins[0] if len(origins) == 1 else "*"
+            assert got.one("Access-Control-Allow-Origin") == only

@@ -82,7 +82,11 @@ def _passed(answer: Whole, sent: Whole, _expect: Expect, _asking: Asking, _run: 
 def _refused(answer: Whole, _sent: Whole, expect: Expect, asking: Asking, run: str) -> None:
     said = answer.json()
     error = said["error"]
-    assert error["code"] == expect.error
+    if asking.family is Family.GEMINI:
+        assert error["code"] == answer.status
+        assert error["details"][0]["reason"] == expect.error.upper()
+    else:
+        assert error["code"] == expect.error
     assert run in error["message"]
     if asking.family is Family.MESSAGES:
         assert (said["type"], said["request_id"]) == ("error", run)
