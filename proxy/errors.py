@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from proxy.exchange import EndedBy, Family
+from proxy.google_error import google_error
 
 _ANTHROPIC_TYPES = {
     400: "invalid_request_error",
@@ -23,22 +24,6 @@ _ANTHROPIC_TYPES = {
     503: "overloaded_error",
     504: "timeout_error",
 }
-
-
-_GOOGLE_STATUSES = {
-    400: "INVALID_ARGUMENT",
-    401: "UNAUTHENTICATED",
-    403: "PERMISSION_DENIED",
-    404: "NOT_FOUND",
-    405: "UNIMPLEMENTED",
-    408: "DEADLINE_EXCEEDED",
-    413: "INVALID_ARGUMENT",
-    429: "RESOURCE_EXHAUSTED",
-    499: "CANCELLED",
-    503: "UNAVAILABLE",
-    504: "DEADLINE_EXCEEDED",
-}
-"""google.rpc.Code by its HTTP status (google/rpc/code.proto); any other is `INTERNAL`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,27 +276,10 @@ def document_of(error: SluiceError, family: Family, request_id: str) -> dict[str
             "request_id": request_id,
         }
     if family is Family.GEMINI:
-        return {"error": _google_error(fault, message, request_id)}
+        return {"error": google_error(fault.status, fault.code, message, request_id)}
     kind = "invalid_request_error" if fault.status < 500 else "server_error"
     detail = {"message": message, "type": kind, "code": fault.code, "request_id": request_id}
     return {"error": detail}
-
-
-def _google_error(fault: Fault, message: str, request_id: str) -> dict[str, object]:
-    """The error as Google's APIs tell it (AIP-193); its SDKs show code, status and message."""
-    reason = {
-        "@type": "type.googleapis.com/google.rpc.ErrorInfo",
-        "reason": fault.code.upper(),
-        "domain": "sluice",
-        "metadata": {"request_id": request_id},
-    }
-    return {
-        "code": fault.status,
-        "message": message,
-        "status": _GOOGLE_STATUSES.get(fault.status, "INTERNAL"),
-        "details": [reason],
-        "request_id": request_id,
-    }
 
 
 def headers_of(error: SluiceError) -> dict[str, str]:
