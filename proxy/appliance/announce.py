@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from proxy.settings import Settings
 
 _DEMO_MODEL = "demo"
+OPEN_TO_ANYBODY = (
+    "ANYBODY WHO REACHES THIS PORT SPENDS THE UPSTREAM'S KEY: set SLUICE_CLIENT_KEYS, "
+    "or SLUICE_LISTEN_ADDRESS=127.0.0.1."
+)
 
 
 def announcement(settings: Settings) -> str:
@@ -28,7 +32,15 @@ def announcement(settings: Settings) -> str:
         lines.insert(2, f"  TLS     {tls}")
     if uses_demo(settings):
         lines.insert(1, "  NO MODEL ANSWERS, ONLY THE DEMO UPSTREAM: set SLUICE_UPSTREAM_URL.")
+    if spends_key_for_anybody(settings):
+        lines.insert(1, f"  {OPEN_TO_ANYBODY}")
     return "\n".join(lines)
+
+
+def spends_key_for_anybody(settings: Settings) -> bool:
+    """Whether other machines can spend the upstream's key without one of their own."""
+    reached = not ipaddress.ip_address(settings.listen_address).is_loopback
+    return settings.has_upstream_key and not settings.all_keys and reached
 
 
 def uses_demo(settings: Settings) -> bool:

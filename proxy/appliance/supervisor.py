@@ -112,6 +112,8 @@ class Supervisor:
         self._overview.came_up = True
         if announce.uses_demo(self._settings):
             _log.warning("demo_upstream", advice="SLUICE_UPSTREAM_URL is not set: no model answers")
+        if announce.spends_key_for_anybody(self._settings):
+            _log.warning("open_to_anybody", advice=announce.OPEN_TO_ANYBODY)
         _log.info("ready", url=announce.public_url(self._settings), run=str(self._directory.path))
         print(announce.announcement(self._settings), flush=True)  # noqa: T201 for people, on stdout
 

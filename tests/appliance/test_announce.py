@@ -63,3 +63,19 @@ def test_tls_has_its_own_line() -> None:
     """With a certificate the HTTPS URL is there too."""
     settings = Settings(tls_certificate="/c.pem", tls_key="/k.pem", tls_port=8443)
     assert "https://127.0.0.1:8443" in announcement(settings)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"upstream_api_key": "sk-1"}, True),
+        ({"upstream_api_key": "sk-1", "listen_address": "127.0.0.1"}, False),
+        ({"upstream_api_key": "sk-1", "client_keys": {"shop": "sk-client-1"}}, False),
+        ({}, False),
+    ],
+)
+def test_a_key_that_anybody_can_spend(given: dict[str, Any], said: bool) -> None:
+    """It is said loudly, and only where it is so."""
+    settings = Settings(upstream_url="https://api.example.com/v1", **given)
+    assert ("ANYBODY" in announcement(settings)) is said
+    assert "sk-1" not in announcement(settings)
