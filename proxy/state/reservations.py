@@ -1,0 +1,139 @@
+"""One worker's reservations: kept alive while their requests run, settled once they end."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections import deque
+from typing import TYPE_CHECKING, Any, Self
+
+from proxy.state.errors import StoreUnavailable
+from proxy.state.limits import LEASE_SECONDS, NOTHING
+
+if TYPE_CHECKING:
+    from proxy.state.limits import Ledger, Usage, Verdict
+
+RENEW_SECONDS = LEASE_SECONDS / 4
+"""Three renewals may be lost before a reservation is."""
+_MOST_UNSETTLED = 10_000
+"""While the store is away; the oldest are forgotten first."""
+
+
+class Reservation:
+    """What one request holds; to be settled exactly once, which nobody has to wait for."""
+
+    def __init__(self, owner: Reservations, ledger: Ledger, expected: Usage) -> None:
+        self.id = secrets.token_hex(8)
+        self.ledger = ledger
+        self.expected = expected
+        self._owner = owner
+        self._settled = False
+
+    def settle(self, used: Usage) -> None:
+        """Say what the request has used; `NOTHING` where no upstream was called."""
+        if not self._settled:
+            self._settled = True
+            self._owner.ended(self, used)
+
+
+class Reservations:
+    """All reservations of a worker; a context manager.
+
+    What is still held when it closes is not settled: its requests have been, or their worker died.
+    """
+
+    def __init__(self, renew_seconds: float = RENEW_SECONDS) -> None:
+        self._seconds = renew_seconds
+        self._held: dict[Ledger, dict[str, Reservation]] = {}
+        self._unsettled: deque[tuple[Reservation, Usage]] = deque(maxlen=_MOST_UNSETTLED)
+        self._settling: set[asyncio.Future[Any]] = set()
+        self._renewing: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        """Start renewing."""
+        self._renewing = asyncio.create_task(self._renew_for_ever())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Send what is settled already, and stop."""
+        if self._renewing is not None:
+            self._renewing.cancel()
+            await asyncio.gather(self._renewing, return_exceptions=True)
+        self._settle_again()
+        if self._settling:
+            await asyncio.wait(self._settling, timeout=1)
+
+    @property
+    def held(self) -> int:
+        """Requests that hold a reservation."""
+        return sum(map(len, self._held.values()))
+
+    async def reserve(self, ledger: Ledger, expected: Usage) -> tuple[Reservation | None, Verdict]:
+        """Reserve for one request. The reservation is None where a limit said no.
+
+        Raises `StoreUnavailable`; whoever lets the request in all the same takes it `uncounted`.
+        """
+        reservation = Reservation(self, ledger, expected)
+        try:
+            verdict = await ledger.reserve(reservation.id, expected)
+        except (StoreUnavailable, asyncio.CancelledError):
+            # It may be there all the same, and nobody is going to use it.
+            self.ended(reservation, NOTHING)
+            raise
+        if verdict.limit is not None:
+            return None, verdict
+        self._hold(reservation)
+        return reservation, verdict
+
+    def uncounted(self, ledger: Ledger, expected: Usage) -> Reservation:
+        """Hold one that the store has not heard of: it does with the next renewal."""
+        reservation = Reservation(self, ledger, expected)
+        self._hold(reservation)
+        return reservation
+
+    def ended(self, reservation: Reservation, used: Usage) -> None:
+        """Settle a reservation now, or as soon as the store is back."""
+        ledger = reservation.ledger
+        of_key = self._held.get(ledger, {})
+        of_key.pop(reservation.id, None)
+        if not of_key:
+            self._held.pop(ledger, None)
+        self._settle(reservation, used)
+
+    def _hold(self, reservation: Reservation) -> None:
+        self._held.setdefault(reservation.ledger, {})[reservation.id] = reservation
+
+    def _settle(self, reservation: Reservation, used: Usage) -> None:
+        def answered(done: asyncio.Future[Any]) -> None:
+            self._settling.discard(done)
+            if done.cancelled() or done.exception() is not None:
+                self._unsettled.append((reservation, used))
+
+        try:
+            answer = reservation.ledger.settle(reservation.id, used)
+        except StoreUnavailable:
+            self._unsettled.append((reservation, used))
+            return
+        self._settling.add(answer)
+        answer.add_done_callback(answered)
+
+    def _settle_again(self) -> None:
+        # Those that fail again come back to the end of the line.
+        for _ in range(len(self._unsettled)):
+            self._settle(*self._unsettled.popleft())
+
+    async def _renew_for_ever(self) -> None:
+        while True:
+            await asyncio.sleep(self._seconds)
+            self._settle_again()
+            self._renew()
+
+    def _renew(self) -> None:
+        """All of a key in one call, all keys in one batch of the store's."""
+        for ledger, of_key in self._held.items():
+            held = [(one.id, one.expected) for one in of_key.values()]
+            try:
+                # Not waited for: the next renewal makes up for one that is lost.
+                _ = ledger.renew(held)
+            except StoreUnavailable:
+                return
