@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from proxy.settings import Settings
 
 BAD_SETTINGS = 2
+# What a shell says of a program that SIGPIPE ended.
+_NOT_READ = 141
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -34,7 +36,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
             declare(command)
     chosen = parser.parse_args(words)
     run: Callable[[argparse.Namespace], int] = chosen.run
-    return run(chosen)
+    try:
+        status = run(chosen)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read has seen enough (`sluice check | head`). Python would say it once more at
+        # its end, when it writes out what is left.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _NOT_READ
+    return status
 
 
 def _declare_run(parser: argparse.ArgumentParser) -> None:

@@ -92,3 +92,23 @@ def test_version_names_the_version() -> None:
     """For a report, and for whoever wonders what runs."""
     done = sluice("--version")
     assert (done.returncode, done.stdout) == (0, f"sluice {VERSION}\n")
+
+    assert (done.returncode, done.stdout) == (0, f"sluice {version()}\n")
+
+
+def test_a_reader_that_has_seen_enough_is_no_error() -> None:
+    """`sluice check | head` ends without a traceback."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "proxy", "check"],
+            stdout=writing,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    finally:
+        os.close(writing)
+    assert done.stderr == ""
+    assert done.returncode == 141

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import fcntl
 import os
 import signal
@@ -24,6 +25,7 @@ _LEASH = str(Path(__file__).with_name("leash.py"))
 # Room for what a child says while the supervisor is busy; what any user may ask for (pipe(7)).
 _PIPE_BYTES = 1024 * 1024
 _LAST_WORDS_SECONDS = 1.0
+_PROCESSES = "raise the limit of processes (docker run --pids-limit, ulimit -u)"
 # A shell's way to say that a signal ended a program.
 _BY_SIGNAL = 128
 
@@ -183,5 +185,10 @@ def _pipe(recipe: Recipe, sink: Callable[[bytes], None]) -> tuple[int, Lines]:
     with contextlib.suppress(OSError):
         fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
     lines = Lines(reading, sink, recipe.name, recipe.masked)
-    lines.start()
+    try:
+        lines.start()
+    except RuntimeError as error:
+        os.close(reading)
+        os.close(writing)
+        raise OSError(errno.EAGAIN, f"no thread for {recipe.name}: {error}; {_PROCESSES}") from None
     return writing, lines
