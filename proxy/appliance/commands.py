@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -10,6 +11,11 @@ from pathlib import Path
 # take a folder called `proxy` there for it.
 _PACKAGE_PARENT = str(Path(__file__).parents[2])
 _PYTHON = (sys.executable, "-P", "-m", "proxy")
+
+
+DRAIN, HURRY = signal.SIGUSR1, signal.SIGUSR2
+"""To a worker: end in order; say so in the streams and end at once. Not SIGTERM, which systemd
+sends to all processes of a service at once, and of which workers take no notice here."""
 
 
 def worker(socket: Path, index: int, workers: int) -> list[str]:

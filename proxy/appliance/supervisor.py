@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from proxy.appliance import announce, nginx
+from proxy.appliance import announce, commands, nginx
 from proxy.appliance.ask import accepts
 from proxy.appliance.crew import Crew, Programs
 from proxy.appliance.directory import run_directory
@@ -127,7 +127,7 @@ class Supervisor:
         _log.info("draining", seconds=seconds)
         crew.close_sockets()
         for worker in crew.workers:
-            worker.leave(signal.SIGTERM)
+            worker.leave(commands.DRAIN)
         await self._ended(crew.workers, seconds + self._patience.last_words)
         # c. The clients take what is still on its way to them.
         await self._ended([crew.nginx], self._patience.flush)
@@ -135,6 +135,10 @@ class Supervisor:
 
     async def _end(self) -> None:
         """End whatever still runs: politely, and a second later by force."""
+        # Workers first: what they say in the streams that they cut goes through nginx.
+        for worker in self._crew.workers:
+            worker.leave(commands.HURRY)
+        await self._ended(self._crew.workers, self._patience.stop)
         for keeper in self._kept:
             keeper.leave(nginx.STOP if keeper is self._crew.nginx else signal.SIGTERM)
         await self._ended(self._kept, self._patience.stop)

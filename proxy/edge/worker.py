@@ -9,9 +9,10 @@ import os
 import signal
 import socket
 import sys
+from collections.abc import Coroutine
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import structlog
 import uvloop
@@ -31,6 +32,8 @@ BACKLOG = 16_384
 """Connections that may wait to be accepted; the kernel's own limit may be lower."""
 UNSENT_BYTES = 128 * 1024
 """What the kernel may hold of an answer that is not on its way to the client yet."""
+DRAIN, HURRY = signal.SIGUSR1, signal.SIGUSR2
+"""What a supervisor says: end in order; say so in the streams and end at once."""
 _LAST_WORDS_SECONDS = 5.0
 """How long cut streams have to take in that they were cut."""
 
@@ -81,6 +84,7 @@ class Worker:
         self.inherited: Inherited | None = None
         self._log = structlog.get_logger().bind(worker=index)
         self._told_to_stop = asyncio.Event()
+        self._hurrying = asyncio.Event()
 
     async def serve(self, unix: str | None, host: str, port: int | None) -> int:
         """Run until told to stop."""
@@ -122,13 +126,25 @@ class Worker:
     def _listen_to_signals(self) -> None:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._stop)
+            if self.inherited is None:
+                loop.add_signal_handler(number, self._stop)
+            else:
+                # systemd sends it to all processes of a service; only the supervisor knows when.
+                signal.signal(number, signal.SIG_IGN)
+        loop.add_signal_handler(DRAIN, self._told_to_stop.set)
+        loop.add_signal_handler(HURRY, self._hurry)
 
     def _stop(self) -> None:
-        if self._told_to_stop.is_set():
-            self._log.warning("stopped_at_once")
+        if self._hurrying.is_set():
             os._exit(1)
+        if self._told_to_stop.is_set():
+            self._hurry()
         self._told_to_stop.set()
+
+    def _hurry(self) -> None:
+        self._log.warning("stopped_at_once")
+        self._told_to_stop.set()
+        self._hurrying.set()
 
     async def _drain(self, gateway: Gateway, site: web.BaseSite) -> int:
         # 1. No longer ready, and nothing new is accepted.
@@ -138,15 +154,24 @@ class Worker:
         self._log.info("draining", streams=gateway.admission.taken)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._settings.drain_seconds):
-                await gateway.admission.idle()
+                await _first_of(gateway.admission.idle(), self._hurrying.wait())
         # 3. What still runs is told so, and counted.
         cut = gateway.cut_all(Drained("The gateway is stopping."))
         # 4. Its last words may leave; then the connections close.
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_LAST_WORDS_SECONDS):
+            async with asyncio.timeout(0.8 if self._hurrying.is_set() else _LAST_WORDS_SECONDS):
                 await gateway.admission.idle()
         self._log.info("drained", cut=cut)
-        return 0
+        return int(self._hurrying.is_set())
+
+
+async def _first_of(*awaited: Coroutine[Any, Any, object]) -> None:
+    tasks = [asyncio.create_task(one) for one in awaited]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
 
 
 def _open_unix(unix: str) -> socket.socket:

@@ -93,7 +93,7 @@ async def echo(request: web.Request) -> web.Response:
 
 
 async def serve(listening: socket.socket, pulse: int) -> None:
-    """Serve until SIGTERM, then until the streams have ended."""
+    """Serve until SIGUSR1, then until the streams have ended."""
     app = web.Application(client_max_size=1024**3)
     app.router.add_get("/readyz", ready)
     app.router.add_get("/internal/status", status)
@@ -107,7 +107,8 @@ async def serve(listening: socket.socket, pulse: int) -> None:
     loop = asyncio.get_running_loop()
     await web.SockSite(runner, listening).start()
     beat(pulse)
-    loop.add_signal_handler(signal.SIGTERM, _draining.set)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    loop.add_signal_handler(signal.SIGUSR1, _draining.set)
     await _draining.wait()
     while _running:
         await asyncio.sleep(0.01)

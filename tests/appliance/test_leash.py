@@ -15,7 +15,7 @@ LEASH = proxy.appliance.leash.__file__
 PARENT = """
 import os, subprocess, sys
 child = subprocess.Popen(
-    [sys.executable, "-I", "-S", sys.argv[1], str(os.getpid()), sys.argv[2],
+    [sys.executable, "-I", "-S", sys.argv[1], str(os.getpid()), sys.argv[2], "0",
      "/bin/sh", "-c", "trap 'echo told; exit' TERM; echo up; while :; do sleep 0.01; done"])
 print(child.pid, flush=True)
 child.wait()
@@ -43,7 +43,17 @@ def test_a_parent_that_is_gone_already_starts_nothing(tmp_path: Path) -> None:
     made = tmp_path / "made"
     somebody_else = os.getppid()
     done = subprocess.run(
-        [sys.executable, "-I", "-S", LEASH, str(somebody_else), "9", "/usr/bin/touch", str(made)],
+        [
+            sys.executable,
+            "-I",
+            "-S",
+            LEASH,
+            str(somebody_else),
+            "9",
+            "0",
+            "/usr/bin/touch",
+            str(made),
+        ],
         check=False,
     )
     assert done.returncode == 0
@@ -53,10 +63,22 @@ def test_a_parent_that_is_gone_already_starts_nothing(tmp_path: Path) -> None:
 def test_a_program_that_cannot_run_says_so() -> None:
     """The reason is on stderr, where last words are looked for."""
     done = subprocess.run(
-        [sys.executable, "-I", "-S", LEASH, str(os.getpid()), "9", "/no/such/program"],
+        [sys.executable, "-I", "-S", LEASH, str(os.getpid()), "9", "0", "/no/such/program"],
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == 1
     assert "No such file" in done.stderr
+
+
+def test_a_deaf_program_does_not_hear_sigterm(tmp_path: Path) -> None:
+    """Even one that asks for it, as nginx does; other signals reach it."""
+    up = tmp_path / "up"
+    script = f"trap 'exit 5' TERM; trap 'exit 6' INT; touch {up}; while :; do sleep 0.01; done"
+    command = [sys.executable, "-I", "-S", LEASH, str(os.getpid()), "9", "1"]
+    with subprocess.Popen([*command, "/bin/bash", "-c", script]) as program:
+        wait_until(up.exists, "its start")
+        program.send_signal(signal.SIGTERM)
+        program.send_signal(signal.SIGINT)
+        assert program.wait(10) == 6

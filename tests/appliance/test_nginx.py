@@ -24,8 +24,8 @@ def test_its_secrets_stay_ours(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_its_master_is_told_to_end_its_processes() -> None:
-    """Without the supervisor nginx gets SIGTERM; killed outright it would leave its processes."""
-    assert nginx.recipe(PROGRAM, RUN).death_signal is signal.SIGTERM
+    """Without the supervisor nginx gets SIGINT; killed outright it would leave its processes."""
+    assert nginx.recipe(PROGRAM, RUN).death_signal is signal.SIGINT
 
 
 def test_a_configuration_that_is_refused_is_explained(tmp_path: Path) -> None:

@@ -352,3 +352,16 @@ def test_when_no_worker_has_a_pulse_the_machine_is_not_ready(tmp_path: Path) -> 
                 client.request("GET", "/v1/x")
                 assert client.getresponse().status == 200
         wait_until(lambda: running.get("/readyz", admin=True)[0] == 200, "ready")
+
+
+def test_sigterm_to_every_process_lets_a_stream_finish(tmp_path: Path) -> None:
+    """As systemd does it by default: nginx and the workers go on until the supervisor says so."""
+    with Running(tmp_path, SLUICE_WORKERS="2") as running:
+        running.ready()
+        with running.stream() as stream:
+            for pid in [*children_of(running.process.pid), running.process.pid]:
+                os.kill(pid, signal.SIGTERM)
+            wait_until(running.refuses, "a closed port")
+            release(running)
+            assert b"data: released" in stream.read()
+        assert running.ended() == 0
