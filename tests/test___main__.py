@@ -93,8 +93,6 @@ def test_version_names_the_version() -> None:
     done = sluice("--version")
     assert (done.returncode, done.stdout) == (0, f"sluice {VERSION}\n")
 
-    assert (done.returncode, done.stdout) == (0, f"sluice {version()}\n")
-
 
 def test_a_reader_that_has_seen_enough_is_no_error() -> None:
     """`sluice check | head` ends without a traceback."""

@@ -162,7 +162,10 @@ class Worker:
             async with asyncio.timeout(0.8 if self._hurrying.is_set() else _LAST_WORDS_SECONDS):
                 await gateway.admission.idle()
         self._log.info("drained", cut=cut)
-        return int(self._hurrying.is_set())
+        if self._hurrying.is_set():
+            # Closing each connection in order may take longer than there is.
+            os._exit(1)
+        return 0
 
 
 async def _first_of(*awaited: Coroutine[Any, Any, object]) -> None:
