@@ -11,8 +11,8 @@ import math
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from proxy.exchange import EndedBy, Family
 from proxy.google_error import google_error
+from proxy.record import EndedBy, Family
 
 _ANTHROPIC_TYPES = {
     400: "invalid_request_error",

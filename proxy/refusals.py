@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from proxy.errors import Fault, SluiceError
-from proxy.exchange import EndedBy
+from proxy.record import EndedBy
 
 
 class BodyTooSlow(SluiceError):

@@ -6,7 +6,7 @@ import pytest
 
 from proxy import errors
 from proxy.errors import SluiceError, body_of, document_of, headers_of
-from proxy.exchange import Family
+from proxy.record import Family
 
 
 def _all_kinds(kind: type[SluiceError] = SluiceError) -> list[type[SluiceError]]:

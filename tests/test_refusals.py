@@ -6,7 +6,7 @@ import pytest
 
 from proxy import refusals
 from proxy.errors import Fault, SluiceError
-from proxy.exchange import EndedBy
+from proxy.record import EndedBy
 
 FAULTS = [
     one.fault

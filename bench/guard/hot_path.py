@@ -14,8 +14,8 @@ from collections.abc import Callable
 from typing import Any
 
 from bench.upstream.events import Chunks
-from proxy.exchange import Family, Kind
 from proxy.meter.reader import reader_for
+from proxy.record import EventKind, Family
 from proxy.relay.client import Client
 from proxy.relay.splice import Splice
 from proxy.relay.stream import Stream
@@ -66,9 +66,9 @@ class Blind:
         """Every read is a token."""
         return True
 
-    def event(self, name: bytes, data: bytes, at: float) -> Kind:  # noqa: ARG002 blind
+    def event(self, name: bytes, data: bytes, at: float) -> EventKind:  # noqa: ARG002 blind
         """Every event is data."""
-        return Kind.DATA
+        return EventKind.DATA
 
     def oversized(
         self,
@@ -76,13 +76,13 @@ class Blind:
         head: bytes,  # noqa: ARG002 blind
         tail: bytes,  # noqa: ARG002 blind
         at: float,  # noqa: ARG002 blind
-    ) -> Kind:
+    ) -> EventKind:
         """See `event`."""
-        return Kind.DATA
+        return EventKind.DATA
 
-    def stray(self, text: bytes, at: float) -> Kind:  # noqa: ARG002 blind
+    def stray(self, text: bytes, at: float) -> EventKind:  # noqa: ARG002 blind
         """See `event`."""
-        return Kind.DATA
+        return EventKind.DATA
 
     def finished(self) -> bool:
         """It would not know."""

@@ -13,7 +13,7 @@ from collections import OrderedDict
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from proxy.exchange import EndedBy
+from proxy.record import EndedBy
 
 if TYPE_CHECKING:
     from collections.abc import Callable

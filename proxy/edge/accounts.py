@@ -13,7 +13,6 @@ from prometheus_client import CollectorRegistry
 
 from proxy.edge.admission import Admission
 from proxy.edge.visit import Visit
-from proxy.exchange import Exchange
 from proxy.meter import figures, reader
 from proxy.meter.inflight import InFlight, path_of
 from proxy.meter.logs import RequestLog
@@ -22,6 +21,7 @@ from proxy.meter.multiprocess import worker_registry
 from proxy.meter.prices import Prices, read_prices
 from proxy.meter.tokens import Tally
 from proxy.meter.tracing import onward, spans_asked_for
+from proxy.record import RequestRecord
 from proxy.settings import Settings
 from proxy.upstream.attempts import Upstreams
 
@@ -76,7 +76,7 @@ class Accounts:
 
     def keep(self, visit: Visit) -> None:
         """Write down that a visit is here, and what is known of it: should the worker be killed."""
-        self._in_flight.write(visit.exchange)
+        self._in_flight.write(visit.record)
 
     def close(self, visit: Visit) -> None:
         """Record a visit that has ended, however it did."""
@@ -87,44 +87,44 @@ class Accounts:
         else:
             self._unpriced.append(visit)
 
-    def left_early(self, exchange: Exchange, tally: Tally) -> None:
+    def left_early(self, record: RequestRecord, tally: Tally) -> None:
         """Count a request whose client had left before it began.
 
         So many may come that none has a line of its own in the log.
         """
-        self._metrics.record(exchange, tally)
+        self._metrics.record(record, tally)
 
     def reader(self, visit: Visit) -> reader.StreamReader:
         """A reader for the visit's stream; what it counts is the visit's tally."""
-        one = reader.reader_for(visit.exchange.family, visit.choices)
+        one = reader.reader_for(visit.record.family, visit.choices)
         visit.tally = one.tally
         return one
 
     def read_body(self, visit: Visit, body: bytes) -> None:
         """Meter an answer that was not streamed."""
-        visit.tally = reader.read_body(visit.exchange.family, body)
+        visit.tally = reader.read_body(visit.record.family, body)
 
-    def traced(self, headers: CIMultiDict[str], exchange: Exchange) -> CIMultiDict[str]:
+    def traced(self, headers: CIMultiDict[str], record: RequestRecord) -> CIMultiDict[str]:
         """The headers with a trace context: the client's passed on, or one begun here."""
         make = onward if self._spans is None else self._spans.onward
-        exchange.traceparent = headers["traceparent"] = make(headers.get("traceparent"))
+        record.traceparent = headers["traceparent"] = make(headers.get("traceparent"))
         return headers
 
     def trailing_figures(self, visit: Visit) -> bytes:
         """The last comment of a stream, for a client that asked for its figures."""
-        return figures.trailing(visit.exchange, visit.tally, self._cost(visit))
+        return figures.trailing(visit.record, visit.tally, self._cost(visit))
 
     def _record(self, visit: Visit) -> None:
         cost = self._cost(visit)
-        self._metrics.record(visit.exchange, visit.tally, cost)
-        self._in_flight.remove(visit.exchange)
-        self._log.write(visit.exchange, visit.tally, cost)
+        self._metrics.record(visit.record, visit.tally, cost)
+        self._in_flight.remove(visit.record)
+        self._log.write(visit.record, visit.tally, cost)
         if self._spans is not None:
             incoming = visit.request.headers.get("traceparent")
-            self._spans.export(visit.exchange, visit.tally, incoming, cost)
+            self._spans.export(visit.record, visit.tally, incoming, cost)
 
     def _cost(self, visit: Visit) -> float | None:
-        return self._prices.cost(visit.exchange, visit.tally)
+        return self._prices.cost(visit.record, visit.tally)
 
     async def _load_prices(self) -> None:
         """Read the prices beside the start, which they would hold up by a tenth of a second."""

@@ -84,7 +84,7 @@ async def errors_are_json(request: web.Request, handler: Handler) -> web.StreamR
         return await handler(request)
     except web.HTTPException as answer:
         visit = Visit.of(request)
-        response = refusal(_as_error(answer, request.app[GATEWAY].settings.paths), visit.exchange)
+        response = refusal(_as_error(answer, request.app[GATEWAY].settings.paths), visit.record)
         response.set_status(answer.status)
         if "Allow" in answer.headers:
             response.headers["Allow"] = answer.headers["Allow"]
@@ -93,12 +93,12 @@ async def errors_are_json(request: web.Request, handler: Handler) -> web.StreamR
         visit = Visit.of(request)
         short = refusal_for(error)
         if short is not None and request.writer.output_size == 0:
-            return refusal(short, visit.exchange)
-        _log.exception("A request failed: %s", visit.exchange.request_id)
+            return refusal(short, visit.record)
+        _log.exception("A request failed: %s", visit.record.request_id)
         if request.writer.output_size > 0:
             # A second head inside a body would be read as part of it.
             raise ConnectionResetError("The answer ended before its end.") from None
-        return refusal(Internal("Sluice failed."), visit.exchange)
+        return refusal(Internal("Sluice failed."), visit.record)
 
 
 def _as_error(answer: web.HTTPException, paths: tuple[str, ...]) -> SluiceError:

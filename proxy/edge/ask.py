@@ -8,7 +8,7 @@ import msgspec
 
 from proxy import members
 from proxy.edge.routes import Route
-from proxy.exchange import Family
+from proxy.record import Family
 from proxy.upstream.usage import Added
 
 _ABSENT = msgspec.Raw()

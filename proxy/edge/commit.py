@@ -45,11 +45,11 @@ class CommitIfSilent:
         self._committing = asyncio.create_task(self._send_head())
 
     async def _send_head(self) -> None:
-        headers = stream_headers({}, self._visit.exchange)
+        headers = stream_headers({}, self._visit.record)
         client = await self._visit.commit(Reply(headers=headers))
         if self._ping:
             self._send_ping(client)
 
     def _send_ping(self, client: Client) -> None:
-        client.write(ping_of(self._visit.exchange.family), time.monotonic())
+        client.write(ping_of(self._visit.record.family), time.monotonic())
         self._timer = asyncio.get_running_loop().call_later(self._ping, self._send_ping, client)

@@ -11,8 +11,8 @@ from proxy.edge.gateway import Gateway
 from proxy.edge.reply import REQUEST_ID, STREAM_HEADERS, Reply, hang_up, ids_of
 from proxy.edge.visit import Visit
 from proxy.errors import UpstreamInvalid, UpstreamRefused
-from proxy.exchange import EndedBy
 from proxy.meter import figures
+from proxy.record import EndedBy
 from proxy.relay.client import Client
 from proxy.relay.opaque import Opaque
 from proxy.relay.pump import Ending, pump
@@ -30,24 +30,24 @@ async def deliver(gateway: Gateway, visit: Visit, answer: Answer) -> Reply:
 
     Raises `UpstreamInvalid` and `UpstreamRefused` for what cannot be relayed.
     """
-    exchange = visit.exchange
+    record = visit.record
     if visit.reply is not None and not answer.is_event_stream:
         raise UpstreamRefused(f"The upstream answered {answer.status}.")
     through = _through(gateway, visit, answer)
     reply, client = await _begin(gateway, visit, answer, through)
-    if exchange.client_left_at is not None:
+    if record.client_left_at is not None:
         client.left = True
     watch = Watch(
         gateway.clocks_of(answer.upstream),
         through,
         client,
-        called_at=exchange.called_at or exchange.started_at,
-        sent_at=exchange.connected_at or exchange.started_at,
+        called_at=record.called_at or record.started_at,
+        sent_at=record.connected_at or record.started_at,
         pings=answer.is_event_stream,
     )
     gateway.watches.add(watch)
     try:
-        ending = await pump(answer, through, client, watch, exchange.request_id)
+        ending = await pump(answer, through, client, watch, record.request_id)
     finally:
         gateway.watches.discard(watch)
     if ending.blames_upstream:
@@ -87,13 +87,13 @@ def _reply(gateway: Gateway, visit: Visit, answer: Answer) -> Reply:
         raise UpstreamInvalid(
             f"The headers of {answer.upstream} are over {LARGEST_HEAD_BYTES} bytes."
         )
-    for name, value in ids_of(visit.exchange).items():
+    for name, value in ids_of(visit.record).items():
         # The upstream's own id under Anthropic's name is what its support asks for.
         if name == REQUEST_ID or name not in headers:
             headers[name] = value
     if answer.is_event_stream:
         headers.update(STREAM_HEADERS)
-    headers.add("Server-Timing", figures.server_timing(visit.exchange))
+    headers.add("Server-Timing", figures.server_timing(visit.record))
     return Reply(status=answer.status, reason=answer.reason, headers=headers)
 
 
@@ -111,16 +111,16 @@ def _through(gateway: Gateway, visit: Visit, answer: Answer) -> Stream | Opaque:
 def _conclude(
     gateway: Gateway, visit: Visit, through: Stream | Opaque, client: Client, ending: Ending
 ) -> None:
-    exchange = visit.exchange
-    exchange.ended_by = ending.ended_by
-    exchange.error = ending.error
-    exchange.first_byte_at = exchange.first_byte_at or through.first_token_at
-    exchange.first_sent_at = client.began_at
+    record = visit.record
+    record.ended_by = ending.ended_by
+    record.error = ending.error
+    record.first_byte_at = record.first_byte_at or through.first_token_at
+    record.first_sent_at = client.began_at
     if isinstance(through, Opaque):
         if through.kept:
             gateway.accounts.read_body(visit, through.kept)
         return
     wants_figures = visit.request.headers.get("Sluice-Figures", "").strip().lower() == _TRAILING
     if wants_figures and ending.whole:
-        exchange.ended_at = time.monotonic()
-        client.write(gateway.accounts.trailing_figures(visit), exchange.ended_at)
+        record.ended_at = time.monotonic()
+        client.write(gateway.accounts.trailing_figures(visit), record.ended_at)

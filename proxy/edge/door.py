@@ -62,7 +62,7 @@ def _refused(app: web.Application, request: web.Request, error: SluiceError) -> 
     visit.failed(error)
     if GATEWAY in app:
         app[GATEWAY].accounts.close(visit)
-    response = refusal(error, visit.exchange)
+    response = refusal(error, visit.record)
     if response.status == web.HTTPMethodNotAllowed.status_code:
         response.headers["Allow"] = request_head.ALLOWED_METHODS
     response.force_close()
@@ -152,11 +152,11 @@ class _Connection(RequestHandler):
         _log.info(
             "A request could not be read: %s (request %s)",
             type(exc).__name__,
-            visit.exchange.request_id,
+            visit.record.request_id,
         )
         if request.writer.output_size > 0:
             raise ConnectionError("There is an answer already.")
-        response = refusal(_named(status, exc, message or ""), visit.exchange)
+        response = refusal(_named(status, exc, message or ""), visit.record)
         response.force_close()
         return response
 

@@ -31,7 +31,7 @@ async def forward(request: web.Request) -> web.StreamResponse:
 
 
 async def _serve(gateway: Gateway, visit: Visit) -> web.StreamResponse:
-    exchange = visit.exchange
+    record = visit.record
     slot = None
     gateway.accounts.keep(visit)
     hold = gateway.body_memory.hold()
@@ -41,12 +41,12 @@ async def _serve(gateway: Gateway, visit: Visit) -> web.StreamResponse:
             gateway.settings.cors_origins,
             spends_key=gateway.spends_key,
         )
-        exchange.client_key = gateway.keys.name_of(visit.request.headers, visit.request.query)
+        record.client_key = gateway.keys.name_of(visit.request.headers, visit.request.query)
         visit.call = await understand(gateway, visit, hold)
         gateway.accounts.keep(visit)
         slot = gateway.admission.slot(gateway.waits_as(visit))
         async with slot:
-            exchange.queue_seconds = slot.waited
+            record.queue_seconds = slot.waited
             with await _first_answer(gateway, visit) as answer:
                 gateway.accounts.keep(visit)
                 hold.release()
@@ -69,15 +69,15 @@ async def _serve(gateway: Gateway, visit: Visit) -> web.StreamResponse:
     finally:
         hold.release()
         if slot is not None:
-            exchange.queue_seconds = slot.waited
+            record.queue_seconds = slot.waited
         gateway.accounts.close(visit)
 
 
 def _said(error: SluiceError, gateway: Gateway, visit: Visit) -> web.StreamResponse:
     """Tell the client: by a true status, or inside the stream where a 200 is out already."""
     if visit.reply is None or visit.client is None:
-        return refusal(error, visit.exchange)
-    words = gateway.stream(visit).cut(error, visit.exchange.request_id)
+        return refusal(error, visit.record)
+    words = gateway.stream(visit).cut(error, visit.record.request_id)
     visit.client.write(words, time.monotonic())
     visit.reply.end(Ending(error.fault.ended_by, whole=False))
     return visit.reply
@@ -86,7 +86,7 @@ def _said(error: SluiceError, gateway: Gateway, visit: Visit) -> web.StreamRespo
 async def _first_answer(gateway: Gateway, visit: Visit) -> Answer:
     """The upstream's answer as it begins; the 200 may be out by then, if it was long in coming."""
     after = gateway.settings.commit_after_seconds
-    if not visit.exchange.wants_stream or not after:
+    if not visit.record.wants_stream or not after:
         return await _answer(gateway, visit)
     answer = None
     try:
@@ -100,7 +100,7 @@ async def _first_answer(gateway: Gateway, visit: Visit) -> Answer:
 
 
 async def _answer(gateway: Gateway, visit: Visit) -> Answer:
-    call, family = visit.call, visit.exchange.family
+    call, family = visit.call, visit.record.family
     assert call is not None
     # A request may hold megabytes, and its stream may run for an hour.
     visit.call = None
@@ -110,7 +110,7 @@ async def _answer(gateway: Gateway, visit: Visit) -> Answer:
             gateway.limits.add(limit)
             return await gateway.upstreams.answer(
                 call,
-                visit.exchange,
+                visit.record,
                 enough=says_enough,
                 judge=lambda first: hidden_failure(family, first),
             )
@@ -130,7 +130,7 @@ async def _outlive(gateway: Gateway, visit: Visit) -> web.StreamResponse:
         return await asyncio.shield(serving)
     except asyncio.CancelledError:
         visit.abandoned()
-        if visit.exchange.called_at is None:
+        if visit.record.called_at is None:
             serving.cancel()
         elif gateway.settings.on_client_left == "grace":
             _cancel_after(serving, gateway.settings.grace_seconds)

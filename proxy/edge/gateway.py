@@ -60,9 +60,9 @@ class Gateway:
 
     def stream(self, visit: Visit) -> Stream:
         """What an event stream of this visit passes through, with the reader that meters it."""
-        exchange = visit.exchange
+        record = visit.record
         reader = self.accounts.reader(visit)
-        return Stream(exchange.family, reader, hides_usage=exchange.hides_usage)
+        return Stream(record.family, reader, hides_usage=record.hides_usage)
 
     def cut_all(self, error: SluiceError) -> int:
         """End everything that runs or waits, visibly; gives its number."""
@@ -79,8 +79,8 @@ class Gateway:
         Behind nginx its word is taken, the last address of X-Forwarded-For; what is before it
         anybody may have written.
         """
-        if visit.exchange.client_key:
-            return visit.exchange.client_key
+        if visit.record.client_key:
+            return visit.record.client_key
         if not self.behind_nginx:
             return network_of(visit.request.remote or "")
         said = visit.request.headers.getall("X-Forwarded-For", ())

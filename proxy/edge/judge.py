@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from proxy.errors import SluiceError, UpstreamOverloaded
-from proxy.exchange import Family, Kind
 from proxy.meter.reader import reader_for
+from proxy.record import EventKind, Family
 from proxy.relay.sse import Framer
 
 
@@ -29,7 +29,7 @@ def hidden_failure(family: Family, first: bytes) -> SluiceError | None:
         if event.data is None:
             continue
         kind = reader.event(event.name, event.data, 0.0)
-        if kind is Kind.ERROR and b"overload" in event.data.lower():
+        if kind is EventKind.ERROR and b"overload" in event.data.lower():
             return UpstreamOverloaded("The upstream is overloaded.")
         return None
     return None

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 from proxy.edge.routes import route_of
 from proxy.errors import ClientLeft
-from proxy.exchange import Exchange
 from proxy.meter.tokens import Tally
+from proxy.record import RequestRecord
 
 if TYPE_CHECKING:
     from proxy.edge.accounts import Accounts
@@ -48,9 +48,9 @@ def count(connection: socket.socket, accounts: Accounts) -> bool:
         return False
     route = route_of(line[2].decode("latin-1"))
     now = time.monotonic()
-    exchange = Exchange(os.urandom(16).hex(), line[1].decode(), route.label, route.family, now)
-    exchange.client_left_at = exchange.ended_at = now
-    exchange.status = ClientLeft.fault.status
-    exchange.ended_by = ClientLeft.fault.ended_by
-    accounts.left_early(exchange, Tally())
+    record = RequestRecord(os.urandom(16).hex(), line[1].decode(), route.label, route.family, now)
+    record.client_left_at = record.ended_at = now
+    record.status = ClientLeft.fault.status
+    record.ended_by = ClientLeft.fault.ended_by
+    accounts.left_early(record, Tally())
     return True

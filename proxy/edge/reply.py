@@ -11,7 +11,7 @@ from multidict import CIMultiDict
 
 from proxy.edge.breaking import break_off
 from proxy.errors import SluiceError, body_of, headers_of
-from proxy.exchange import Exchange, Family
+from proxy.record import Family, RequestRecord
 from proxy.relay.client import BUFFERED_BYTES, Client
 from proxy.relay.pump import Ending
 
@@ -81,30 +81,30 @@ class Reply(web.StreamResponse):
         return self.headers.get(hdrs.TRANSFER_ENCODING, "").lower() == "chunked"
 
 
-def refusal(error: SluiceError, exchange: Exchange) -> web.Response:
+def refusal(error: SluiceError, record: RequestRecord) -> web.Response:
     """The error as a JSON answer in the family's own shape."""
     return web.Response(
         status=error.fault.status,
-        body=body_of(error, exchange.family, exchange.request_id),
+        body=body_of(error, record.family, record.request_id),
         content_type="application/json",
-        headers=headers_of(error) | ids_of(exchange),
+        headers=headers_of(error) | ids_of(record),
     )
 
 
-def ids_of(exchange: Exchange) -> dict[str, str]:
+def ids_of(record: RequestRecord) -> dict[str, str]:
     """The request id under each name by which the family's clients look for it."""
-    ids = {REQUEST_ID: exchange.request_id}
-    if exchange.family is Family.MESSAGES:
-        ids[ANTHROPIC_REQUEST_ID] = exchange.request_id
+    ids = {REQUEST_ID: record.request_id}
+    if record.family is Family.MESSAGES:
+        ids[ANTHROPIC_REQUEST_ID] = record.request_id
     return ids
 
 
-def stream_headers(extra: Mapping[str, str], exchange: Exchange) -> CIMultiDict[str]:
+def stream_headers(extra: Mapping[str, str], record: RequestRecord) -> CIMultiDict[str]:
     """The headers of an event stream that Sluice begins itself, before the upstream has."""
     headers = CIMultiDict(extra)
     headers.update(STREAM_HEADERS)
     headers[hdrs.CONTENT_TYPE] = "text/event-stream; charset=utf-8"
-    headers.update(ids_of(exchange))
+    headers.update(ids_of(record))
     return headers
 
 

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from urllib.parse import unquote
 
-from proxy.exchange import Family
+from proxy.record import Family
 
 OTHER = "other"
 

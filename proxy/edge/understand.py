@@ -20,11 +20,11 @@ async def understand(gateway: Gateway, visit: Visit, hold: Hold) -> Call:
 
     Raises `BadRequest` and `BodyTooLarge`.
     """
-    request, exchange = visit.request, visit.exchange
+    request, record = visit.request, visit.record
     asked, unpacked = await _ask(gateway, visit, hold)
-    exchange.model = asked.model
-    exchange.wants_stream = asked.wants_stream
-    exchange.hides_usage = asked.hides_usage
+    record.model = asked.model
+    record.wants_stream = asked.wants_stream
+    record.hides_usage = asked.hides_usage
     visit.choices = asked.choices
     headers = request_headers(
         request.headers,
@@ -34,7 +34,7 @@ async def understand(gateway: Gateway, visit: Visit, hold: Hold) -> Call:
             gateway.host_of(request),
             gateway.settings.forward_client_address,
         ),
-        exchange.request_id,
+        record.request_id,
         wants_stream=asked.wants_stream,
     )
     if unpacked:
@@ -42,10 +42,10 @@ async def understand(gateway: Gateway, visit: Visit, hold: Hold) -> Call:
     return Call(
         request.method,
         origin_form(request),
-        gateway.accounts.traced(headers, exchange),
+        gateway.accounts.traced(headers, record),
         asked.body,
         asked.model,
-        exchange.family,
+        record.family,
         asked.wants_stream,
         asked.added_usage,
     )
@@ -59,7 +59,7 @@ async def _ask(gateway: Gateway, visit: Visit, hold: Hold) -> tuple[Ask, bool]:
     request, most = visit.request, gateway.settings.max_body_bytes
     seconds = gateway.settings.body_timeout_seconds
     body = await read(request, hold, most=most, seconds=seconds)
-    visit.exchange.bytes_in = len(body)
+    visit.record.bytes_in = len(body)
     coding = request.headers.get(hdrs.CONTENT_ENCODING, "identity").strip().lower()
     readable = coding == "identity" or knows(coding)
     if not (visit.route.understood and request.method == "POST" and readable):

@@ -12,8 +12,8 @@ from aiohttp import web
 from proxy.edge.reply import Reply
 from proxy.edge.routes import Route, route_of
 from proxy.errors import SluiceError
-from proxy.exchange import EndedBy, Exchange
 from proxy.meter.tokens import Tally
+from proxy.record import EndedBy, RequestRecord
 from proxy.relay.client import Client
 from proxy.upstream.call import Call
 
@@ -38,7 +38,7 @@ class Visit:
 
     request: web.Request
     route: Route
-    exchange: Exchange
+    record: RequestRecord
     call: Call | None = None
     """What to ask an upstream; let go of once it has been asked."""
     reply: Reply | None = None
@@ -52,45 +52,45 @@ class Visit:
     def of(cls, request: web.Request) -> Visit:
         """Begin a visit; whoever begins another for the same request finds the same id."""
         route = route_of(request.rel_url.raw_path)
-        exchange = Exchange(
+        record = RequestRecord(
             request_id=request_id_of(request),
             method=request.method,
             route=route.label,
             family=route.family,
             started_at=time.monotonic(),
         )
-        return cls(request, route, exchange)
+        return cls(request, route, record)
 
     async def commit(self, reply: Reply, first: bytes = b"") -> Client:
         """Send the head and what there is of the body: from here on it has reply and client."""
         client = await reply.open(self.request, first)
         self.reply, self.client = reply, client
-        self.exchange.committed_at = time.monotonic()
-        self.exchange.status = reply.status
+        self.record.committed_at = time.monotonic()
+        self.record.status = reply.status
         return client
 
     def failed(self, error: SluiceError) -> None:
         """An error ended it."""
-        self.exchange.error = error.fault.code
-        self.exchange.ended_by = error.fault.ended_by
+        self.record.error = error.fault.code
+        self.record.ended_by = error.fault.ended_by
         if self.reply is None:
-            self.exchange.status = error.fault.status
+            self.record.status = error.fault.status
 
     def abandoned(self) -> None:
         """The client closed its connection; what still comes is for nobody."""
-        if self.exchange.client_left_at is None:
-            self.exchange.client_left_at = time.monotonic()
+        if self.record.client_left_at is None:
+            self.record.client_left_at = time.monotonic()
             self.tally.client_left()
         if self.client is not None:
             self.client.left = True
 
     def ended(self) -> None:
         """Nothing more will happen. A client that left is the outcome, whatever came later."""
-        exchange = self.exchange
-        exchange.ended_at = time.monotonic()
-        if exchange.client_left_at is not None:
-            exchange.ended_by = EndedBy.CLIENT_LEFT
+        record = self.record
+        record.ended_at = time.monotonic()
+        if record.client_left_at is not None:
+            record.ended_by = EndedBy.CLIENT_LEFT
             if self.reply is None:
-                exchange.status = 499
+                record.status = 499
         if self.client is not None:
-            exchange.bytes_out = self.client.sent
+            record.bytes_out = self.client.sent

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from proxy.exchange import Family, Kind
 from proxy.meter.choices import Choices
 from proxy.meter.dialect import UNREADABLE, Dialect
 from proxy.meter.foreign import last_object, last_string, name_of, openai_usage
 from proxy.meter.tokens import OTHER, REASONING, TEXT, TOOL
+from proxy.record import EventKind, Family
 
 if TYPE_CHECKING:
     from proxy.meter.tokens import Tally
@@ -27,7 +27,7 @@ _HEADS = (
 )
 _HEAD_ERROR = re.compile(rb'\s*\{\s*"error"\s*:\s*[{"]')
 _SINGLE = (TEXT, REASONING, TOOL)
-_DATA = Kind.DATA
+_DATA = EventKind.DATA
 
 
 class _Delta(msgspec.Struct):
@@ -94,7 +94,7 @@ class Chat(Dialect):
         self._choices = Choices(choices)
         self._last_index: int | None = -1
 
-    def read(self, name: bytes, data: bytes, at: float) -> Kind:
+    def read(self, name: bytes, data: bytes, at: float) -> EventKind:
         """Take in one chunk."""
         self.plain = 0
         try:
@@ -146,7 +146,7 @@ class Chat(Dialect):
             self.tally.stated(openai_usage(chunk.x_groq.get("usage")))
         self.tally.stated(openai_usage(chunk.usage))
 
-    def _without_choices(self, name: bytes, chunk: _Chunk, data: bytes) -> Kind:
+    def _without_choices(self, name: bytes, chunk: _Chunk, data: bytes) -> EventKind:
         for choice in chunk.choices or ():
             self.tally.stated(openai_usage(choice.usage))
         if chunk.usage or chunk.x_groq:
@@ -155,12 +155,12 @@ class Chat(Dialect):
             # What was used before the failure is billed: OpenRouter tells it in the same event.
             return self.failed(chunk.error)
         if chunk.usage or chunk.x_groq:
-            return Kind.USAGE if chunk.usage and chunk.choices is not None else Kind.DATA
+            return EventKind.USAGE if chunk.usage and chunk.choices is not None else EventKind.DATA
         if chunk.choices is None:
             return self.odd(name, data)
-        return Kind.DATA
+        return EventKind.DATA
 
-    def glimpse(self, name: bytes, head: bytes, tail: bytes, at: float) -> Kind:
+    def glimpse(self, name: bytes, head: bytes, tail: bytes, at: float) -> EventKind:
         """Take in a chunk of which only the two ends are known."""
         if name == b"error" or _HEAD_ERROR.match(head):
             self.tally.stated(openai_usage(last_object(tail, "usage")))
@@ -172,7 +172,7 @@ class Chat(Dialect):
         if reason:
             self._end(0, reason)
         self.tally.stated(openai_usage(last_object(tail, "usage")))
-        return Kind.DATA
+        return EventKind.DATA
 
     def body(self, body: bytes) -> None:
         """Take in a whole chat completion."""

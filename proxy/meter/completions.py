@@ -5,8 +5,8 @@ Source: OpenAI API reference, "Completions (legacy)".
 
 from __future__ import annotations
 
-from proxy.exchange import Family
 from proxy.meter.chat import Chat
+from proxy.record import Family
 
 
 class Completions(Chat):

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, ClassVar
 
 import msgspec
 
-from proxy.exchange import Kind
 from proxy.meter.foreign import error_kind, word_in
+from proxy.record import EventKind
 
 if TYPE_CHECKING:
-    from proxy.exchange import Family
     from proxy.meter.tokens import Tally
+    from proxy.record import Family
 
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """What decoding a foreign document may raise, depth bombs included."""
@@ -35,11 +35,11 @@ class Dialect:
         self.plain = 0
         """The channel, if the last event was a token of it and nothing else."""
 
-    def read(self, name: bytes, data: bytes, at: float) -> Kind:
+    def read(self, name: bytes, data: bytes, at: float) -> EventKind:
         """Take in one whole event."""
         raise NotImplementedError
 
-    def glimpse(self, name: bytes, head: bytes, tail: bytes, at: float) -> Kind:
+    def glimpse(self, name: bytes, head: bytes, tail: bytes, at: float) -> EventKind:
         """Take in an event of which only the two ends are known."""
         raise NotImplementedError
 
@@ -54,12 +54,12 @@ class Dialect:
         """Whether a clean end of body here is a true end."""
         return self.tally.finishing
 
-    def failed(self, error: object) -> Kind:
+    def failed(self, error: object) -> EventKind:
         """Note the upstream's own error."""
         self.tally.error = error_kind(error)
-        return Kind.ERROR
+        return EventKind.ERROR
 
-    def odd(self, name: bytes, data: bytes) -> Kind:
+    def odd(self, name: bytes, data: bytes) -> EventKind:
         """Judge a whole JSON object that has none of the family's own members."""
         try:
             document = msgspec.json.decode(data)
@@ -67,23 +67,23 @@ class Dialect:
             return self.unreadable(name, data)
         kinds = {word_in(document, "type"), word_in(document, "object")}
         if "ping" in kinds or name in _PINGS:
-            return Kind.PING
+            return EventKind.PING
         if "error" in kinds or name == b"error":
             return self.failed(document.get("error") or document)
-        return Kind.DATA
+        return EventKind.DATA
 
-    def mark(self, name: bytes, data: bytes) -> Kind | None:
+    def mark(self, name: bytes, data: bytes) -> EventKind | None:
         """Judge data that is no JSON object by the marks all families share; None if it is none."""
         mark = data.strip()
         if not mark or name in _PINGS:
-            return Kind.PING
+            return EventKind.PING
         if mark == b"[DONE]":
-            return Kind.END if self.done_mark_ends or self.tally.finishing else Kind.DATA
+            return EventKind.END if self.done_mark_ends or self.tally.finishing else EventKind.DATA
         return self.failed(None) if name == b"error" else None
 
-    def unreadable(self, name: bytes, data: bytes) -> Kind:
+    def unreadable(self, name: bytes, data: bytes) -> EventKind:
         """Judge data that is not what this family sends."""
         kind = self.mark(name, data)
         if kind is None:
             self.tally.malformed += 1
-        return kind or Kind.DATA
+        return kind or EventKind.DATA

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 from proxy.meter.tokens import decoded_tokens, pace, time_to_first_token
 
 if TYPE_CHECKING:
-    from proxy.exchange import Exchange
     from proxy.meter.tokens import Tally
+    from proxy.record import RequestRecord
 
 
-def server_timing(exchange: Exchange) -> str:
+def server_timing(record: RequestRecord) -> str:
     """The value of `Server-Timing`, in milliseconds (W3C Server Timing, section 3).
 
     `queue` is the wait for a slot, `connect` the time from the upstream's being called until the
@@ -19,15 +19,15 @@ def server_timing(exchange: Exchange) -> str:
     What has not happened when the headers leave is left out.
     """
     spans = {
-        "queue": exchange.queue_seconds,
-        "connect": _between(exchange.called_at, exchange.connected_at),
-        "first-byte": _between(exchange.connected_at, exchange.first_byte_at),
+        "queue": record.queue_seconds,
+        "connect": _between(record.called_at, record.connected_at),
+        "first-byte": _between(record.connected_at, record.first_byte_at),
     }
     said = [f"{name};dur={span * 1000:.1f}" for name, span in spans.items() if span is not None]
     return ", ".join(said)
 
 
-def trailing(exchange: Exchange, tally: Tally, cost: float | None = None) -> bytes:
+def trailing(record: RequestRecord, tally: Tally, cost: float | None = None) -> bytes:
     """One SSE comment with the stream's figures, for clients that asked for it.
 
     It has one line end and no empty line: after an empty line a widely used browser client calls
@@ -36,12 +36,12 @@ def trailing(exchange: Exchange, tally: Tally, cost: float | None = None) -> byt
     tokens, found = decoded_tokens(tally), pace(tally)
     usage = tally.usage
     said = {
-        "ttft_seconds": _decimal(time_to_first_token(exchange, tally)),
+        "ttft_seconds": _decimal(time_to_first_token(record, tally)),
         "input_tokens": usage.input_total if usage else None,
         "output_tokens": (usage.output_total if usage else None) or (tally.counted or None),
         "tokens_per_second": _decimal(found[1], 2) if found else None,
         "source": tokens[1] if tokens else None,
-        "queue_seconds": _decimal(exchange.queue_seconds),
+        "queue_seconds": _decimal(record.queue_seconds),
         "cost_usd": _decimal(cost, 9),
     }
     words = [f"{name}={value}" for name, value in said.items() if value is not None]

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from proxy.exchange import Family, Kind
 from proxy.meter.choices import Choices
 from proxy.meter.dialect import UNREADABLE, Dialect
 from proxy.meter.foreign import count, last_object, last_string, name_of
 from proxy.meter.tokens import OTHER, REASONING, TEXT, TOOL, Usage
+from proxy.record import EventKind, Family
 
 if TYPE_CHECKING:
     from proxy.meter.tokens import Tally
@@ -81,7 +81,7 @@ class Gemini(Dialect):
         super().__init__(tally, choices)
         self._choices = Choices(choices)
 
-    def read(self, name: bytes, data: bytes, at: float) -> Kind:
+    def read(self, name: bytes, data: bytes, at: float) -> EventKind:
         """Take in one chunk."""
         try:
             chunk = _decode(data)
@@ -94,7 +94,7 @@ class Gemini(Dialect):
         channels = self._take(chunk)
         if channels:
             self.tally.saw(channels, at)
-        return Kind.DATA
+        return EventKind.DATA
 
     def _take(self, chunk: _Chunk) -> int:
         channels = 0
@@ -118,7 +118,7 @@ class Gemini(Dialect):
         self.tally.finish_reason = reason[:64]
         self.tally.finishing = self._choices.all_ended
 
-    def glimpse(self, name: bytes, head: bytes, tail: bytes, at: float) -> Kind:
+    def glimpse(self, name: bytes, head: bytes, tail: bytes, at: float) -> EventKind:
         """Take in a chunk of which only the two ends are known."""
         if name == b"error" or _HEAD_ERROR.match(head):
             self._take_metadata(tail)
@@ -132,7 +132,7 @@ class Gemini(Dialect):
         if reason:
             self._end(0, reason)
         self._take_metadata(tail)
-        return Kind.DATA
+        return EventKind.DATA
 
     def _take_metadata(self, tail: bytes) -> None:
         metadata = last_object(tail, "usageMetadata")

@@ -17,7 +17,7 @@ import structlog
 from proxy.meter.series_file import FIRST_BYTES, allocate
 
 if TYPE_CHECKING:
-    from proxy.exchange import Exchange
+    from proxy.record import RequestRecord
 
 _PLACE = 512
 _LENGTH = struct.Struct("<H")
@@ -48,28 +48,28 @@ class InFlight:
         if path is not None:
             path.unlink(missing_ok=True)
 
-    def write(self, exchange: Exchange) -> None:
+    def write(self, record: RequestRecord) -> None:
         """Keep a request, or what is known of it now."""
-        place = self._places.get(id(exchange))
+        place = self._places.get(id(record))
         if place is None and (place := self._new_place()) is None:
             return
-        self._places[id(exchange)] = place
+        self._places[id(record)] = place
         assert self._map is not None
-        record = msgspec.json.encode(
+        encoded = msgspec.json.encode(
             Record(
-                exchange.request_id,
-                exchange.route,
-                exchange.client_key[:_LONGEST_NAME],
-                exchange.upstream,
-                exchange.status or exchange.upstream_status or 0,
+                record.request_id,
+                record.route,
+                record.client_key[:_LONGEST_NAME],
+                record.upstream,
+                record.status or record.upstream_status or 0,
             )
         )
-        if len(record) <= _PLACE - _LENGTH.size:
-            self._map[place : place + 2 + len(record)] = _LENGTH.pack(len(record)) + record
+        if len(encoded) <= _PLACE - _LENGTH.size:
+            self._map[place : place + 2 + len(encoded)] = _LENGTH.pack(len(encoded)) + encoded
 
-    def remove(self, exchange: Exchange) -> None:
+    def remove(self, record: RequestRecord) -> None:
         """A request has ended, and has been counted."""
-        place = self._places.pop(id(exchange), None)
+        place = self._places.pop(id(record), None)
         if place is not None and self._map is not None:
             self._map[place : place + 2] = _EMPTY
             self._free.append(place)

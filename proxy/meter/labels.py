@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from proxy.exchange import EndedBy, Family
+from proxy.record import EndedBy, Family
 
 if TYPE_CHECKING:
-    from proxy.exchange import Exchange
     from proxy.meter.known_names import KnownNames
+    from proxy.record import RequestRecord
 
 OTHER = "other"
 _LONGEST = 100
@@ -85,15 +85,15 @@ def provider_of(family: Family) -> str:
     return _PROVIDERS.get(family, OTHER)
 
 
-def was_answered(exchange: Exchange) -> bool:
+def was_answered(record: RequestRecord) -> bool:
     """Whether an upstream took the request: what shows that the model exists."""
-    return exchange.upstream_status is not None and 200 <= exchange.upstream_status < 300
+    return record.upstream_status is not None and 200 <= record.upstream_status < 300
 
 
-def error_type(exchange: Exchange) -> str:
+def error_type(record: RequestRecord) -> str:
     """Why it failed, as one word; empty if it did not."""
-    if exchange.error:
-        return exchange.error
-    if exchange.ended_by not in {EndedBy.COMPLETE, None}:
-        return str(exchange.ended_by)
-    return str(exchange.status) if exchange.status >= 400 else ""
+    if record.error:
+        return record.error
+    if record.ended_by not in {EndedBy.COMPLETE, None}:
+        return str(record.ended_by)
+    return str(record.status) if record.status >= 400 else ""

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any, Literal, TextIO
 import msgspec
 import structlog
 
-from proxy.exchange import EndedBy
 from proxy.meter.tokens import longest_gap, pace, time_to_first_text, time_to_first_token
+from proxy.record import EndedBy
 
 if TYPE_CHECKING:
     from structlog.typing import EventDict, Processor
 
-    from proxy.exchange import Exchange
     from proxy.meter.tokens import Tally
+    from proxy.record import RequestRecord
 
 Level = Literal["debug", "info", "warning", "error"]
 Format = Literal["json", "console"]
@@ -78,35 +78,35 @@ class RequestLog:
     def __init__(self, **known: str | int) -> None:
         self._log = structlog.get_logger("request").bind(**known)
 
-    def write(self, exchange: Exchange, tally: Tally, cost: float | None = None) -> None:
+    def write(self, record: RequestRecord, tally: Tally, cost: float | None = None) -> None:
         """One line for a request that has ended; `cost` is in US dollars."""
-        quiet = exchange.ended_by in _QUIET and exchange.status < 500
+        quiet = record.ended_by in _QUIET and record.status < 500
         said = self._log.info if quiet else self._log.warning
-        said("request", **facts(exchange, tally, cost))
+        said("request", **facts(record, tally, cost))
 
 
-def facts(exchange: Exchange, tally: Tally, cost: float | None = None) -> dict[str, Any]:
+def facts(record: RequestRecord, tally: Tally, cost: float | None = None) -> dict[str, Any]:
     """What the line says of a request; what is not known is left out."""
     found = pace(tally)
     usage = tally.usage
     said: dict[str, Any] = {
-        "request_id": exchange.request_id,
-        "method": exchange.method,
-        "route": exchange.route,
-        "model": exchange.model[:_LONGEST_NAME],
+        "request_id": record.request_id,
+        "method": record.method,
+        "route": record.route,
+        "model": record.model[:_LONGEST_NAME],
         "response_model": tally.model[:_LONGEST_NAME],
-        "upstream": exchange.upstream,
-        "key": exchange.client_key,
-        "status": exchange.status,
-        "ended_by": str(exchange.ended_by or ""),
-        "error": exchange.error,
+        "upstream": record.upstream,
+        "key": record.client_key,
+        "status": record.status,
+        "ended_by": str(record.ended_by or ""),
+        "error": record.error,
         "upstream_error": tally.error,
         "finish_reason": tally.finish_reason,
-        "attempts": exchange.attempts or None,
-        "duration_seconds": _rounded(exchange.duration),
-        "queue_seconds": _rounded(exchange.queue_seconds),
-        "ttft_seconds": _rounded(time_to_first_token(exchange, tally)),
-        "first_text_seconds": _rounded(time_to_first_text(exchange, tally)),
+        "attempts": record.attempts or None,
+        "duration_seconds": _rounded(record.duration),
+        "queue_seconds": _rounded(record.queue_seconds),
+        "ttft_seconds": _rounded(time_to_first_token(record, tally)),
+        "first_text_seconds": _rounded(time_to_first_text(record, tally)),
         "longest_gap_seconds": _rounded(longest_gap(tally)),
         "input_tokens": usage.input_total if usage else None,
         "output_tokens": usage.output_total if usage else None,
@@ -117,10 +117,10 @@ def facts(exchange: Exchange, tally: Tally, cost: float | None = None) -> dict[s
         "tokens_source": found[2] if found else None,
         "cost_usd": cost,
         "malformed_events": tally.malformed or None,
-        "bytes_in": exchange.bytes_in,
-        "bytes_out": exchange.bytes_out,
-        "trace_id": exchange.traceparent[3:35],
-        "notes": exchange.notes or None,
+        "bytes_in": record.bytes_in,
+        "bytes_out": record.bytes_out,
+        "trace_id": record.traceparent[3:35],
+        "notes": record.notes or None,
     }
     return {name: value for name, value in said.items() if value is not None and value != ""}
 

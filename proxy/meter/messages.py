@@ -11,12 +11,12 @@ from typing import Any
 
 import msgspec
 
-from proxy.exchange import Family, Kind
 from proxy.meter.dialect import UNREADABLE, Dialect
 from proxy.meter.foreign import count_in, last_object, last_string, name_of
 from proxy.meter.tokens import OTHER, REASONING, TEXT, TOOL, Usage
+from proxy.record import EventKind, Family
 
-_DATA = Kind.DATA
+_DATA = EventKind.DATA
 _TYPE = re.compile(rb'"type"\s*:\s*"([a-z_]+)"')
 _DELTAS = {
     b"text_delta": TEXT,
@@ -68,7 +68,7 @@ class Messages(Dialect):
     family = Family.MESSAGES
     done_mark_ends = False
 
-    def read(self, name: bytes, data: bytes, at: float) -> Kind:
+    def read(self, name: bytes, data: bytes, at: float) -> EventKind:
         """Take in one event."""
         self.plain = 0
         try:
@@ -81,7 +81,7 @@ class Messages(Dialect):
                 self._take_delta(event.delta, at)
             return _DATA
         if kind == "ping":
-            return Kind.PING
+            return EventKind.PING
         if kind == "error" or event.error:
             self._grow(_usage(event.usage))
             return self.failed(event.error)
@@ -91,8 +91,8 @@ class Messages(Dialect):
             self._take_end(event)
         elif kind == "message_stop":
             self._grow(_bedrock_usage(event.invocation))
-            return Kind.END
-        return Kind.DATA
+            return EventKind.END
+        return EventKind.DATA
 
     def _take_delta(self, delta: _Delta, at: float) -> None:
         if delta.text:
@@ -124,7 +124,7 @@ class Messages(Dialect):
         else:
             self.tally.usage.raise_to(usage)
 
-    def glimpse(self, name: bytes, head: bytes, tail: bytes, at: float) -> Kind:
+    def glimpse(self, name: bytes, head: bytes, tail: bytes, at: float) -> EventKind:
         """Take in an event of which only the two ends are known."""
         kinds = _TYPE.findall(head)
         kind = name or (kinds[0] if kinds else b"")
@@ -142,8 +142,8 @@ class Messages(Dialect):
                 self.tally.finish_reason = reason
                 self.tally.finishing = True
         elif kind == b"message_stop":
-            return Kind.END
-        return Kind.DATA
+            return EventKind.END
+        return EventKind.DATA
 
     def body(self, body: bytes) -> None:
         """Take in a whole message."""

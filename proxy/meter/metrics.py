@@ -7,7 +7,6 @@ from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from proxy.exchange import EndedBy, Family
 from proxy.meter.instruments import Instruments
 from proxy.meter.known_names import KnownNames
 from proxy.meter.labels import (
@@ -27,15 +26,16 @@ from proxy.meter.tokens import (
     time_to_first_token,
     tokens_after_leaving,
 )
+from proxy.record import EndedBy, Family
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from prometheus_client import CollectorRegistry, Histogram
 
-    from proxy.exchange import Exchange
     from proxy.meter.instruments import Series
     from proxy.meter.tokens import Tally
+    from proxy.record import RequestRecord
 
 __all__ = ["Metrics", "collect", "content_type"]
 
@@ -57,25 +57,25 @@ class Metrics:
         self._cpu_seconds = 0.0
         self._lags: deque[float] = deque([0.0], maxlen=_LAGS)
 
-    def record(self, exchange: Exchange, tally: Tally, cost: float | None = None) -> None:
+    def record(self, record: RequestRecord, tally: Tally, cost: float | None = None) -> None:
         """Count a request that has ended; `cost` is in US dollars, None if it has no price."""
-        answered = was_answered(exchange)
-        model = self._names.label(exchange.model, answered=answered)
-        self._count(exchange, tally, model)
-        self._time(exchange, tally, model)
+        answered = was_answered(record)
+        model = self._names.label(record.model, answered=answered)
+        self._count(record, tally, model)
+        self._time(record, tally, model)
         if answered:
-            self._account(exchange, tally, model, cost)
+            self._account(record, tally, model, cost)
 
-    def _count(self, exchange: Exchange, tally: Tally, model: str) -> None:
+    def _count(self, record: RequestRecord, tally: Tally, model: str) -> None:
         counts = self.instruments.counts
-        status, ended_by = str(exchange.status), str(exchange.ended_by or "")
-        account = (exchange.client_key, exchange.upstream)
-        counts.requests[exchange.route, *account, status, ended_by].inc()
-        counts.model_requests[model, exchange.upstream, ended_by].inc()
-        counts.bytes[exchange.upstream, "in"].inc(exchange.bytes_in)
-        counts.bytes[exchange.upstream, "out"].inc(exchange.bytes_out)
+        status, ended_by = str(record.status), str(record.ended_by or "")
+        account = (record.client_key, record.upstream)
+        counts.requests[record.route, *account, status, ended_by].inc()
+        counts.model_requests[model, record.upstream, ended_by].inc()
+        counts.bytes[record.upstream, "in"].inc(record.bytes_in)
+        counts.bytes[record.upstream, "out"].inc(record.bytes_out)
         if tally.malformed:
-            counts.malformed[exchange.upstream,].inc(tally.malformed)
+            counts.malformed[record.upstream,].inc(tally.malformed)
         if tally.counted:
             for channel in ("text", "reasoning", "tool", "other"):
                 events = getattr(tally, channel)
@@ -83,46 +83,46 @@ class Metrics:
                     counts.token_events[model, channel].inc(events)
             late = tokens_after_leaving(tally)
             if late:
-                counts.tokens_after_leaving[model, exchange.upstream].inc(late)
+                counts.tokens_after_leaving[model, record.upstream].inc(late)
 
-    def _time(self, exchange: Exchange, tally: Tally, model: str) -> None:
-        timing, stream = self.instruments.timing, (exchange.route, exchange.upstream)
-        kind = self._kind(exchange, tally, model)
-        _observe(timing.first_byte, stream, time_to_first_byte(exchange))
-        _observe(timing.first_token, kind, time_to_first_token(exchange, tally))
-        _observe(timing.first_text, stream, time_to_first_text(exchange, tally))
+    def _time(self, record: RequestRecord, tally: Tally, model: str) -> None:
+        timing, stream = self.instruments.timing, (record.route, record.upstream)
+        kind = self._kind(record, tally, model)
+        _observe(timing.first_byte, stream, time_to_first_byte(record))
+        _observe(timing.first_token, kind, time_to_first_token(record, tally))
+        _observe(timing.first_text, stream, time_to_first_text(record, tally))
         _observe(timing.gap, stream, longest_gap(tally))
-        why = error_type(exchange)
+        why = error_type(record)
         # A failure's duration is that of a timeout or an outage, which no model explains.
         ended = (*kind[:2], "", "", why) if why else (*kind, why)
-        _observe(timing.duration, ended, exchange.duration)
+        _observe(timing.duration, ended, record.duration)
         found = pace(tally)
         if found is not None:
             per_token, per_second, source = found
             timing.per_token[kind].observe(per_token)
             timing.rate[*stream, source].observe(per_second)
-        self._own_share(exchange)
+        self._own_share(record)
 
-    def _own_share(self, exchange: Exchange) -> None:
+    def _own_share(self, record: RequestRecord) -> None:
         timing = self.instruments.timing
-        if exchange.ended_by is not EndedBy.REJECTED:
-            timing.queue_wait[_NONE].observe(exchange.queue_seconds)
-        if exchange.called_at is not None:
-            before = exchange.called_at - exchange.started_at - exchange.queue_seconds
+        if record.ended_by is not EndedBy.REJECTED:
+            timing.queue_wait[_NONE].observe(record.queue_seconds)
+        if record.called_at is not None:
+            before = record.called_at - record.started_at - record.queue_seconds
             timing.overhead["before",].observe(max(0.0, before))
-        if exchange.first_byte_at is not None and exchange.first_sent_at is not None:
-            held = exchange.first_sent_at - exchange.first_byte_at
+        if record.first_byte_at is not None and record.first_sent_at is not None:
+            held = record.first_sent_at - record.first_byte_at
             timing.overhead["first_byte",].observe(max(0.0, held))
 
-    def _account(self, exchange: Exchange, tally: Tally, model: str, cost: float | None) -> None:
+    def _account(self, record: RequestRecord, tally: Tally, model: str, cost: float | None) -> None:
         counts, usage = self.instruments.counts, tally.usage
-        place = (model, exchange.upstream)
+        place = (model, record.upstream)
         if usage is None:
             if tally.family is not Family.UNKNOWN:
                 counts.without_usage[place].inc()
             return
-        account = (exchange.client_key, exchange.upstream)
-        kind = self._kind(exchange, tally, model)
+        account = (record.client_key, record.upstream)
+        kind = self._kind(record, tally, model)
         stated = {"input": usage.input_total, "output": usage.output_total}
         for name, tokens in stated.items():
             if tokens is not None:
@@ -137,13 +137,13 @@ class Metrics:
             counts.cost[account].inc(cost)
             counts.model_cost[place].inc(cost)
 
-    def _kind(self, exchange: Exchange, tally: Tally, model: str) -> tuple[str, ...]:
-        family = exchange.family if tally.family is Family.UNKNOWN else tally.family
+    def _kind(self, record: RequestRecord, tally: Tally, model: str) -> tuple[str, ...]:
+        family = record.family if tally.family is Family.UNKNOWN else tally.family
         return (
-            operation_of(family, exchange.route),
+            operation_of(family, record.route),
             provider_of(family),
             model,
-            self._answering.label(model, tally.model, answered=was_answered(exchange)),
+            self._answering.label(model, tally.model, answered=was_answered(record)),
         )
 
     def know(self, upstreams: Iterable[str]) -> None:

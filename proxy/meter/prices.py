@@ -19,8 +19,8 @@ import msgspec
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from proxy.exchange import Exchange
     from proxy.meter.tokens import Tally, Usage
+    from proxy.record import RequestRecord
 
 _MILLION = 1_000_000
 _MEMBERS = {
@@ -100,16 +100,16 @@ class Prices:
         self._bundled = import_module("genai_prices.data_snapshot").get_snapshot()
         self._find.cache_clear()
 
-    def cost(self, exchange: Exchange, tally: Tally) -> float | None:
+    def cost(self, record: RequestRecord, tally: Tally) -> float | None:
         """US dollars for the answer; None if its usage or its model's price is not known."""
         if tally.usage is None:
             return None
-        for model in (exchange.model, tally.model):
+        for model in (record.model, tally.model):
             price = self._own_price(model)
             if price is not None:
                 return price.of(tally.usage)
-        for model in (tally.model, exchange.model):
-            found = self._find(model, self._urls.get(exchange.upstream, ""))
+        for model in (tally.model, record.model):
+            found = self._find(model, self._urls.get(record.upstream, ""))
             if found is not None:
                 return self._price_now(found).of(tally.usage)
         return None

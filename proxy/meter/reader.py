@@ -6,7 +6,6 @@ import re
 
 import msgspec
 
-from proxy.exchange import Family, Kind
 from proxy.meter.chat import Chat
 from proxy.meter.completions import Completions
 from proxy.meter.dialect import UNREADABLE, Dialect
@@ -17,6 +16,7 @@ from proxy.meter.responses import Responses
 from proxy.meter.sniff import family_of, is_foreign
 from proxy.meter.tokens import REASONING, TEXT, Tally
 from proxy.meter.unknown import Unknown
+from proxy.record import EventKind, Family
 
 _DIALECTS: dict[Family, type[Dialect]] = {
     dialect.family: dialect for dialect in (Chat, Responses, Completions, Messages, Gemini, Unknown)
@@ -27,7 +27,7 @@ _MOST_LOOKS = 8
 
 
 class StreamReader:
-    """Reads the events of one stream; `proxy.exchange.Reader` says what each method means."""
+    """Reads the events of one stream; `proxy.record.Reader` says what each method means."""
 
     __slots__ = ("_dialect", "_likeness", "_looks", "tally")
 
@@ -82,7 +82,7 @@ class StreamReader:
         tally.last_token_at = at
         return True
 
-    def event(self, name: bytes, data: bytes, at: float) -> Kind:
+    def event(self, name: bytes, data: bytes, at: float) -> EventKind:
         """Take in one whole event that carries data; see what `token` could tell of the next."""
         if self._looks:
             self._settle(data)
@@ -92,11 +92,11 @@ class StreamReader:
             self._likeness.learn(name, data, dialect.plain, self.tally.counted)
         return kind
 
-    def oversized(self, name: bytes, head: bytes, tail: bytes, at: float) -> Kind:
+    def oversized(self, name: bytes, head: bytes, tail: bytes, at: float) -> EventKind:
         """Take in an event too long to hold."""
         return self._dialect.glimpse(name, head, tail, at)
 
-    def stray(self, text: bytes, at: float) -> Kind:  # noqa: ARG002 the relay hands it to all
+    def stray(self, text: bytes, at: float) -> EventKind:  # noqa: ARG002 the relay hands it to all
         """Judge text that is no SSE field."""
         try:
             document = msgspec.json.decode(text)
@@ -106,7 +106,7 @@ class StreamReader:
             document = document[0]
         if isinstance(document, dict) and ("error" in document or document.get("type") == "error"):
             return self._dialect.failed(document.get("error"))
-        return Kind.PING
+        return EventKind.PING
 
     def finished(self) -> bool:
         """Whether a clean end of body here is a true end."""

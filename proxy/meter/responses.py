@@ -10,10 +10,10 @@ from typing import Any
 
 import msgspec
 
-from proxy.exchange import Family, Kind
 from proxy.meter.dialect import UNREADABLE, Dialect
 from proxy.meter.foreign import last_object, name_of, openai_usage
 from proxy.meter.tokens import OTHER, REASONING, TEXT, TOOL
+from proxy.record import EventKind, Family
 
 _CHANNELS = {
     "response.output_text.delta": TEXT,
@@ -34,12 +34,12 @@ _CHANNELS = {
     "response.shell_call_output_content.delta": 0,
 }
 _ENDS = {
-    "response.completed": Kind.END,
-    "response.incomplete": Kind.END,
-    "response.cancelled": Kind.END,
-    "response.failed": Kind.ERROR,
+    "response.completed": EventKind.END,
+    "response.incomplete": EventKind.END,
+    "response.cancelled": EventKind.END,
+    "response.failed": EventKind.ERROR,
 }
-_DATA = Kind.DATA
+_DATA = EventKind.DATA
 _TYPE = re.compile(rb'"type"\s*:\s*"((?:response\.[a-z_.]+|error|keepalive))"')
 _SEQUENCE = re.compile(rb'"sequence_number"\s*:\s*(\d{1,15})')
 
@@ -74,7 +74,7 @@ class Responses(Dialect):
     family = Family.RESPONSES
     done_mark_ends = False
 
-    def read(self, name: bytes, data: bytes, at: float) -> Kind:
+    def read(self, name: bytes, data: bytes, at: float) -> EventKind:
         """Take in one event."""
         try:
             event = _decode(data)
@@ -92,7 +92,7 @@ class Responses(Dialect):
             return _DATA
         return self._without_delta(kind, event)
 
-    def _without_delta(self, kind: str, event: _Event) -> Kind:
+    def _without_delta(self, kind: str, event: _Event) -> EventKind:
         if event.response is not None:
             self._take_response(event.response)
         if kind in _ENDS:
@@ -100,19 +100,19 @@ class Responses(Dialect):
         if kind == "error" or event.error:
             self.tally.stated(openai_usage(event.usage))
             return self.failed(event.error or {"code": event.code})
-        return Kind.PING if kind in {"keepalive", "ping"} else Kind.DATA
+        return EventKind.PING if kind in {"keepalive", "ping"} else EventKind.DATA
 
-    def _end(self, kind: str, error: Any) -> Kind:
+    def _end(self, kind: str, error: Any) -> EventKind:
         self.tally.finish_reason = kind.removeprefix("response.")
         self.tally.finishing = True
-        return self.failed(error) if _ENDS[kind] is Kind.ERROR else Kind.END
+        return self.failed(error) if _ENDS[kind] is EventKind.ERROR else EventKind.END
 
     def _take_response(self, response: _Response) -> None:
         self.tally.model = name_of(response.model) or self.tally.model
         self.tally.response_id = name_of(response.id) or self.tally.response_id
         self.tally.stated(openai_usage(response.usage))
 
-    def glimpse(self, name: bytes, head: bytes, tail: bytes, at: float) -> Kind:
+    def glimpse(self, name: bytes, head: bytes, tail: bytes, at: float) -> EventKind:
         """Take in an event of which only the two ends are known."""
         types = _TYPE.findall(head) or _TYPE.findall(tail)
         kind = (types[0] if types else name).decode("ascii", "replace")
@@ -128,7 +128,7 @@ class Responses(Dialect):
         channel = _CHANNELS.get(kind, OTHER if kind.endswith(".delta") else 0)
         if channel:
             self.tally.saw(channel, at)
-        return Kind.DATA
+        return EventKind.DATA
 
     def body(self, body: bytes) -> None:
         """Take in a whole response."""

@@ -6,8 +6,8 @@ from typing import Any
 
 import msgspec
 
-from proxy.exchange import Family
 from proxy.meter.dialect import UNREADABLE
+from proxy.record import Family
 
 _MESSAGES = frozenset(
     {

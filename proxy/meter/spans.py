@@ -25,18 +25,18 @@ from opentelemetry.trace import (
     set_span_in_context,
 )
 
-from proxy.exchange import EndedBy, Family
 from proxy.meter.labels import error_type, operation_of, provider_of
 from proxy.meter.tokens import pace, time_to_first_text, time_to_first_token
 from proxy.meter.tracing import Context
+from proxy.record import EndedBy, Family
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context as Parentage
     from opentelemetry.sdk.trace.export import SpanExporter
     from opentelemetry.util.types import AttributeValue
 
-    from proxy.exchange import Exchange
     from proxy.meter.tokens import Tally
+    from proxy.record import RequestRecord
 
 _NANOSECONDS = 1_000_000_000
 
@@ -80,26 +80,26 @@ class Spans:
         return begun._replace(flags=flags).header
 
     def export(
-        self, exchange: Exchange, tally: Tally, incoming: str | None, cost: float | None = None
+        self, record: RequestRecord, tally: Tally, incoming: str | None, cost: float | None = None
     ) -> None:
         """Make the span of a request; `incoming` is the `traceparent` the client sent."""
-        own = Context.of(exchange.traceparent)
+        own = Context.of(record.traceparent)
         if own is None or not int(own.flags, 16) & TraceFlags.SAMPLED:
             return
         self._ids.trace, self._ids.span = int(own.trace, 16), int(own.parent, 16)
         # The monotonic clock has no date: what it says is set off against now.
         past = time.time() - time.monotonic()
         span = self._tracer.start_span(
-            _name(exchange, tally),
+            _name(record, tally),
             context=_parentage(incoming),
             kind=SpanKind.SERVER,
-            attributes=_attributes(exchange, tally, cost),
-            start_time=int((past + exchange.started_at) * _NANOSECONDS),
+            attributes=_attributes(record, tally, cost),
+            start_time=int((past + record.started_at) * _NANOSECONDS),
         )
-        why = error_type(exchange)
-        if why and exchange.ended_by is not EndedBy.CLIENT_LEFT:
+        why = error_type(record)
+        if why and record.ended_by is not EndedBy.CLIENT_LEFT:
             span.set_status(Status(StatusCode.ERROR, why))
-        span.end(int((past + (exchange.ended_at or exchange.started_at)) * _NANOSECONDS))
+        span.end(int((past + (record.ended_at or record.started_at)) * _NANOSECONDS))
 
     def close(self) -> None:
         """Send what is left; it may take seconds."""
@@ -116,24 +116,26 @@ def _parentage(incoming: str | None) -> Parentage | None:
     return set_span_in_context(NonRecordingSpan(remote))
 
 
-def _family(exchange: Exchange, tally: Tally) -> Family:
-    return exchange.family if tally.family is Family.UNKNOWN else tally.family
+def _family(record: RequestRecord, tally: Tally) -> Family:
+    return record.family if tally.family is Family.UNKNOWN else tally.family
 
 
-def _name(exchange: Exchange, tally: Tally) -> str:
-    family = _family(exchange, tally)
+def _name(record: RequestRecord, tally: Tally) -> str:
+    family = _family(record, tally)
     if family is Family.UNKNOWN:
-        return f"{exchange.method} {exchange.route}"
-    return f"{operation_of(family, exchange.route)} {exchange.model}".strip()
+        return f"{record.method} {record.route}"
+    return f"{operation_of(family, record.route)} {record.model}".strip()
 
 
-def _attributes(exchange: Exchange, tally: Tally, cost: float | None) -> dict[str, AttributeValue]:
+def _attributes(
+    record: RequestRecord, tally: Tally, cost: float | None
+) -> dict[str, AttributeValue]:
     """Attributes by their names in the semantic conventions, our own beside them."""
-    family, usage, found = _family(exchange, tally), tally.usage, pace(tally)
+    family, usage, found = _family(record, tally), tally.usage, pace(tally)
     said: dict[str, AttributeValue | None] = {
-        "gen_ai.operation.name": operation_of(family, exchange.route),
+        "gen_ai.operation.name": operation_of(family, record.route),
         "gen_ai.provider.name": provider_of(family),
-        "gen_ai.request.model": exchange.model,
+        "gen_ai.request.model": record.model,
         "gen_ai.response.model": tally.model,
         "gen_ai.response.id": tally.response_id,
         "gen_ai.response.finish_reasons": (tally.finish_reason,) if tally.finish_reason else None,
@@ -142,17 +144,17 @@ def _attributes(exchange: Exchange, tally: Tally, cost: float | None) -> dict[st
         "gen_ai.usage.reasoning.output_tokens": usage.reasoning if usage else None,
         "gen_ai.usage.cache_read.input_tokens": usage.cached if usage else None,
         "gen_ai.usage.cache_creation.input_tokens": usage.cache_write if usage else None,
-        "http.request.method": exchange.method,
-        "http.route": exchange.route,
-        "http.response.status_code": exchange.status,
-        "error.type": error_type(exchange),
-        "sluice.request_id": exchange.request_id,
-        "sluice.upstream": exchange.upstream,
-        "sluice.key": exchange.client_key,
-        "sluice.ended_by": str(exchange.ended_by or ""),
-        "sluice.queue_seconds": exchange.queue_seconds,
-        "sluice.time_to_first_token_seconds": time_to_first_token(exchange, tally),
-        "sluice.time_to_first_text_seconds": time_to_first_text(exchange, tally),
+        "http.request.method": record.method,
+        "http.route": record.route,
+        "http.response.status_code": record.status,
+        "error.type": error_type(record),
+        "sluice.request_id": record.request_id,
+        "sluice.upstream": record.upstream,
+        "sluice.key": record.client_key,
+        "sluice.ended_by": str(record.ended_by or ""),
+        "sluice.queue_seconds": record.queue_seconds,
+        "sluice.time_to_first_token_seconds": time_to_first_token(record, tally),
+        "sluice.time_to_first_text_seconds": time_to_first_text(record, tally),
         "sluice.output_tokens_per_second": found[1] if found else None,
         "sluice.cost_usd": cost,
     }

@@ -8,10 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Literal
 
-from proxy.exchange import Family
+from proxy.record import Family
 
 if TYPE_CHECKING:
-    from proxy.exchange import Exchange
+    from proxy.record import RequestRecord
 
 Source = Literal["usage", "counted"]
 
@@ -134,19 +134,19 @@ def _sum(inside: int | None, beside: int | None) -> int | None:
     return (inside or 0) + (beside or 0)
 
 
-def time_to_first_byte(exchange: Exchange) -> float | None:
+def time_to_first_byte(record: RequestRecord) -> float | None:
     """From the request's arrival to the upstream's first body byte."""
-    return _since(exchange.started_at, exchange.first_byte_at)
+    return _since(record.started_at, record.first_byte_at)
 
 
-def time_to_first_token(exchange: Exchange, tally: Tally) -> float | None:
+def time_to_first_token(record: RequestRecord, tally: Tally) -> float | None:
     """From the request's arrival to the first token of any channel."""
-    return _since(exchange.started_at, tally.first_token_at) if tally.counted else None
+    return _since(record.started_at, tally.first_token_at) if tally.counted else None
 
 
-def time_to_first_text(exchange: Exchange, tally: Tally) -> float | None:
+def time_to_first_text(record: RequestRecord, tally: Tally) -> float | None:
     """From the request's arrival to the first text that a person sees."""
-    return _since(exchange.started_at, tally.first_text_at)
+    return _since(record.started_at, tally.first_text_at)
 
 
 def decode_time(tally: Tally) -> float | None:

@@ -12,10 +12,10 @@ from typing import Any
 
 import msgspec
 
-from proxy.exchange import Family, Kind
 from proxy.meter.dialect import UNREADABLE, Dialect
 from proxy.meter.foreign import count_in, last_object, name_of, openai_usage
 from proxy.meter.tokens import REASONING, TEXT, TOOL, Usage
+from proxy.record import EventKind, Family
 
 _HEAD_ERROR = re.compile(rb'\s*\{\s*"error"\s*:\s*[{"]')
 _ANYWHERE = (None, "error", "ping")
@@ -47,7 +47,7 @@ class Unknown(Dialect):
 
     family = Family.UNKNOWN
 
-    def read(self, name: bytes, data: bytes, at: float) -> Kind:
+    def read(self, name: bytes, data: bytes, at: float) -> EventKind:
         """Take in one event."""
         try:
             event = _decode(data)
@@ -55,17 +55,17 @@ class Unknown(Dialect):
             kind = self.mark(name, data)
             if kind is None:  # Data need not be JSON here, so it is not malformed.
                 self.tally.progressed(at)
-            return kind or Kind.DATA
+            return kind or EventKind.DATA
         if event.error or name == b"error" or event.type == "error":
             self.tally.stated(openai_usage(event.usage) or _cohere_usage(event.usage))
         if event.error:
             return self.failed(event.error)
         if name or event.type in _ANYWHERE:
             kind = self.odd(name, data)
-            if kind is not Kind.DATA:
+            if kind is not EventKind.DATA:
                 return kind
         self._take(event, at)
-        return Kind.DATA
+        return EventKind.DATA
 
     def _take(self, event: _Event, at: float) -> None:
         channels = _channels(event)
@@ -84,14 +84,14 @@ class Unknown(Dialect):
         """Nothing is known of its end, so a clean one is true."""
         return True
 
-    def glimpse(self, name: bytes, head: bytes, tail: bytes, at: float) -> Kind:
+    def glimpse(self, name: bytes, head: bytes, tail: bytes, at: float) -> EventKind:
         """Take in an event of which only the two ends are known."""
         if name == b"error" or _HEAD_ERROR.match(head):
             self.tally.stated(openai_usage(last_object(tail, "usage")))
             return self.failed(None)
         self.tally.progressed(at)
         self.tally.stated(openai_usage(last_object(tail, "usage")))
-        return Kind.DATA
+        return EventKind.DATA
 
     def body(self, body: bytes) -> None:
         """Take in a whole answer of any kind, such as embeddings."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from proxy.errors import SluiceError
-from proxy.exchange import EndedBy
+from proxy.record import EndedBy
 
 KEPT_BYTES = 1024 * 1024
 """The largest JSON answer that is kept to be metered at its end."""

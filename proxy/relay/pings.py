@@ -15,7 +15,7 @@ each client's behaviour are in `docs/clients.md`; `make test-clients` measures t
 
 from __future__ import annotations
 
-from proxy.exchange import Family
+from proxy.record import Family
 
 _COMMENT = b": ping\n\n"
 _EMPTY_LINES = b"\n\n"

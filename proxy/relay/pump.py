@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from proxy.errors import EndedEarly, FirstTokenTimeout, IdleTimeout, SlowClient, SluiceError
-from proxy.exchange import EndedBy
+from proxy.record import EndedBy
 from proxy.relay.client import Client
 from proxy.relay.splice import Source, Splice
 from proxy.relay.watch import Passage, Watch

@@ -8,7 +8,7 @@ was asked for on the client's behalf, the chunk that holds nothing else.
 from __future__ import annotations
 
 from proxy.errors import SluiceError
-from proxy.exchange import EndedBy, Family, Kind, Reader
+from proxy.record import EndedBy, EventKind, Family, Reader
 from proxy.relay.pings import ping_of
 from proxy.relay.sse import Event, Framer
 from proxy.relay.terminal import spoil, terminal_event
@@ -70,11 +70,11 @@ class Stream:
         if data is None:
             return self._feed_any(chunk, now)
         kind = self._reader.event(b"", data, now)
-        if kind is Kind.DATA:
+        if kind is EventKind.DATA:
             self.data_at = now
             return chunk
         self._note(kind, now)
-        return b"" if kind is Kind.USAGE and self._hides_usage else chunk
+        return b"" if kind is EventKind.USAGE and self._hides_usage else chunk
 
     def close(self, now: float) -> tuple[EndedBy, bytes]:
         """The body ended cleanly: what that means, and the bytes still owed to the client.
@@ -116,7 +116,7 @@ class Stream:
         for event in events:
             end = at + len(event.raw) - sent
             kind = self._judge(event, now)
-            if kind is Kind.USAGE and self._hides_usage and not sent:
+            if kind is EventKind.USAGE and self._hides_usage and not sent:
                 owed = owed[:at] + owed[end:]
             else:
                 at = end
@@ -124,26 +124,26 @@ class Stream:
         self._withheld = self._to_withhold(sent)
         return owed[: -self._withheld] if self._withheld else owed
 
-    def _judge(self, event: Event, now: float) -> Kind:
+    def _judge(self, event: Event, now: float) -> EventKind:
         if event.tail is not None:
             kind = self._reader.oversized(event.name, event.data or b"", event.tail, now)
         elif self._reader.token(event.raw, now):
-            kind = Kind.DATA
+            kind = EventKind.DATA
         elif event.data is not None:
             kind = self._reader.event(event.name, event.data, now)
         elif event.stray:
             kind = self._reader.stray(event.stray, now)
         else:
-            return Kind.PING
+            return EventKind.PING
         self._note(kind, now)
         return kind
 
-    def _note(self, kind: Kind, now: float) -> None:
-        if kind is not Kind.PING:
+    def _note(self, kind: EventKind, now: float) -> None:
+        if kind is not EventKind.PING:
             self.data_at = now
-        if self.end is None and kind is Kind.END:
+        if self.end is None and kind is EventKind.END:
             self.end = EndedBy.COMPLETE
-        elif self.end is None and kind is Kind.ERROR:
+        elif self.end is None and kind is EventKind.ERROR:
             self.end = EndedBy.ERROR_EVENT
 
     def _to_withhold(self, sent: int) -> int:

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 
 from proxy.errors import SluiceError, document_of
-from proxy.exchange import Family, Reader
+from proxy.record import Family, Reader
 
 
 def terminal_event(family: Family, error: SluiceError, request_id: str, reader: Reader) -> bytes:

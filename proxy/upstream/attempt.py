@@ -14,7 +14,7 @@ from proxy.upstream.usage import refuses
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from proxy.exchange import Exchange
+    from proxy.record import RequestRecord
     from proxy.upstream.answer import LiveAnswer
     from proxy.upstream.call import Call
     from proxy.upstream.targets import Target
@@ -43,7 +43,7 @@ class Attempt:
 
     transport: Transport
     call: Call
-    exchange: Exchange
+    record: RequestRecord
     judge: Judge | None
     may_repeat: bool
     """Whether the operator lets a request be sent twice, should the first have been in vain."""
@@ -57,12 +57,12 @@ class Attempt:
         for its time after the request was sent, `UpstreamCut`, `UpstreamInvalid` for an event
         stream without one event, and the judge's own errors.
         """
-        _begin(self.exchange, target.name)
+        _begin(self.record, target.name)
         loop = asyncio.get_running_loop()
         waiting = True
 
         def sent() -> None:
-            self.exchange.connected_at = time.monotonic()
+            self.record.connected_at = time.monotonic()
             # The upstream may answer, and the wait be over, before it has taken the whole request.
             if waiting and target.first_token_timeout:
                 clock.reschedule(loop.time() + target.first_token_timeout)
@@ -82,8 +82,8 @@ class Attempt:
     async def _answer(self, target: Target, sent: Callable[[], None]) -> LiveAnswer:
         call = self.call
         if call.added_usage is not None:
-            self.exchange.hides_usage = self.refusals.may_ask(target, call.model)
-            if self.exchange.hides_usage:
+            self.record.hides_usage = self.refusals.may_ask(target, call.model)
+            if self.record.hides_usage:
                 return await self._answer_with_usage(target, sent)
         return await self._begun(await self._send(call.without_added_usage(), target, sent))
 
@@ -99,18 +99,18 @@ class Attempt:
             return answer
         answer.close()
         self.refusals.remember(target, self.call.model)
-        self.exchange.hides_usage = False
-        self.exchange.connected_at = None
+        self.record.hides_usage = False
+        self.record.connected_at = None
         plain = self.call.without_added_usage()
         return await self._begun(await self._send(plain, target, sent))
 
     async def _begun(self, answer: LiveAnswer) -> LiveAnswer:
         """The answer with what there is to judge it by; closed on every error."""
         try:
-            exchange = self.exchange
-            exchange.headers_at = time.monotonic()
-            exchange.connected_at = exchange.connected_at or exchange.headers_at
-            exchange.upstream_status = answer.status
+            record = self.record
+            record.headers_at = time.monotonic()
+            record.connected_at = record.connected_at or record.headers_at
+            record.upstream_status = answer.status
             if not answer.is_event_stream:
                 answer.take_first()
             elif self.judge and 200 <= answer.status < 300:
@@ -131,7 +131,7 @@ class Attempt:
             try:
                 return await self.transport.send(call, target, sent)
             except StaleConnection:
-                self.exchange.connected_at = None
+                self.record.connected_at = None
         return await self.transport.send(call, target, sent)
 
     async def _read_first(self, answer: LiveAnswer, judge: Judge) -> None:
@@ -143,9 +143,9 @@ class Attempt:
                     f"Upstream {answer.upstream} ended its stream before any event."
                 )
             if not first:
-                self.exchange.first_byte_at = time.monotonic()
+                self.record.first_byte_at = time.monotonic()
             first += part
-            if self.exchange.committed_at is not None or len(first) > MOST_JUDGED_BYTES:
+            if self.record.committed_at is not None or len(first) > MOST_JUDGED_BYTES:
                 break
             if judge.enough(first):
                 if error := judge.failure(first):
@@ -154,10 +154,10 @@ class Attempt:
         answer.first = first
 
 
-def _begin(exchange: Exchange, upstream: str) -> None:
+def _begin(record: RequestRecord, upstream: str) -> None:
     """Forget the attempt before; only when the first one began is kept."""
-    exchange.attempts += 1
-    exchange.upstream = upstream
-    exchange.upstream_status = None
-    exchange.called_at = exchange.called_at or time.monotonic()
-    exchange.connected_at = exchange.headers_at = exchange.first_byte_at = None
+    record.attempts += 1
+    record.upstream = upstream
+    record.upstream_status = None
+    record.called_at = record.called_at or time.monotonic()
+    record.connected_at = record.headers_at = record.first_byte_at = None

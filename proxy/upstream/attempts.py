@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
 
-    from proxy.exchange import Exchange
+    from proxy.record import RequestRecord
     from proxy.settings import Settings
     from proxy.upstream.answer import Answer, LiveAnswer
     from proxy.upstream.call import Call
@@ -99,7 +99,7 @@ class Upstreams:
     async def answer(
         self,
         call: Call,
-        exchange: Exchange,
+        record: RequestRecord,
         *,
         enough: Callable[[bytes], bool] | None = None,
         judge: Callable[[bytes], SluiceError | None] | None = None,
@@ -108,7 +108,7 @@ class Upstreams:
 
         With `enough` and `judge`, a good event stream is handed out with its first bytes read: as
         many as are `enough` to judge by. A failure found in them counts like a bad status.
-        `exchange` is told of every attempt; once it has `committed_at` nothing is tried again, and
+        `record` is told of every attempt; once it has `committed_at` nothing is tried again, and
         the attempt under way is handed out unjudged.
 
         An upstream's own refusal is an answer as well, once no attempt is left. Raises the last
@@ -118,7 +118,7 @@ class Upstreams:
         self._budget.request()
         both = Judge(enough, judge) if enough and judge else None
         may_repeat = self._rules.retries > 0
-        attempt = Attempt(self._transport, call, exchange, both, may_repeat, self._usage_refusals)
+        attempt = Attempt(self._transport, call, record, both, may_repeat, self._usage_refusals)
         tries: Counter[str] = Counter()
         refusal: KeptAnswer | None = None
         while True:
@@ -126,14 +126,14 @@ class Upstreams:
             tries[member.target.name] += 1
             with Lease(self._pool, member) as lease:
                 answer, failure = await _outcome(attempt, member, lease)
-                wait = self._verdict(failure, member, call, exchange, tries)
+                wait = self._verdict(failure, member, call, record, tries)
                 if wait is None and answer is not None:
                     lease.hand_on(answer)
                     return answer
                 if answer is not None:
                     refusal = await keep(answer) or refusal
-            if wait is None or not await self._go_on(wait, call, exchange, tries):
-                return _last_word(failure, refusal, exchange)
+            if wait is None or not await self._go_on(wait, call, record, tries):
+                return _last_word(failure, refusal, record)
             self._pool.observer.retried(member.target.name, failure.reason)
 
     def _verdict(
@@ -141,7 +141,7 @@ class Upstreams:
         failure: Failure,
         member: Member,
         call: Call,
-        exchange: Exchange,
+        record: RequestRecord,
         tries: Counter[str],
     ) -> float | None:
         if not retry.is_passing(failure, self._rules):
@@ -150,7 +150,7 @@ class Upstreams:
             attempts=tries.total(),
             sibling=self._pool.has_sibling(member, call.model, tries),
             in_budget=self._budget.may_retry(time.monotonic()),
-            committed=exchange.committed_at is not None,
+            committed=record.committed_at is not None,
         )
         wait = retry.verdict(failure, situation, self._rules, random.random)
         if wait is not None:
@@ -159,11 +159,11 @@ class Upstreams:
         return wait
 
     async def _go_on(
-        self, wait: float, call: Call, exchange: Exchange, tries: Counter[str]
+        self, wait: float, call: Call, record: RequestRecord, tries: Counter[str]
     ) -> bool:
         """Wait; whether another attempt can be made after that."""
         until = time.monotonic() + wait
-        while exchange.committed_at is None:
+        while record.committed_at is None:
             left = until - time.monotonic()
             if left <= 0:
                 return self._pool.has_room(call.model, tries)
@@ -185,11 +185,11 @@ async def _outcome(
     return answer, Failure(answer.status, pause=pause)
 
 
-def _last_word(failure: Failure, refusal: KeptAnswer | None, exchange: Exchange) -> KeptAnswer:
+def _last_word(failure: Failure, refusal: KeptAnswer | None, record: RequestRecord) -> KeptAnswer:
     """What the client gets after the last attempt: an upstream's own words rather than ours."""
     error = failure.error
     if refusal is not None and (error is None or error.fault.retry_safe):
-        exchange.upstream = refusal.upstream
-        exchange.upstream_status = refusal.status
+        record.upstream = refusal.upstream
+        record.upstream_status = refusal.status
         return refusal
-    raise error or UpstreamRefused(f"Upstream {exchange.upstream} answered {failure.status}.")
+    raise error or UpstreamRefused(f"Upstream {record.upstream} answered {failure.status}.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from proxy.exchange import Family
+from proxy.record import Family
 from proxy.upstream.address import locate
 from proxy.upstream.credentials import without_credentials, without_key_parameter
 from proxy.upstream.headers import with_key

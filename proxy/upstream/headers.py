@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from multidict import CIMultiDict
 
-from proxy.exchange import Family
+from proxy.record import Family
 from proxy.upstream.client_address import tells_client
 from proxy.upstream.credentials import without_credentials
 

@@ -7,7 +7,7 @@ import pytest
 
 from proxy.edge import app, forward
 from proxy.edge.visit import Visit
-from proxy.exchange import EndedBy
+from proxy.record import EndedBy
 from tests.edge.asking import ask, chat
 from tests.integration.conftest import Worker, until
 
@@ -51,8 +51,8 @@ async def test_a_defect(
     assert worker.gateway.admission.taken == 0
     assert headers["X-Request-ID"] in caplog.text
     await until(lambda: len(recorded) == 1, "it is not recorded")
-    assert recorded[0].exchange.request_id == headers["X-Request-ID"]
-    assert recorded[0].exchange.ended_by is EndedBy.FAILED
+    assert recorded[0].record.request_id == headers["X-Request-ID"]
+    assert recorded[0].record.ended_by is EndedBy.FAILED
 
 
 def test_a_client_that_leaves_cancels_its_handler(worker: Worker) -> None:

@@ -68,7 +68,7 @@ async def test_every_visit_is_accounted_for(
     await ask(worker.url, [])
     await ask_in_vain(worker.url, chat("demo;cut=1"))
     await until(lambda: len(recorded) == 3, "not all are recorded")
-    assert [str(v.exchange.ended_by) for v in recorded] == ["complete", "rejected", "upstream_cut"]
+    assert [str(v.record.ended_by) for v in recorded] == ["complete", "rejected", "upstream_cut"]
 
 
 async def test_a_task_that_has_ended_is_not_kept_for_its_grace(

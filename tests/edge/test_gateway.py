@@ -92,5 +92,5 @@ async def test_whose_turn_it_is_where_there_are_no_keys(
         request = make_mocked_request("GET", "/v1/models", headers=headers, transport=transport)
         visit = Visit.of(request)
         assert gateway.waits_as(visit) == waits_as
-        visit.exchange.client_key = "team-a"
+        visit.record.client_key = "team-a"
         assert gateway.waits_as(visit) == "team-a"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from proxy.edge.judge import hidden_failure, says_enough
-from proxy.exchange import Family
+from proxy.record import Family
 
 OVERLOADED = (
     b'event: error\ndata: {"type":"error","error":{"type":"overloaded_error","message":"x"}}\n\n'

@@ -12,13 +12,13 @@ from aiohttp.test_utils import make_mocked_request
 
 from proxy.edge.reply import Reply, refusal, stream_headers
 from proxy.errors import BadRequest, Overloaded, SluiceError
-from proxy.exchange import Exchange, Family
+from proxy.record import Family, RequestRecord
 from proxy.relay.client import BUFFERED_BYTES, Client
 from tests.relay.peers import FakeTransport
 
 
-def exchange(family: Family = Family.CHAT) -> Exchange:
-    return Exchange("req-1", "POST", "/v1/x", family, started_at=0.0)
+def record(family: Family = Family.CHAT) -> RequestRecord:
+    return RequestRecord("req-1", "POST", "/v1/x", family, started_at=0.0)
 
 
 @pytest.mark.parametrize(
@@ -32,7 +32,7 @@ def exchange(family: Family = Family.CHAT) -> Exchange:
 )
 def test_an_error_in_the_familys_shape(error: SluiceError, family: Family, kind: str) -> None:
     """SDKs find the type where they look for it; people find the request and what to do."""
-    answer = refusal(error, exchange(family))
+    answer = refusal(error, record(family))
     body = answer.body
     assert isinstance(body, bytes)
     document = json.loads(body)
@@ -45,13 +45,13 @@ def test_an_error_in_the_familys_shape(error: SluiceError, family: Family, kind:
 @pytest.mark.parametrize(("seconds", "header"), [(None, "1"), (0.2, "1"), (2.1, "3")])
 def test_when_to_come_again(seconds: float | None, header: str) -> None:
     """`Retry-After` is in whole seconds, never 0."""
-    answer = refusal(Overloaded("Full.", retry_after=seconds), exchange())
+    answer = refusal(Overloaded("Full.", retry_after=seconds), record())
     assert answer.headers["Retry-After"] == header
 
 
 def test_a_stream_begun_before_the_upstream_answered() -> None:
     """Its headers keep whatever stands in front from holding events back."""
-    headers = stream_headers({}, exchange())
+    headers = stream_headers({}, record())
     assert headers["Content-Type"].startswith("text/event-stream")
     assert headers["X-Accel-Buffering"] == "no"
     assert "no-transform" in headers["Cache-Control"]
@@ -64,7 +64,7 @@ async def opened(first: bytes, transport: FakeTransport) -> Client:
     request = make_mocked_request(
         "POST", "/v1/x", writer=writer, protocol=protocol, transport=transport
     )
-    return await Reply(headers=stream_headers({}, exchange())).open(request, first)
+    return await Reply(headers=stream_headers({}, record())).open(request, first)
 
 
 async def test_what_came_with_the_head_leaves_with_it() -> None:

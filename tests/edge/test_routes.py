@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from proxy.edge.routes import OTHER, Route, route_of
-from proxy.exchange import Family
+from proxy.record import Family
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from aiohttp.test_utils import make_mocked_request
 
 from proxy.edge.visit import Visit
 from proxy.errors import IdleTimeout
-from proxy.exchange import EndedBy, Family
+from proxy.record import EndedBy, Family
 
 
 def visit(**headers: str) -> Visit:
@@ -17,34 +17,34 @@ def visit(**headers: str) -> Visit:
 @pytest.mark.parametrize("sane", ["req-1", "A.b_c-9", "x" * 128])
 def test_a_sane_request_id_is_kept(sane: str) -> None:
     """The client's own id goes all the way."""
-    assert visit(**{"X-Request-ID": sane}).exchange.request_id == sane
+    assert visit(**{"X-Request-ID": sane}).record.request_id == sane
 
 
 @pytest.mark.parametrize("odd", ["", "a b", "x" * 129, "é", 'a"b', "a,b"])
 def test_any_other_is_replaced(odd: str) -> None:
     """An id that could break a log line or a header is not taken over."""
-    made = visit(**{"X-Request-ID": odd}).exchange.request_id
+    made = visit(**{"X-Request-ID": odd}).record.request_id
     assert made != odd
     assert len(made) == 32
 
 
 def test_the_route_is_understood_without_its_query() -> None:
     """Family and label come from the path alone."""
-    exchange = visit().exchange
-    assert (exchange.family, exchange.route) == (Family.MESSAGES, "/v1/messages")
+    record = visit().record
+    assert (record.family, record.route) == (Family.MESSAGES, "/v1/messages")
 
 
 def test_a_client_that_left_is_the_outcome() -> None:
     """Whatever ended the upstream's work afterwards; and the time of leaving is the first one."""
     one = visit()
     one.abandoned()
-    left = one.exchange.client_left_at
+    left = one.record.client_left_at
     one.failed(IdleTimeout("Silent."))
     one.abandoned()
     one.ended()
-    assert one.exchange.ended_by is EndedBy.CLIENT_LEFT
-    assert one.exchange.client_left_at == left
-    assert one.exchange.status == 499
+    assert one.record.ended_by is EndedBy.CLIENT_LEFT
+    assert one.record.client_left_at == left
+    assert one.record.status == 499
 
 
 def test_an_error_is_the_outcome() -> None:
@@ -52,4 +52,4 @@ def test_an_error_is_the_outcome() -> None:
     one = visit()
     one.failed(IdleTimeout("Silent."))
     one.ended()
-    assert (one.exchange.ended_by, one.exchange.error) == (EndedBy.IDLE_TIMEOUT, "idle_timeout")
+    assert (one.record.ended_by, one.record.error) == (EndedBy.IDLE_TIMEOUT, "idle_timeout")

@@ -10,9 +10,9 @@ from typing import NamedTuple
 from unittest.mock import patch
 
 from proxy.errors import UpstreamCut
-from proxy.exchange import EndedBy, Family, Kind
 from proxy.meter.reader import StreamReader, reader_for
 from proxy.meter.tokens import Tally
+from proxy.record import EndedBy, EventKind, Family
 from proxy.relay import sse, stream
 from proxy.relay.sse import Framer
 from proxy.relay.stream import Stream
@@ -113,14 +113,14 @@ def _passes_the_rest(case: Case, text: bytes, out: bytes) -> None:
 
 def _hideable(case: Case, reader: StreamReader, event: sse.Event) -> tuple[bool, bool]:
     """Whether an event may be kept from the client, and whether it must be."""
-    finishing, kind = reader.finishing, Kind.PING
+    finishing, kind = reader.finishing, EventKind.PING
     if event.data is not None:
         kind = reader.event(event.name, event.data, 1.0)
     elif event.stray:
         kind = reader.stray(event.stray, 1.0)
     if case.bounded:  # Readers may understand less of such a stream, and so find other families.
         return event.data is not None, False
-    return kind is Kind.USAGE, kind is Kind.USAGE and finishing
+    return kind is EventKind.USAGE, kind is EventKind.USAGE and finishing
 
 
 @contextmanager

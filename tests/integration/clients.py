@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from proxy.exchange import Family
+from proxy.record import Family
 from tests.integration.faults.asking import Asking
 from tests.integration.faults.hearing import heard
 from tests.integration.faults.stations import Station

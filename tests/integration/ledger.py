@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-from proxy.exchange import Family
+from proxy.record import Family
 from tests.integration.scraping import Scrape
 from tests.integration.telling import Told
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from proxy.exchange import Family
+from proxy.record import Family
 from tests.integration.faults.events import events_of
 
 Document = dict[str, Any]

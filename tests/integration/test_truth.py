@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.exchange import Family
+from proxy.record import Family
 from tests.integration.clients import UNASKED, Clients, Situation
 from tests.integration.faults import stations
 from tests.integration.faults.asking import ASKINGS

@@ -9,10 +9,10 @@ from __future__ import annotations
 import itertools
 import sys
 
-from proxy.exchange import EndedBy
 from proxy.meter.metrics import Metrics
 from proxy.meter.multiprocess import worker_registry
 from proxy.meter.tokens import Tally
+from proxy.record import EndedBy
 from tests.meter.requests_made import answered, counted
 
 MODELS, KEYS, UPSTREAMS, WORKERS = 100, 50, 2, 4

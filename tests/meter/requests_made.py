@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from proxy.exchange import EndedBy, Exchange, Family
 from proxy.meter.tokens import TEXT, Tally, Usage
+from proxy.record import EndedBy, Family, RequestRecord
 
 
-def answered(**other: Any) -> Exchange:
+def answered(**other: Any) -> RequestRecord:
     """A request that came at 100 s, was answered from 101 s on and ended at 105 s."""
     known: dict[str, Any] = {
         "request_id": "r-1",
@@ -33,7 +33,7 @@ def answered(**other: Any) -> Exchange:
         "bytes_out": 400,
         "ended_by": EndedBy.COMPLETE,
     }
-    return Exchange(**(known | other))
+    return RequestRecord(**(known | other))
 
 
 def counted(tokens: int = 4, **other: Any) -> Tally:

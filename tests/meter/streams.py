@@ -6,14 +6,14 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from proxy.exchange import Kind
 from proxy.meter.reader import StreamReader, reader_for
+from proxy.record import EventKind
 from proxy.relay.sse import Framer
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from proxy.exchange import Family
+    from proxy.record import Family
 
 CORPUS = Path(__file__).parents[3] / "shared" / "corpus"
 
@@ -30,7 +30,7 @@ def sse(*documents: Any, named: bool = False) -> bytes:
 
 def play(
     family: Family, stream: bytes | Iterable[bytes], choices: int = 1
-) -> tuple[StreamReader, list[Kind]]:
+) -> tuple[StreamReader, list[EventKind]]:
     """A reader that has read the whole stream, one second an event, and what it made of each."""
     reader, framer = reader_for(family, choices), Framer()
     pieces = [stream] if isinstance(stream, bytes) else stream
@@ -42,7 +42,7 @@ def play(
             head = event.data or b""
             kinds.append(reader.oversized(event.name, head, event.tail, float(second)))
         elif reader.token(event.raw, float(second)):
-            kinds.append(Kind.DATA)
+            kinds.append(EventKind.DATA)
         elif event.data is not None:
             kinds.append(reader.event(event.name, event.data, float(second)))
         elif event.stray:

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from proxy.exchange import Family, Kind
 from proxy.meter.tokens import Usage
+from proxy.record import EventKind, Family
 from tests.meter.streams import play, sse
 
 
@@ -73,7 +73,7 @@ def test_a_token_of_any_channel_is_counted_in_it(
 def test_what_carries_no_token_is_none(document: Any) -> None:
     """Role-only, empty and null deltas and a prompt filter's chunk are data but no token."""
     reader, kinds = play(Family.CHAT, sse(document))
-    assert kinds == [Kind.DATA]
+    assert kinds == [EventKind.DATA]
     assert (reader.tally.counted, reader.first_token_at, reader.tally.malformed) == (0, None, 0)
 
 
@@ -98,13 +98,13 @@ def test_first_token_first_text_and_longest_gap_are_kept_apart() -> None:
 @pytest.mark.parametrize(
     ("tail", "kind"),
     [
-        ([chunk(None, "stop"), {"choices": [], "usage": USAGE}], Kind.USAGE),
-        ([chunk(None, "stop", usage=USAGE)], Kind.DATA),
-        ([chunk({"content": "!"}, usage=USAGE), chunk(None, "stop")], Kind.DATA),
-        ([chunk(None, "stop", x_groq={"id": "r", "usage": USAGE})], Kind.DATA),
-        ([chunk(None, "stop"), {"choices": [], "x_groq": {"usage": USAGE}}], Kind.DATA),
-        ([chunk(None, "stop"), {"usage": USAGE}], Kind.DATA),
-        ([{"choices": [{"index": 0, "finish_reason": "stop", "usage": USAGE}]}], Kind.DATA),
+        ([chunk(None, "stop"), {"choices": [], "usage": USAGE}], EventKind.USAGE),
+        ([chunk(None, "stop", usage=USAGE)], EventKind.DATA),
+        ([chunk({"content": "!"}, usage=USAGE), chunk(None, "stop")], EventKind.DATA),
+        ([chunk(None, "stop", x_groq={"id": "r", "usage": USAGE})], EventKind.DATA),
+        ([chunk(None, "stop"), {"choices": [], "x_groq": {"usage": USAGE}}], EventKind.DATA),
+        ([chunk(None, "stop"), {"usage": USAGE}], EventKind.DATA),
+        ([{"choices": [{"index": 0, "finish_reason": "stop", "usage": USAGE}]}], EventKind.DATA),
     ],
     ids=[
         "own chunk",
@@ -116,7 +116,7 @@ def test_first_token_first_text_and_longest_gap_are_kept_apart() -> None:
         "choice",
     ],
 )
-def test_usage_is_found_wherever_it_stands(tail: list[Any], kind: Kind) -> None:
+def test_usage_is_found_wherever_it_stands(tail: list[Any], kind: EventKind) -> None:
     """Only a chunk with empty choices and usage is nothing but usage."""
     reader, kinds = play(Family.CHAT, sse(chunk({"content": "Hi"}, usage=None), *tail))
     assert reader.tally.usage == Usage(input=7, output=3)
@@ -189,7 +189,7 @@ def test_a_stream_without_a_finish_reason_is_not_finished() -> None:
 def test_an_error_inside_the_stream_is_seen(document: Any, kind: str) -> None:
     """Whatever its spelling; only its short name is kept, never its words."""
     reader, kinds = play(Family.CHAT, sse(chunk({"content": "Hi"}), document))
-    assert kinds[-1] is Kind.ERROR
+    assert kinds[-1] is EventKind.ERROR
     assert reader.tally.error == kind
 
 
@@ -197,7 +197,7 @@ def test_a_named_error_event_is_an_error_whatever_it_says() -> None:
     """`event: error` needs no JSON to be understood."""
     for said in ("{}", "boom", '{"message": "x"}'):
         _, kinds = play(Family.CHAT, f"event: error\ndata: {said}\n\n".encode())
-        assert kinds == [Kind.ERROR], said
+        assert kinds == [EventKind.ERROR], said
 
 
 @pytest.mark.parametrize(
@@ -209,7 +209,7 @@ def test_a_malformed_event_is_counted_and_the_next_is_read(malformed: str) -> No
     """It is data, raises nothing, and does not end the counting."""
     stream = f"data: {malformed}\n\n".encode("utf-8", "surrogateescape")
     reader, kinds = play(Family.CHAT, stream + sse(chunk({"content": "Hi"})))
-    assert kinds == [Kind.DATA, Kind.DATA]
+    assert kinds == [EventKind.DATA, EventKind.DATA]
     assert (reader.tally.malformed, reader.tally.text) == (1, 1)
 
 
@@ -229,12 +229,12 @@ def test_a_provider_that_mixes_up_types_is_still_understood() -> None:
 @pytest.mark.parametrize("mark", ["[DONE]", " [DONE] "])
 def test_done_ends_a_chat_stream(mark: str) -> None:
     """With or without space around it."""
-    assert play(Family.CHAT, f"data:{mark}\n\n".encode())[1] == [Kind.END]
+    assert play(Family.CHAT, f"data:{mark}\n\n".encode())[1] == [EventKind.END]
 
 
 def test_empty_data_is_a_ping() -> None:
     """Some gateways keep the line warm with an empty data line."""
-    assert play(Family.CHAT, b"data:\n\n")[1] == [Kind.PING]
+    assert play(Family.CHAT, b"data:\n\n")[1] == [EventKind.PING]
 
 
 def test_an_event_too_long_to_hold_is_judged_by_its_ends() -> None:
@@ -242,7 +242,7 @@ def test_an_event_too_long_to_hold_is_judged_by_its_ends() -> None:
     stream = sse(chunk({"content": "a"}), chunk({"content": "x" * 3_000_000}, "stop", usage=USAGE))
     pieces = [stream[i : i + 65536] for i in range(0, len(stream), 65536)]
     reader, kinds = play(Family.CHAT, pieces)
-    assert kinds == [Kind.DATA, Kind.DATA]
+    assert kinds == [EventKind.DATA, EventKind.DATA]
     assert (reader.tally.text, reader.tally.last_token_at) == (2, 1.0)
     assert reader.finished()
     assert reader.tally.usage == Usage(input=7, output=3)
@@ -251,4 +251,4 @@ def test_an_event_too_long_to_hold_is_judged_by_its_ends() -> None:
 def test_an_oversized_error_is_an_error() -> None:
     """An error that quotes a long prompt is still one."""
     reader, _ = play(Family.CHAT, b"")
-    assert reader.oversized(b"", b'{"error": {"message": "xxx', b'xxx"}}', 1.0) is Kind.ERROR
+    assert reader.oversized(b"", b'{"error": {"message": "xxx', b'xxx"}}', 1.0) is EventKind.ERROR

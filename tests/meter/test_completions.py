@@ -1,7 +1,7 @@
 from __future__ import annotations
 
-from proxy.exchange import Family, Kind
 from proxy.meter.tokens import Usage
+from proxy.record import EventKind, Family
 from tests.meter.streams import play, sse
 
 
@@ -19,7 +19,7 @@ def test_text_of_a_choice_is_a_token_and_empty_text_is_none() -> None:
         ),
     )
     tally = reader.tally
-    assert kinds == [Kind.DATA, Kind.DATA, Kind.DATA, Kind.USAGE, Kind.END]
+    assert kinds == [EventKind.DATA, EventKind.DATA, EventKind.DATA, EventKind.USAGE, EventKind.END]
     assert (tally.text, tally.first_token_at, tally.finish_reason) == (1, 1.0, "length")
     assert (tally.usage, tally.model, tally.family) == (Usage(3, 1), "b", Family.COMPLETIONS)
     assert reader.finished()

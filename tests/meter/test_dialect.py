@@ -2,27 +2,27 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.exchange import Kind
 from proxy.meter.chat import Chat
 from proxy.meter.messages import Messages
 from proxy.meter.tokens import Tally
+from proxy.record import EventKind
 
 
 @pytest.mark.parametrize(
     ("name", "data", "kind"),
     [
-        (b"", b"", Kind.PING),
-        (b"", b"  ", Kind.PING),
-        (b"ping", b"now", Kind.PING),
-        (b"heartbeat", b"{", Kind.PING),
-        (b"", b"[DONE]", Kind.END),
-        (b"", b" [DONE]\n", Kind.END),
-        (b"error", b"boom", Kind.ERROR),
+        (b"", b"", EventKind.PING),
+        (b"", b"  ", EventKind.PING),
+        (b"ping", b"now", EventKind.PING),
+        (b"heartbeat", b"{", EventKind.PING),
+        (b"", b"[DONE]", EventKind.END),
+        (b"", b" [DONE]\n", EventKind.END),
+        (b"error", b"boom", EventKind.ERROR),
         (b"", b"[DONE", None),
         (b"", b"{", None),
     ],
 )
-def test_the_marks_all_families_share(name: bytes, data: bytes, kind: Kind | None) -> None:
+def test_the_marks_all_families_share(name: bytes, data: bytes, kind: EventKind | None) -> None:
     """They need no JSON."""
     assert Chat(Tally()).mark(name, data) is kind
 
@@ -30,16 +30,16 @@ def test_the_marks_all_families_share(name: bytes, data: bytes, kind: Kind | Non
 def test_done_is_no_end_where_the_family_has_its_own() -> None:
     """Unless the family's own end has been seen."""
     dialect = Messages(Tally())
-    assert dialect.mark(b"", b"[DONE]") is Kind.DATA
+    assert dialect.mark(b"", b"[DONE]") is EventKind.DATA
     dialect.tally.finishing = True
-    assert dialect.mark(b"", b"[DONE]") is Kind.END
+    assert dialect.mark(b"", b"[DONE]") is EventKind.END
 
 
 def test_an_object_of_nobody_is_a_ping_or_an_error_only_if_it_says_so() -> None:
     """By its type, its object or the event's name."""
     dialect = Chat(Tally())
-    assert dialect.odd(b"", b'{"type": "ping"}') is Kind.PING
-    assert dialect.odd(b"", b'{"object": "error", "type": "Bad"}') is Kind.ERROR
-    assert dialect.odd(b"error", b'{"message": "x"}') is Kind.ERROR
-    assert dialect.odd(b"", b'{"progress": 0.5}') is Kind.DATA
+    assert dialect.odd(b"", b'{"type": "ping"}') is EventKind.PING
+    assert dialect.odd(b"", b'{"object": "error", "type": "Bad"}') is EventKind.ERROR
+    assert dialect.odd(b"error", b'{"message": "x"}') is EventKind.ERROR
+    assert dialect.odd(b"", b'{"progress": 0.5}') is EventKind.DATA
     assert dialect.tally.malformed == 0

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from proxy.exchange import Family, Kind
 from proxy.meter.reader import reader_for
+from proxy.record import EventKind, Family
 
 OPENAI = {"prompt_tokens": 7, "completion_tokens": 5}
 ANTHROPIC = {"input_tokens": 7, "output_tokens": 5}
@@ -66,7 +66,7 @@ def test_usage_beside_an_error(which: str, size: int) -> None:
         data = json.dumps(padded | {key: event[key] for key in event if key != "error"}).encode()
         reader.oversized(name, data[:4096], data[-16384:], 1.0)
     else:
-        assert reader.event(name, json.dumps(event).encode(), 1.0) is Kind.ERROR
+        assert reader.event(name, json.dumps(event).encode(), 1.0) is EventKind.ERROR
     usage = reader.tally.usage
     assert usage is not None
     assert (usage.input, usage.output) == (7, 5)

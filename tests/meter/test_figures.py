@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.exchange import Exchange, Family
 from proxy.meter.figures import server_timing, trailing
 from proxy.meter.tokens import TEXT, Tally
+from proxy.record import Family, RequestRecord
 from proxy.relay.sse import Framer
 from tests.meter.requests_made import answered, counted
 
@@ -18,7 +18,7 @@ def test_what_has_not_happened_is_not_told() -> None:
     """Headers may leave before the upstream has said a byte, or without one being asked."""
     waiting = answered(first_byte_at=None)
     assert server_timing(waiting) == "queue;dur=250.0, connect;dur=250.0"
-    assert server_timing(Exchange("r", "GET", "other", Family.UNKNOWN, 1.0)) == "queue;dur=0.0"
+    assert server_timing(RequestRecord("r", "GET", "other", Family.UNKNOWN, 1.0)) == "queue;dur=0.0"
 
 
 def test_the_comment_has_every_figure() -> None:

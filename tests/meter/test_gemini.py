@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from proxy.exchange import Family, Kind
 from proxy.meter.tokens import Usage
+from proxy.record import EventKind, Family
 from tests.meter.streams import play, sse
 
 
@@ -42,7 +42,7 @@ def test_parts_are_tokens_of_their_channels(
     reader, kinds = play(Family.GEMINI, sse(chunk(*parts)))
     tally = reader.tally
     assert (tally.text, tally.reasoning, tally.tool, tally.other) == (text, reasoning, tool, other)
-    assert kinds == [Kind.DATA]
+    assert kinds == [EventKind.DATA]
 
 
 def test_usage_is_the_last_seen_with_thoughts_beside_the_output() -> None:
@@ -70,7 +70,7 @@ def test_the_end_is_a_clean_end_after_every_finish_reason() -> None:
     """There is no end mark."""
     assert not play(Family.GEMINI, sse(chunk({"text": "a"})))[0].finished()
     reader, kinds = play(Family.GEMINI, sse(chunk({"text": "a"}, finish="MAX_TOKENS")))
-    assert kinds == [Kind.DATA]
+    assert kinds == [EventKind.DATA]
     assert (reader.finished(), reader.tally.finish_reason) == (True, "MAX_TOKENS")
     two = [chunk({"text": "a"}), chunk({"text": "b"}, index=1), chunk(finish="STOP")]
     assert not play(Family.GEMINI, sse(*two))[0].finished()
@@ -91,10 +91,10 @@ def test_an_error_in_the_stream_is_an_error() -> None:
     """As an event, or bare as Vertex sends it, spread over many lines."""
     error = {"error": {"code": 503, "message": "secret words", "status": "UNAVAILABLE"}}
     reader, kinds = play(Family.GEMINI, sse(chunk({"text": "a"}), error))
-    assert (kinds[-1], reader.tally.error) == (Kind.ERROR, "503")
+    assert (kinds[-1], reader.tally.error) == (EventKind.ERROR, "503")
     bare = b'[{\n  "error": {\n    "code": 429,\n    "status": "RESOURCE_EXHAUSTED"\n  }\n}]\n'
     reader, kinds = play(Family.GEMINI, sse(chunk({"text": "a"})) + bare)
-    assert (kinds[-1], reader.tally.error) == (Kind.ERROR, "429")
+    assert (kinds[-1], reader.tally.error) == (EventKind.ERROR, "429")
 
 
 def test_an_image_too_long_to_hold_counts_and_keeps_its_usage() -> None:
@@ -102,7 +102,7 @@ def test_an_image_too_long_to_hold_counts_and_keeps_its_usage() -> None:
     image = {"inlineData": {"mimeType": "image/png", "data": "A" * 3_000_000}}
     usage = {"promptTokenCount": 5, "candidatesTokenCount": 1290}
     reader, kinds = play(Family.GEMINI, sse(chunk(image, finish="STOP", usageMetadata=usage)))
-    assert kinds == [Kind.DATA]
+    assert kinds == [EventKind.DATA]
     assert (reader.tally.other, reader.finished()) == (1, True)
     assert reader.tally.usage == Usage(5, 1290)
 

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.exchange import EndedBy, Family
 from proxy.meter.known_names import KnownNames
 from proxy.meter.labels import (
     AnsweringNames,
@@ -12,6 +11,7 @@ from proxy.meter.labels import (
     provider_of,
     was_answered,
 )
+from proxy.record import EndedBy, Family
 from tests.meter.requests_made import answered
 
 

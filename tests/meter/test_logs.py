@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import structlog
 
-from proxy.exchange import EndedBy, Family
 from proxy.meter.logs import RequestLog, configure, facts
 from proxy.meter.tokens import TEXT, Tally, Usage
+from proxy.record import EndedBy, Family
 from tests.meter.requests_made import answered, counted
 from tests.meter.streams import play, sse
 

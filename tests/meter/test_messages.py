@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from proxy.exchange import Family, Kind
 from proxy.meter.tokens import Usage
+from proxy.record import EventKind, Family
 from tests.meter.streams import play, sse
 
 
@@ -68,7 +68,7 @@ def test_only_deltas_with_something_in_them_are_tokens(
     reader, kinds = play(Family.MESSAGES, sse(event, named=True))
     tally = reader.tally
     assert (tally.text, tally.reasoning, tally.tool, tally.other) == (text, reasoning, tool, other)
-    assert kinds == [Kind.DATA]
+    assert kinds == [EventKind.DATA]
     assert tally.malformed == 0
 
 
@@ -90,7 +90,7 @@ def test_usage_spread_over_start_and_end_is_one_usage() -> None:
     usage = reader.tally.usage
     assert usage == Usage(4, 221, cached=1165, cache_write=0, input_beside=1165)
     assert (usage.input_total, usage.output_total) == (1169, 221)
-    assert kinds[-1] is Kind.END
+    assert kinds[-1] is EventKind.END
     assert reader.finished()
 
 
@@ -129,14 +129,14 @@ def test_usage_that_bedrock_adds_to_the_last_event_is_used() -> None:
 
 def test_a_ping_is_a_ping() -> None:
     """It carries data and still says nothing."""
-    assert play(Family.MESSAGES, sse({"type": "ping"}, named=True))[1] == [Kind.PING]
+    assert play(Family.MESSAGES, sse({"type": "ping"}, named=True))[1] == [EventKind.PING]
 
 
 def test_overload_inside_a_200_is_an_error_with_its_kind() -> None:
     """So that the relay can tell it from other failures."""
     error = {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}
     reader, kinds = play(Family.MESSAGES, sse(error, named=True))
-    assert kinds == [Kind.ERROR]
+    assert kinds == [EventKind.ERROR]
     assert reader.tally.error == "overloaded_error"
 
 
@@ -146,7 +146,7 @@ def test_a_stream_is_finished_by_its_stop_reason() -> None:
     reader, _ = play(Family.MESSAGES, begun)
     assert not reader.finished()
     reader, kinds = play(Family.MESSAGES, begun + sse("[DONE]"))
-    assert kinds[-1] is Kind.DATA
+    assert kinds[-1] is EventKind.DATA
     assert not reader.finished()
     assert play(Family.MESSAGES, begun + sse(end()))[0].finished()
     assert not play(Family.MESSAGES, begun + sse(end(None)))[0].finished()
@@ -167,22 +167,22 @@ def test_the_padding_that_anthropic_adds_changes_nothing() -> None:
 @pytest.mark.parametrize(
     ("event", "kind", "counted"),
     [
-        (delta(type="input_json_delta", partial_json="x" * 2_000_000), Kind.DATA, 1),
-        (delta(type="text_delta", text="x" * 2_000_000), Kind.DATA, 1),
+        (delta(type="input_json_delta", partial_json="x" * 2_000_000), EventKind.DATA, 1),
+        (delta(type="text_delta", text="x" * 2_000_000), EventKind.DATA, 1),
         (
             {
                 "type": "content_block_start",
                 "content_block": {"type": "web_search_tool_result", "content": "x" * 2_000_000},
             },
-            Kind.DATA,
+            EventKind.DATA,
             0,
         ),
-        ({"type": "error", "error": {"message": "x" * 2_000_000}}, Kind.ERROR, 0),
-        ({"type": "message_stop", "padding": "x" * 2_000_000}, Kind.END, 0),
+        ({"type": "error", "error": {"message": "x" * 2_000_000}}, EventKind.ERROR, 0),
+        ({"type": "message_stop", "padding": "x" * 2_000_000}, EventKind.END, 0),
     ],
 )
 def test_an_event_too_long_to_hold_is_judged_by_its_ends(
-    event: Any, kind: Kind, counted: int
+    event: Any, kind: EventKind, counted: int
 ) -> None:
     """A tool's input or result may be megabytes long."""
     for named in (True, False):

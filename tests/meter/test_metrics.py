@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 
-from proxy.exchange import EndedBy, Family
 from proxy.meter.metrics import Metrics
 from proxy.meter.tokens import REASONING, TEXT, TOOL, Tally, Usage
+from proxy.record import EndedBy, Family
 from tests.meter.requests_made import answered, counted
 
 GEN_AI = {

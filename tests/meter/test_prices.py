@@ -6,17 +6,17 @@ import pytest
 from genai_prices import Usage as TheirUsage
 from genai_prices import calc_price
 
-from proxy.exchange import Exchange, Family
 from proxy.meter.prices import Price, Prices, PricesError, Rate, read_prices
 from proxy.meter.tokens import Tally, Usage
+from proxy.record import Family, RequestRecord
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
-def exchange(model: str, upstream: str = "a") -> Exchange:
+def record(model: str, upstream: str = "a") -> RequestRecord:
     """A request for a model."""
-    return Exchange("r", "POST", "/v1/x", Family.CHAT, 0.0, model=model, upstream=upstream)
+    return RequestRecord("r", "POST", "/v1/x", Family.CHAT, 0.0, model=model, upstream=upstream)
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +47,7 @@ def test_a_bundled_price_gives_what_the_package_gives(
     theirs = calc_price(
         TheirUsage(input_tokens=7 * size, output_tokens=3 * size, cache_read_tokens=5 * size), model
     )
-    ours = bundled.cost(exchange(model), Tally(usage=usage))
+    ours = bundled.cost(record(model), Tally(usage=usage))
     assert ours == pytest.approx(float(theirs.total_price))
     assert ours
 
@@ -61,7 +61,7 @@ def test_a_cache_beside_the_input_costs_what_caches_cost(bundled: Prices) -> Non
         ),
         "claude-haiku-4-5",
     )
-    ours = bundled.cost(exchange("claude-haiku-4-5"), Tally(usage=usage))
+    ours = bundled.cost(record("claude-haiku-4-5"), Tally(usage=usage))
     assert ours == pytest.approx(float(theirs.total_price))
 
 
@@ -69,29 +69,29 @@ def test_the_model_that_answered_is_priced_under_an_invented_name(bundled: Price
     """An alias in the request does not hide it, and the upstream's address need not help."""
     tally = Tally(usage=Usage(100, 10), model="gpt-4o")
     for upstream in ("azure", "own", "a"):
-        assert bundled.cost(exchange("our-best", upstream), tally)
+        assert bundled.cost(record("our-best", upstream), tally)
 
 
 def test_an_unknown_model_has_no_price(bundled: Prices) -> None:
     """Which is not a price of 0."""
-    assert bundled.cost(exchange("tiny"), Tally(usage=Usage(100, 10))) is None
-    assert bundled.cost(exchange(""), Tally(usage=Usage(100, 10))) is None
+    assert bundled.cost(record("tiny"), Tally(usage=Usage(100, 10))) is None
+    assert bundled.cost(record(""), Tally(usage=Usage(100, 10))) is None
 
 
 def test_no_usage_has_no_cost(bundled: Prices) -> None:
     """Nor is that 0."""
-    assert bundled.cost(exchange("gpt-4o"), Tally()) is None
+    assert bundled.cost(record("gpt-4o"), Tally()) is None
 
 
 def test_before_the_data_is_loaded_only_own_prices_are_known() -> None:
     """And afterwards all are."""
     prices = Prices({"gpt-4o": Price(output=Rate(1.0))})
     tally = Tally(usage=Usage(0, 1_000_000))
-    assert prices.cost(exchange("gpt-4o"), tally) == 1.0
-    assert prices.cost(exchange("gpt-4.1"), tally) is None
+    assert prices.cost(record("gpt-4o"), tally) == 1.0
+    assert prices.cost(record("gpt-4.1"), tally) is None
     prices.load()
-    assert prices.cost(exchange("gpt-4.1"), tally)
-    assert prices.cost(exchange("gpt-4o"), tally) == 1.0
+    assert prices.cost(record("gpt-4.1"), tally)
+    assert prices.cost(record("gpt-4o"), tally) == 1.0
 
 
 def test_the_higher_tier_holds_above_its_threshold() -> None:
@@ -120,7 +120,7 @@ def test_own_prices_come_from_toml_or_json(tmp_path: Path) -> None:
     own = read_prices(str(toml))
     prices = Prices(own)
     tally = Tally(usage=Usage(1_000_000, 0))
-    costs = [prices.cost(exchange(model), tally) for model in ("a-1", "a-2", "b")]
+    costs = [prices.cost(record(model), tally) for model in ("a-1", "a-2", "b")]
     assert costs == [3.0, 1.0, 0.0]
     as_json = tmp_path / "prices.json"
     as_json.write_text('{"a-*": {"input": 1, "output": 2.5}}')

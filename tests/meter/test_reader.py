@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proxy.exchange import Family, Kind, Reader
 from proxy.meter.reader import read_body, reader_for
 from proxy.meter.tokens import Usage
+from proxy.record import EventKind, Family, Reader
 from tests.meter.streams import CORPUS, play, sse
 
 TRUTH: dict[str, Any] = {}
@@ -46,13 +46,13 @@ def test_every_recorded_stream_gives_its_true_figures(file: str) -> None:
     for family in {*families, *odd}:
         reader, kinds = play(family, stream)
         assert_true(reader.tally, truth)
-        assert kinds.count(Kind.ERROR) == truth["error_events"]
+        assert kinds.count(EventKind.ERROR) == truth["error_events"]
         broken = "truncated" in file or "error" in file
-        assert (Kind.END in kinds or reader.finished()) is not broken, family
+        assert (EventKind.END in kinds or reader.finished()) is not broken, family
         if truth["usage_where"] == "own event, empty choices":
-            assert kinds.count(Kind.USAGE) == 1
+            assert kinds.count(EventKind.USAGE) == 1
         else:
-            assert Kind.USAGE not in kinds
+            assert EventKind.USAGE not in kinds
 
 
 def assert_true(tally: Any, truth: dict[str, Any]) -> None:
@@ -136,7 +136,7 @@ def test_a_route_is_not_believed_against_the_stream() -> None:
     """A stream of no known shape on a known route ends well when it ends cleanly."""
     for length in (1, 20):
         reader, kinds = play(Family.CHAT, sse(*[{"step": n} for n in range(length)]))
-        assert set(kinds) == {Kind.DATA}
+        assert set(kinds) == {EventKind.DATA}
         assert reader.finished()
     assert reader.tally.family is Family.UNKNOWN
     assert reader.tally.first_token_at is not None
@@ -171,7 +171,7 @@ def test_likeness_changes_no_figure() -> None:
         ),
     )
     tally = reader.tally
-    assert kinds[-1] is Kind.END
+    assert kinds[-1] is EventKind.END
     assert (tally.text, tally.counted, tally.longest_gap) == (7, 7, 2.0)
     assert (tally.usage, tally.finish_reason, reader.finished()) == (Usage(3, 7), "stop", True)
 
@@ -213,7 +213,7 @@ def test_likeness_tells_what_parsing_tells(chunks: list[Any]) -> None:
     quick, thorough = reader_for(Family.CHAT), reader_for(Family.CHAT)
     for second, data in enumerate(events):
         told = quick.token(b"data: %b\n\n" % data, float(second))
-        kind = Kind.DATA if told else quick.event(b"", data, float(second))
+        kind = EventKind.DATA if told else quick.event(b"", data, float(second))
         assert kind is thorough.event(b"", data, float(second))
     assert quick.tally == thorough.tally
     assert quick.finished() == thorough.finished()
@@ -222,17 +222,17 @@ def test_likeness_tells_what_parsing_tells(chunks: list[Any]) -> None:
 @pytest.mark.parametrize(
     ("text", "kind"),
     [
-        (b'{"error": {"code": 429}}', Kind.ERROR),
-        (b'[{\n"error": {"code": 429}\n}]', Kind.ERROR),
-        (b'{"type": "error", "message": "x"}', Kind.ERROR),
-        (b'{\n  "error": {\n    "code": 42', Kind.ERROR),
-        (b'{"data": "error"}', Kind.PING),
-        (b"[]", Kind.PING),
-        (b"Internal Server Error", Kind.PING),
-        (b"", Kind.PING),
+        (b'{"error": {"code": 429}}', EventKind.ERROR),
+        (b'[{\n"error": {"code": 429}\n}]', EventKind.ERROR),
+        (b'{"type": "error", "message": "x"}', EventKind.ERROR),
+        (b'{\n  "error": {\n    "code": 42', EventKind.ERROR),
+        (b'{"data": "error"}', EventKind.PING),
+        (b"[]", EventKind.PING),
+        (b"Internal Server Error", EventKind.PING),
+        (b"", EventKind.PING),
     ],
 )
-def test_a_bare_json_error_is_an_error(text: bytes, kind: Kind) -> None:
+def test_a_bare_json_error_is_an_error(text: bytes, kind: EventKind) -> None:
     """Whole or cut off, alone or in a list; other text says nothing."""
     assert reader_for(Family.GEMINI).stray(text, 1.0) is kind
 
@@ -300,9 +300,9 @@ def test_nothing_that_an_upstream_sends_can_raise(
     """Whatever the bytes, whatever the shape."""
     reader = reader_for(family)
     for second, data in enumerate(events):
-        assert isinstance(reader.event(name, data, float(second)), Kind)
-        assert isinstance(reader.oversized(name, data, data, float(second)), Kind)
-        assert reader.stray(data, float(second)) in {Kind.ERROR, Kind.PING}
+        assert isinstance(reader.event(name, data, float(second)), EventKind)
+        assert isinstance(reader.oversized(name, data, data, float(second)), EventKind)
+        assert reader.stray(data, float(second)) in {EventKind.ERROR, EventKind.PING}
         assert isinstance(read_body(family, data).counted, int)
     assert isinstance(reader.finished(), bool)
 

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from proxy.exchange import Family, Kind
 from proxy.meter.tokens import Usage
+from proxy.record import EventKind, Family
 from tests.meter.streams import play, sse
 
 USAGE = {
@@ -54,7 +54,7 @@ def test_a_delta_of_any_kind_is_a_token_of_its_channel(
     reader, kinds = play(Family.RESPONSES, sse(event, named=True))
     tally = reader.tally
     assert (tally.text, tally.reasoning, tally.tool, tally.other) == (text, reasoning, tool, other)
-    assert kinds == [Kind.DATA]
+    assert kinds == [EventKind.DATA]
     assert reader.sequence == 5
 
 
@@ -67,16 +67,16 @@ def test_an_empty_delta_is_no_token() -> None:
 @pytest.mark.parametrize(
     ("kind", "expected"),
     [
-        ("completed", Kind.END),
-        ("incomplete", Kind.END),
-        ("cancelled", Kind.END),
-        ("failed", Kind.ERROR),
+        ("completed", EventKind.END),
+        ("incomplete", EventKind.END),
+        ("cancelled", EventKind.END),
+        ("failed", EventKind.ERROR),
     ],
 )
-def test_every_ending_has_usage_and_finishes_the_stream(kind: str, expected: Kind) -> None:
+def test_every_ending_has_usage_and_finishes_the_stream(kind: str, expected: EventKind) -> None:
     """Usage, id and model stand in the response that the ending holds."""
     reader, kinds = play(Family.RESPONSES, sse(response("created"), response(kind, usage=USAGE)))
-    assert kinds == [Kind.DATA, expected]
+    assert kinds == [EventKind.DATA, expected]
     assert reader.tally.usage == Usage(13, 284, 256, 4, 2)
     assert (reader.response_id, reader.tally.model, reader.sequence) == ("resp_1", "gpt-x", 9)
     assert (reader.finished(), reader.tally.finish_reason) == (True, kind)
@@ -92,14 +92,14 @@ def test_an_error_event_is_an_error() -> None:
     """It stands alone, with its code at the top."""
     error = {"type": "error", "sequence_number": 3, "code": "ERR_X", "message": "m", "param": None}
     reader, kinds = play(Family.RESPONSES, sse(error, named=True))
-    assert kinds == [Kind.ERROR]
+    assert kinds == [EventKind.ERROR]
     assert (reader.tally.error, reader.sequence) == ("ERR_X", 3)
 
 
 def test_a_keepalive_is_a_ping_that_counts_in_the_sequence() -> None:
     """The terminal error must go on from its number."""
     reader, kinds = play(Family.RESPONSES, sse({"type": "keepalive", "sequence_number": 7}))
-    assert (kinds, reader.sequence) == ([Kind.PING], 7)
+    assert (kinds, reader.sequence) == ([EventKind.PING], 7)
 
 
 def test_only_its_own_ending_finishes_a_response() -> None:
@@ -111,10 +111,10 @@ def test_only_its_own_ending_finishes_a_response() -> None:
         "[DONE]",
     )
     reader, kinds = play(Family.RESPONSES, stream)
-    assert kinds[-1] is Kind.DATA
+    assert kinds[-1] is EventKind.DATA
     assert not reader.finished()
     _, kinds = play(Family.RESPONSES, sse(response("completed"), "[DONE]"))
-    assert kinds == [Kind.END, Kind.END]
+    assert kinds == [EventKind.END, EventKind.END]
 
 
 def test_a_last_event_too_long_to_hold_still_gives_its_usage() -> None:
@@ -123,7 +123,7 @@ def test_a_last_event_too_long_to_hold_still_gives_its_usage() -> None:
     ending = response("completed", output=output, usage=USAGE, metadata={})
     for named in (True, False):
         reader, kinds = play(Family.RESPONSES, sse(response("created"), ending, named=named))
-        assert kinds[-1] is Kind.END
+        assert kinds[-1] is EventKind.END
         assert reader.tally.usage == Usage(13, 284, 256, 4, 2)
         assert (reader.sequence, reader.finished()) == (9, True)
 

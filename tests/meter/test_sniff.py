@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from proxy.exchange import Family
 from proxy.meter.sniff import family_of, is_foreign
+from proxy.record import Family
 
 
 @pytest.mark.parametrize(

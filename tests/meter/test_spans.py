@@ -8,9 +8,9 @@ import pytest
 from aiohttp import web
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from proxy.exchange import EndedBy, Exchange, Family
 from proxy.meter.tokens import Tally
 from proxy.meter.tracing import Context, spans_asked_for
+from proxy.record import EndedBy, Family, RequestRecord
 from tests.meter.requests_made import answered, counted
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ async def spans(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> Spans:
     return made
 
 
-def recent(**other: Any) -> Exchange:
+def recent(**other: Any) -> RequestRecord:
     """A request that began five seconds ago."""
     request = answered(**other)
     shift = time.monotonic() - 105.0

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.exchange import Exchange, Family
 from proxy.meter.tokens import (
     OTHER,
     REASONING,
@@ -19,11 +18,12 @@ from proxy.meter.tokens import (
     time_to_first_token,
     tokens_after_leaving,
 )
+from proxy.record import Family, RequestRecord
 
 
-def exchange(**known: float) -> Exchange:
+def record(**known: float) -> RequestRecord:
     """A request that came at 100 s."""
-    made = Exchange("r", "POST", "/v1/chat/completions", Family.CHAT, started_at=100.0)
+    made = RequestRecord("r", "POST", "/v1/chat/completions", Family.CHAT, started_at=100.0)
     for name, value in known.items():
         setattr(made, name, value)
     return made
@@ -40,7 +40,7 @@ def tally(*events: tuple[float, int], usage: Usage | None = None) -> Tally:
 def test_three_firsts_are_three_figures() -> None:
     """The first byte, the first token of any channel, the first text that a person sees."""
     seen = tally((102.0, TOOL), (103.0, TEXT), (104.0, TEXT))
-    request = exchange(first_byte_at=101.0)
+    request = record(first_byte_at=101.0)
     assert time_to_first_byte(request) == 1.0
     assert time_to_first_token(request, seen) == 2.0
     assert time_to_first_text(request, seen) == 3.0
@@ -48,7 +48,7 @@ def test_three_firsts_are_three_figures() -> None:
 
 def test_what_never_came_has_no_figure() -> None:
     """Absent is absent, never 0."""
-    request, nothing = exchange(), Tally()
+    request, nothing = record(), Tally()
     assert time_to_first_byte(request) is None
     assert time_to_first_token(request, nothing) is None
     assert time_to_first_text(request, nothing) is None
@@ -64,7 +64,7 @@ def test_progress_without_tokens_is_no_first_token() -> None:
     seen.progressed(101.0)
     seen.progressed(105.0)
     assert seen.first_token_at == 101.0
-    assert time_to_first_token(exchange(), seen) is None
+    assert time_to_first_token(record(), seen) is None
     assert decode_time(seen) is None
 
 

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from proxy.exchange import Family, Kind
 from proxy.meter.tokens import Usage
+from proxy.record import EventKind, Family
 from tests.meter.streams import play, sse
 
 
@@ -13,7 +13,7 @@ def test_any_data_is_progress_but_no_token() -> None:
     """What cannot be understood is timed, never counted."""
     stream = sse({"step": 1}, "plain words", {"step": 2})
     reader, kinds = play(Family.UNKNOWN, stream)
-    assert kinds == [Kind.DATA] * 3
+    assert kinds == [EventKind.DATA] * 3
     assert (reader.first_token_at, reader.tally.last_token_at) == (0.0, 2.0)
     assert (reader.tally.counted, reader.tally.malformed) == (0, 0)
 
@@ -26,12 +26,12 @@ def test_a_clean_end_is_a_true_end() -> None:
 
 def test_the_marks_that_all_share_are_understood() -> None:
     """`[DONE]`, errors, pings."""
-    assert play(Family.UNKNOWN, sse("[DONE]"))[1] == [Kind.END]
-    assert play(Family.UNKNOWN, sse({"error": {"type": "x"}}))[1] == [Kind.ERROR]
-    assert play(Family.UNKNOWN, sse({"type": "error"}))[1] == [Kind.ERROR]
-    assert play(Family.UNKNOWN, b"event: error\ndata: no\n\n")[1] == [Kind.ERROR]
-    assert play(Family.UNKNOWN, b"event: ping\ndata: 12:00\n\n")[1] == [Kind.PING]
-    assert play(Family.UNKNOWN, b"event: heartbeat\ndata: {}\n\n")[1] == [Kind.PING]
+    assert play(Family.UNKNOWN, sse("[DONE]"))[1] == [EventKind.END]
+    assert play(Family.UNKNOWN, sse({"error": {"type": "x"}}))[1] == [EventKind.ERROR]
+    assert play(Family.UNKNOWN, sse({"type": "error"}))[1] == [EventKind.ERROR]
+    assert play(Family.UNKNOWN, b"event: error\ndata: no\n\n")[1] == [EventKind.ERROR]
+    assert play(Family.UNKNOWN, b"event: ping\ndata: 12:00\n\n")[1] == [EventKind.PING]
+    assert play(Family.UNKNOWN, b"event: heartbeat\ndata: {}\n\n")[1] == [EventKind.PING]
 
 
 def cohere(kind: str, **message: Any) -> Any:
@@ -98,6 +98,6 @@ def test_bare_shapes_are_text(documents: list[Any]) -> None:
 def test_an_oversized_event_is_progress() -> None:
     """And an oversized error is an error."""
     reader, kinds = play(Family.UNKNOWN, sse({"x": "y" * 2_000_000, "usage": {"input_tokens": 2}}))
-    assert (kinds, reader.first_token_at) == ([Kind.DATA], 0.0)
+    assert (kinds, reader.first_token_at) == ([EventKind.DATA], 0.0)
     assert reader.tally.usage == Usage(2)
-    assert play(Family.UNKNOWN, sse({"error": {"m": "y" * 2_000_000}}))[1] == [Kind.ERROR]
+    assert play(Family.UNKNOWN, sse({"error": {"m": "y" * 2_000_000}}))[1] == [EventKind.ERROR]

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from proxy.errors import BodyTooLarge, NotFound, Overloaded, document_of
-from proxy.exchange import Family
+from proxy.record import Family
 from tests.nginx.front import Front, Heard, plain
 
 if TYPE_CHECKING:

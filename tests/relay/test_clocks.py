@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from proxy.exchange import EndedBy
+from proxy.record import EndedBy
 from proxy.relay.clocks import Clocks, Moments, expired, next_look
 from proxy.settings import Settings
 from proxy.upstream_settings import UpstreamSettings

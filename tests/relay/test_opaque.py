@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from proxy.exchange import EndedBy
+from proxy.record import EndedBy
 from proxy.relay.opaque import KEPT_BYTES, Opaque
 
 

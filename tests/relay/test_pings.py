@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.exchange import Family
 from proxy.meter.reader import reader_for
+from proxy.record import Family
 from proxy.relay.pings import PINGS, ping_of
 from proxy.relay.sse import Framer
 from proxy.relay.stream import Stream

@@ -9,8 +9,8 @@ import time
 import pytest
 
 from proxy.errors import Drained, UpstreamCut
-from proxy.exchange import EndedBy, Family
 from proxy.meter.reader import reader_for
+from proxy.record import EndedBy, Family
 from proxy.relay.client import BUFFERED_BYTES, Client
 from proxy.relay.clocks import Clocks
 from proxy.relay.opaque import Opaque

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.errors import UpstreamCut
-from proxy.exchange import EndedBy, Family
 from proxy.meter.reader import reader_for
+from proxy.record import EndedBy, Family
 from proxy.relay.sse import HELD_BYTES, Framer
 from proxy.relay.stream import Stream
 

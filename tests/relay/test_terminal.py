@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.errors import UpstreamCut
-from proxy.exchange import Family
 from proxy.meter.reader import reader_for
+from proxy.record import Family
 from proxy.relay.sse import Framer
 from proxy.relay.terminal import spoil, terminal_event
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from multidict import CIMultiDict
 
 from proxy import errors
-from proxy.exchange import Exchange, Family
+from proxy.record import Family, RequestRecord
 from proxy.settings import Settings
 from proxy.upstream.address import Base
 from proxy.upstream.attempts import Upstreams
@@ -45,9 +45,9 @@ def call(model: str = "m", body: bytes = b'{"model":"m"}', method: str = "POST")
     return Call(method, path, CIMultiDict(), body, model, Family.CHAT, wants_stream=True)
 
 
-def exchange() -> Exchange:
+def new_record() -> RequestRecord:
     """Let a request have just come in."""
-    return Exchange("r1", "POST", "/v1/chat/completions", Family.CHAT, time.monotonic())
+    return RequestRecord("r1", "POST", "/v1/chat/completions", Family.CHAT, time.monotonic())
 
 
 async def send(transport: Transport, peer: Peer, asked: Call | None = None) -> LiveAnswer:
@@ -75,10 +75,10 @@ def judge(first: bytes) -> errors.SluiceError | None:
 
 
 async def ask(
-    upstreams: Upstreams, asked: Call | None = None, told: Exchange | None = None
+    upstreams: Upstreams, asked: Call | None = None, told: RequestRecord | None = None
 ) -> Answer:
     """Ask with the judge above."""
-    return await upstreams.answer(asked or call(), told or exchange(), enough=enough, judge=judge)
+    return await upstreams.answer(asked or call(), told or new_record(), enough=enough, judge=judge)
 
 
 def upstream(name: str, peer: Peer, **more: object) -> UpstreamSettings:

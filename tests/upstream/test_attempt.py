@@ -13,7 +13,7 @@ from tests.upstream.kit import (
     OVERLOADED,
     ask,
     call,
-    exchange,
+    new_record,
     opened,
     whole,
 )
@@ -32,7 +32,7 @@ from tests.upstream.peer import (
 
 async def test_a_stream_is_handed_out_with_its_first_event() -> None:
     """The first bytes are read, the rest is left to the reader, and the times are told."""
-    told = exchange()
+    told = new_record()
     async with Peer(says(GOOD)) as peer, opened(peer) as upstreams:
         answer = await ask(upstreams, told=told)
         assert answer.first == b"data: 1\n\n"
@@ -122,7 +122,7 @@ async def test_the_first_token_clock_waits_for_the_request() -> None:
         Peer(script) as peer,
         opened(peer, first_token_timeout_seconds=1) as upstreams,
     ):
-        told = exchange()
+        told = new_record()
         answer = await ask(upstreams, call(body=b"x" * 16_000_000), told)
         assert await whole(answer) == b"data: 1\n\n"
         assert told.called_at is not None
@@ -193,7 +193,7 @@ async def test_a_caller_that_leaves_ends_the_call(parts: list[bytes], reached: s
     async with Peer(script) as peer, opened(peer) as upstreams:
         # The best of three: the machine may be busy with something else.
         for _ in range(3):
-            told = exchange()
+            told = new_record()
             task = asyncio.create_task(ask(upstreams, told=told))
             async with asyncio.timeout(DEADLINE):
                 while getattr(told, reached) is None:
@@ -210,7 +210,7 @@ async def test_a_caller_that_leaves_ends_the_call(parts: list[bytes], reached: s
 
 async def test_a_stream_is_not_judged_after_the_commit() -> None:
     """The upstream's own words go out as they are: there is no other status to give."""
-    told = exchange()
+    told = new_record()
     told.committed_at = time.monotonic()
     async with Peer(serves(OVERLOADED, GOOD)) as peer, opened(peer) as upstreams:
         assert b"overloaded" in await whole(await ask(upstreams, told=told))
@@ -226,7 +226,7 @@ async def test_an_old_connection_that_closes_costs_no_attempt() -> None:
 
     async with Peer(once, says(GOOD)) as peer, opened(peer) as upstreams:
         await whole(await ask(upstreams))
-        told = exchange()
+        told = new_record()
         assert await whole(await ask(upstreams, told=told)) == b"data: 1\n\n"
         assert told.attempts == 1
         assert upstreams.status()[0]["failures_in_a_row"] == 0

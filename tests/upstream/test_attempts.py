@@ -19,7 +19,7 @@ from tests.upstream.kit import (
     Counts,
     ask,
     call,
-    exchange,
+    new_record,
     opened,
     upstream,
     whole,
@@ -51,7 +51,7 @@ from tests.upstream.peer import (
 )
 async def test_a_passing_failure_is_tried_again(first: bytes, reason: str) -> None:
     """The client sees the good second answer and nothing of the first."""
-    counts, told = Counts(), exchange()
+    counts, told = Counts(), new_record()
     async with Peer(serves(first, GOOD), serves(GOOD)) as peer, opened(peer) as upstreams:
         upstreams.observe(counts)
         assert await whole(await ask(upstreams, told=told)) == b"data: 1\n\n"
@@ -88,7 +88,7 @@ async def test_when_attempts_run_out_the_upstreams_own_words_reach_the_client() 
     """Status, body, Retry-After and rate-limit headers of the last refusal."""
     limits = {"Retry-After": "0", "x-ratelimit-remaining-requests": "0"}
     refusal = plain(b"slow down", "429 Too Many Requests", limits)
-    told = exchange()
+    told = new_record()
     async with Peer(serves(refusal)) as peer, opened(peer, retries=1) as upstreams:
         answer = await ask(upstreams, told=told)
         assert (answer.status, answer.reason) == (429, "Too Many Requests")
@@ -101,7 +101,7 @@ async def test_when_attempts_run_out_the_upstreams_own_words_reach_the_client() 
 
 async def test_an_upstreams_refusal_is_worth_more_than_a_lost_connection() -> None:
     """If the last attempt meets no upstream, the refusal before it goes to the client."""
-    told = exchange()
+    told = new_record()
 
     async def once(connection: Connection) -> None:
         await connection.request()
@@ -117,7 +117,7 @@ async def test_an_unreachable_upstream_is_an_error_of_ours() -> None:
     """After all attempts, the last one's error says what happened."""
     async with Peer(says()) as gone:
         url = gone.url
-    told = exchange()
+    told = new_record()
     settings = Settings.model_validate({"upstream_url": url, "retries": 1})
     async with Upstreams(settings) as upstreams:
         with pytest.raises(errors.ConnectFailed):
@@ -160,7 +160,7 @@ async def test_a_caller_that_leaves_during_the_backoff_leaves_nothing() -> None:
 
 async def test_nothing_is_tried_again_after_the_commit() -> None:
     """The attempt under way goes on, but its failure is final, and handed out as it comes."""
-    told = exchange()
+    told = new_record()
     refusal = plain(b"x" * 1_000_000, "503 Service Unavailable")
 
     async def script(connection: Connection) -> None:
@@ -177,7 +177,7 @@ async def test_nothing_is_tried_again_after_the_commit() -> None:
 
 async def test_the_commit_ends_the_backoff() -> None:
     """A commit between two attempts leaves the refusal as the last word."""
-    told = exchange()
+    told = new_record()
     refusal = plain(b"later", "503 Service Unavailable", {"Retry-After": "9"})
     async with Peer(serves(refusal, GOOD)) as peer, opened(peer) as upstreams:
         task = asyncio.create_task(ask(upstreams, told=told))
@@ -192,7 +192,7 @@ async def test_the_commit_ends_the_backoff() -> None:
 async def test_a_sibling_is_asked_before_the_same_again() -> None:
     """A failure moves the request on at once, however long the first one wants to pause."""
     refusal = plain(b"", "503 Service Unavailable", {"Retry-After": "5"})
-    counts, told = Counts(), exchange()
+    counts, told = Counts(), new_record()
     async with Peer(serves(refusal)) as bad, Peer(serves(GOOD)) as good:
         both = upstream("bad", bad, priority=0), upstream("good", good, priority=1)
         async with opened(*both) as upstreams:

@@ -8,7 +8,7 @@ import pytest
 from multidict import CIMultiDict
 
 from proxy.errors import BadRequest
-from proxy.exchange import Family
+from proxy.record import Family
 from proxy.upstream.address import Base
 from proxy.upstream.call import Call, prepare
 from proxy.upstream.targets import Target

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from multidict import CIMultiDict
 
-from proxy.exchange import Family
+from proxy.record import Family
 from proxy.upstream.headers import (
     Hop,
     request_headers,

@@ -11,7 +11,7 @@ from proxy.upstream.address import Base
 from proxy.upstream.call import Call
 from proxy.upstream.targets import Target
 from proxy.upstream.usage import REMEMBERED_SECONDS, Added, Refusals
-from tests.upstream.kit import GOOD, Counts, ask, call, exchange, opened, upstream, whole
+from tests.upstream.kit import GOOD, Counts, ask, call, new_record, opened, upstream, whole
 from tests.upstream.peer import Peer, plain, serves
 
 ADDED = b'"stream_options":{"include_usage":true},'
@@ -45,7 +45,7 @@ async def test_a_refusal_of_what_was_added_is_not_the_clients(said: bytes) -> No
     counts = Counts()
     async with Peer(serves(said, GOOD)) as peer, opened(peer) as upstreams:
         upstreams.observe(counts)
-        told = exchange()
+        told = new_record()
         answer = await ask(upstreams, asked(), told)
         assert (answer.status, await whole(answer)) == (200, b"data: 1\n\n")
         assert peer.bodies == [WITH, WITHOUT]
@@ -98,7 +98,7 @@ async def test_it_is_remembered_by_upstream_and_model() -> None:
         opened(peer) as upstreams,
     ):
         await whole(await ask(upstreams, asked()))
-        told = exchange()
+        told = new_record()
         await whole(await ask(upstreams, asked("other"), told))
         assert peer.bodies[2:] == [WITH]
         assert told.hides_usage
@@ -111,7 +111,7 @@ async def test_an_upstream_has_a_word_of_its_own(common: bool, own: bool, sent: 
         Peer(serves(GOOD)) as peer,
         opened(upstream("a", peer, include_usage=own), include_usage=common) as upstreams,
     ):
-        told = exchange()
+        told = new_record()
         assert upstreams.asks_for_usage is own
         await whole(await ask(upstreams, asked(), told))
         assert peer.bodies == [sent]

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
-from proxy.exchange import Family
+from proxy.record import Family
 from tests.integration.faults.events import Event
 from tests.integration.raw import Fields, request
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 
-from proxy.exchange import EndedBy, Family
+from proxy.record import EndedBy, Family
 
 HASTY_FIRST = "hasty-first"
 """The model of an upstream whose first-token clock is short."""

@@ -11,7 +11,7 @@ from typing import Any
 
 from proxy.demo.state import Call
 from proxy.edge.visit import Visit
-from proxy.exchange import Exchange
+from proxy.record import RequestRecord
 from tests.integration.conftest import Demo, Worker, until
 from tests.integration.faults.asking import Asking
 from tests.integration.faults.events import Event, events_of
@@ -57,14 +57,14 @@ class Told:
     calls: list[Call]
 
     @property
-    def exchange(self) -> Exchange:
+    def record(self) -> RequestRecord:
         """What the gateway knows of it."""
-        return self.visit.exchange
+        return self.visit.record
 
     @property
     def outcome(self) -> tuple[int, str, str]:
         """Status, `ended_by` and the error's code."""
-        return self.exchange.status, str(self.exchange.ended_by), self.exchange.error
+        return self.record.status, str(self.record.ended_by), self.record.error
 
     @property
     def events(self) -> list[Event]:
@@ -99,7 +99,7 @@ class Scene:
         found: list[Visit] = []
 
         def ended() -> bool:
-            found[:] = [one for one in self.visits if one.exchange.request_id == run]
+            found[:] = [one for one in self.visits if one.record.request_id == run]
             return bool(found)
 
         await until(ended, "the request has not ended")

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from proxy.exchange import Family
+from proxy.record import Family
 from tests.integration.conftest import StartWorker
 from tests.integration.faults.asking import ASKINGS, CHAT, Asking
 from tests.integration.faults.events import pings_in
@@ -45,7 +45,7 @@ async def test_connect(start_every: StartWorker, scene: Scene, unreachable: str)
         told = await scene.ask(front, asking)
         assert told.outcome == (504, "connect_timeout", "upstream_connect_timeout")
         assert told.answer.json()["error"]["code"] == "upstream_connect_timeout"
-        assert told.exchange.connected_at is None
+        assert told.record.connected_at is None
 
     await for_each(ASKINGS, check)
 
@@ -74,7 +74,7 @@ async def test_first_token_in_the_stream(start_every: StartWorker, scene: Scene)
             words = "open=0;ttft=30;pings=0.02"
         told = await scene.ask(front, asking, words)
         assert told.outcome == (200, "first_token_timeout", "first_token_timeout")
-        assert told.error(asking)["request_id"] == told.exchange.request_id
+        assert told.error(asking)["request_id"] == told.record.request_id
         assert not told.clean
         assert [call.ended_by for call in told.calls] == ["left"]
 
@@ -109,7 +109,7 @@ async def test_idle(start_every: StartWorker, scene: Scene) -> None:
     async def check(asking: Asking) -> None:
         told = await scene.ask(front, asking, "hang=4")
         assert told.outcome == (200, "idle_timeout", "idle_timeout")
-        assert told.error(asking)["request_id"] == told.exchange.request_id
+        assert told.error(asking)["request_id"] == told.record.request_id
         assert not told.clean
         assert [call.ended_by for call in told.calls] == ["left"]
 
@@ -135,7 +135,7 @@ async def test_total(start_every: StartWorker, scene: Scene) -> None:
     async def check(asking: Asking) -> None:
         told = await scene.ask(front, asking, "rate=100;tokens=100000")
         assert told.outcome == (200, "total_timeout", "total_timeout")
-        assert told.error(asking)["request_id"] == told.exchange.request_id
+        assert told.error(asking)["request_id"] == told.record.request_id
         assert len(told.events) > 2
 
     await for_each(ASKINGS, check)
@@ -156,7 +156,7 @@ async def test_a_client_that_takes_nothing(start_every: StartWorker, scene: Scen
         visit = await scene.visit("stuck")
         with pytest.raises(BrokenOff):
             await line.body()
-    assert (visit.exchange.ended_by, visit.exchange.error) == ("slow_client", "slow_client")
+    assert (visit.record.ended_by, visit.record.error) == ("slow_client", "slow_client")
     assert [call.ended_by for call in await scene.calls("stuck")] == ["left"]
 
 
@@ -177,7 +177,7 @@ async def test_a_client_that_pauses(start_every: StartWorker, scene: Scene) -> N
             await asyncio.sleep(0.8)
             body = first + await line.body()
         visit = await scene.visit("pauses")
-    assert visit.exchange.ended_by == "complete"
+    assert visit.record.ended_by == "complete"
     assert body == TOKEN * 6000 + END
 
 

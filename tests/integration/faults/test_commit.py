@@ -10,7 +10,7 @@ import re
 
 import pytest
 
-from proxy.exchange import Family
+from proxy.record import Family
 from tests.integration.conftest import StartWorker
 from tests.integration.faults.asking import ASKINGS, CHAT, Asking
 from tests.integration.faults.events import Event, events_of, pings_in, without_pings
@@ -84,14 +84,14 @@ async def test_after_the_commit_nothing_is_tried_again(
     async def check(asking: Asking) -> None:
         told = await scene.ask(front, asking, f"hang-before=0.3;{words}")
         assert told.answer.status == 200
-        assert told.exchange.error == error
-        assert told.exchange.ended_by == ("upstream_cut" if error else "error_event")
+        assert told.record.error == error
+        assert told.record.ended_by == ("upstream_cut" if error else "error_event")
         assert len(told.calls) == 1
         assert pings_in(told.answer.body) >= 1
         assert asking.end_mark not in told.answer.body
         assert told.clean is not bool(error)
         if error:
-            assert told.error(asking)["request_id"] == told.exchange.request_id
+            assert told.error(asking)["request_id"] == told.record.request_id
 
     await for_each(UNDERSTOOD, check)
 
@@ -103,7 +103,7 @@ async def test_the_commit_ends_the_waiting_for_another_attempt(
     front = await start_every(**{**SOON, "retry_after_cap_seconds": 5})
     told = await scene.ask(front, CHAT, "status=503;retry-after=3")
     assert told.answer.status == 200
-    assert told.exchange.ended_by == "upstream_cut"
+    assert told.record.ended_by == "upstream_cut"
     assert len(told.calls) == 1
     assert told.seconds < 3
 
@@ -131,7 +131,7 @@ async def test_the_clocks_run_on_after_the_commit(start_every: StartWorker, scen
     async def check(asking: Asking) -> None:
         told = await scene.ask(front, asking, "hang-before")
         assert told.outcome == (200, "first_token_timeout", "first_token_timeout")
-        assert told.error(asking)["request_id"] == told.exchange.request_id
+        assert told.error(asking)["request_id"] == told.record.request_id
         assert not told.clean
         assert pings_in(told.answer.body) >= 2
 
@@ -163,9 +163,9 @@ async def test_pings_can_be_switched_off(start_every: StartWorker, scene: Scene)
     front = await start_every(commit_after_seconds=0.05, ping_interval_seconds=0)
     told = await scene.ask(front, CHAT, "hang-before=0.3;hang=3;hang-for=0.2")
     assert told.outcome == (200, "complete", "")
-    assert told.exchange.committed_at is not None
-    assert told.exchange.first_byte_at is not None
-    assert told.exchange.committed_at < told.exchange.first_byte_at
+    assert told.record.committed_at is not None
+    assert told.record.first_byte_at is not None
+    assert told.record.committed_at < told.record.first_byte_at
     assert pings_in(told.answer.body) == 0
 
 

@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from proxy.exchange import Family
 from proxy.meter.tokens import tokens_after_leaving
+from proxy.record import Family
 from tests.integration.conftest import StartWorker, Worker, until
 from tests.integration.faults.asking import ASKINGS, CHAT, Asking
 from tests.integration.faults.hearing import Scene, for_each
@@ -38,8 +38,8 @@ async def test_cancel(start_every: StartWorker, scene: Scene) -> None:
     async def check(asking: Asking) -> None:
         await leaves(front, asking, "rate=20;tokens=1000", f"cancel-{asking.family}")
         visit = await scene.visit(f"cancel-{asking.family}")
-        assert (visit.exchange.ended_by, visit.exchange.error) == ("client_left", "")
-        assert visit.exchange.status == 200
+        assert (visit.record.ended_by, visit.record.error) == ("client_left", "")
+        assert visit.record.status == 200
         [call] = await scene.calls(f"cancel-{asking.family}")
         assert call.ended_by == "left"
         assert call.events < 200
@@ -56,7 +56,7 @@ async def test_drain(start_every: StartWorker, scene: Scene) -> None:
         await leaves(front, asking, PACED, run)
         visit = await scene.visit(run)
         [call] = await scene.calls(run)
-        assert visit.exchange.ended_by == "client_left"
+        assert visit.record.ended_by == "client_left"
         assert call.ended_by == "finished"
         assert visit.tally.counted == 60
         assert 0 < tokens_after_leaving(visit.tally) <= 60
@@ -77,8 +77,8 @@ async def test_a_drain_ends_with_its_answer_however_that_ends(
     for number, words in enumerate(("cut=20", "hang=20", "error=20", "cut-inside=20")):
         await leaves(front, CHAT, f"{PACED};{words}", f"end-{number}")
         visit = await scene.visit(f"end-{number}")
-        assert visit.exchange.ended_by == "client_left"
-        assert visit.exchange.client_left_at is not None
+        assert visit.record.ended_by == "client_left"
+        assert visit.record.client_left_at is not None
 
 
 async def test_grace_in_time(start_every: StartWorker, scene: Scene) -> None:
@@ -87,7 +87,7 @@ async def test_grace_in_time(start_every: StartWorker, scene: Scene) -> None:
     await leaves(front, CHAT, PACED, "grace")
     visit = await scene.visit("grace")
     [call] = await scene.calls("grace")
-    assert (visit.exchange.ended_by, call.ended_by) == ("client_left", "finished")
+    assert (visit.record.ended_by, call.ended_by) == ("client_left", "finished")
     assert tokens_after_leaving(visit.tally) > 0
     assert visit.tally.usage is not None
 
@@ -98,11 +98,11 @@ async def test_grace_runs_out(start_every: StartWorker, scene: Scene) -> None:
     await leaves(front, CHAT, "rate=50;tokens=5000", "grace")
     visit = await scene.visit("grace")
     [call] = await scene.calls("grace")
-    assert (visit.exchange.ended_by, call.ended_by) == ("client_left", "left")
+    assert (visit.record.ended_by, call.ended_by) == ("client_left", "left")
     assert tokens_after_leaving(visit.tally) > 0
-    assert visit.exchange.ended_at is not None
-    assert visit.exchange.client_left_at is not None
-    assert visit.exchange.ended_at - visit.exchange.client_left_at >= 0.19
+    assert visit.record.ended_at is not None
+    assert visit.record.client_left_at is not None
+    assert visit.record.ended_at - visit.record.client_left_at >= 0.19
 
 
 async def test_a_client_that_leaves_while_its_200_is_bridged(
@@ -113,8 +113,8 @@ async def test_a_client_that_leaves_while_its_200_is_bridged(
     await leaves(front, CHAT, "hang-before", "bridged")
     visit = await scene.visit("bridged")
     [call] = await scene.calls("bridged")
-    assert (visit.exchange.ended_by, call.ended_by) == ("client_left", "left")
-    assert visit.exchange.status == 200
+    assert (visit.record.ended_by, call.ended_by) == ("client_left", "left")
+    assert visit.record.status == 200
 
 
 async def test_a_client_that_leaves_the_line(start_every: StartWorker, scene: Scene) -> None:
@@ -127,7 +127,7 @@ async def test_a_client_that_leaves_the_line(start_every: StartWorker, scene: Sc
     await until(lambda: front.gateway.admission.waiting == 1, "it did not wait")
     line.leave()
     visit = await scene.visit("impatient")
-    assert (visit.exchange.status, visit.exchange.ended_by) == (499, "client_left")
+    assert (visit.record.status, visit.record.ended_by) == (499, "client_left")
     assert await scene.calls("impatient") == []
     assert (await running).outcome == (200, "complete", "")
 
@@ -143,5 +143,5 @@ async def test_leaving_after_the_end_mark(
     await line.until(b"[DONE]")
     line.leave()
     visit = await scene.visit("done")
-    assert visit.exchange.ended_by in {"complete", "client_left"}
+    assert visit.record.ended_by in {"complete", "client_left"}
     assert visit.tally.counted == 32

@@ -12,7 +12,7 @@ import pytest
 from multidict import CIMultiDict
 
 from proxy.demo.faults import FAULTS
-from proxy.exchange import Family
+from proxy.record import Family
 from tests.integration.faults.asking import ASKINGS, Asking
 from tests.integration.faults.events import events_of
 from tests.integration.faults.expectations import INVALID, TABLE, Expect, Kind, Row

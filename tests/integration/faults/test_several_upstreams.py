@@ -59,7 +59,7 @@ async def test_the_model_decides(start_every: StartWorker, scene: Scene, other: 
     also = await scene.ask(front, CHAT.of_model("demo-1"))
     there = await scene.ask(front, CHAT.of_model("claude-x"))
     nowhere = await scene.ask(front, CHAT.of_model("demo-12"))
-    asked = [one.exchange.upstream for one in (here, also, there)]
+    asked = [one.record.upstream for one in (here, also, there)]
     assert asked == ["here", "here", "there"]
     assert nowhere.outcome == (404, "rejected", "not_found")
     assert "demo-12" in nowhere.answer.json()["error"]["message"]
@@ -90,7 +90,7 @@ async def test_the_first_tier_is_used(start_every: StartWorker, scene: Scene, ot
         upstreams=[at("first", scene.demo.url), at("second", other.url, priority=1)],
     )
     for _ in range(5):
-        assert (await scene.ask(front, CHAT)).exchange.upstream == "first"
+        assert (await scene.ask(front, CHAT)).record.upstream == "first"
     assert other.state.seen == 0
 
 
@@ -103,7 +103,7 @@ async def test_a_tier_that_fails(start_every: StartWorker, scene: Scene) -> None
         )
         told = await scene.ask(front, CHAT)
     assert told.outcome == (200, "complete", "")
-    assert (told.exchange.upstream, told.exchange.attempts) == ("second", 2)
+    assert (told.record.upstream, told.record.attempts) == ("second", 2)
 
 
 async def test_a_sibling_goes_first(start_every: StartWorker, scene: Scene) -> None:
@@ -121,7 +121,7 @@ async def test_a_sibling_goes_first(start_every: StartWorker, scene: Scene) -> N
         told = await scene.ask(front, CHAT)
         assert told.outcome == (200, "complete", "")
         assert (len(one.heads), len(two.heads), len(three.heads)) == (1, 1, 1)
-        assert told.exchange.upstream == "three"
+        assert told.record.upstream == "three"
 
 
 async def test_weights(start_every: StartWorker, scene: Scene, other: Demo) -> None:
@@ -178,7 +178,7 @@ async def test_a_failing_upstream_is_taken_out_and_comes_back(
         told = await asyncio.gather(*(scene.ask(front, CHAT) for _ in range(5)))
         assert {one.outcome for one in told} == {(200, "complete", "")}
         await until(lambda: state_of(front, "ill")["state"] == "up", "it does not come back")
-        assert (await scene.ask(front, CHAT)).exchange.upstream == "ill"
+        assert (await scene.ask(front, CHAT)).record.upstream == "ill"
 
 
 async def test_cut_streams_take_an_upstream_out(start_every: StartWorker, scene: Scene) -> None:
@@ -189,9 +189,9 @@ async def test_cut_streams_take_an_upstream_out(start_every: StartWorker, scene:
         eject_after_failures=3,
     )
     for _ in range(3):
-        assert (await scene.ask(front, CHAT, "cut=3")).exchange.upstream == "one"
+        assert (await scene.ask(front, CHAT, "cut=3")).record.upstream == "one"
     assert state_of(front, "one")["state"] == "out"
-    assert (await scene.ask(front, CHAT)).exchange.upstream == "two"
+    assert (await scene.ask(front, CHAT)).record.upstream == "two"
 
 
 async def test_the_last_one_is_never_left_out(start_every: StartWorker, scene: Scene) -> None:
@@ -210,11 +210,11 @@ async def test_retry_after_benches_for_just_so_long(start_every: StartWorker, sc
             upstream_url=None,
             upstreams=[at("one", one.url), at("two", two.url, priority=1)],
         )
-        assert (await scene.ask(front, CHAT)).exchange.upstream == "two"
+        assert (await scene.ask(front, CHAT)).record.upstream == "two"
         assert 0 < float(state_of(front, "one")["benched_for_seconds"]) <= 0.4
         assert len(one.heads) == 1
         await until(lambda: not state_of(front, "one")["benched_for_seconds"], "it is still out")
-        assert (await scene.ask(front, CHAT)).exchange.upstream == "one"
+        assert (await scene.ask(front, CHAT)).record.upstream == "one"
 
 
 async def test_its_own_limit(start_every: StartWorker, scene: Scene, other: Demo) -> None:
@@ -229,7 +229,7 @@ async def test_its_own_limit(start_every: StartWorker, scene: Scene, other: Demo
     told = [asyncio.create_task(scene.ask(front, CHAT, "hang=1;hang-for=0.6")) for _ in range(3)]
     await until(lambda: len(scene.demo.state.open) + len(other.state.open) == 3, "not all began")
     refused = await scene.ask(front, CHAT)
-    went = Counter([(await one).exchange.upstream for one in told])
+    went = Counter([(await one).record.upstream for one in told])
     assert went == {"small": 2, "next": 1}
     assert refused.outcome == (503, "shed", "overloaded")
     assert int(refused.answer.headers["Retry-After"]) >= 1
@@ -259,7 +259,7 @@ async def test_an_active_probe_brings_it_back(start_every: StartWorker, scene: S
             eject_seconds=0.05,
         )
         await until(lambda: state_of(front, "one")["state"] == "out", "probes find nothing out")
-        assert (await scene.ask(front, CHAT)).exchange.upstream == "two"
+        assert (await scene.ask(front, CHAT)).record.upstream == "two"
         ill = False
         await until(lambda: state_of(front, "one")["state"] == "up", "it does not come back")
     assert all(b"GET /healthz" in head or b"POST" in head for head in probed)

@@ -39,7 +39,7 @@ class EndedBy(StrEnum):
     """A defect of Sluice's own."""
 
 
-class Kind(Enum):
+class EventKind(Enum):
     """What one event of a stream is to the relay."""
 
     PING = "ping"
@@ -86,18 +86,18 @@ class Reader(Protocol):
         False leaves all as it was: what came is something else, or no whole event.
         """
 
-    def event(self, name: bytes, data: bytes, at: float) -> Kind:
+    def event(self, name: bytes, data: bytes, at: float) -> EventKind:
         """Take in one whole event that carries data.
 
         `name` is its `event:` field (empty if it had none), `data` its `data:` lines joined by
-        a line feed. A malformed event is counted, is `Kind.DATA`, and raises nothing.
+        a line feed. A malformed event is counted, is `EventKind.DATA`, and raises nothing.
         """
 
-    def oversized(self, name: bytes, head: bytes, tail: bytes, at: float) -> Kind:
+    def oversized(self, name: bytes, head: bytes, tail: bytes, at: float) -> EventKind:
         """Take in an event too long to hold: only how its data begins and how it ends."""
 
-    def stray(self, text: bytes, at: float) -> Kind:
-        """Judge text that is no SSE field: a bare JSON error is `Kind.ERROR`, else `PING`."""
+    def stray(self, text: bytes, at: float) -> EventKind:
+        """Judge text that is no SSE field: a bare JSON error is `EventKind.ERROR`, else `PING`."""
 
     def finished(self) -> bool:
         """Whether a clean end of body here is a true end, though no end mark came.
@@ -107,7 +107,7 @@ class Reader(Protocol):
 
 
 @dataclass(slots=True)
-class Exchange:
+class RequestRecord:
     """What is known of one request; filled in as it goes, read once when it has ended.
 
     Times are seconds of `time.monotonic()`; durations are seconds; None means it never happened.
