@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry
 
 from proxy.edge.admission import Admission
 from proxy.edge.visit import Visit
-from proxy.meter import figures, reader
+from proxy.meter import reader, server_timing
 from proxy.meter.inflight import InFlight, path_of
 from proxy.meter.logs import RequestLog
 from proxy.meter.metrics import Metrics
@@ -112,7 +112,7 @@ class Accounts:
 
     def trailing_figures(self, visit: Visit) -> bytes:
         """The last comment of a stream, for a client that asked for its figures."""
-        return figures.trailing(visit.record, visit.tally, self._cost(visit))
+        return server_timing.trailing_comment(visit.record, visit.tally, self._cost(visit))
 
     def _record(self, visit: Visit) -> None:
         cost = self._cost(visit)

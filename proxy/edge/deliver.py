@@ -11,7 +11,7 @@ from proxy.edge.gateway import Gateway
 from proxy.edge.reply import REQUEST_ID, STREAM_HEADERS, Reply, hang_up, ids_of
 from proxy.edge.visit import Visit
 from proxy.errors import UpstreamInvalid, UpstreamRefused
-from proxy.meter import figures
+from proxy.meter import server_timing
 from proxy.record import EndedBy
 from proxy.relay.client import Client
 from proxy.relay.opaque import Opaque
@@ -93,7 +93,7 @@ def _reply(gateway: Gateway, visit: Visit, answer: Answer) -> Reply:
             headers[name] = value
     if answer.is_event_stream:
         headers.update(STREAM_HEADERS)
-    headers.add("Server-Timing", figures.server_timing(visit.record))
+    headers.add("Server-Timing", server_timing.server_timing(visit.record))
     return Reply(status=answer.status, reason=answer.reason, headers=headers)
 
 

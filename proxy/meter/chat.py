@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from proxy.meter.choices import Choices
-from proxy.meter.dialect import UNREADABLE, Dialect
-from proxy.meter.foreign import last_object, last_string, name_of, openai_usage
+from proxy.meter.format_reader import UNREADABLE, FormatReader
+from proxy.meter.json_values import last_object, last_string, name_of, openai_usage
 from proxy.meter.tokens import OTHER, REASONING, TEXT, TOOL
 from proxy.record import EventKind, Family
 
@@ -81,7 +81,7 @@ _decode_chunk = msgspec.json.Decoder(_Chunk).decode
 _decode_body = msgspec.json.Decoder(_Body).decode
 
 
-class Chat(Dialect):
+class Chat(FormatReader):
     """Reads chat completion chunks."""
 
     __slots__ = ("_choices", "_last_index", "_opened")

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from proxy.meter.choices import Choices
-from proxy.meter.dialect import UNREADABLE, Dialect
-from proxy.meter.foreign import count, last_object, last_string, name_of
+from proxy.meter.format_reader import UNREADABLE, FormatReader
+from proxy.meter.json_values import count, last_object, last_string, name_of
 from proxy.meter.tokens import OTHER, REASONING, TEXT, TOOL, Usage
 from proxy.record import EventKind, Family
 
@@ -70,7 +70,7 @@ _decode = msgspec.json.Decoder(_Chunk).decode
 _decode_array = msgspec.json.Decoder(list[_Chunk]).decode
 
 
-class Gemini(Dialect):
+class Gemini(FormatReader):
     """Reads the chunks of a generated content."""
 
     __slots__ = ("_choices",)

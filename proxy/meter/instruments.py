@@ -209,7 +209,7 @@ class Counts:
         )
 
 
-class Upstreams:
+class UpstreamInstruments:
     """How the upstreams fare."""
 
     def __init__(self, make: Maker) -> None:
@@ -262,5 +262,5 @@ class Instruments:
         make = Maker(registry)
         self.timing = Timing(make)
         self.counts = Counts(make)
-        self.upstreams = Upstreams(make)
+        self.upstreams = UpstreamInstruments(make)
         self.workers = Workers(make)

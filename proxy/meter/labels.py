@@ -81,7 +81,7 @@ def operation_of(family: Family, route: str) -> str:
 
 
 def provider_of(family: Family) -> str:
-    """The provider whose dialect is spoken, which need not be whose machine it is."""
+    """The provider whose format is spoken, which need not be whose machine it is."""
     return _PROVIDERS.get(family, OTHER)
 
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import msgspec
 
-from proxy.meter.dialect import UNREADABLE, Dialect
-from proxy.meter.foreign import count_in, last_object, last_string, name_of
+from proxy.meter.format_reader import UNREADABLE, FormatReader
+from proxy.meter.json_values import count_in, last_object, last_string, name_of
 from proxy.meter.tokens import OTHER, REASONING, TEXT, TOOL, Usage
 from proxy.record import EventKind, Family
 
@@ -60,7 +60,7 @@ _decode = msgspec.json.Decoder(_Event).decode
 _decode_body = msgspec.json.Decoder(_Body).decode
 
 
-class Messages(Dialect):
+class Messages(FormatReader):
     """Reads the events of a message."""
 
     __slots__ = ()

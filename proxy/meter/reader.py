@@ -8,17 +8,17 @@ import msgspec
 
 from proxy.meter.chat import Chat
 from proxy.meter.completions import Completions
-from proxy.meter.dialect import UNREADABLE, Dialect
+from proxy.meter.format_reader import UNREADABLE, FormatReader
 from proxy.meter.gemini import Gemini
-from proxy.meter.likeness import Likeness
 from proxy.meter.messages import Messages
 from proxy.meter.responses import Responses
 from proxy.meter.sniff import family_of, is_foreign
+from proxy.meter.token_template import TokenTemplate
 from proxy.meter.tokens import REASONING, TEXT, Tally
 from proxy.meter.unknown import Unknown
 from proxy.record import EventKind, Family
 
-_DIALECTS: dict[Family, type[Dialect]] = {
+_FORMAT_READERS: dict[Family, type[FormatReader]] = {
     dialect.family: dialect for dialect in (Chat, Responses, Completions, Messages, Gemini, Unknown)
 }
 _STRAY_ERROR = re.compile(rb'\s*\[?\s*\{\s*"(?:error"\s*:|type"\s*:\s*"error")')
@@ -29,13 +29,13 @@ _MOST_LOOKS = 8
 class StreamReader:
     """Reads the events of one stream; `proxy.record.Reader` says what each method means."""
 
-    __slots__ = ("_dialect", "_likeness", "_looks", "tally")
+    __slots__ = ("_format", "_looks", "_template", "tally")
 
     def __init__(self, family: Family, choices: int = 1) -> None:
         self.tally = Tally()
-        self._dialect = _DIALECTS[family](self.tally, choices)
+        self._format = _FORMAT_READERS[family](self.tally, choices)
         self._looks = _MOST_LOOKS
-        self._likeness = Likeness()
+        self._template = TokenTemplate()
 
     @property
     def family(self) -> Family:
@@ -64,12 +64,12 @@ class StreamReader:
 
     def token(self, event: bytes, at: float) -> bool:
         """Take in a whole event as it stands in the stream, if it is one more plain token."""
-        likeness = self._likeness
-        if not likeness.fits(event):
+        template = self._template
+        if not template.matches(event):
             return False
         tally = self.tally
         tally.counted += 1
-        channel = likeness.channel
+        channel = template.channel
         if channel == TEXT:
             tally.text += 1
         elif channel == REASONING:
@@ -86,15 +86,15 @@ class StreamReader:
         """Take in one whole event that carries data; see what `token` could tell of the next."""
         if self._looks:
             self._settle(data)
-        dialect = self._dialect
-        kind = dialect.read(name, data, at)
-        if dialect.plain and self._likeness.worth_learning:
-            self._likeness.learn(name, data, dialect.plain, self.tally.counted)
+        format_reader = self._format
+        kind = format_reader.read(name, data, at)
+        if format_reader.plain and self._template.worth_learning:
+            self._template.learn(name, data, format_reader.plain, self.tally.counted)
         return kind
 
     def oversized(self, name: bytes, head: bytes, tail: bytes, at: float) -> EventKind:
         """Take in an event too long to hold."""
-        return self._dialect.glimpse(name, head, tail, at)
+        return self._format.glimpse(name, head, tail, at)
 
     def stray(self, text: bytes, at: float) -> EventKind:  # noqa: ARG002 the relay hands it to all
         """Judge text that is no SSE field."""
@@ -105,12 +105,12 @@ class StreamReader:
         if isinstance(document, list) and document:
             document = document[0]
         if isinstance(document, dict) and ("error" in document or document.get("type") == "error"):
-            return self._dialect.failed(document.get("error"))
+            return self._format.failed(document.get("error"))
         return EventKind.PING
 
     def finished(self) -> bool:
         """Whether a clean end of body here is a true end."""
-        return self._dialect.finished() or 0 < self._looks < _MOST_LOOKS
+        return self._format.finished() or 0 < self._looks < _MOST_LOOKS
 
     def _settle(self, data: bytes) -> None:
         family = family_of(data)
@@ -119,10 +119,10 @@ class StreamReader:
             family = None if self._looks else Family.UNKNOWN
         if family:
             self._looks = 0
-        if family and family is not self._dialect.family:
+        if family and family is not self._format.family:
             # What came so far was read in the wrong words: it was no token.
             self.tally.first_token_at = None
-            self._dialect = _DIALECTS[family](self.tally, self._dialect.choices)
+            self._format = _FORMAT_READERS[family](self.tally, self._format.choices)
 
 
 def reader_for(family: Family, choices: int = 1) -> StreamReader:
@@ -134,9 +134,9 @@ def read_body(family: Family, body: bytes) -> Tally:
     """Meter an answer that was not streamed; what cannot be read leaves the tally empty."""
     found = Family.GEMINI if body.lstrip()[:1] == b"[" else family_of(body)
     tally = Tally()
-    dialect = _DIALECTS[found or family](tally)
+    format_reader = _FORMAT_READERS[found or family](tally)
     try:
-        dialect.body(body)
+        format_reader.body(body)
     except UNREADABLE:
         tally.malformed += 1
     return tally

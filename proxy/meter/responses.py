@@ -10,8 +10,8 @@ from typing import Any
 
 import msgspec
 
-from proxy.meter.dialect import UNREADABLE, Dialect
-from proxy.meter.foreign import last_object, name_of, openai_usage
+from proxy.meter.format_reader import UNREADABLE, FormatReader
+from proxy.meter.json_values import last_object, name_of, openai_usage
 from proxy.meter.tokens import OTHER, REASONING, TEXT, TOOL
 from proxy.record import EventKind, Family
 
@@ -66,7 +66,7 @@ _decode = msgspec.json.Decoder(_Event).decode
 _decode_body = msgspec.json.Decoder(_Response).decode
 
 
-class Responses(Dialect):
+class Responses(FormatReader):
     """Reads the events of a response."""
 
     __slots__ = ()

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from proxy.meter.dialect import UNREADABLE
+from proxy.meter.format_reader import UNREADABLE
 from proxy.record import Family
 
 _MESSAGES = frozenset(

@@ -12,8 +12,8 @@ from typing import Any
 
 import msgspec
 
-from proxy.meter.dialect import UNREADABLE, Dialect
-from proxy.meter.foreign import count_in, last_object, name_of, openai_usage
+from proxy.meter.format_reader import UNREADABLE, FormatReader
+from proxy.meter.json_values import count_in, last_object, name_of, openai_usage
 from proxy.meter.tokens import REASONING, TEXT, TOOL, Usage
 from proxy.record import EventKind, Family
 
@@ -40,7 +40,7 @@ class _Event(msgspec.Struct):
 _decode = msgspec.json.Decoder(_Event).decode
 
 
-class Unknown(Dialect):
+class Unknown(FormatReader):
     """Reads what may be anything."""
 
     __slots__ = ()

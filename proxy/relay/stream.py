@@ -61,7 +61,7 @@ class Stream:
     def feed(self, chunk: bytes, now: float) -> bytes:
         """Take in the next bytes from the upstream; give those to send on at once.
 
-        Most reads are one whole event of one more token, and are known by their likeness to it.
+        Most reads are one whole event of one more token, and match its template.
         """
         if not self._framer.begun and self._reader.token(chunk, now):
             self.data_at = now

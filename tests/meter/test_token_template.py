@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.meter.likeness import Likeness, framed
+from proxy.meter.token_template import TokenTemplate, event_bytes
 from proxy.meter.tokens import REASONING, TEXT, TOOL
 
 
@@ -16,23 +16,23 @@ def event(token: str, key: str = "content", tail: str = "") -> bytes:
     return f'{{"id":"c","choices":[{{"index":0,"delta":{{"{key}":{said}}}}}]{tail}}}'.encode()
 
 
-def taught(data: bytes, channel: int = TEXT) -> Likeness:
+def taught(data: bytes, channel: int = TEXT) -> TokenTemplate:
     """A likeness that has learned from one event."""
-    likeness = Likeness()
-    likeness.learn(b"", data, channel, 1)
-    return likeness
+    template = TokenTemplate()
+    template.learn(b"", data, channel, 1)
+    return template
 
 
-def fits(likeness: Likeness, data: bytes, name: bytes = b"") -> bool:
+def fits(template: TokenTemplate, data: bytes, name: bytes = b"") -> bool:
     """Whether an event with this data, as it stands in the stream, is one more token."""
-    return likeness.fits(framed(name, data))
+    return template.matches(event_bytes(name, data))
 
 
 def test_nothing_fits_before_a_lesson() -> None:
     """Not even an empty event."""
-    likeness = Likeness()
-    assert not fits(likeness, event("a"))
-    assert not fits(likeness, b"")
+    template = TokenTemplate()
+    assert not fits(template, event("a"))
+    assert not fits(template, b"")
 
 
 @pytest.mark.parametrize("token", ["b", " ", "é", "漢字", "a\\n", "{}", "longer than before"])
@@ -65,35 +65,35 @@ def test_anything_else_does_not(other: bytes) -> None:
 @pytest.mark.parametrize(
     "read",
     [
-        framed(b"", event("b")) + framed(b"", event("c")),
-        framed(b"", event("b"))[:-1],
-        framed(b"", event("b")).replace(b"data: ", b"data:"),
-        framed(b"", event("b")).replace(b"\n", b"\r\n"),
-        framed(b"", event("b").replace(b'"b"', b'"b\nb"')),
-        framed(b"", event("b").replace(b'"b"', b'"b\rb"')),
-        framed(b"named", event("b")),
-        b": comment\n" + framed(b"", event("b")),
+        event_bytes(b"", event("b")) + event_bytes(b"", event("c")),
+        event_bytes(b"", event("b"))[:-1],
+        event_bytes(b"", event("b")).replace(b"data: ", b"data:"),
+        event_bytes(b"", event("b")).replace(b"\n", b"\r\n"),
+        event_bytes(b"", event("b").replace(b'"b"', b'"b\nb"')),
+        event_bytes(b"", event("b").replace(b'"b"', b'"b\rb"')),
+        event_bytes(b"named", event("b")),
+        b": comment\n" + event_bytes(b"", event("b")),
     ],
 )
 def test_what_is_no_single_event_does_not(read: bytes) -> None:
     """Two at once, half a one, other line ends, a line that ends within the token, more lines."""
-    assert not taught(event("a")).fits(read)
+    assert not taught(event("a")).matches(read)
 
 
 def test_events_with_a_name_are_alike_with_their_name() -> None:
     """As in the messages family."""
-    likeness = Likeness()
-    likeness.learn(b"delta", event("a", key="text"), TEXT, 1)
-    assert fits(likeness, event("b", key="text"), b"delta")
-    assert not fits(likeness, event("b", key="text"), b"deltb")
-    assert not fits(likeness, event("b", key="text"))
+    template = TokenTemplate()
+    template.learn(b"delta", event("a", key="text"), TEXT, 1)
+    assert fits(template, event("b", key="text"), b"delta")
+    assert not fits(template, event("b", key="text"), b"deltb")
+    assert not fits(template, event("b", key="text"))
 
 
 @pytest.mark.parametrize("key", ["thinking", "partial_json", "arguments"])
 def test_whatever_the_token_is_called(key: str) -> None:
     """Thoughts and the arguments of calls are tokens too."""
-    likeness = taught(event("a", key=key), TOOL)
-    assert (likeness.channel, fits(likeness, event("b", key=key))) == (TOOL, True)
+    template = taught(event("a", key=key), TOOL)
+    assert (template.channel, fits(template, event("b", key=key))) == (TOOL, True)
 
 
 def test_an_event_of_several_lines_teaches_nothing() -> None:
@@ -105,54 +105,54 @@ def test_an_event_of_several_lines_teaches_nothing() -> None:
 @pytest.mark.parametrize("name", ["obfuscation", "p"])
 def test_the_padding_that_hides_lengths_may_differ(name: str) -> None:
     """And nothing but the padding."""
-    likeness = taught(event("a", tail=f',"{name}":"x1Y"'))
-    assert fits(likeness, event("b", tail=f',"{name}":"zzzzzz"'))
-    assert fits(likeness, event("b", tail=f',"{name}":""'))
-    assert not fits(likeness, event("b", tail=f',"{name}":"z","usage":{{}}'))
-    assert not fits(likeness, event("b", tail=f',"usage":{{}},"{name}":"z"'))
-    assert not fits(likeness, event("b"))
+    template = taught(event("a", tail=f',"{name}":"x1Y"'))
+    assert fits(template, event("b", tail=f',"{name}":"zzzzzz"'))
+    assert fits(template, event("b", tail=f',"{name}":""'))
+    assert not fits(template, event("b", tail=f',"{name}":"z","usage":{{}}'))
+    assert not fits(template, event("b", tail=f',"usage":{{}},"{name}":"z"'))
+    assert not fits(template, event("b"))
 
 
 def test_a_new_lesson_replaces_the_old() -> None:
     """Reasoning gives way to text."""
-    likeness = taught(event("a", key="reasoning_content"), REASONING)
-    assert likeness.channel == REASONING
-    likeness.learn(b"", event("a"), TEXT, 50)
-    assert (likeness.channel, fits(likeness, event("b"))) == (TEXT, True)
-    assert not fits(likeness, event("b", key="reasoning_content"))
+    template = taught(event("a", key="reasoning_content"), REASONING)
+    assert template.channel == REASONING
+    template.learn(b"", event("a"), TEXT, 50)
+    assert (template.channel, fits(template, event("b"))) == (TEXT, True)
+    assert not fits(template, event("b", key="reasoning_content"))
 
 
 def test_a_token_that_teaches_nothing_leaves_the_lesson_before_it() -> None:
     """One with a quote in it has no plain string to go by."""
-    likeness = taught(event("a"))
-    likeness.learn(b"", event('"'), TEXT, 2)
-    assert fits(likeness, event("b"))
+    template = taught(event("a"))
+    template.learn(b"", event('"'), TEXT, 2)
+    assert fits(template, event("b"))
 
 
 def test_a_stream_whose_events_are_never_alike_is_given_up() -> None:
     """Lessons cost; in vain they stop."""
-    likeness = Likeness()
+    template = TokenTemplate()
     lessons = 0
-    while likeness.worth_learning:
+    while template.worth_learning:
         lessons += 1
-        likeness.learn(b"", event("a", tail=f',"created":{lessons}'), TEXT, lessons)
+        template.learn(b"", event("a", tail=f',"created":{lessons}'), TEXT, lessons)
     assert lessons < 20
-    assert not fits(likeness, event("a", tail=f',"created":{lessons}'))
+    assert not fits(template, event("a", tail=f',"created":{lessons}'))
 
 
 def test_a_lesson_that_is_made_use_of_does_not_count_against_the_stream() -> None:
     """A stamp that changes once a second is learned anew each second."""
-    likeness = Likeness()
+    template = TokenTemplate()
     for second in range(100):
-        likeness.learn(b"", event("a", tail=f',"created":{second}'), TEXT, second * 50 + 1)
-        assert fits(likeness, event("b", tail=f',"created":{second}'))
+        template.learn(b"", event("a", tail=f',"created":{second}'), TEXT, second * 50 + 1)
+        assert fits(template, event("b", tail=f',"created":{second}'))
 
 
 @given(st.text(min_size=1), st.text())
 def test_what_fits_is_the_same_document_with_another_token(first: str, second: str) -> None:
     """For any two tokens, valid JSON that fits differs in its token alone, which is not empty."""
-    likeness = taught(event(first))
-    if fits(likeness, event(second)):
+    template = taught(event(first))
+    if fits(template, event(second)):
         document = json.loads(event(second))
         assert document["choices"][0]["delta"].pop("content")
         assert document == {"id": "c", "choices": [{"index": 0, "delta": {}}]}
@@ -161,7 +161,7 @@ def test_what_fits_is_the_same_document_with_another_token(first: str, second: s
 @pytest.mark.parametrize("end", ["\n", "\r"])
 def test_a_line_that_ends_within_the_padding_does_not_fit(end: str) -> None:
     """What stands there may be whole events, and the end mark one of them."""
-    likeness = taught(event("a", tail=',"obfuscation":"x"'))
-    assert fits(likeness, event("b", tail=',"obfuscation":"yz"'))
+    template = taught(event("a", tail=',"obfuscation":"x"'))
+    assert fits(template, event("b", tail=',"obfuscation":"yz"'))
     hidden = f"{end}{end}data: [DONE]{end}{end}"
-    assert not fits(likeness, event("b", tail=f',"obfuscation":"{hidden}"'))
+    assert not fits(template, event("b", tail=f',"obfuscation":"{hidden}"'))

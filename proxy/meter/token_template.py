@@ -1,4 +1,4 @@
-"""How one token's event resembles the next, so that most need not be parsed.
+"""A template of one token's event, so that most of the next need not be parsed.
 
 The events of a chat stream differ in one string: the token. Once an event has been parsed and was
 one token and nothing else, any other whose bytes outside that string are the same is one too, if
@@ -23,32 +23,32 @@ _TOKEN = re.compile(
     rb' ?: ?"([^"\\]+)"'
 )
 _PADDING = re.compile(rb'"(?:obfuscation|p)":"([A-Za-z0-9]*)"\}\n\n\Z')
-_MOST_STRIKES = 8
-"""Lessons in a row that no event made use of; then this stream's events are not alike."""
+_MAX_MISSES = 8
+"""Templates in a row that no event matched; then this stream's events are not alike."""
 
 
-def framed(name: bytes, data: bytes) -> bytes:
+def event_bytes(name: bytes, data: bytes) -> bytes:
     """An event as upstreams commonly write it: a line for its name, if any, and one of data."""
     return b"event: %b\ndata: %b\n\n" % (name, data) if name else b"data: %b\n\n" % data
 
 
-class Likeness:
+class TokenTemplate:
     """The shape of one stream's plain tokens, once one has been seen."""
 
-    __slots__ = ("_before", "_begin", "_ending", "_learned_at", "_padding", "_strikes", "channel")
+    __slots__ = ("_before", "_begin", "_ending", "_learned_at", "_misses", "_padding", "channel")
 
     def __init__(self) -> None:
         self.channel = 0
-        """The channel of the tokens that `fits` tells."""
+        """The channel of the tokens that `matches` tells."""
         self._before = _NEVER
         self._begin = 0
         self._ending = b""
         self._padding = b""
         """What stands between the token and the padding; empty if there is none."""
         self._learned_at = 0
-        self._strikes = 0
+        self._misses = 0
 
-    def fits(self, event: bytes) -> bool:
+    def matches(self, event: bytes) -> bool:
         """Whether these bytes are one more token of the channel in an event of its own."""
         begin = self._begin
         if not event.startswith(self._before):
@@ -74,13 +74,13 @@ class Likeness:
 
         `counted` is the number of the event among all that carry tokens.
         """
-        event = framed(name, data)
+        event = event_bytes(name, data)
         found = _TOKEN.search(event, len(event) - len(data) - 2)
         if found is None or _LF in data or _CR in data:
             return
-        self._strikes = self._strikes + 1 if counted == self._learned_at + 1 else 0
+        self._misses = self._misses + 1 if counted == self._learned_at + 1 else 0
         self._learned_at = counted
-        if self._strikes >= _MOST_STRIKES:
+        if self._misses >= _MAX_MISSES:
             self._before = _NEVER
             return
         self.channel = channel
@@ -91,5 +91,5 @@ class Likeness:
 
     @property
     def worth_learning(self) -> bool:
-        """Whether lessons have not been in vain."""
-        return self._strikes < _MOST_STRIKES
+        """Whether templates have matched often enough."""
+        return self._misses < _MAX_MISSES

@@ -27,7 +27,7 @@ def server_timing(record: RequestRecord) -> str:
     return ", ".join(said)
 
 
-def trailing(record: RequestRecord, tally: Tally, cost: float | None = None) -> bytes:
+def trailing_comment(record: RequestRecord, tally: Tally, cost: float | None = None) -> bytes:
     """One SSE comment with the stream's figures, for clients that asked for it.
 
     It has one line end and no empty line: after an empty line a widely used browser client calls

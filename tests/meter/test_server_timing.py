@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.meter.figures import server_timing, trailing
+from proxy.meter.server_timing import server_timing, trailing_comment
 from proxy.meter.tokens import TEXT, Tally
 from proxy.record import Family, RequestRecord
 from proxy.relay.sse import Framer
@@ -23,7 +23,7 @@ def test_what_has_not_happened_is_not_told() -> None:
 
 def test_the_comment_has_every_figure() -> None:
     """On one line, in plain decimals."""
-    assert trailing(answered(), counted(), 0.00000123) == (
+    assert trailing_comment(answered(), counted(), 0.00000123) == (
         b": sluice-figures ttft_seconds=1.5 input_tokens=7 output_tokens=4 "
         b"tokens_per_second=2 source=usage queue_seconds=0.25 cost_usd=0.00000123\n"
     )
@@ -31,7 +31,7 @@ def test_the_comment_has_every_figure() -> None:
 
 def test_the_comment_says_when_tokens_were_counted() -> None:
     """Instead of stated."""
-    assert trailing(answered(), counted(usage=None)) == (
+    assert trailing_comment(answered(), counted(usage=None)) == (
         b": sluice-figures ttft_seconds=1.5 output_tokens=4 tokens_per_second=2 source=counted "
         b"queue_seconds=0.25\n"
     )
@@ -40,7 +40,7 @@ def test_the_comment_says_when_tokens_were_counted() -> None:
 @pytest.mark.parametrize("tally", [Tally(), counted(tokens=1, usage=None)])
 def test_the_comment_leaves_out_what_is_not_known(tally: Tally) -> None:
     """An answer without tokens has no rate."""
-    assert b"tokens_per_second" not in trailing(answered(), tally)
+    assert b"tokens_per_second" not in trailing_comment(answered(), tally)
 
 
 def test_the_comment_dispatches_nothing() -> None:
@@ -48,7 +48,7 @@ def test_the_comment_dispatches_nothing() -> None:
     tally = Tally()
     tally.saw(TEXT, 101.0)
     framer = Framer()
-    assert len(framer.feed(b"data: [DONE]\n\n" + trailing(answered(), tally))) == 1
+    assert len(framer.feed(b"data: [DONE]\n\n" + trailing_comment(answered(), tally))) == 1
     last = framer.unfinished()
     assert last is None or last.data is None
     assert framer.between_events

@@ -29,17 +29,17 @@ def test_the_marks_all_families_share(name: bytes, data: bytes, kind: EventKind 
 
 def test_done_is_no_end_where_the_family_has_its_own() -> None:
     """Unless the family's own end has been seen."""
-    dialect = Messages(Tally())
-    assert dialect.mark(b"", b"[DONE]") is EventKind.DATA
-    dialect.tally.finishing = True
-    assert dialect.mark(b"", b"[DONE]") is EventKind.END
+    format_reader = Messages(Tally())
+    assert format_reader.mark(b"", b"[DONE]") is EventKind.DATA
+    format_reader.tally.finishing = True
+    assert format_reader.mark(b"", b"[DONE]") is EventKind.END
 
 
 def test_an_object_of_nobody_is_a_ping_or_an_error_only_if_it_says_so() -> None:
     """By its type, its object or the event's name."""
-    dialect = Chat(Tally())
-    assert dialect.odd(b"", b'{"type": "ping"}') is EventKind.PING
-    assert dialect.odd(b"", b'{"object": "error", "type": "Bad"}') is EventKind.ERROR
-    assert dialect.odd(b"error", b'{"message": "x"}') is EventKind.ERROR
-    assert dialect.odd(b"", b'{"progress": 0.5}') is EventKind.DATA
-    assert dialect.tally.malformed == 0
+    format_reader = Chat(Tally())
+    assert format_reader.odd(b"", b'{"type": "ping"}') is EventKind.PING
+    assert format_reader.odd(b"", b'{"object": "error", "type": "Bad"}') is EventKind.ERROR
+    assert format_reader.odd(b"error", b'{"message": "x"}') is EventKind.ERROR
+    assert format_reader.odd(b"", b'{"progress": 0.5}') is EventKind.DATA
+    assert format_reader.tally.malformed == 0

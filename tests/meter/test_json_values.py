@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from proxy.meter.foreign import (
+from proxy.meter.json_values import (
     count,
     count_in,
     error_kind,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import msgspec
 
-from proxy.meter.foreign import error_kind, word_in
+from proxy.meter.json_values import error_kind, word_in
 from proxy.record import EventKind
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _PINGS = frozenset({b"ping", b"keepalive", b"keep-alive", b"heartbeat"})
 
 
-class Dialect:
+class FormatReader:
     """Reads the events of one family into a tally. The base knows what all families share."""
 
     __slots__ = ("choices", "plain", "tally")
