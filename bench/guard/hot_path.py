@@ -19,8 +19,8 @@ from proxy.record import EventKind, Family
 from proxy.relay.client import Client
 from proxy.relay.splice import Splice
 from proxy.relay.stream import Stream
+from proxy.upstream.parser_bypass import BypassHandler
 from proxy.upstream.raw_body import RawBody
-from proxy.upstream.takeover import StreamHandler
 
 _TOKEN_NANOSECONDS = 20_000_000
 _MADE = 100
@@ -97,7 +97,7 @@ def open_path(
     The one place that knows how the worker is put together.
     """
     loop = asyncio.get_running_loop()
-    handler = StreamHandler(loop)
+    handler = BypassHandler(loop)
     handler.held = []
     body = RawBody(handler, lambda _: None)
     client = Client(outlet, outlet, chunked=True, now=time.monotonic())

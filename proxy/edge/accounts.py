@@ -23,7 +23,7 @@ from proxy.meter.tokens import Tally
 from proxy.meter.tracing import onward, spans_asked_for
 from proxy.record import RequestRecord
 from proxy.settings import Settings
-from proxy.upstream.attempts import Upstreams
+from proxy.upstream.upstreams import Upstreams
 
 _PULSE_SECONDS = 1.0
 

@@ -18,42 +18,42 @@ from proxy.relay.opaque import Opaque
 from proxy.relay.pump import Ending, pump
 from proxy.relay.stream import Stream
 from proxy.relay.watch import Watch
-from proxy.upstream.answer import Answer
+from proxy.upstream.response import UpstreamResponse
 
 _TRAILING = "trailing"
 LARGEST_HEAD_BYTES = 15 * 1024
 """An answer's headers behind nginx, which takes 16 KiB (`proxy_buffer_size`), its own included."""
 
 
-async def deliver(gateway: Gateway, visit: Visit, answer: Answer) -> Reply:
+async def deliver(gateway: Gateway, visit: Visit, response: UpstreamResponse) -> Reply:
     """Relay the answer; the reply that comes back has been sent but for its last chunk.
 
     Raises `UpstreamInvalid` and `UpstreamRefused` for what cannot be relayed.
     """
     record = visit.record
-    if visit.reply is not None and not answer.is_event_stream:
-        raise UpstreamRefused(f"The upstream answered {answer.status}.")
-    through = _through(gateway, visit, answer)
-    reply, client = await _begin(gateway, visit, answer, through)
+    if visit.reply is not None and not response.is_event_stream:
+        raise UpstreamRefused(f"The upstream answered {response.status}.")
+    through = _through(gateway, visit, response)
+    reply, client = await _begin(gateway, visit, response, through)
     if record.client_left_at is not None:
         client.left = True
     watch = Watch(
-        gateway.clocks_of(answer.upstream),
+        gateway.clocks_of(response.upstream),
         through,
         client,
         called_at=record.called_at or record.started_at,
         sent_at=record.connected_at or record.started_at,
-        pings=answer.is_event_stream,
+        pings=response.is_event_stream,
     )
     gateway.watches.add(watch)
     try:
-        ending = await pump(answer, through, client, watch, record.request_id)
+        ending = await pump(response, through, client, watch, record.request_id)
     finally:
         gateway.watches.discard(watch)
     if ending.blames_upstream:
-        gateway.upstreams.blame(answer.upstream)
+        gateway.upstreams.report_failure(response.upstream)
     elif ending.ended_by is EndedBy.COMPLETE:
-        gateway.upstreams.praise(answer.upstream)
+        gateway.upstreams.report_success(response.upstream)
     _conclude(gateway, visit, through, client, ending)
     reply.end(ending)
     if ending.ended_by is EndedBy.SLOW_CLIENT:
@@ -62,13 +62,13 @@ async def deliver(gateway: Gateway, visit: Visit, answer: Answer) -> Reply:
 
 
 async def _begin(
-    gateway: Gateway, visit: Visit, answer: Answer, through: Stream | Opaque
+    gateway: Gateway, visit: Visit, response: UpstreamResponse, through: Stream | Opaque
 ) -> tuple[Reply, Client]:
     """Send the head, unless that is out already, and with it what has come of the body."""
-    reply, client = visit.reply or _reply(gateway, visit, answer), visit.client
+    reply, client = visit.reply or _reply(gateway, visit, response), visit.client
     now = time.monotonic()
     # Let go of at once: it may be large, and the stream may run for an hour.
-    first, answer.first = answer.first, b""
+    first, response.first = response.first, b""
     first = through.feed(first, now) if first else b""
     if client is not None:
         if client.sent:
@@ -80,32 +80,32 @@ async def _begin(
     return reply, await visit.commit(reply, first)
 
 
-def _reply(gateway: Gateway, visit: Visit, answer: Answer) -> Reply:
-    headers = answer.headers
+def _reply(gateway: Gateway, visit: Visit, response: UpstreamResponse) -> Reply:
+    headers = response.headers
     if gateway.behind_nginx and _size(headers) > LARGEST_HEAD_BYTES:
         # nginx would drop the whole answer, and say that no worker had answered.
         raise UpstreamInvalid(
-            f"The headers of {answer.upstream} are over {LARGEST_HEAD_BYTES} bytes."
+            f"The headers of {response.upstream} are over {LARGEST_HEAD_BYTES} bytes."
         )
     for name, value in ids_of(visit.record).items():
         # The upstream's own id under Anthropic's name is what its support asks for.
         if name == REQUEST_ID or name not in headers:
             headers[name] = value
-    if answer.is_event_stream:
+    if response.is_event_stream:
         headers.update(STREAM_HEADERS)
     headers.add("Server-Timing", server_timing.server_timing(visit.record))
-    return Reply(status=answer.status, reason=answer.reason, headers=headers)
+    return Reply(status=response.status, reason=response.reason, headers=headers)
 
 
 def _size(headers: CIMultiDict[str]) -> int:
     return sum(len(name) + len(value) + len(": \r\n") for name, value in headers.items())
 
 
-def _through(gateway: Gateway, visit: Visit, answer: Answer) -> Stream | Opaque:
-    if answer.is_event_stream:
+def _through(gateway: Gateway, visit: Visit, response: UpstreamResponse) -> Stream | Opaque:
+    if response.is_event_stream:
         return gateway.stream(visit)
-    is_json = answer.headers.get("Content-Type", "").startswith("application/json")
-    return Opaque(keep=is_json and visit.route.understood and answer.status == 200)
+    is_json = response.headers.get("Content-Type", "").startswith("application/json")
+    return Opaque(keep=is_json and visit.route.understood and response.status == 200)
 
 
 def _conclude(

@@ -18,7 +18,7 @@ from proxy.edge.understand import understand
 from proxy.edge.visit import Visit
 from proxy.errors import Internal, SluiceError, TotalTimeout
 from proxy.relay.pump import Ending
-from proxy.upstream.answer import Answer
+from proxy.upstream.response import UpstreamResponse
 
 
 async def forward(request: web.Request) -> web.StreamResponse:
@@ -47,10 +47,10 @@ async def _serve(gateway: Gateway, visit: Visit) -> web.StreamResponse:
         slot = gateway.admission.slot(gateway.waits_as(visit))
         async with slot:
             record.queue_seconds = slot.waited
-            with await _first_answer(gateway, visit) as answer:
+            with await _first_answer(gateway, visit) as response:
                 gateway.accounts.keep(visit)
                 hold.release()
-                return await deliver(gateway, visit, answer)
+                return await deliver(gateway, visit, response)
     except SluiceError as error:
         visit.failed(error)
         return _said(error, gateway, visit)
@@ -83,23 +83,23 @@ def _said(error: SluiceError, gateway: Gateway, visit: Visit) -> web.StreamRespo
     return visit.reply
 
 
-async def _first_answer(gateway: Gateway, visit: Visit) -> Answer:
+async def _first_answer(gateway: Gateway, visit: Visit) -> UpstreamResponse:
     """The upstream's answer as it begins; the 200 may be out by then, if it was long in coming."""
     after = gateway.settings.commit_after_seconds
     if not visit.record.wants_stream or not after:
         return await _answer(gateway, visit)
-    answer = None
+    response = None
     try:
         async with CommitIfSilent(visit, after=after, ping=gateway.settings.ping_interval_seconds):
-            answer = await _answer(gateway, visit)
+            response = await _answer(gateway, visit)
     except BaseException:
-        if answer is not None:
-            answer.close()
+        if response is not None:
+            response.close()
         raise
-    return answer
+    return response
 
 
-async def _answer(gateway: Gateway, visit: Visit) -> Answer:
+async def _answer(gateway: Gateway, visit: Visit) -> UpstreamResponse:
     call, family = visit.call, visit.record.family
     assert call is not None
     # A request may hold megabytes, and its stream may run for an hour.
@@ -108,11 +108,11 @@ async def _answer(gateway: Gateway, visit: Visit) -> Answer:
     try:
         async with asyncio.timeout(total or None) as limit:
             gateway.limits.add(limit)
-            return await gateway.upstreams.answer(
+            return await gateway.upstreams.request(
                 call,
                 visit.record,
-                enough=says_enough,
-                judge=lambda first: hidden_failure(family, first),
+                is_decidable=says_enough,
+                find_error=lambda first: hidden_failure(family, first),
             )
     except TimeoutError:
         late = TotalTimeout(f"There was no answer within {total:g} s.")

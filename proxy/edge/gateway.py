@@ -20,7 +20,7 @@ from proxy.relay.clocks import Clocks
 from proxy.relay.stream import Stream
 from proxy.relay.watch import Watch
 from proxy.settings import Settings
-from proxy.upstream.attempts import Upstreams
+from proxy.upstream.upstreams import Upstreams
 
 
 @dataclass(slots=True)

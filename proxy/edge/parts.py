@@ -14,7 +14,7 @@ from proxy.edge.body_memory import BodyMemory, default_budget
 from proxy.edge.gateway import Gateway
 from proxy.relay.clocks import Clocks
 from proxy.settings import Settings
-from proxy.upstream.attempts import Upstreams
+from proxy.upstream.upstreams import Upstreams
 
 
 @asynccontextmanager

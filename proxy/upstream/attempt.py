@@ -1,4 +1,4 @@
-"""One attempt at one upstream: sent, clocked, and its first bytes judged."""
+"""One attempt at one upstream: sent, timed, and its first event checked."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from proxy.record import RequestRecord
-    from proxy.upstream.answer import LiveAnswer
     from proxy.upstream.call import Call
+    from proxy.upstream.response import StreamingResponse
     from proxy.upstream.targets import Target
     from proxy.upstream.transport import Transport
     from proxy.upstream.usage import Refusals
 
-MOST_JUDGED_BYTES = 256 * 1024
+MAX_CHECKED_BYTES = 256 * 1024
 """Of a stream's beginning: one whose first event is longer goes on unjudged."""
 _STALE_CONNECTIONS = 3
-_HARMLESS_TWICE = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
+_IDEMPOTENT_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
 
 
 @dataclass(frozen=True, slots=True)
-class Judge:
+class FirstEventCheck:
     """What the caller makes of the first bytes of an event stream."""
 
-    enough: Callable[[bytes], bool]
-    """Whether they suffice to judge by."""
-    failure: Callable[[bytes], SluiceError | None]
+    is_decidable: Callable[[bytes], bool]
+    """Whether they suffice to decide."""
+    find_error: Callable[[bytes], SluiceError | None]
     """The failure that a good status only hid; None if it is a good beginning."""
 
 
@@ -44,18 +44,18 @@ class Attempt:
     transport: Transport
     call: Call
     record: RequestRecord
-    judge: Judge | None
+    first_event: FirstEventCheck | None
     may_repeat: bool
     """Whether the operator lets a request be sent twice, should the first have been in vain."""
     refusals: Refusals
     """Which upstreams are not to be asked for usage on the client's behalf."""
 
-    async def make(self, target: Target) -> LiveAnswer:
-        """The upstream's answer, with its first bytes read if there is a judge for them.
+    async def make(self, target: Target) -> StreamingResponse:
+        """The upstream's answer, with its first bytes read if there is a check for them.
 
         Raises what `Transport.send` raises, `FirstTokenTimeout` once the upstream has been silent
         for its time after the request was sent, `UpstreamCut`, `UpstreamInvalid` for an event
-        stream without one event, and the judge's own errors.
+        stream without one event, and the check's own errors.
         """
         _begin(self.record, target.name)
         loop = asyncio.get_running_loop()
@@ -79,7 +79,7 @@ class Attempt:
         limit = target.first_token_timeout
         raise FirstTokenTimeout(f"Upstream {target.name} was silent for {limit:g} s.")
 
-    async def _answer(self, target: Target, sent: Callable[[], None]) -> LiveAnswer:
+    async def _answer(self, target: Target, sent: Callable[[], None]) -> StreamingResponse:
         call = self.call
         if call.added_usage is not None:
             self.record.hides_usage = self.refusals.may_ask(target, call.model)
@@ -87,46 +87,50 @@ class Attempt:
                 return await self._answer_with_usage(target, sent)
         return await self._begun(await self._send(call.without_added_usage(), target, sent))
 
-    async def _answer_with_usage(self, target: Target, sent: Callable[[], None]) -> LiveAnswer:
+    async def _answer_with_usage(
+        self, target: Target, sent: Callable[[], None]
+    ) -> StreamingResponse:
         """The answer; where only what was added is refused, the answer without it."""
-        answer = await self._begun(await self._send(self.call, target, sent))
+        response = await self._begun(await self._send(self.call, target, sent))
         try:
-            refused = await refuses(answer)
+            refused = await refuses(response)
         except BaseException:
-            answer.close()
+            response.close()
             raise
         if not refused:
-            return answer
-        answer.close()
+            return response
+        response.close()
         self.refusals.remember(target, self.call.model)
         self.record.hides_usage = False
         self.record.connected_at = None
         plain = self.call.without_added_usage()
         return await self._begun(await self._send(plain, target, sent))
 
-    async def _begun(self, answer: LiveAnswer) -> LiveAnswer:
+    async def _begun(self, response: StreamingResponse) -> StreamingResponse:
         """The answer with what there is to judge it by; closed on every error."""
         try:
             record = self.record
             record.headers_at = time.monotonic()
             record.connected_at = record.connected_at or record.headers_at
-            record.upstream_status = answer.status
-            if not answer.is_event_stream:
-                answer.take_first()
-            elif self.judge and 200 <= answer.status < 300:
-                await self._read_first(answer, self.judge)
+            record.upstream_status = response.status
+            if not response.is_event_stream:
+                response.take_first()
+            elif self.first_event and 200 <= response.status < 300:
+                await self._read_first(response, self.first_event)
         except BaseException:
-            answer.close()
+            response.close()
             raise
-        return answer
+        return response
 
-    async def _send(self, call: Call, target: Target, sent: Callable[[], None]) -> LiveAnswer:
+    async def _send(
+        self, call: Call, target: Target, sent: Callable[[], None]
+    ) -> StreamingResponse:
         """Send it; where old connections turn out to be closed, on the next one.
 
         RFC 9112, 9.3.1: such a request may be repeated if that does no harm. Nobody is to blame,
         so it is neither counted as an attempt nor against the upstream.
         """
-        may_repeat = self.may_repeat or call.method in _HARMLESS_TWICE
+        may_repeat = self.may_repeat or call.method in _IDEMPOTENT_METHODS
         for _ in range(_STALE_CONNECTIONS if may_repeat else 0):
             try:
                 return await self.transport.send(call, target, sent)
@@ -134,24 +138,24 @@ class Attempt:
                 self.record.connected_at = None
         return await self.transport.send(call, target, sent)
 
-    async def _read_first(self, answer: LiveAnswer, judge: Judge) -> None:
+    async def _read_first(self, response: StreamingResponse, check: FirstEventCheck) -> None:
         first = b""
         while True:
-            part = await answer.read()
+            part = await response.read()
             if not part:
                 raise UpstreamInvalid(
-                    f"Upstream {answer.upstream} ended its stream before any event."
+                    f"Upstream {response.upstream} ended its stream before any event."
                 )
             if not first:
                 self.record.first_byte_at = time.monotonic()
             first += part
-            if self.record.committed_at is not None or len(first) > MOST_JUDGED_BYTES:
+            if self.record.committed_at is not None or len(first) > MAX_CHECKED_BYTES:
                 break
-            if judge.enough(first):
-                if error := judge.failure(first):
+            if check.is_decidable(first):
+                if error := check.find_error(first):
                     raise error
                 break
-        answer.first = first
+        response.first = first
 
 
 def _begin(record: RequestRecord, upstream: str) -> None:

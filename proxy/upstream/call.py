@@ -43,7 +43,7 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True)
-class Wire:
+class OutgoingRequest:
     """A call as it goes to one upstream."""
 
     url: str
@@ -51,7 +51,7 @@ class Wire:
     body: bytes
 
 
-def prepare(call: Call, target: Target) -> Wire:
+def prepare(call: Call, target: Target) -> OutgoingRequest:
     """Put the call into this upstream's words: its address, its key, its name for the model.
 
     Raises `BadRequest` for a path that cannot be sent.
@@ -66,4 +66,4 @@ def prepare(call: Call, target: Target) -> Wire:
     if model := target.rename.get(call.model):
         path = rename_path(path, call.model, model)
         body = rename_body(body, model)
-    return Wire(locate(target.base, path), headers, body)
+    return OutgoingRequest(locate(target.base, path), headers, body)

@@ -1,8 +1,9 @@
 """Whether an upstream may be asked: a state table over plain values, without a clock of its own.
 
-An upstream is UP until it fails too often; then it is OUT for a while that grows each time. After
-that one request, or an active probe, is let through (PROBING), and its outcome decides. Being
-benched is something else: a healthy upstream asked for a pause (`Retry-After`).
+An upstream is UP until it fails too often; then it is EJECTED for a while that grows each time.
+After
+that one request, or an active probe, is let through (HALF_OPEN), and its outcome decides. Being
+cooling down is something else: a healthy upstream asked for a pause (`Retry-After`).
 
 All times are seconds of one monotonic clock.
 """
@@ -21,18 +22,18 @@ WINDOW_SECONDS = 30.0
 FEWEST_CALLS = 10
 """No rate is taken over fewer calls."""
 LONGEST_EJECTION_SECONDS = 300.0
-LONGEST_BENCH_SECONDS = 86_400.0
+LONGEST_COOLDOWN_SECONDS = 86_400.0
 
 
-class State(Enum):
+class HealthState(Enum):
     """Where an upstream stands."""
 
     UP = "up"
-    OUT = "out"
-    PROBING = "probing"
+    EJECTED = "out"
+    HALF_OPEN = "probing"
 
 
-class Event(Enum):
+class HealthEvent(Enum):
     """What happens to it."""
 
     CALLED = "called"
@@ -50,12 +51,12 @@ class Event(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
+class EjectionPolicy:
     """When an upstream is taken out, and for how long."""
 
     failures_in_a_row: int = 5
     failure_rate: float = 0.5
-    seconds_out: float = 10.0
+    ejection_seconds: float = 10.0
 
 
 class Window(NamedTuple):
@@ -96,11 +97,11 @@ class Window(NamedTuple):
 class Health(NamedTuple):
     """All that is remembered of one upstream's health."""
 
-    state: State = State.UP
+    state: HealthState = HealthState.UP
     since: float = 0.0
     """When it came into this state."""
-    out_until: float = 0.0
-    """When it may be tried again, while it is OUT."""
+    ejected_until: float = 0.0
+    """When it may be tried again, while it is EJECTED."""
     ejections: int = 0
     """How often it was taken out of late: the wait doubles with each."""
     failures_in_a_row: int = 0
@@ -108,100 +109,104 @@ class Health(NamedTuple):
     cuts_in_a_row: int = 0
     """Answers that began well and broke off; only a good end ends this row."""
     window: Window = Window()
-    benched_until: float = 0.0
+    cooling_until: float = 0.0
 
     def open_at(self) -> float:
         """From when on a request may go there."""
-        if self.state is State.PROBING:
+        if self.state is HealthState.HALF_OPEN:
             return float("inf")
-        return max(self.benched_until, self.out_until if self.state is State.OUT else 0.0)
+        return max(
+            self.cooling_until, self.ejected_until if self.state is HealthState.EJECTED else 0.0
+        )
 
-    def benched(self, until: float, now: float) -> Health:
+    def cooling_down(self, until: float, now: float) -> Health:
         """Paused because the upstream asked for it; a shorter pause does not undo a longer one."""
-        until = min(until, now + LONGEST_BENCH_SECONDS)
-        return self._replace(benched_until=max(self.benched_until, until))
+        until = min(until, now + LONGEST_COOLDOWN_SECONDS)
+        return self._replace(cooling_until=max(self.cooling_until, until))
 
 
-def after(health: Health, event: Event, now: float, rules: Rules) -> Health:
+def transition(health: Health, event: HealthEvent, now: float, policy: EjectionPolicy) -> Health:
     """The health after something happened. A pair that is not in the table changes nothing."""
     change = _TABLE.get((health.state, event))
-    return health if change is None else change(health, now, rules)
+    return health if change is None else change(health, now, policy)
 
 
-def _succeeded(health: Health, now: float, rules: Rules) -> Health:
+def _succeeded(health: Health, now: float, policy: EjectionPolicy) -> Health:
     window = health.window.with_call(now, failed=False)
-    forgiven = now - health.since >= _seconds_out(health.ejections, rules)
+    forgiven = now - health.since >= _ejection_seconds(health.ejections, policy)
     ejections = 0 if forgiven else health.ejections
     return health._replace(failures_in_a_row=0, window=window, ejections=ejections)
 
 
-def _failed(health: Health, now: float, rules: Rules) -> Health:
+def _failed(health: Health, now: float, policy: EjectionPolicy) -> Health:
     window = health.window.with_call(now, failed=True)
     failures = health.failures_in_a_row + 1
     failed = health._replace(failures_in_a_row=failures, window=window)
-    if failures >= rules.failures_in_a_row or window.rate() >= rules.failure_rate:
-        return _ejected(failed, now, rules)
+    if failures >= policy.failures_in_a_row or window.rate() >= policy.failure_rate:
+        return _ejected(failed, now, policy)
     return failed
 
 
-def _cut(health: Health, now: float, rules: Rules) -> Health:
+def _cut(health: Health, now: float, policy: EjectionPolicy) -> Health:
     window = health.window.with_cut(now)
     cut = health._replace(cuts_in_a_row=health.cuts_in_a_row + 1, window=window)
-    if cut.cuts_in_a_row >= rules.failures_in_a_row or window.rate() >= rules.failure_rate:
-        return _ejected(cut, now, rules)
+    if cut.cuts_in_a_row >= policy.failures_in_a_row or window.rate() >= policy.failure_rate:
+        return _ejected(cut, now, policy)
     return cut
 
 
-def _ended(health: Health, _now: float, _rules: Rules) -> Health:
+def _ended(health: Health, _now: float, _policy: EjectionPolicy) -> Health:
     return health._replace(cuts_in_a_row=0) if health.cuts_in_a_row else health
 
 
-def _ejected(health: Health, now: float, rules: Rules) -> Health:
+def _ejected(health: Health, now: float, policy: EjectionPolicy) -> Health:
     ejections = health.ejections + 1
-    until = now + _seconds_out(ejections, rules)
-    return health._replace(state=State.OUT, since=now, out_until=until, ejections=ejections)
-
-
-def _called(health: Health, now: float, _rules: Rules) -> Health:
-    # Called before its time, it is the last resort, and that proves nothing by being tried.
-    if now < health.out_until:
-        return health
-    return health._replace(state=State.PROBING, since=now)
-
-
-def _returned(health: Health, now: float, _rules: Rules) -> Health:
+    until = now + _ejection_seconds(ejections, policy)
     return health._replace(
-        state=State.UP,
+        state=HealthState.EJECTED, since=now, ejected_until=until, ejections=ejections
+    )
+
+
+def _called(health: Health, now: float, _policy: EjectionPolicy) -> Health:
+    # Called before its time, it is the last resort, and that proves nothing by being tried.
+    if now < health.ejected_until:
+        return health
+    return health._replace(state=HealthState.HALF_OPEN, since=now)
+
+
+def _returned(health: Health, now: float, _policy: EjectionPolicy) -> Health:
+    return health._replace(
+        state=HealthState.UP,
         since=now,
         failures_in_a_row=0,
         cuts_in_a_row=0,
         window=Window(now),
-        out_until=0.0,
+        ejected_until=0.0,
     )
 
 
-def _undecided(health: Health, now: float, _rules: Rules) -> Health:
-    return health._replace(state=State.OUT, since=now, out_until=now)
+def _undecided(health: Health, now: float, _policy: EjectionPolicy) -> Health:
+    return health._replace(state=HealthState.EJECTED, since=now, ejected_until=now)
 
 
-def _seconds_out(ejections: int, rules: Rules) -> float:
-    longest = max(LONGEST_EJECTION_SECONDS, rules.seconds_out)
-    return float(min(rules.seconds_out * 2 ** max(0, min(ejections, 32) - 1), longest))
+def _ejection_seconds(ejections: int, policy: EjectionPolicy) -> float:
+    longest = max(LONGEST_EJECTION_SECONDS, policy.ejection_seconds)
+    return float(min(policy.ejection_seconds * 2 ** max(0, min(ejections, 32) - 1), longest))
 
 
-_TABLE: dict[tuple[State, Event], Callable[[Health, float, Rules], Health]] = {
-    (State.UP, Event.SUCCEEDED): _succeeded,
-    (State.UP, Event.FAILED): _failed,
-    (State.UP, Event.CUT): _cut,
-    (State.UP, Event.ENDED): _ended,
+_TABLE: dict[tuple[HealthState, HealthEvent], Callable[[Health, float, EjectionPolicy], Health]] = {
+    (HealthState.UP, HealthEvent.SUCCEEDED): _succeeded,
+    (HealthState.UP, HealthEvent.FAILED): _failed,
+    (HealthState.UP, HealthEvent.CUT): _cut,
+    (HealthState.UP, HealthEvent.ENDED): _ended,
     # That a health page answers says little of the answers that count; that it fails says enough.
-    (State.UP, Event.PROBED_BADLY): _failed,
-    (State.OUT, Event.CALLED): _called,
+    (HealthState.UP, HealthEvent.PROBED_BADLY): _failed,
+    (HealthState.EJECTED, HealthEvent.CALLED): _called,
     # It answered, asked as the last resort: no better proof could be had.
-    (State.OUT, Event.SUCCEEDED): _returned,
-    (State.PROBING, Event.SUCCEEDED): _returned,
-    (State.PROBING, Event.PROBED_WELL): _returned,
-    (State.PROBING, Event.FAILED): _ejected,
-    (State.PROBING, Event.PROBED_BADLY): _ejected,
-    (State.PROBING, Event.ABANDONED): _undecided,
+    (HealthState.EJECTED, HealthEvent.SUCCEEDED): _returned,
+    (HealthState.HALF_OPEN, HealthEvent.SUCCEEDED): _returned,
+    (HealthState.HALF_OPEN, HealthEvent.PROBED_WELL): _returned,
+    (HealthState.HALF_OPEN, HealthEvent.FAILED): _ejected,
+    (HealthState.HALF_OPEN, HealthEvent.PROBED_BADLY): _ejected,
+    (HealthState.HALF_OPEN, HealthEvent.ABANDONED): _undecided,
 }

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from proxy.errors import NotFound, Overloaded
-from proxy.upstream.choose import Candidate, choose, has_sibling
-from proxy.upstream.health import Event, Health, Rules, State, after
+from proxy.upstream.health import EjectionPolicy, Health, HealthEvent, HealthState, transition
+from proxy.upstream.selection import Candidate, has_sibling, select
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -53,7 +53,7 @@ class Member:
     def candidate(self, tries: int) -> Candidate:
         """The member as the choice sees it."""
         open_at = self.health.open_at()
-        if self.target.probe_path and self.health.state is State.OUT:
+        if self.target.probe_path and self.health.state is HealthState.EJECTED:
             # A probe will find out; no client's request has to.
             open_at = float("inf")
         target = self.target
@@ -74,13 +74,13 @@ class Pool:
     def __init__(
         self,
         targets: Iterable[Target],
-        rules: Rules,
+        policy: EjectionPolicy,
         *,
         clock: Callable[[], float],
         random: Callable[[], float],
     ) -> None:
         self._members = {target.name: Member(target) for target in targets}
-        self._rules = rules
+        self._policy = policy
         self._clock = clock
         self._random = random
         self.observer: Observer = Unobserved()
@@ -97,7 +97,7 @@ class Pool:
         candidates = self._candidates(model, tries)
         if not candidates:
             raise NotFound(f"No upstream serves the model {model[:200]!r}.")
-        chosen = choose(candidates, self._clock(), self._random, in_order=not model)
+        chosen = select(candidates, self._clock(), self._random, in_order=not model)
         if chosen is None:
             raise Overloaded("Every upstream for this model is full.", retry_after=1.0)
         return self._members[chosen.name]
@@ -110,7 +110,7 @@ class Pool:
     def has_room(self, model: str, tries: Counter[str]) -> bool:
         """Whether any upstream for the model has room for another stream."""
         candidates = self._candidates(model, tries)
-        return choose(candidates, self._clock(), self._random) is not None
+        return select(candidates, self._clock(), self._random) is not None
 
     def member(self, name: str) -> Member:
         """The upstream of that name. Raises `KeyError` if there is none."""
@@ -118,22 +118,29 @@ class Pool:
 
     def is_waiting(self, member: Member) -> bool:
         """Whether it is out and its time has not come."""
-        return member.health.state is State.OUT and self._clock() < member.health.out_until
+        return (
+            member.health.state is HealthState.EJECTED
+            and self._clock() < member.health.ejected_until
+        )
 
-    def tell(self, member: Member, event: Event) -> None:
+    def report(self, member: Member, event: HealthEvent) -> None:
         """Something happened with a request there."""
         before = member.health.state
-        member.health = after(member.health, event, self._clock(), self._rules)
+        member.health = transition(member.health, event, self._clock(), self._policy)
         now = member.health.state
-        if now is State.OUT and before is not State.OUT and event is not Event.ABANDONED:
+        if (
+            now is HealthState.EJECTED
+            and before is not HealthState.EJECTED
+            and event is not HealthEvent.ABANDONED
+        ):
             self.observer.ejected(member.target.name)
-        elif now is State.UP and before is not State.UP:
+        elif now is HealthState.UP and before is not HealthState.UP:
             self.observer.returned(member.target.name)
 
-    def bench(self, member: Member, seconds: float) -> None:
+    def cool_down(self, member: Member, seconds: float) -> None:
         """It asked to be left alone for so long."""
         now = self._clock()
-        member.health = member.health.benched(now + seconds, now)
+        member.health = member.health.cooling_down(now + seconds, now)
 
     def status(self) -> list[dict[str, object]]:
         """Each upstream's standing, for people and for gauges; seconds are from now."""
@@ -144,8 +151,8 @@ class Pool:
                 "state": member.health.state.value,
                 "streams": member.in_flight,
                 "failures_in_a_row": member.health.failures_in_a_row + member.health.cuts_in_a_row,
-                "back_in_seconds": _left(member.health.out_until, now),
-                "benched_for_seconds": _left(member.health.benched_until, now),
+                "back_in_seconds": _left(member.health.ejected_until, now),
+                "benched_for_seconds": _left(member.health.cooling_until, now),
             }
             for member in self._members.values()
         ]

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from proxy.errors import SluiceError
-    from proxy.upstream.takeover import StreamHandler
+    from proxy.upstream.parser_bypass import BypassHandler
 
 HELD_BYTES = 64 * 1024
 """What is held of a body that nobody asks for; beyond it the connection is not read on."""
@@ -28,19 +28,19 @@ class Receiver(Protocol):
 
 
 class RawBody(asyncio.Protocol):
-    """A body taken over: read by whoever waits for it, or handed to a receiver as it comes."""
+    """A body past the parser: read by whoever waits for it, or handed to a receiver as it comes."""
 
     def __init__(
-        self, handler: StreamHandler, on_end: Callable[[Exception | None], SluiceError | None]
+        self, protocol: BypassHandler, on_end: Callable[[Exception | None], SluiceError | None]
     ) -> None:
         """`on_end` is called once, with what went wrong or None, and gives Sluice's name for it."""
-        assert handler.held is not None
-        self._handler = handler
+        assert protocol.held is not None
+        self._protocol = protocol
         self._on_end = on_end
-        self._transport = handler.transport
-        self._lost = handler.lost
+        self._transport = protocol.transport
+        self._lost = protocol.lost
         self._chunks = Chunks()
-        self._pending, handler.held = handler.held, []
+        self._pending, protocol.held = protocol.held, []
         """Raw bytes that nobody has asked for yet."""
         self._receiver: Receiver | None = None
         self._waiter: asyncio.Future[None] | None = None
@@ -109,7 +109,7 @@ class RawBody(asyncio.Protocol):
         """The connection is gone, and the body with it."""
         self._transport = None
         self._lost = exc or ConnectionResetError()
-        self._handler.connection_lost(exc)
+        self._protocol.connection_lost(exc)
         self._wake()
         if self._receiver is not None and not self._over:
             self._end(self._lost)
@@ -117,15 +117,15 @@ class RawBody(asyncio.Protocol):
 
     def eof_received(self) -> None:
         """The upstream sends no more; the loss of the connection follows."""
-        self._handler.eof_received()
+        self._protocol.eof_received()
 
     def pause_writing(self) -> None:
         """The request may still be on its way: its sender is the handler's business."""
-        self._handler.pause_writing()
+        self._protocol.pause_writing()
 
     def resume_writing(self) -> None:
         """See `pause_writing`."""
-        self._handler.resume_writing()
+        self._protocol.resume_writing()
 
     def _take(self, raw: bytes) -> bytes:
         body = self._chunks.feed(raw)
@@ -141,9 +141,9 @@ class RawBody(asyncio.Protocol):
     def _give_back(self) -> None:
         """The connection is the handler's again, for the next request if nothing is left over."""
         if self._transport is not None:
-            self._transport.set_protocol(self._handler)
+            self._transport.set_protocol(self._protocol)
             self._transport.resume_reading()
-            self._handler.body_ended(reusable=not self._chunks.rest)
+            self._protocol.body_ended(reusable=not self._chunks.rest)
 
     def _end(self, error: Exception | None) -> None:
         self._over = True

@@ -10,19 +10,19 @@ if TYPE_CHECKING:
 
     from proxy.errors import SluiceError
 
-PASSING = frozenset({408, 429, 502, 503, 504, 529})
+TRANSIENT_STATUSES = frozenset({408, 429, 502, 503, 504, 529})
 """Statuses that another attempt may not meet again; 500 only if the operator says so."""
 FIRST_BACKOFF_SECONDS = 0.25
 LONGEST_BACKOFF_SECONDS = 8.0
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
+class RetryPolicy:
     """How far retries may go."""
 
     retries: int = 2
     on_500: bool = False
-    longest_pause: float = 10.0
+    max_retry_after: float = 10.0
     """Seconds: the longest `Retry-After` that is waited for."""
 
 
@@ -32,7 +32,7 @@ class Failure:
 
     status: int | None = None
     error: SluiceError | None = None
-    pause: float | None = None
+    retry_after: float | None = None
     """Seconds the upstream asked to be left alone."""
 
     @property
@@ -42,7 +42,7 @@ class Failure:
 
 
 @dataclass(frozen=True, slots=True)
-class Situation:
+class RetryContext:
     """What else decides."""
 
     attempts: int
@@ -54,15 +54,15 @@ class Situation:
     """A status has left for the client: nothing can be taken back."""
 
 
-def is_passing(failure: Failure, rules: Rules) -> bool:
+def is_transient(failure: Failure, policy: RetryPolicy) -> bool:
     """Whether this kind of failure is worth another attempt at all."""
     if failure.error is not None:
         return failure.error.fault.retry_safe
-    return failure.status in PASSING or (failure.status == 500 and rules.on_500)
+    return failure.status in TRANSIENT_STATUSES or (failure.status == 500 and policy.on_500)
 
 
-def verdict(
-    failure: Failure, situation: Situation, rules: Rules, random: Callable[[], float]
+def retry_delay(
+    failure: Failure, context: RetryContext, policy: RetryPolicy, random: Callable[[], float]
 ) -> float | None:
     """Seconds to wait before another attempt; None: what there is goes to the client.
 
@@ -70,13 +70,13 @@ def verdict(
     `random` gives numbers in [0, 1), for full jitter: clients that failed together do not come
     back together.
     """
-    exhausted = situation.attempts > rules.retries or not situation.in_budget
-    if situation.committed or exhausted or not is_passing(failure, rules):
+    exhausted = context.attempts > policy.retries or not context.in_budget
+    if context.committed or exhausted or not is_transient(failure, policy):
         return None
-    if situation.sibling:
+    if context.sibling:
         return 0.0
-    pause = failure.pause or 0.0
-    if pause > rules.longest_pause:
+    retry_after = failure.retry_after or 0.0
+    if retry_after > policy.max_retry_after:
         return None
-    longest = min(LONGEST_BACKOFF_SECONDS, FIRST_BACKOFF_SECONDS * 2.0 ** (situation.attempts - 1))
-    return max(pause, random() * longest)
+    longest = min(LONGEST_BACKOFF_SECONDS, FIRST_BACKOFF_SECONDS * 2.0 ** (context.attempts - 1))
+    return max(retry_after, random() * longest)

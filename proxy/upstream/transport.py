@@ -14,15 +14,15 @@ from aiohttp import ClientSession, ClientTimeout, DummyCookieJar
 from yarl import URL
 
 from proxy.errors import SluiceError, UpstreamReset
-from proxy.upstream.answer import LiveAnswer
-from proxy.upstream.border import FOREIGN, refused
 from proxy.upstream.call import prepare
 from proxy.upstream.connection import Connection
 from proxy.upstream.connector import Connector
+from proxy.upstream.error_map import CLIENT_ERRORS, map_request_error
 from proxy.upstream.headers import closing
-from proxy.upstream.sending import Body, Sending, tracing
+from proxy.upstream.parser_bypass import BypassHandler
+from proxy.upstream.response import StreamingResponse
 from proxy.upstream.shortage import is_own_shortage
-from proxy.upstream.takeover import StreamHandler
+from proxy.upstream.upload import Upload, UploadBody, trace_config
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -64,7 +64,7 @@ class Transport:
         """
         loop = asyncio.get_running_loop()
         names = min(_DNS_SECONDS, connection_age / 2) if connection_age else _DNS_SECONDS
-        protocol = StreamHandler if fast_path else Connection
+        protocol = BypassHandler if fast_path else Connection
         self._connector = Connector(
             # What a name meant may be as old as that when a connection is made.
             partial(protocol, loop, longest_life=connection_age and connection_age - names),
@@ -81,7 +81,7 @@ class Transport:
             skip_auto_headers=_ADDED_BY_AIOHTTP,
             auto_decompress=False,
             trust_env=False,
-            trace_configs=[tracing()],
+            trace_configs=[trace_config()],
             read_bufsize=READ_BUFFER_BYTES,
             max_line_size=_LARGEST_HEAD_FIELD,
             max_field_size=_LARGEST_HEAD_FIELD,
@@ -90,7 +90,9 @@ class Transport:
         # Trying again is decided, counted and blamed in one place, which is not here.
         self._session._retry_connection = False  # noqa: SLF001 no public switch
 
-    async def send(self, call: Call, target: Target, on_sent: Callable[[], None]) -> LiveAnswer:
+    async def send(
+        self, call: Call, target: Target, on_sent: Callable[[], None]
+    ) -> StreamingResponse:
         """Send the call and wait for the head of the answer.
 
         `on_sent` is called once the whole request has left. Nothing but the connect timeout limits
@@ -98,28 +100,28 @@ class Transport:
         `UpstreamReset` (as `StaleConnection` where the connection was an old one) and
         `UpstreamInvalid`. Cancelling it closes the connection.
         """
-        wire = prepare(call, target)
-        last = bool(wire.body) and call.method not in _WITH_BODIES
-        sending = Sending(on_sent, has_body=bool(wire.body), last=last)
+        outgoing = prepare(call, target)
+        last = bool(outgoing.body) and call.method not in _WITH_BODIES
+        upload = Upload(on_sent, has_body=bool(outgoing.body), last=last)
         try:
-            response = await self._session.request(
+            client_response = await self._session.request(
                 call.method,
-                URL(wire.url, encoded=True),
-                headers=closing(wire.headers) if last else wire.headers,
-                data=Body(wire.body, sending) if wire.body else None,
+                URL(outgoing.url, encoded=True),
+                headers=closing(outgoing.headers) if last else outgoing.headers,
+                data=UploadBody(outgoing.body, upload) if outgoing.body else None,
                 allow_redirects=False,
                 # Above the threshold aiohttp rounds up to whole seconds.
                 timeout=ClientTimeout(
                     total=None, connect=target.connect_timeout, ceil_threshold=1e9
                 ),
-                trace_request_ctx=sending,
+                trace_request_ctx=upload,
             )
         except BaseException as error:
-            sending.abort()
-            if is_own_shortage(error) or isinstance(error, FOREIGN):
-                raise _named(error, target.name, sending) from error
+            upload.abort()
+            if is_own_shortage(error) or isinstance(error, CLIENT_ERRORS):
+                raise _mapped(error, target.name, upload) from error
             raise
-        return LiveAnswer(response, target.name)
+        return StreamingResponse(client_response, target.name)
 
     def connections(self) -> tuple[int, int]:
         """How many connections are open to upstreams: in use, and kept for the next call."""
@@ -141,9 +143,9 @@ class Transport:
         await self.close()
 
 
-def _named(error: BaseException, upstream: str, sending: Sending) -> SluiceError:
-    named = refused(error, upstream, in_pool_queue=sending.in_pool_queue)
-    if sending.on_old_connection and type(named) is UpstreamReset:
+def _mapped(error: BaseException, upstream: str, upload: Upload) -> SluiceError:
+    named = map_request_error(error, upstream, in_pool_queue=upload.in_pool_queue)
+    if upload.on_old_connection and type(named) is UpstreamReset:
         return StaleConnection(named.happened)
     return named
 

@@ -16,7 +16,7 @@ from proxy.upstream.inflate import Inflater
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from proxy.upstream.answer import LiveAnswer
+    from proxy.upstream.response import StreamingResponse
     from proxy.upstream.targets import Target
 
 REMEMBERED_SECONDS = 3600.0
@@ -61,24 +61,24 @@ class Refusals:
         self._until[target.name, model] = self._clock() + REMEMBERED_SECONDS
 
 
-async def refuses(answer: LiveAnswer) -> bool:
+async def refuses(response: StreamingResponse) -> bool:
     """Whether an answer is a refusal of the field; what is read for that becomes its `first`."""
-    if answer.status not in _REFUSALS:
+    if response.status not in _REFUSALS:
         return False
     try:
         async with asyncio.timeout(_LONGEST_SECONDS):
-            while len(answer.first) <= _MOST_BYTES and (part := await answer.read()):
-                answer.first += part
+            while len(response.first) <= _MOST_BYTES and (part := await response.read()):
+                response.first += part
     except (TimeoutError, SluiceError):
         pass  # What has come decides, and whoever reads on meets the rest, or the error again.
-    return any(name in _readable(answer) for name in _NAMES)
+    return any(name in _readable(response) for name in _NAMES)
 
 
-def _readable(answer: LiveAnswer) -> bytes:
-    coding = answer.headers.get("Content-Encoding", "identity").strip().lower()
+def _readable(response: StreamingResponse) -> bytes:
+    coding = response.headers.get("Content-Encoding", "identity").strip().lower()
     if not Inflater.knows(coding):
-        return answer.first
+        return response.first
     try:
-        return Inflater(coding).feed(answer.first)
+        return Inflater(coding).feed(response.first)
     except ValueError:
-        return answer.first
+        return response.first

@@ -18,8 +18,8 @@ from proxy.relay.client import Client
 from proxy.relay.opaque import Opaque
 from proxy.relay.splice import Splice
 from proxy.upstream.connection import Connection
+from proxy.upstream.parser_bypass import BypassHandler
 from proxy.upstream.raw_body import RawBody
-from proxy.upstream.takeover import StreamHandler
 from tests.fuzz.chunks import decoded
 from tests.fuzz.cuts import Target, given, pieces
 from tests.relay.peers import FakeTransport
@@ -95,7 +95,7 @@ async def same_answer(choice: int, cut: list[bytes]) -> None:
     error = ConnectionResetError() if choice & _RESET else None
     loop, to_head = asyncio.get_running_loop(), bool(choice & _TO_HEAD)
     plain = await _plain(_asked(Connection(loop), to_head=to_head), cut, error)
-    handler = StreamHandler(loop)
+    handler = BypassHandler(loop)
     wire = _asked(handler, to_head=to_head)
     rest = list(cut)
     while rest and handler.held is None:
@@ -165,7 +165,7 @@ async def _head(handler: ResponseHandler) -> tuple[Head, StreamReader] | None:
 
 
 async def _spliced(
-    choice: int, handler: StreamHandler, wire: Wire, rest: list[bytes], error: Exception | None
+    choice: int, handler: BypassHandler, wire: Wire, rest: list[bytes], error: Exception | None
 ) -> Answer:
     """The answer as the fast path tells it: read for a while, or given on as it comes."""
     ends: list[Exception | None] = []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from proxy.relay.stream import Stream
-from proxy.upstream.attempts import Upstreams
+from proxy.upstream.upstreams import Upstreams
 from tests.integration.conftest import Demo, StartWorker
 from tests.integration.raw import BrokenOff, ask_chat, exchange
 
@@ -20,7 +20,7 @@ async def test_before_the_commit_it_is_a_500(
 ) -> None:
     """As JSON with a request id; the log has the traceback under the same id."""
     front = await start_every()
-    monkeypatch.setattr(Upstreams, "answer", defective)
+    monkeypatch.setattr(Upstreams, "request", defective)
     answer = await exchange(front.url, ask_chat())
     assert answer.status == 500
     assert answer.json()["error"]["code"] == "internal_error"

@@ -12,16 +12,16 @@ from proxy import errors
 from proxy.record import Family, RequestRecord
 from proxy.settings import Settings
 from proxy.upstream.address import Base
-from proxy.upstream.attempts import Upstreams
 from proxy.upstream.call import Call
 from proxy.upstream.targets import Target
+from proxy.upstream.upstreams import Upstreams
 from proxy.upstream_settings import UpstreamSettings
 from tests.upstream.peer import EVENTS, LAST_CHUNK, Peer, chunk, plain
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from proxy.upstream.answer import Answer, LiveAnswer
+    from proxy.upstream.response import StreamingResponse, UpstreamResponse
     from proxy.upstream.transport import Transport
 
 HEAD = b"HTTP/1.1 200 OK\r\n"
@@ -50,16 +50,16 @@ def new_record() -> RequestRecord:
     return RequestRecord("r1", "POST", "/v1/chat/completions", Family.CHAT, time.monotonic())
 
 
-async def send(transport: Transport, peer: Peer, asked: Call | None = None) -> LiveAnswer:
+async def send(transport: Transport, peer: Peer, asked: Call | None = None) -> StreamingResponse:
     """Send a call to a peer."""
     return await transport.send(asked or call(), target(peer.url), ignore)
 
 
-async def whole(answer: Answer) -> bytes:
+async def whole(response: UpstreamResponse) -> bytes:
     """Read an answer to its end and close it."""
-    parts = [answer.first]
-    with answer:
-        while part := await answer.read():
+    parts = [response.first]
+    with response:
+        while part := await response.read():
             parts.append(part)
     return b"".join(parts)
 
@@ -76,9 +76,11 @@ def judge(first: bytes) -> errors.SluiceError | None:
 
 async def ask(
     upstreams: Upstreams, asked: Call | None = None, told: RequestRecord | None = None
-) -> Answer:
+) -> UpstreamResponse:
     """Ask with the judge above."""
-    return await upstreams.answer(asked or call(), told or new_record(), enough=enough, judge=judge)
+    return await upstreams.request(
+        asked or call(), told or new_record(), is_decidable=enough, find_error=judge
+    )
 
 
 def upstream(name: str, peer: Peer, **more: object) -> UpstreamSettings:

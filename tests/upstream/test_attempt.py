@@ -34,9 +34,9 @@ async def test_a_stream_is_handed_out_with_its_first_event() -> None:
     """The first bytes are read, the rest is left to the reader, and the times are told."""
     told = new_record()
     async with Peer(says(GOOD)) as peer, opened(peer) as upstreams:
-        answer = await ask(upstreams, told=told)
-        assert answer.first == b"data: 1\n\n"
-        assert await whole(answer) == b"data: 1\n\n"
+        response = await ask(upstreams, told=told)
+        assert response.first == b"data: 1\n\n"
+        assert await whole(response) == b"data: 1\n\n"
     assert (told.attempts, told.upstream, told.upstream_status) == (1, "default", 200)
     times = [
         told.started_at,
@@ -123,8 +123,8 @@ async def test_the_first_token_clock_waits_for_the_request() -> None:
         opened(peer, first_token_timeout_seconds=1) as upstreams,
     ):
         told = new_record()
-        answer = await ask(upstreams, call(body=b"x" * 16_000_000), told)
-        assert await whole(answer) == b"data: 1\n\n"
+        response = await ask(upstreams, call(body=b"x" * 16_000_000), told)
+        assert await whole(response) == b"data: 1\n\n"
         assert told.called_at is not None
         assert told.connected_at is not None
         assert told.connected_at - told.called_at >= 1.2
@@ -143,9 +143,9 @@ async def test_an_answer_before_the_request_has_left_is_taken() -> None:
 
     closed = asyncio.Event()
     async with Peer(script) as peer, opened(peer, first_token_timeout_seconds=5) as upstreams:
-        answer = await ask(upstreams, call(body=b"x" * 16_000_000))
-        assert answer.status == 413
-        await whole(answer)
+        response = await ask(upstreams, call(body=b"x" * 16_000_000))
+        assert response.status == 413
+        await whole(response)
         closed.set()
         await peer.all_closed()
 
@@ -166,9 +166,9 @@ async def test_a_request_may_go_on_leaving_while_its_answer_comes() -> None:
         await connection.left()
 
     async with Peer(script) as peer, opened(peer, first_token_timeout_seconds=5) as upstreams:
-        answer = await ask(upstreams, call(body=body))
+        response = await ask(upstreams, call(body=body))
         began.set()
-        assert await whole(answer) == b"data: 1\n\ndata: 2\n\n"
+        assert await whole(response) == b"data: 1\n\ndata: 2\n\n"
         assert upstreams.connections() == (0, 1), "the connection is as good as before"
 
 

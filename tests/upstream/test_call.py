@@ -26,24 +26,24 @@ PLAIN = Target("a", Base.of("https://h/v1"))
 
 def test_without_own_settings_the_call_goes_as_it_is() -> None:
     """The client's key, path, query and body, byte for byte."""
-    wire = prepare(CALL, PLAIN)
-    assert wire.url == "https://h/v1/messages?beta=true&key=client"
-    assert wire.headers == CALL.headers
-    assert wire.body == CALL.body
+    outgoing = prepare(CALL, PLAIN)
+    assert outgoing.url == "https://h/v1/messages?beta=true&key=client"
+    assert outgoing.headers == CALL.headers
+    assert outgoing.body == CALL.body
 
 
 def test_an_own_key_replaces_every_key_of_the_clients() -> None:
     """In headers and query."""
-    wire = prepare(CALL, replace(PLAIN, api_key="own"))
-    assert wire.url == "https://h/v1/messages?beta=true"
-    assert dict(wire.headers) == {"X-Kept": "1", "x-api-key": "own"}
+    outgoing = prepare(CALL, replace(PLAIN, api_key="own"))
+    assert outgoing.url == "https://h/v1/messages?beta=true"
+    assert dict(outgoing.headers) == {"X-Kept": "1", "x-api-key": "own"}
 
 
 def test_a_gateway_key_goes_nowhere() -> None:
     """Where clients have keys for the gateway and the upstream needs none."""
-    wire = prepare(CALL, replace(PLAIN, forgets_client=True))
-    assert wire.url == "https://h/v1/messages?beta=true"
-    assert dict(wire.headers) == {"X-Kept": "1"}
+    outgoing = prepare(CALL, replace(PLAIN, forgets_client=True))
+    assert outgoing.url == "https://h/v1/messages?beta=true"
+    assert dict(outgoing.headers) == {"X-Kept": "1"}
 
 
 @pytest.mark.parametrize(
@@ -55,8 +55,8 @@ def test_a_gateway_key_goes_nowhere() -> None:
 )
 def test_a_model_gets_its_own_name_in_body_and_path(path: str, url: str) -> None:
     """Only the model that was asked for."""
-    wire = prepare(replace(CALL, path=path), replace(PLAIN, rename={"claude": "other"}))
-    assert (wire.url, wire.body) == (url, b'{"model":"other"}')
+    outgoing = prepare(replace(CALL, path=path), replace(PLAIN, rename={"claude": "other"}))
+    assert (outgoing.url, outgoing.body) == (url, b'{"model":"other"}')
     same = prepare(replace(CALL, path=path), replace(PLAIN, rename={"x": "other"}))
     assert same.body == CALL.body
 

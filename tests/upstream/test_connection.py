@@ -176,9 +176,9 @@ async def test_a_few_interim_answers_are_dropped(transport: Transport, size: int
 async def test_a_status_line_without_a_reason_is_one(transport: Transport) -> None:
     """Some servers leave out the space as well."""
     async with Peer(says(b"HTTP/1.1 200\r\nContent-Length: 2\r\n\r\nok")) as peer:
-        answer = await send(transport, peer)
-        assert (answer.status, answer.reason) == (200, "")
-        assert await whole(answer) == b"ok"
+        response = await send(transport, peer)
+        assert (response.status, response.reason) == (200, "")
+        assert await whole(response) == b"ok"
 
 
 async def test_a_head_that_drips_is_not_waited_for(

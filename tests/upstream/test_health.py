@@ -8,31 +8,33 @@ from proxy.upstream.health import (
     FEWEST_CALLS,
     LONGEST_EJECTION_SECONDS,
     WINDOW_SECONDS,
-    Event,
+    EjectionPolicy,
     Health,
-    Rules,
-    State,
+    HealthEvent,
+    HealthState,
     Window,
-    after,
+    transition,
 )
 
-RULES = Rules(failures_in_a_row=3, failure_rate=0.5, seconds_out=10.0)
-OUT = Health(State.OUT, since=100.0, out_until=110.0, ejections=1, failures_in_a_row=3)
-PROBING = Health(State.PROBING, since=110.0, out_until=110.0, ejections=1)
+RULES = EjectionPolicy(failures_in_a_row=3, failure_rate=0.5, ejection_seconds=10.0)
+OUT = Health(
+    HealthState.EJECTED, since=100.0, ejected_until=110.0, ejections=1, failures_in_a_row=3
+)
+PROBING = Health(HealthState.HALF_OPEN, since=110.0, ejected_until=110.0, ejections=1)
 
 
 def run(health: Health, events: str, now: float = 100.0, step: float = 0.0) -> Health:
     """Let things happen, written by their letters: `f`ailed, `s`ucceeded, `c`alled, cut (`x`)."""
     letters = {
-        "f": Event.FAILED,
-        "s": Event.SUCCEEDED,
-        "c": Event.CALLED,
-        "a": Event.ABANDONED,
-        "x": Event.CUT,
-        "e": Event.ENDED,
+        "f": HealthEvent.FAILED,
+        "s": HealthEvent.SUCCEEDED,
+        "c": HealthEvent.CALLED,
+        "a": HealthEvent.ABANDONED,
+        "x": HealthEvent.CUT,
+        "e": HealthEvent.ENDED,
     }
     for letter in events:
-        health = after(health, letters[letter], now, RULES)
+        health = transition(health, letters[letter], now, RULES)
         now += step
     return health
 
@@ -40,26 +42,26 @@ def run(health: Health, events: str, now: float = 100.0, step: float = 0.0) -> H
 @pytest.mark.parametrize(
     ("events", "state"),
     [
-        ("", State.UP),
-        ("ff", State.UP),
-        ("fff", State.OUT),
-        ("ffsff", State.UP),
-        ("ffsfff", State.OUT),
-        ("ffaaff", State.OUT),
-        ("caca" * 20, State.UP),
+        ("", HealthState.UP),
+        ("ff", HealthState.UP),
+        ("fff", HealthState.EJECTED),
+        ("ffsff", HealthState.UP),
+        ("ffsfff", HealthState.EJECTED),
+        ("ffaaff", HealthState.EJECTED),
+        ("caca" * 20, HealthState.UP),
         # A rate needs enough calls to be one.
-        ("sfsfsfsfs", State.UP),
-        ("sfsfsfsfsf", State.OUT),
-        ("sssfsssfsssfsssf", State.UP),
+        ("sfsfsfsfs", HealthState.UP),
+        ("sfsfsfsfsf", HealthState.EJECTED),
+        ("sssfsssfsssfsssf", HealthState.UP),
         # A good beginning makes up for no bad end.
-        ("sxsx", State.UP),
-        ("sxsxsx", State.OUT),
-        ("sxsxsesxsx", State.UP),
-        ("sssxxsesxse" * 3, State.UP),
-        ("sxse" * 5 + "sx", State.OUT),
+        ("sxsx", HealthState.UP),
+        ("sxsxsx", HealthState.EJECTED),
+        ("sxsxsesxsx", HealthState.UP),
+        ("sssxxsesxse" * 3, HealthState.UP),
+        ("sxse" * 5 + "sx", HealthState.EJECTED),
     ],
 )
-def test_failures_in_a_row_or_their_rate_take_it_out(events: str, state: State) -> None:
+def test_failures_in_a_row_or_their_rate_take_it_out(events: str, state: HealthState) -> None:
     """Three in a row, or half of at least ten calls; a client that left counts for nothing."""
     assert run(Health(), events).state is state
 
@@ -67,52 +69,59 @@ def test_failures_in_a_row_or_their_rate_take_it_out(events: str, state: State) 
 @pytest.mark.parametrize(
     ("health", "event", "now", "state"),
     [
-        (OUT, Event.CALLED, 109.0, State.OUT),
-        (OUT, Event.CALLED, 110.0, State.PROBING),
-        (OUT, Event.FAILED, 120.0, State.OUT),
-        (OUT, Event.ABANDONED, 120.0, State.OUT),
-        (OUT, Event.SUCCEEDED, 105.0, State.UP),
-        (OUT, Event.PROBED_WELL, 105.0, State.OUT),
-        (OUT, Event.CUT, 105.0, State.OUT),
-        (OUT, Event.ENDED, 105.0, State.OUT),
-        (PROBING, Event.CUT, 111.0, State.PROBING),
-        (PROBING, Event.ENDED, 111.0, State.PROBING),
-        (OUT, Event.PROBED_BADLY, 105.0, State.OUT),
-        (PROBING, Event.CALLED, 111.0, State.PROBING),
-        (PROBING, Event.SUCCEEDED, 111.0, State.UP),
-        (PROBING, Event.PROBED_WELL, 111.0, State.UP),
-        (PROBING, Event.FAILED, 111.0, State.OUT),
-        (PROBING, Event.PROBED_BADLY, 111.0, State.OUT),
-        (PROBING, Event.ABANDONED, 111.0, State.OUT),
-        (Health(failures_in_a_row=2), Event.PROBED_BADLY, 100.0, State.OUT),
-        (Health(failures_in_a_row=2), Event.PROBED_WELL, 100.0, State.UP),
+        (OUT, HealthEvent.CALLED, 109.0, HealthState.EJECTED),
+        (OUT, HealthEvent.CALLED, 110.0, HealthState.HALF_OPEN),
+        (OUT, HealthEvent.FAILED, 120.0, HealthState.EJECTED),
+        (OUT, HealthEvent.ABANDONED, 120.0, HealthState.EJECTED),
+        (OUT, HealthEvent.SUCCEEDED, 105.0, HealthState.UP),
+        (OUT, HealthEvent.PROBED_WELL, 105.0, HealthState.EJECTED),
+        (OUT, HealthEvent.CUT, 105.0, HealthState.EJECTED),
+        (OUT, HealthEvent.ENDED, 105.0, HealthState.EJECTED),
+        (PROBING, HealthEvent.CUT, 111.0, HealthState.HALF_OPEN),
+        (PROBING, HealthEvent.ENDED, 111.0, HealthState.HALF_OPEN),
+        (OUT, HealthEvent.PROBED_BADLY, 105.0, HealthState.EJECTED),
+        (PROBING, HealthEvent.CALLED, 111.0, HealthState.HALF_OPEN),
+        (PROBING, HealthEvent.SUCCEEDED, 111.0, HealthState.UP),
+        (PROBING, HealthEvent.PROBED_WELL, 111.0, HealthState.UP),
+        (PROBING, HealthEvent.FAILED, 111.0, HealthState.EJECTED),
+        (PROBING, HealthEvent.PROBED_BADLY, 111.0, HealthState.EJECTED),
+        (PROBING, HealthEvent.ABANDONED, 111.0, HealthState.EJECTED),
+        (Health(failures_in_a_row=2), HealthEvent.PROBED_BADLY, 100.0, HealthState.EJECTED),
+        (Health(failures_in_a_row=2), HealthEvent.PROBED_WELL, 100.0, HealthState.UP),
     ],
 )
-def test_the_way_out_and_back(health: Health, event: Event, now: float, state: State) -> None:
+def test_the_way_out_and_back(
+    health: Health, event: HealthEvent, now: float, state: HealthState
+) -> None:
     """Every state and event that matter."""
-    assert after(health, event, now, RULES).state is state
+    assert transition(health, event, now, RULES).state is state
 
 
 def test_a_health_page_that_answers_forgives_nothing() -> None:
     """Two failures and a good active probe are still two failures."""
-    assert after(Health(failures_in_a_row=2), Event.PROBED_WELL, 1.0, RULES).failures_in_a_row == 2
+    assert (
+        transition(
+            Health(failures_in_a_row=2), HealthEvent.PROBED_WELL, 1.0, RULES
+        ).failures_in_a_row
+        == 2
+    )
 
 
 def test_the_wait_doubles_with_each_ejection_up_to_a_limit() -> None:
     """10, 20, 40 … seconds, never above the longest."""
     health, now, waits = Health(), 100.0, []
     for _ in range(8):
-        health = run(health, "fff" if health.state is State.UP else "cf", now)
-        waits.append(health.out_until - now)
-        now = health.out_until
+        health = run(health, "fff" if health.state is HealthState.UP else "cf", now)
+        waits.append(health.ejected_until - now)
+        now = health.ejected_until
     assert waits == [10, 20, 40, 80, 160, 300, 300, 300]
     assert waits[-1] == LONGEST_EJECTION_SECONDS
 
 
 def test_a_wait_that_the_operator_wants_longer_is_kept() -> None:
     """SLUICE_EJECT_SECONDS above the limit is not shortened."""
-    rules = Rules(1, 0.5, 1000.0)
-    assert after(Health(), Event.FAILED, 0.0, rules).out_until == 1000.0
+    policy = EjectionPolicy(1, 0.5, 1000.0)
+    assert transition(Health(), HealthEvent.FAILED, 0.0, policy).ejected_until == 1000.0
 
 
 def test_good_conduct_is_rewarded() -> None:
@@ -134,8 +143,8 @@ def test_a_probe_that_was_given_up_may_be_repeated_at_once() -> None:
         (Health(), 0.0),
         (OUT, 110.0),
         (PROBING, float("inf")),
-        (Health(benched_until=50.0), 50.0),
-        (Health(State.OUT, out_until=110.0, benched_until=150.0), 150.0),
+        (Health(cooling_until=50.0), 50.0),
+        (Health(HealthState.EJECTED, ejected_until=110.0, cooling_until=150.0), 150.0),
     ],
 )
 def test_when_a_request_may_go_there(health: Health, open_at: float) -> None:
@@ -145,9 +154,9 @@ def test_when_a_request_may_go_there(health: Health, open_at: float) -> None:
 
 def test_the_longest_pause_counts_but_not_for_ever() -> None:
     """A shorter pause does not undo a longer one; a date in a far year is not believed."""
-    health = Health().benched(130.0, 100.0).benched(110.0, 100.0)
-    assert health.benched_until == 130.0
-    assert health.benched(1e12, 100.0).benched_until == 100.0 + 86_400
+    health = Health().cooling_down(130.0, 100.0).cooling_down(110.0, 100.0)
+    assert health.cooling_until == 130.0
+    assert health.cooling_down(1e12, 100.0).cooling_until == 100.0 + 86_400
 
 
 def test_the_past_fades_from_the_rate() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from proxy import errors
 from proxy.settings import Settings
-from proxy.upstream.health import Event, Rules
+from proxy.upstream.health import EjectionPolicy, HealthEvent
 from proxy.upstream.pool import Pool
 from proxy.upstream.targets import targets_of
 from tests.upstream.kit import Counts
@@ -33,7 +33,7 @@ def pool(*upstreams: dict[str, object]) -> tuple[Pool, Clock, Counts]:
     ]
     clock, counts = Clock(), Counts()
     settings = Settings.model_validate({"upstreams": named})
-    made = Pool(targets_of(settings), Rules(2, 0.5, 10.0), clock=clock, random=lambda: 0.0)
+    made = Pool(targets_of(settings), EjectionPolicy(2, 0.5, 10.0), clock=clock, random=lambda: 0.0)
     made.observer = counts
     return made, clock, counts
 
@@ -71,16 +71,16 @@ def test_the_observer_hears_of_ejections_and_returns_once() -> None:
     made, clock, counts = pool({}, {})
     member = made.member("a")
     for _ in range(5):
-        made.tell(member, Event.FAILED)
+        made.report(member, HealthEvent.FAILED)
     assert made.next_for("m", NONE_TRIED).target.name == "b"
     clock.now += 10
-    made.tell(member, Event.CALLED)
-    made.tell(member, Event.ABANDONED)
-    made.tell(member, Event.CALLED)
-    made.tell(member, Event.FAILED)
+    made.report(member, HealthEvent.CALLED)
+    made.report(member, HealthEvent.ABANDONED)
+    made.report(member, HealthEvent.CALLED)
+    made.report(member, HealthEvent.FAILED)
     clock.now += 20
-    made.tell(member, Event.CALLED)
-    made.tell(member, Event.SUCCEEDED)
+    made.report(member, HealthEvent.CALLED)
+    made.report(member, HealthEvent.SUCCEEDED)
     assert counts.heard == [("ejected", "a"), ("ejected", "a"), ("returned", "a")]
 
 
@@ -88,11 +88,11 @@ def test_one_request_at_a_time_probes_an_upstream_that_was_out() -> None:
     """While the probe runs, everybody else goes elsewhere."""
     made, clock, _ = pool({}, {"priority": 1})
     member = made.member("a")
-    made.tell(member, Event.FAILED)
-    made.tell(member, Event.FAILED)
+    made.report(member, HealthEvent.FAILED)
+    made.report(member, HealthEvent.FAILED)
     clock.now += 10
     assert made.next_for("m", NONE_TRIED) is member
-    made.tell(member, Event.CALLED)
+    made.report(member, HealthEvent.CALLED)
     assert made.next_for("m", NONE_TRIED).target.name == "b"
 
 
@@ -100,8 +100,8 @@ def test_an_upstream_with_active_probes_is_not_probed_by_requests() -> None:
     """Its own probe finds out; until then only a lack of anybody else brings requests there."""
     made, clock, _ = pool({"probe_path": "/health"}, {"priority": 1})
     member = made.member("a")
-    made.tell(member, Event.FAILED)
-    made.tell(member, Event.FAILED)
+    made.report(member, HealthEvent.FAILED)
+    made.report(member, HealthEvent.FAILED)
     assert made.is_waiting(member)
     clock.now += 1000
     assert not made.is_waiting(member)
@@ -111,7 +111,7 @@ def test_an_upstream_with_active_probes_is_not_probed_by_requests() -> None:
 def test_a_bench_lasts_just_so_long() -> None:
     """And not a moment longer."""
     made, clock, counts = pool({}, {"priority": 1})
-    made.bench(made.member("a"), 5.0)
+    made.cool_down(made.member("a"), 5.0)
     assert made.next_for("m", NONE_TRIED).target.name == "b"
     assert not made.has_sibling(made.member("b"), "m", Counter({"b": 1}))
     clock.now += 5
@@ -123,8 +123,8 @@ def test_a_bench_lasts_just_so_long() -> None:
 def test_the_status_says_how_each_is() -> None:
     """For people and gauges, without addresses and keys."""
     made, _, _ = pool({"api_key": "secret"}, {})
-    made.bench(made.member("b"), 2.5)
-    made.tell(made.member("a"), Event.FAILED)
+    made.cool_down(made.member("b"), 2.5)
+    made.report(made.member("a"), HealthEvent.FAILED)
     made.member("a").in_flight = 3
     assert made.status() == [
         {

@@ -57,11 +57,11 @@ async def test_a_receiver_gets_the_rest_in_callbacks(fast: Transport) -> None:
         await connection.left()
 
     async with Peer(script) as peer:
-        with await send(fast, peer) as answer:
-            assert await answer.read() == ONE
+        with await send(fast, peer) as response:
+            assert await response.read() == ONE
             taker = Taker()
-            assert answer.source is not None
-            answer.source.flow(taker)
+            assert response.source is not None
+            response.source.flow(taker)
             go_on.set()
             async with asyncio.timeout(DEADLINE):
                 await taker.over.wait()
@@ -85,10 +85,10 @@ async def test_a_receiver_is_told_of_the_cut(fast: Transport, rest: bytes, then:
         await connection.end(then)
 
     async with Peer(script) as peer:
-        with await send(fast, peer) as answer:
+        with await send(fast, peer) as response:
             taker = Taker()
-            assert answer.source is not None
-            answer.source.flow(taker)
+            assert response.source is not None
+            response.source.flow(taker)
             go_on.set()
             async with asyncio.timeout(DEADLINE):
                 await taker.over.wait()
@@ -100,11 +100,11 @@ async def test_a_receiver_is_told_of_the_cut(fast: Transport, rest: bytes, then:
 async def test_a_receiver_that_comes_after_the_end_hears_of_it(fast: Transport) -> None:
     """A short stream may be over before anybody takes it."""
     async with Peer(serves(GOOD)) as peer:
-        with await send(fast, peer) as answer:
-            assert await answer.read() == ONE
+        with await send(fast, peer) as response:
+            assert await response.read() == ONE
             taker = Taker()
-            assert answer.source is not None
-            answer.source.flow(taker)
+            assert response.source is not None
+            response.source.flow(taker)
         assert taker.ends == [None]
 
 
@@ -124,11 +124,11 @@ async def test_a_receiver_that_pauses_holds_the_upstream_back(fast: Transport) -
         await connection.left()
 
     async with Peer(script) as peer:
-        with await send(fast, peer) as answer:
+        with await send(fast, peer) as response:
             taker = Taker()
-            assert answer.source is not None
-            answer.source.flow(taker)
-            answer.source.pause()
+            assert response.source is not None
+            response.source.flow(taker)
+            response.source.pause()
             before = -1
             while before != count:
                 before = count
@@ -137,7 +137,7 @@ async def test_a_receiver_that_pauses_holds_the_upstream_back(fast: Transport) -
             had = len(taker.data)
             await asyncio.sleep(0)
             assert len(taker.data) == had
-            answer.source.resume()
+            response.source.resume()
             async with asyncio.timeout(DEADLINE):
                 await taker.over.wait()
             assert len(taker.data) == size * 65536

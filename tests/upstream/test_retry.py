@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from proxy import errors
-from proxy.upstream.retry import Failure, Rules, Situation, verdict
+from proxy.upstream.retry import Failure, RetryContext, RetryPolicy, retry_delay
 
-RULES = Rules(retries=2, on_500=False, longest_pause=10.0)
+RULES = RetryPolicy(retries=2, on_500=False, max_retry_after=10.0)
 
 
 def situation(
@@ -16,9 +16,9 @@ def situation(
     sibling: bool = False,
     in_budget: bool = True,
     committed: bool = False,
-) -> Situation:
+) -> RetryContext:
     """One attempt was made, and nothing speaks against another."""
-    return Situation(attempts, sibling, in_budget, committed)
+    return RetryContext(attempts, sibling, in_budget, committed)
 
 
 def failed(error: type[errors.SluiceError]) -> Failure:
@@ -26,9 +26,11 @@ def failed(error: type[errors.SluiceError]) -> Failure:
     return Failure(error=error("It happened."))
 
 
-def wait(failure: Failure, at: Situation, rules: Rules = RULES, drawn: float = 0.5) -> float | None:
+def wait(
+    failure: Failure, at: RetryContext, policy: RetryPolicy = RULES, drawn: float = 0.5
+) -> float | None:
     """The verdict with a known draw."""
-    return verdict(failure, at, rules, lambda: drawn)
+    return retry_delay(failure, at, policy, lambda: drawn)
 
 
 @pytest.mark.parametrize("status", [408, 429, 502, 503, 504, 529])
@@ -45,9 +47,9 @@ def test_any_other_status_stands(status: int) -> None:
 
 def test_a_500_is_a_matter_of_taste() -> None:
     """The operator may hold it for passing; no other status changes with that."""
-    rules = Rules(on_500=True)
-    assert wait(Failure(500), situation(), rules) is not None
-    assert wait(Failure(501), situation(), rules) is None
+    policy = RetryPolicy(on_500=True)
+    assert wait(Failure(500), situation(), policy) is not None
+    assert wait(Failure(501), situation(), policy) is None
 
 
 @pytest.mark.parametrize(
@@ -81,7 +83,7 @@ def test_an_error_knows_whether_it_is_safe(error: type[errors.SluiceError], agai
         (situation(3, sibling=True), False),
     ],
 )
-def test_the_situation_has_the_last_word(at: Situation, again: bool) -> None:
+def test_the_situation_has_the_last_word(at: RetryContext, again: bool) -> None:
     """Attempts, budget and the commit bound every kind of failure."""
     assert (wait(Failure(503), at) is not None) is again
 
@@ -92,7 +94,7 @@ def test_the_situation_has_the_last_word(at: Situation, again: bool) -> None:
 )
 def test_the_backoff_grows_with_full_jitter(attempts: int, drawn: float, seconds: float) -> None:
     """Anything from nothing to a bound that doubles, up to eight seconds."""
-    assert wait(Failure(503), situation(attempts), Rules(retries=10), drawn) == seconds
+    assert wait(Failure(503), situation(attempts), RetryPolicy(retries=10), drawn) == seconds
 
 
 @pytest.mark.parametrize(
@@ -111,7 +113,7 @@ def test_a_pause_is_kept_up_to_the_cap(
     pause: float | None, sibling: bool, seconds: float | None
 ) -> None:
     """The same upstream is asked after the pause it wanted, or not at all; a sibling at once."""
-    assert wait(Failure(429, pause=pause), situation(sibling=sibling)) == seconds
+    assert wait(Failure(429, retry_after=pause), situation(sibling=sibling)) == seconds
 
 
 def test_a_failure_has_a_short_name() -> None:

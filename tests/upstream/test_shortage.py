@@ -14,7 +14,7 @@ import pytest
 from aiohttp.client_reqrep import ConnectionKey
 
 from proxy import errors
-from proxy.upstream.border import cut
+from proxy.upstream.error_map import map_body_error
 from proxy.upstream.shortage import is_own_shortage
 from tests.upstream.kit import GOOD, ask, call, opened, target, whole
 from tests.upstream.peer import Peer, says, serves
@@ -62,7 +62,7 @@ def no_descriptors() -> Iterator[None]:
 def test_it_is_known_for_what_it_is(error: BaseException) -> None:
     """However it is wrapped; within a body it is no cut of the upstream's either."""
     assert is_own_shortage(error)
-    assert type(cut(error, "a")) is errors.Overloaded
+    assert type(map_body_error(error, "a")) is errors.Overloaded
 
 
 @pytest.mark.parametrize(
@@ -120,7 +120,7 @@ async def test_a_counter_that_fails_leaves_nothing_charged() -> None:
         opened(peer, eject_after_failures=1) as upstreams,
     ):
         upstreams.observe(Broken())
-        answer = await ask(upstreams)
+        response = await ask(upstreams)
         with pytest.raises((errors.UpstreamCut, OSError)):
-            await whole(answer)
+            await whole(response)
         assert upstreams.status()[0]["streams"] == 0

@@ -24,8 +24,8 @@ async def test_a_request_goes_out_as_it_came_in(transport: Transport) -> None:
         b"body",
     )
     async with Peer(serves(plain())) as peer:
-        with await send(transport, peer, call) as answer:
-            assert await whole(answer) == b"ok"
+        with await send(transport, peer, call) as response:
+            assert await whole(response) == b"ok"
         host = peer.url.removeprefix("http://").encode()
         assert peer.heads == [
             b"PUT /v1/files/a%2Fb%20c//d?x=%41+b&&y HTTP/1.1\r\n"
@@ -40,10 +40,10 @@ async def test_the_answer_comes_with_status_reason_and_its_own_fields(
     """Status line and end-to-end fields are the upstream's; those of the hop stay behind."""
     head = plain(b"{}", "418 Short And Stout", {"Retry-After": "7", "Keep-Alive": "timeout=5"})
     async with Peer(serves(head)) as peer:
-        with await send(transport, peer) as answer:
-            assert (answer.status, answer.reason) == (418, "Short And Stout")
-            assert list(answer.headers.items()) == [("Content-Length", "2"), ("Retry-After", "7")]
-            assert await whole(answer) == b"{}"
+        with await send(transport, peer) as response:
+            assert (response.status, response.reason) == (418, "Short And Stout")
+            assert list(response.headers.items()) == [("Content-Length", "2"), ("Retry-After", "7")]
+            assert await whole(response) == b"{}"
 
 
 def descriptors() -> int:
@@ -86,16 +86,16 @@ async def test_interim_answers_are_skipped(transport: Transport) -> None:
     """Any number of 1xx heads before the answer is no answer."""
     hints = b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"
     async with Peer(serves(b"HTTP/1.1 100 Continue\r\n\r\n" + hints + plain())) as peer:
-        with await send(transport, peer) as answer:
-            assert (answer.status, await whole(answer)) == (200, b"ok")
+        with await send(transport, peer) as response:
+            assert (response.status, await whole(response)) == (200, b"ok")
 
 
 async def test_a_redirect_is_an_answer_like_any_other(transport: Transport) -> None:
     """It is not followed: the key would go to whoever it names."""
     async with Peer(serves(plain(b"", "307 Temporary Redirect", {"Location": "/else"}))) as peer:
-        with await send(transport, peer) as answer:
-            assert (answer.status, answer.headers["Location"]) == (307, "/else")
-            assert await whole(answer) == b""
+        with await send(transport, peer) as response:
+            assert (response.status, response.headers["Location"]) == (307, "/else")
+            assert await whole(response) == b""
         assert peer.accepted == 1
 
 
@@ -106,16 +106,16 @@ async def test_a_head_of_64_kib_is_read(transport: Transport) -> None:
         with await send(transport, peer) as answer:
             assert len(answer.headers["X-Big"]) == 65536
             await whole(answer)
-        with await send(transport, peer) as answer:
-            assert len(answer.headers) == 601
-            await whole(answer)
+        with await send(transport, peer) as response:
+            assert len(response.headers) == 601
+            await whole(response)
 
 
 async def test_the_upstreams_sockets_are_tuned(transport: Transport) -> None:
     """Small writes leave at once, and a peer that vanished is noticed."""
     async with Peer(says(EVENTS)) as peer:
-        with await send(transport, peer) as answer:
-            connection = answer._response.connection
+        with await send(transport, peer) as response:
+            connection = response._client_response.connection
             assert connection is not None
             assert connection.transport is not None
             opened = connection.transport.get_extra_info("socket")

@@ -46,8 +46,8 @@ async def test_a_refusal_of_what_was_added_is_not_the_clients(said: bytes) -> No
     async with Peer(serves(said, GOOD)) as peer, opened(peer) as upstreams:
         upstreams.observe(counts)
         told = new_record()
-        answer = await ask(upstreams, asked(), told)
-        assert (answer.status, await whole(answer)) == (200, b"data: 1\n\n")
+        response = await ask(upstreams, asked(), told)
+        assert (response.status, await whole(response)) == (200, b"data: 1\n\n")
         assert peer.bodies == [WITH, WITHOUT]
         assert not told.hides_usage
         assert told.attempts == 1
@@ -77,17 +77,17 @@ async def test_without_retries_it_is_asked_again_all_the_same() -> None:
 async def test_another_refusal_is_the_clients(said: bytes) -> None:
     """Its status and its whole body pass, and nothing is asked twice."""
     async with Peer(serves(said)) as peer, opened(peer) as upstreams:
-        answer = await ask(upstreams, asked())
-        assert answer.status in {400, 404, 422}
-        assert await whole(answer) == said.partition(b"\r\n\r\n")[2]
+        response = await ask(upstreams, asked())
+        assert response.status in {400, 404, 422}
+        assert await whole(response) == said.partition(b"\r\n\r\n")[2]
         assert peer.bodies == [WITH]
 
 
 async def test_what_the_client_asked_for_itself_is_its_own() -> None:
     """Its refusal is the client's to see."""
     async with Peer(serves(refusal("400 Bad Request"))) as peer, opened(peer) as upstreams:
-        answer = await ask(upstreams, call(body=WITH))
-        assert (answer.status, await whole(answer)) == (400, REFUSAL)
+        response = await ask(upstreams, call(body=WITH))
+        assert (response.status, await whole(response)) == (400, REFUSAL)
         assert len(peer.bodies) == 1
 
 

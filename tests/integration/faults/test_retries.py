@@ -9,7 +9,7 @@ import uuid
 
 import pytest
 
-from proxy.upstream import budget
+from proxy.upstream import retry_budget
 from tests.integration.conftest import StartWorker
 from tests.integration.faults.asking import ASKINGS, CHAT, Asking
 from tests.integration.faults.hearing import Scene, Told, for_each
@@ -151,8 +151,8 @@ async def test_retries_are_a_small_part_of_the_traffic(
     assert {one.outcome[0] for one in told} == {503}
     further = sum(len(one.calls) for one in told) - requests
     # What little time earns is left room for: the machine may be slow.
-    assert further <= budget.FLOOR + requests * budget.SHARE + 5
-    assert further >= budget.FLOOR
+    assert further <= retry_budget.MIN_TOKENS + requests * retry_budget.TOKENS_PER_REQUEST + 5
+    assert further >= retry_budget.MIN_TOKENS
 
 
 @pytest.mark.parametrize("size", [0, 10, 300_000])

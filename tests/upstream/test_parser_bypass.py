@@ -45,9 +45,9 @@ async def test_which_bodies_are_taken(fast: Transport, head: bytes, taken: bool)
     """Good, chunked, uncompressed event streams; all bodies read the same."""
     async with Peer(serves(head + chunk(ONE) + LAST_CHUNK)) as peer:
         for _ in range(2):
-            answer = await send(fast, peer)
-            assert (answer.source is not None) is taken
-            assert await whole(answer) == ONE
+            response = await send(fast, peer)
+            assert (response.source is not None) is taken
+            assert await whole(response) == ONE
         assert peer.accepted == 1
 
 
@@ -75,9 +75,9 @@ async def test_an_answer_that_has_no_body_is_not_taken(
     """What it sends for one all the same is seen, and costs the connection."""
     bad = EVENTS.replace(b"200 OK", status) + chunk(ONE) + LAST_CHUNK
     async with Peer(says(bad), serves(GOOD)) as peer:
-        answer = await send(fast, peer, call(method=method))
-        assert answer.source is None
-        assert await whole(answer) == b""
+        response = await send(fast, peer, call(method=method))
+        assert response.source is None
+        assert await whole(response) == b""
         async with asyncio.timeout(DEADLINE):
             assert await whole(await send(fast, peer)) == ONE
         assert peer.accepted == 2

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Protocol, Self
 from aiohttp import ClientPayloadError
 
 from proxy.errors import SluiceError
-from proxy.upstream.border import FOREIGN, cut
+from proxy.upstream.error_map import CLIENT_ERRORS, map_body_error
 from proxy.upstream.headers import response_headers
 from proxy.upstream.inflate import Inflater
+from proxy.upstream.parser_bypass import bypassed_body
 from proxy.upstream.raw_body import RawBody
-from proxy.upstream.takeover import taken_over
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _BODILESS = frozenset({204, 304})
 
 
-class Answer(Protocol):
+class UpstreamResponse(Protocol):
     """An upstream's answer, to be closed by whoever holds it; `with answer:` does."""
 
     status: int
@@ -63,17 +63,17 @@ class Answer(Protocol):
         """Close it."""
 
 
-class LiveAnswer:
+class StreamingResponse:
     """An answer on an open connection."""
 
     __slots__ = (
+        "_client_response",
         "_content",
         "_ended",
         "_failure",
         "_inflater",
         "_on_end",
-        "_response",
-        "_watch",
+        "_watcher",
         "ended_by_close",
         "first",
         "headers",
@@ -84,24 +84,24 @@ class LiveAnswer:
         "upstream",
     )
 
-    def __init__(self, response: ClientResponse, upstream: str) -> None:
-        self._response = response
-        self._content = response.content
+    def __init__(self, client_response: ClientResponse, upstream: str) -> None:
+        self._client_response = client_response
+        self._content = client_response.content
         self._ended = False
         self._failure: SluiceError | None = None
         self._on_end: Callable[[SluiceError | None], None] | None = None
         self.upstream = upstream
-        self.status = response.status
-        self.reason = response.reason or ""
+        self.status = client_response.status
+        self.reason = client_response.reason or ""
         self.first = b""
-        coding = response.headers.get("Content-Encoding", "identity").strip().lower()
-        events = _mime_type(response.headers) == "text/event-stream"
+        coding = client_response.headers.get("Content-Encoding", "identity").strip().lower()
+        events = _mime_type(client_response.headers) == "text/event-stream"
         self._inflater = Inflater(coding) if events and Inflater.knows(coding) else None
         self.is_event_stream = events and (self._inflater is not None or coding == "identity")
-        self.headers = response_headers(response.headers, rewritten=self.is_event_stream)
-        self.ended_by_close = _ended_by_close(response)
-        self.source = taken_over(response, self._source_ended)
-        self._watch = _Watch(response)
+        self.headers = response_headers(client_response.headers, rewritten=self.is_event_stream)
+        self.ended_by_close = _ended_by_close(client_response)
+        self.source = bypassed_body(client_response, self._source_ended)
+        self._watcher = _ConnectionWatcher(client_response)
 
     def when_ended(self, told: Callable[[SluiceError | None], None]) -> None:
         """Have it told once: the error that cut the answer, or None if it ended or was let go.
@@ -122,7 +122,7 @@ class LiveAnswer:
             self.first = self._content.read_nowait()
 
     async def read(self) -> bytes:
-        """Body bytes as soon as there are any; see `Answer.read`."""
+        """Body bytes as soon as there are any; see `UpstreamResponse.read`."""
         if self._failure is not None:
             raise self._failure
         if self.source is not None:
@@ -142,24 +142,24 @@ class LiveAnswer:
         """Body bytes as they came over the wire; empty at the clean end."""
         try:
             data = await self._content.readany()
-        except (*FOREIGN, RuntimeError) as error:  # RuntimeError: read after the loss
+        except (*CLIENT_ERRORS, RuntimeError) as error:  # RuntimeError: read after the loss
             data = self._left_over()
             if not data:
                 raise self._cut(error) from error
         if not data:
-            if self.ended_by_close and self._watch.reset():
+            if self.ended_by_close and self._watcher.reset():
                 raise self._cut(ConnectionResetError())
             self._end(None)
         return data
 
     def close(self) -> None:
-        """Let the answer go; see `Answer.close`."""
-        connection = self._response.connection
+        """Let the answer go; see `UpstreamResponse.close`."""
+        connection = self._client_response.connection
         try:
             if connection is not None and connection.transport is not None:
                 # A plain close would first wait for a body that the upstream does not take.
                 connection.transport.abort()
-            self._response.close()
+            self._client_response.close()
         finally:
             self._end(None)
 
@@ -186,7 +186,7 @@ class LiveAnswer:
         return content._read_nowait(-1) if content._buffer else b""  # noqa: SLF001 no public way
 
     def _cut(self, error: BaseException) -> SluiceError:
-        own = cut(error, self.upstream)
+        own = map_body_error(error, self.upstream)
         self._end(own)
         return own
 
@@ -196,13 +196,13 @@ class LiveAnswer:
         self._ended = True
         self._failure = error
         try:
-            self._watch.stop()
+            self._watcher.stop()
         finally:
             if self._on_end is not None:
                 self._on_end(error)
 
 
-class _Watch:
+class _ConnectionWatcher:
     """Tells a body's reader what became of its connection where aiohttp does not.
 
     After a broken chunk the connection is closed but the reader would wait for ever, and a body
@@ -211,9 +211,9 @@ class _Watch:
 
     __slots__ = ("_closed", "_content")
 
-    def __init__(self, response: ClientResponse) -> None:
-        self._content = response.content
-        connection = response.connection
+    def __init__(self, client_response: ClientResponse) -> None:
+        self._content = client_response.content
+        connection = client_response.connection
         protocol = None if connection is None else connection.protocol
         self._closed = None if protocol is None else protocol.closed
         if self._closed is not None:
@@ -246,10 +246,10 @@ def _mime_type(headers: MultiMapping[str]) -> str:
     return headers.get("Content-Type", "").partition(";")[0].strip().lower()
 
 
-def _ended_by_close(response: ClientResponse) -> bool:
+def _ended_by_close(client_response: ClientResponse) -> bool:
     """RFC 9112, 6.3: no length and no chunks, so the close of the connection ends the body."""
-    if response.method == "HEAD" or response.status in _BODILESS:
+    if client_response.method == "HEAD" or client_response.status in _BODILESS:
         return False
-    headers = response.headers
+    headers = client_response.headers
     chunked = "chunked" in headers.get("Transfer-Encoding", "").lower()
     return not chunked and "Content-Length" not in headers

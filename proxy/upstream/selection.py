@@ -20,12 +20,12 @@ class Candidate:
     in_flight: int = 0
     limit: int | None = None
     open_at: float = 0.0
-    """From when on it may be asked: the past, unless it is ejected or benched."""
+    """From when on it may be asked: the past, unless it is ejected or cooling down."""
     tries: int = 0
     """How often this request has tried it."""
 
 
-def choose(
+def select(
     candidates: Sequence[Candidate],
     now: float,
     random: Callable[[], float],
@@ -52,7 +52,7 @@ def choose(
     if in_order or len(tier) == 1:
         return tier[0]
     # Drawn with replacement: idle upstreams are then used in proportion to their weights.
-    one, other = _draw(tier, random()), _draw(tier, random())
+    one, other = _draw_by_weight(tier, random()), _draw_by_weight(tier, random())
     return other if other.in_flight / other.weight < one.in_flight / one.weight else one
 
 
@@ -68,7 +68,7 @@ def has_sibling(candidates: Sequence[Candidate], name: str, now: float) -> bool:
     )
 
 
-def _draw(tier: Sequence[Candidate], at: float) -> Candidate:
+def _draw_by_weight(tier: Sequence[Candidate], at: float) -> Candidate:
     """The candidate on whose stretch of the summed weights `at`, in [0, 1), falls."""
     edges = list(accumulate(one.weight for one in tier))
     mark = at * edges[-1]

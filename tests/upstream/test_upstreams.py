@@ -10,8 +10,8 @@ from pydantic import HttpUrl, SecretStr
 
 from proxy import errors
 from proxy.settings import Settings
-from proxy.upstream.answer import Answer
-from proxy.upstream.attempts import Upstreams
+from proxy.upstream.response import UpstreamResponse
+from proxy.upstream.upstreams import Upstreams
 from tests.upstream.kit import (
     BUSY,
     GOOD,
@@ -71,9 +71,9 @@ async def test_a_lasting_failure_is_handed_on(status: int) -> None:
     """The upstream's own status and body reach the caller after one attempt."""
     refusal = plain(b'{"error":1}', f"{status} No")
     async with Peer(serves(refusal, GOOD)) as peer, opened(peer) as upstreams:
-        answer = await ask(upstreams)
-        assert answer.status == status
-        assert await whole(answer) == b'{"error":1}'
+        response = await ask(upstreams)
+        assert response.status == status
+        assert await whole(response) == b'{"error":1}'
         assert len(peer.heads) == 1
 
 
@@ -90,10 +90,10 @@ async def test_when_attempts_run_out_the_upstreams_own_words_reach_the_client() 
     refusal = plain(b"slow down", "429 Too Many Requests", limits)
     told = new_record()
     async with Peer(serves(refusal)) as peer, opened(peer, retries=1) as upstreams:
-        answer = await ask(upstreams, told=told)
-        assert (answer.status, answer.reason) == (429, "Too Many Requests")
-        assert limits.items() <= dict(answer.headers).items()
-        assert await whole(answer) == b"slow down"
+        response = await ask(upstreams, told=told)
+        assert (response.status, response.reason) == (429, "Too Many Requests")
+        assert limits.items() <= dict(response.headers).items()
+        assert await whole(response) == b"slow down"
         assert len(peer.heads) == 2
         assert peer.accepted == 1, "a refusal read whole keeps its connection"
     assert (told.attempts, told.upstream_status) == (2, 429)
@@ -108,8 +108,8 @@ async def test_an_upstreams_refusal_is_worth_more_than_a_lost_connection() -> No
         await connection.say(BUSY)
 
     async with Peer(once, says(then="reset")) as peer, opened(peer, retries=1) as upstreams:
-        answer = await ask(upstreams, told=told)
-        assert (answer.status, await whole(answer)) == (503, b"busy")
+        response = await ask(upstreams, told=told)
+        assert (response.status, await whole(response)) == (503, b"busy")
     assert (told.attempts, told.upstream_status) == (2, 503)
 
 
@@ -129,9 +129,9 @@ async def test_a_pause_beyond_the_cap_ends_the_attempts() -> None:
     """The client gets the 429 at once, with the upstream's own Retry-After."""
     refusal = plain(b"", "429 Too Many Requests", {"Retry-After": "60"})
     async with Peer(serves(refusal, GOOD)) as peer, opened(peer) as upstreams:
-        answer = await ask(upstreams)
-        assert answer.headers["Retry-After"] == "60"
-        await whole(answer)
+        response = await ask(upstreams)
+        assert response.headers["Retry-After"] == "60"
+        await whole(response)
         assert len(peer.heads) == 1
 
 
@@ -170,8 +170,8 @@ async def test_nothing_is_tried_again_after_the_commit() -> None:
         await connection.left()
 
     async with Peer(script, serves(GOOD)) as peer, opened(peer) as upstreams:
-        answer = await ask(upstreams, told=told)
-        assert (answer.status, len(await whole(answer))) == (503, 1_000_000)
+        response = await ask(upstreams, told=told)
+        assert (response.status, len(await whole(response))) == (503, 1_000_000)
         assert len(peer.heads) == 1
 
 
@@ -185,8 +185,8 @@ async def test_the_commit_ends_the_backoff() -> None:
             while not peer.heads or upstreams.status()[0]["streams"]:
                 await asyncio.sleep(0.01)
             told.committed_at = time.monotonic()
-            answer = await task
-        assert (answer.status, await whole(answer)) == (503, b"later")
+            response = await task
+        assert (response.status, await whole(response)) == (503, b"later")
 
 
 async def test_a_sibling_is_asked_before_the_same_again() -> None:
@@ -272,9 +272,9 @@ async def test_an_upstream_that_keeps_failing_is_left_out_and_comes_back() -> No
     ]
 
 
-async def _closed(answer: Answer) -> Answer:
-    await whole(answer)
-    return answer
+async def _closed(response: UpstreamResponse) -> UpstreamResponse:
+    await whole(response)
+    return response
 
 
 async def test_the_last_upstream_is_asked_whatever_it_did() -> None:
@@ -292,10 +292,10 @@ async def test_a_stream_that_is_cut_later_counts_against_its_upstream() -> None:
     """A good beginning does not make up for a bad end."""
     cut = says(EVENTS + chunk(b"data: 1\n\n"), then="close")
     async with Peer(cut) as peer, opened(peer) as upstreams:
-        with await ask(upstreams) as answer, pytest.raises(errors.UpstreamCut):
-            await answer.read()
+        with await ask(upstreams) as response, pytest.raises(errors.UpstreamCut):
+            await response.read()
         assert upstreams.status()[0]["failures_in_a_row"] == 1
-        upstreams.blame("default")
+        upstreams.report_failure("default")
         assert upstreams.status()[0]["failures_in_a_row"] == 2
 
 

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from multidict import MultiMapping
 
 
-def pause_asked(headers: MultiMapping[str], now: float) -> float | None:
+def parse_retry_after(headers: MultiMapping[str], now: float) -> float | None:
     """Seconds from `retry-after-ms` (OpenAI, Azure) or `Retry-After` (RFC 9110, 10.2.3), or None.
 
     `now` is seconds of the wall clock, which an HTTP date is held against.

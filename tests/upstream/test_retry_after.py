@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from multidict import CIMultiDict
 
-from proxy.upstream.pause import pause_asked
+from proxy.upstream.retry_after import parse_retry_after
 
 NOON = 1_750_075_200.0  # 2025-06-16 12:00:00 UTC
 
@@ -35,4 +35,4 @@ NOON = 1_750_075_200.0  # 2025-06-16 12:00:00 UTC
 )
 def test_the_pause_in_seconds(fields: dict[str, str], seconds: float | None) -> None:
     """Seconds, HTTP dates in all three forms (RFC 9110, 5.6.7) and milliseconds."""
-    assert pause_asked(CIMultiDict(fields), NOON) == seconds
+    assert parse_retry_after(CIMultiDict(fields), NOON) == seconds

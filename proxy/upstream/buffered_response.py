@@ -10,26 +10,26 @@ from proxy.errors import SluiceError
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from proxy.upstream.answer import LiveAnswer
     from proxy.upstream.raw_body import RawBody
+    from proxy.upstream.response import StreamingResponse
 
 _MOST_BYTES = 64 * 1024
 _LONGEST_SECONDS = 1.0
 
 
-class KeptAnswer:
+class BufferedResponse:
     """An answer that needs no connection any more; see `Answer`."""
 
     ended_by_close = False
     first = b""
     source: RawBody | None = None
 
-    def __init__(self, answer: LiveAnswer, body: bytes) -> None:
-        self.status = answer.status
-        self.reason = answer.reason
-        self.headers = answer.headers
-        self.upstream = answer.upstream
-        self.is_event_stream = answer.is_event_stream
+    def __init__(self, response: StreamingResponse, body: bytes) -> None:
+        self.status = response.status
+        self.reason = response.reason
+        self.headers = response.headers
+        self.upstream = response.upstream
+        self.is_event_stream = response.is_event_stream
         self._body = body
 
     async def read(self) -> bytes:
@@ -52,20 +52,20 @@ class KeptAnswer:
         self.close()
 
 
-async def keep(answer: LiveAnswer) -> KeptAnswer | None:
+async def buffer_response(response: StreamingResponse) -> BufferedResponse | None:
     """Read a refusal whole and close it; None if it is too long, too slow or cut.
 
     Read to its end it gives its connection back, so that a refusal costs no new handshake.
     """
-    parts = [answer.first]
+    parts = [response.first]
     try:
         async with asyncio.timeout(_LONGEST_SECONDS):
-            while part := await answer.read():
+            while part := await response.read():
                 parts.append(part)
                 if sum(map(len, parts)) > _MOST_BYTES:
                     return None
     except (TimeoutError, SluiceError):
         return None
     finally:
-        answer.close()
-    return KeptAnswer(answer, b"".join(parts))
+        response.close()
+    return BufferedResponse(response, b"".join(parts))

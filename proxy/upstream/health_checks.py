@@ -11,7 +11,7 @@ from multidict import CIMultiDict
 
 from proxy.errors import SluiceError
 from proxy.upstream.call import Call
-from proxy.upstream.health import Event, State
+from proxy.upstream.health import HealthEvent, HealthState
 
 if TYPE_CHECKING:
     from proxy.upstream.pool import Member, Pool
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _LONGEST_PROBE_SECONDS = 10.0
 
 
-class Probes:
+class HealthChecks:
     """One task for each upstream with a probe path. `interval` is in seconds."""
 
     def __init__(self, pool: Pool, transport: Transport, interval: float) -> None:
@@ -51,20 +51,20 @@ class Probes:
         """Probe once, unless the upstream is out and its time has not come."""
         if self._pool.is_waiting(member):
             return
-        if member.health.state is State.OUT:
-            self._pool.tell(member, Event.CALLED)
+        if member.health.state is HealthState.EJECTED:
+            self._pool.report(member, HealthEvent.CALLED)
         well = await self._is_well(member.target)
-        self._pool.tell(member, Event.PROBED_WELL if well else Event.PROBED_BADLY)
+        self._pool.report(member, HealthEvent.PROBED_WELL if well else HealthEvent.PROBED_BADLY)
 
     async def _is_well(self, target: Target) -> bool:
         """Whether it answers the probe in time, and not with an error."""
         call = Call("GET", target.probe_path, CIMultiDict())
         with contextlib.suppress(SluiceError, TimeoutError):
             async with asyncio.timeout(_LONGEST_PROBE_SECONDS):
-                with await self._transport.send(call, target, _ignore) as answer:
-                    while await answer.read():
+                with await self._transport.send(call, target, _ignore) as response:
+                    while await response.read():
                         pass
-                    return answer.status < 400
+                    return response.status < 400
         return False
 
 

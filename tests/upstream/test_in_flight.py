@@ -8,8 +8,8 @@ import pytest
 
 from proxy import errors
 from proxy.upstream.address import Base
-from proxy.upstream.health import Event, Rules, State
-from proxy.upstream.lease import Lease
+from proxy.upstream.health import EjectionPolicy, HealthEvent, HealthState
+from proxy.upstream.in_flight import AttemptInFlight
 from proxy.upstream.pool import Member, Pool
 from proxy.upstream.targets import Target
 from proxy.upstream.transport import Transport
@@ -20,7 +20,7 @@ from tests.upstream.peer import EVENTS, Peer, chunk, says, serves
 def one(api_key: str = "") -> tuple[Pool, Member]:
     """Make a pool of one upstream that three failures take out."""
     target = Target("a", Base.of("https://h"), api_key)
-    pool = Pool([target], Rules(3, 1.0, 10.0), clock=lambda: 0.0, random=lambda: 0.0)
+    pool = Pool([target], EjectionPolicy(3, 1.0, 10.0), clock=lambda: 0.0, random=lambda: 0.0)
     return pool, pool.member("a")
 
 
@@ -42,9 +42,9 @@ def test_only_the_upstreams_own_errors_count_against_it(
 ) -> None:
     """A request that could not be sent is nothing to blame it for."""
     pool, member = one()
-    with Lease(pool, member) as lease:
+    with AttemptInFlight(pool, member) as in_flight:
         assert member.in_flight == 1
-        lease.failed(error("It happened."))
+        in_flight.report_error(error("It happened."))
     assert (member.in_flight, member.health.failures_in_a_row) == (0, failures)
 
 
@@ -56,10 +56,10 @@ def test_a_status_is_a_verdict(status: int, failures: int) -> None:
     """The server's own errors count, whatever they may mean for a retry; a limit does not."""
     pool, member = one()
     for _ in range(3):
-        with Lease(pool, member) as lease:
-            lease.answered(status, None)
+        with AttemptInFlight(pool, member) as in_flight:
+            in_flight.report_status(status, None)
     assert member.health.failures_in_a_row == failures
-    assert member.health.state is (State.OUT if failures else State.UP)
+    assert member.health.state is (HealthState.EJECTED if failures else HealthState.UP)
 
 
 @pytest.mark.parametrize(
@@ -76,16 +76,16 @@ def test_a_status_is_a_verdict(status: int, failures: int) -> None:
 def test_a_pause_benches_where_it_holds_for_everybody(status: int, key: str, benched: bool) -> None:
     """A limit on one client's own key is no reason to keep the next client away."""
     pool, member = one(key)
-    with Lease(pool, member) as lease:
-        lease.answered(status, 30.0)
-    assert (member.health.benched_until > 0) is benched
+    with AttemptInFlight(pool, member) as in_flight:
+        in_flight.report_status(status, 30.0)
+    assert (member.health.cooling_until > 0) is benched
 
 
 @pytest.mark.parametrize("error", [asyncio.CancelledError, RuntimeError])
 def test_an_exit_without_a_verdict_blames_nobody(error: type[BaseException]) -> None:
     """A client that left, or a defect: the hold is let go all the same."""
     pool, member = one()
-    with pytest.raises(error), Lease(pool, member):
+    with pytest.raises(error), AttemptInFlight(pool, member):
         raise error
     assert (member.in_flight, member.health.failures_in_a_row) == (0, 0)
 
@@ -94,12 +94,12 @@ def test_a_probe_that_is_abandoned_stays_open() -> None:
     """The next request may try at once."""
     pool, member = one()
     for _ in range(3):
-        pool.tell(member, Event.FAILED)
-    member.health = member.health.__class__(State.OUT, out_until=-1.0)
-    with pytest.raises(asyncio.CancelledError), Lease(pool, member):
-        assert member.health.state is State.PROBING
+        pool.report(member, HealthEvent.FAILED)
+    member.health = member.health.__class__(HealthState.EJECTED, ejected_until=-1.0)
+    with pytest.raises(asyncio.CancelledError), AttemptInFlight(pool, member):
+        assert member.health.state is HealthState.HALF_OPEN
         raise asyncio.CancelledError
-    assert member.health.state is State.OUT
+    assert member.health.state is HealthState.EJECTED
     assert member.health.open_at() == 0.0
 
 
@@ -108,13 +108,13 @@ async def test_an_answer_that_is_handed_on_takes_the_hold_along(transport: Trans
     pool, member = one()
     running = EVENTS + chunk(b"data: 1\n\n")
     async with Peer(says(running)) as peer:
-        answer = await send(transport, peer)
-        with Lease(pool, member) as lease:
-            lease.answered(answer.status, None)
-            lease.hand_on(answer)
+        response = await send(transport, peer)
+        with AttemptInFlight(pool, member) as in_flight:
+            in_flight.report_status(response.status, None)
+            in_flight.hand_over(response)
         assert member.in_flight == 1
-        answer.close()
-        answer.close()
+        response.close()
+        response.close()
         assert (member.in_flight, member.health.failures_in_a_row) == (0, 0)
 
 
@@ -124,12 +124,12 @@ async def test_a_cut_after_the_handing_on_counts_against_the_upstream(
     """A good beginning does not make up for it."""
     pool, member = one()
     async with Peer(says(HEAD + b"Content-Length: 9\r\n\r\nhello", then="close")) as peer:
-        answer = await send(transport, peer)
-        with Lease(pool, member) as lease:
-            lease.answered(answer.status, None)
-            lease.hand_on(answer)
+        response = await send(transport, peer)
+        with AttemptInFlight(pool, member) as in_flight:
+            in_flight.report_status(response.status, None)
+            in_flight.hand_over(response)
         with pytest.raises(errors.UpstreamCut):
-            await whole(answer)
+            await whole(response)
     assert (member.in_flight, member.health.cuts_in_a_row) == (0, 1)
 
 
@@ -137,9 +137,9 @@ async def test_an_answer_that_has_ended_already_holds_nothing(transport: Transpo
     """A short answer may be over before it is handed on."""
     pool, member = one()
     async with Peer(serves(BUSY)) as peer:
-        answer = await send(transport, peer)
-        await whole(answer)
-        with Lease(pool, member) as lease:
-            lease.answered(answer.status, None)
-            lease.hand_on(answer)
+        response = await send(transport, peer)
+        await whole(response)
+        with AttemptInFlight(pool, member) as in_flight:
+            in_flight.report_status(response.status, None)
+            in_flight.hand_over(response)
         assert member.in_flight == 0

@@ -21,7 +21,7 @@ from proxy.errors import SluiceError
 from proxy.upstream.connection import Connection
 from proxy.upstream.raw_body import HELD_BYTES, RawBody
 
-_TAKEN = re.compile(rb"HTTP/1\.1 2(?!04)\d\d")
+_BYPASSED_STATUS = re.compile(rb"HTTP/1\.1 2(?!04)\d\d")
 """RFC 9112, 6.3: after a 204, as after HEAD, no body follows, whatever the head says."""
 _FIELD = re.compile(
     rb"\r\n(content-type|content-encoding|transfer-encoding|content-length):([^\r]*)"
@@ -29,7 +29,7 @@ _FIELD = re.compile(
 _LAST_CHUNK = b"0\r\n\r\n"
 
 
-class StreamHandler(Connection):
+class BypassHandler(Connection):
     """A connection whose event streams are kept from aiohttp's parser."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, *, longest_life: float = 0.0) -> None:
@@ -77,7 +77,7 @@ class StreamHandler(Connection):
 
 def _is_chunked_event_stream(head: bytes) -> bool:
     """Whether the body needs no more than its chunks taken apart."""
-    if not _TAKEN.match(head):
+    if not _BYPASSED_STATUS.match(head):
         return False
     fields = dict.fromkeys((b"content-type", b"content-encoding", b"transfer-encoding"), b"")
     for name, value in _FIELD.findall(head.lower()):
@@ -92,12 +92,12 @@ def _is_chunked_event_stream(head: bytes) -> bool:
     )
 
 
-def taken_over(
-    response: ClientResponse, on_end: Callable[[Exception | None], SluiceError | None]
+def bypassed_body(
+    client_response: ClientResponse, on_end: Callable[[Exception | None], SluiceError | None]
 ) -> RawBody | None:
     """The response's body, if it was kept from the parser; else None."""
-    connection = response.connection
+    connection = client_response.connection
     handler = None if connection is None else connection.protocol
-    if not isinstance(handler, StreamHandler) or handler.held is None:
+    if not isinstance(handler, BypassHandler) or handler.held is None:
         return None
     return RawBody(handler, on_end)

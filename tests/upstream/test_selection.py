@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 
-from proxy.upstream.choose import Candidate, choose, has_sibling
+from proxy.upstream.selection import Candidate, has_sibling, select
 
 INF = float("inf")
 
@@ -15,7 +15,7 @@ INF = float("inf")
 def picks(*candidates: Candidate, now: float = 100.0, times: int = 200) -> set[str]:
     """Everybody who is chosen in many draws."""
     draw = random.Random(7)
-    chosen = (choose(candidates, now, draw.random) for _ in range(times))
+    chosen = (select(candidates, now, draw.random) for _ in range(times))
     return {one.name for one in chosen if one}
 
 
@@ -54,22 +54,22 @@ def test_who_may_be_chosen(candidates: list[Candidate], expected: set[str]) -> N
 def test_the_less_loaded_of_two_is_chosen() -> None:
     """With two drawn, the one with fewer streams for its weight gets the attempt."""
     busy, idle = Candidate("busy", in_flight=9), Candidate("idle", in_flight=1)
-    assert choose([busy, idle], 0.0, iter([0.1, 0.9]).__next__) is idle
-    assert choose([busy, idle], 0.0, iter([0.9, 0.1]).__next__) is idle
-    assert choose([busy, idle], 0.0, iter([0.1, 0.1]).__next__) is busy
+    assert select([busy, idle], 0.0, iter([0.1, 0.9]).__next__) is idle
+    assert select([busy, idle], 0.0, iter([0.9, 0.1]).__next__) is idle
+    assert select([busy, idle], 0.0, iter([0.1, 0.1]).__next__) is busy
 
 
 def test_load_is_measured_by_weight() -> None:
     """Six streams on a weight of four are less than two on a weight of one."""
     big, small = Candidate("big", weight=4, in_flight=6), Candidate("small", in_flight=2)
-    assert choose([small, big], 0.0, iter([0.1, 0.9]).__next__) is big
+    assert select([small, big], 0.0, iter([0.1, 0.9]).__next__) is big
 
 
 def test_idle_upstreams_are_used_by_their_weights() -> None:
     """Three to one, over many draws."""
     draw = random.Random(7)
     idle = [Candidate("a", weight=3), Candidate("b", weight=1)]
-    counts = Counter(one.name for _ in range(4000) if (one := choose(idle, 0.0, draw.random)))
+    counts = Counter(one.name for _ in range(4000) if (one := select(idle, 0.0, draw.random)))
     assert 0.72 < counts["a"] / 4000 < 0.78
 
 
@@ -80,7 +80,7 @@ def test_streams_spread_by_weight() -> None:
     weights = {"a": 2.0, "b": 1.0, "c": 1.0}
     for _ in range(400):
         tier = [Candidate(n, weight=w, in_flight=running[n]) for n, w in weights.items()]
-        chosen = choose(tier, 0.0, draw.random)
+        chosen = select(tier, 0.0, draw.random)
         assert chosen is not None
         running[chosen.name] += 1
     assert running["a"] == pytest.approx(200, abs=8)
@@ -90,7 +90,7 @@ def test_streams_spread_by_weight() -> None:
 def test_requests_without_a_model_keep_to_one_place() -> None:
     """Files and batches lie where they were made: the first of the tier, while it is there."""
     tier = [Candidate("a", in_flight=50), Candidate("b")]
-    assert all(choose(tier, 0.0, random.random, in_order=True) is tier[0] for _ in range(20))
+    assert all(select(tier, 0.0, random.random, in_order=True) is tier[0] for _ in range(20))
 
 
 @pytest.mark.parametrize(

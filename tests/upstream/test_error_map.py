@@ -11,7 +11,7 @@ from aiohttp.client_reqrep import ConnectionKey
 from aiohttp.http_exceptions import BadStatusLine
 
 from proxy import errors
-from proxy.upstream.border import FOREIGN, cut, refused
+from proxy.upstream.error_map import CLIENT_ERRORS, map_body_error, map_request_error
 from proxy.upstream.transport import StaleConnection, Transport
 from tests.upstream.kit import HEAD, call, ignore, send, target, whole
 from tests.upstream.peer import EVENTS, Connection, Peer, plain, says
@@ -103,8 +103,8 @@ async def test_an_old_connection_that_closes_is_nobodys_fault(transport: Transpo
         await connection.request()
 
     async with Peer(script) as peer:
-        with await send(transport, peer) as answer:
-            await whole(answer)
+        with await send(transport, peer) as response:
+            await whole(response)
         with pytest.raises(StaleConnection):
             await send(transport, peer)
 
@@ -131,8 +131,8 @@ def test_each_foreign_error_has_a_name_of_ours(
     error: Exception, named: type[errors.SluiceError]
 ) -> None:
     """All of them are caught, and none is taken for another."""
-    assert isinstance(error, FOREIGN)
-    found = refused(error, "a", in_pool_queue=False)
+    assert isinstance(error, CLIENT_ERRORS)
+    found = map_request_error(error, "a", in_pool_queue=False)
     assert type(found) is named
     assert "secret.internal" not in found.happened
 
@@ -141,11 +141,16 @@ def test_a_certificate_is_refused_in_words() -> None:
     """The operator reads what is wrong with it."""
     bad = ssl.SSLCertVerificationError(1, "x")
     bad.verify_message = "certificate has expired"
-    found = refused(aiohttp.ClientConnectorCertificateError(KEY, bad), "a", in_pool_queue=False)
+    found = map_request_error(
+        aiohttp.ClientConnectorCertificateError(KEY, bad), "a", in_pool_queue=False
+    )
     assert found.happened == "Upstream a cannot be reached by TLS: certificate has expired."
 
 
 def test_a_broken_body_is_a_cut() -> None:
     """Whatever broke it."""
-    assert type(cut(aiohttp.ClientPayloadError(), "a")) is errors.UpstreamCut
-    assert "connection reset by peer" in cut(OSError(104, "Connection reset by peer"), "a").happened
+    assert type(map_body_error(aiohttp.ClientPayloadError(), "a")) is errors.UpstreamCut
+    assert (
+        "connection reset by peer"
+        in map_body_error(OSError(104, "Connection reset by peer"), "a").happened
+    )

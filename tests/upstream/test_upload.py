@@ -15,8 +15,8 @@ async def test_a_request_without_a_body_gets_none(transport: Transport) -> None:
     sent: list[bool] = []
     async with Peer(serves(plain())) as peer:
         call = Call("GET", "/v1/models", CIMultiDict())
-        with await transport.send(call, target(peer.url), lambda: sent.append(True)) as answer:
-            assert await whole(answer) == b"ok"
+        with await transport.send(call, target(peer.url), lambda: sent.append(True)) as response:
+            assert await whole(response) == b"ok"
         assert b"content-length" not in peer.heads[0].lower()
     assert sent == [True]
 
@@ -26,8 +26,10 @@ async def test_a_body_of_many_megabytes_arrives_whole(transport: Transport) -> N
     body = bytes(range(256)) * 4096 * 8
     sent: list[bool] = []
     async with Peer(serves(plain())) as peer:
-        answer = await transport.send(call(body=body), target(peer.url), lambda: sent.append(True))
-        with answer:
-            assert await whole(answer) == b"ok"
+        response = await transport.send(
+            call(body=body), target(peer.url), lambda: sent.append(True)
+        )
+        with response:
+            assert await whole(response) == b"ok"
         assert peer.bodies == [body]
     assert sent == [True]

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Self
 
 from proxy.errors import SluiceError, UpstreamRefused
 from proxy.upstream import health, retry
-from proxy.upstream.attempt import Attempt, Judge
-from proxy.upstream.budget import Budget
-from proxy.upstream.kept import KeptAnswer, keep
-from proxy.upstream.lease import Lease
-from proxy.upstream.pause import pause_asked
+from proxy.upstream.attempt import Attempt, FirstEventCheck
+from proxy.upstream.buffered_response import BufferedResponse, buffer_response
+from proxy.upstream.health_checks import HealthChecks
+from proxy.upstream.in_flight import AttemptInFlight
 from proxy.upstream.pool import Pool
-from proxy.upstream.probes import Probes
-from proxy.upstream.retry import Failure, Situation
+from proxy.upstream.retry import Failure, RetryContext
+from proxy.upstream.retry_after import parse_retry_after
+from proxy.upstream.retry_budget import RetryBudget
 from proxy.upstream.targets import targets_of
 from proxy.upstream.transport import Transport
 from proxy.upstream.usage import Refusals
@@ -28,33 +28,33 @@ if TYPE_CHECKING:
 
     from proxy.record import RequestRecord
     from proxy.settings import Settings
-    from proxy.upstream.answer import Answer, LiveAnswer
     from proxy.upstream.call import Call
     from proxy.upstream.pool import Member, Observer
+    from proxy.upstream.response import StreamingResponse, UpstreamResponse
 
 _LOOK_SECONDS = 0.2
 
 
 class Upstreams:
-    """All upstreams of one worker, behind one question: `answer`. A context to live in."""
+    """All upstreams of one worker, behind one question: `request`. A context to live in."""
 
     def __init__(self, settings: Settings, *, workers: int = 1, index: int = 0) -> None:
         """`workers` share the limits of the upstreams; this one is number `index`."""
         targets = targets_of(settings, workers=workers, index=index)
-        ejection = health.Rules(
+        ejection = health.EjectionPolicy(
             settings.eject_after_failures, settings.eject_failure_rate, settings.eject_seconds
         )
         self._pool = Pool(targets, ejection, clock=time.monotonic, random=random.random)
-        self._rules = retry.Rules(
+        self._retry_policy = retry.RetryPolicy(
             settings.retries, settings.retry_on_500, settings.retry_after_cap_seconds
         )
-        self._budget = Budget()
+        self._retry_budget = RetryBudget()
         self._settings = settings
         self._usage_refusals = Refusals(time.monotonic)
         self.asks_for_usage = any(target.include_usage for target in targets)
         """Whether any upstream is asked for usage on the client's behalf."""
         self._transport: Transport
-        self._probes: Probes
+        self._health_checks: HealthChecks
 
     async def __aenter__(self) -> Self:
         self._transport = Transport(
@@ -63,8 +63,8 @@ class Upstreams:
             connection_age=self._settings.upstream_connection_max_age_seconds,
         )
         interval = self._settings.probe_interval_seconds
-        self._probes = Probes(self._pool, self._transport, interval)
-        self._probes.start()
+        self._health_checks = HealthChecks(self._pool, self._transport, interval)
+        self._health_checks.start()
         return self
 
     async def __aexit__(
@@ -73,7 +73,7 @@ class Upstreams:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        await self._probes.stop()
+        await self._health_checks.stop()
         await self._transport.close()
 
     def observe(self, observer: Observer) -> None:
@@ -88,26 +88,26 @@ class Upstreams:
         """Each upstream's standing; see `Pool.status`."""
         return self._pool.status()
 
-    def blame(self, upstream: str) -> None:
+    def report_failure(self, upstream: str) -> None:
         """Hold it against an upstream that an answer, handed out as good, fell silent."""
-        self._pool.tell(self._pool.member(upstream), health.Event.CUT)
+        self._pool.report(self._pool.member(upstream), health.HealthEvent.CUT)
 
-    def praise(self, upstream: str) -> None:
+    def report_success(self, upstream: str) -> None:
         """Hold it to its credit that an answer came to its end."""
-        self._pool.tell(self._pool.member(upstream), health.Event.ENDED)
+        self._pool.report(self._pool.member(upstream), health.HealthEvent.ENDED)
 
-    async def answer(
+    async def request(
         self,
         call: Call,
         record: RequestRecord,
         *,
-        enough: Callable[[bytes], bool] | None = None,
-        judge: Callable[[bytes], SluiceError | None] | None = None,
-    ) -> Answer:
+        is_decidable: Callable[[bytes], bool] | None = None,
+        find_error: Callable[[bytes], SluiceError | None] | None = None,
+    ) -> UpstreamResponse:
         """The first answer that stands; whoever gets it closes it.
 
-        With `enough` and `judge`, a good event stream is handed out with its first bytes read: as
-        many as are `enough` to judge by. A failure found in them counts like a bad status.
+        With `is_decidable` and `find_error`, a good event stream is handed out with its first bytes
+        read: as many as are needed to decide. A failure found in them counts like a bad status.
         `record` is told of every attempt; once it has `committed_at` nothing is tried again, and
         the attempt under way is handed out unjudged.
 
@@ -115,28 +115,32 @@ class Upstreams:
         attempt's error if no upstream answered, and `BadRequest`, `NotFound` and `Overloaded`.
         Cancelling it closes what is open.
         """
-        self._budget.request()
-        both = Judge(enough, judge) if enough and judge else None
-        may_repeat = self._rules.retries > 0
-        attempt = Attempt(self._transport, call, record, both, may_repeat, self._usage_refusals)
+        self._retry_budget.deposit()
+        first_event = (
+            FirstEventCheck(is_decidable, find_error) if is_decidable and find_error else None
+        )
+        may_repeat = self._retry_policy.retries > 0
+        attempt = Attempt(
+            self._transport, call, record, first_event, may_repeat, self._usage_refusals
+        )
         tries: Counter[str] = Counter()
-        refusal: KeptAnswer | None = None
+        refusal: BufferedResponse | None = None
         while True:
             member = self._pool.next_for(call.model, tries)
             tries[member.target.name] += 1
-            with Lease(self._pool, member) as lease:
-                answer, failure = await _outcome(attempt, member, lease)
-                wait = self._verdict(failure, member, call, record, tries)
-                if wait is None and answer is not None:
-                    lease.hand_on(answer)
-                    return answer
-                if answer is not None:
-                    refusal = await keep(answer) or refusal
-            if wait is None or not await self._go_on(wait, call, record, tries):
-                return _last_word(failure, refusal, record)
+            with AttemptInFlight(self._pool, member) as in_flight:
+                response, failure = await _attempted(attempt, member, in_flight)
+                wait = self._retry_delay(failure, member, call, record, tries)
+                if wait is None and response is not None:
+                    in_flight.hand_over(response)
+                    return response
+                if response is not None:
+                    refusal = await buffer_response(response) or refusal
+            if wait is None or not await self._wait_to_retry(wait, call, record, tries):
+                return _final_response(failure, refusal, record)
             self._pool.observer.retried(member.target.name, failure.reason)
 
-    def _verdict(
+    def _retry_delay(
         self,
         failure: Failure,
         member: Member,
@@ -144,21 +148,21 @@ class Upstreams:
         record: RequestRecord,
         tries: Counter[str],
     ) -> float | None:
-        if not retry.is_passing(failure, self._rules):
+        if not retry.is_transient(failure, self._retry_policy):
             return None  # Nearly always: what follows would only be thrown away.
-        situation = Situation(
+        situation = RetryContext(
             attempts=tries.total(),
             sibling=self._pool.has_sibling(member, call.model, tries),
-            in_budget=self._budget.may_retry(time.monotonic()),
+            in_budget=self._retry_budget.may_retry(time.monotonic()),
             committed=record.committed_at is not None,
         )
-        wait = retry.verdict(failure, situation, self._rules, random.random)
+        wait = retry.retry_delay(failure, situation, self._retry_policy, random.random)
         if wait is not None:
-            # Paid before the wait, or all who wait meanwhile would go by the same coin.
-            self._budget.spend()
+            # Withdraw before sleeping, or concurrent requests pass on the same token.
+            self._retry_budget.withdraw()
         return wait
 
-    async def _go_on(
+    async def _wait_to_retry(
         self, wait: float, call: Call, record: RequestRecord, tries: Counter[str]
     ) -> bool:
         """Wait; whether another attempt can be made after that."""
@@ -171,21 +175,25 @@ class Upstreams:
         return False
 
 
-async def _outcome(
-    attempt: Attempt, member: Member, lease: Lease
-) -> tuple[LiveAnswer | None, Failure]:
+async def _attempted(
+    attempt: Attempt, member: Member, in_flight: AttemptInFlight
+) -> tuple[StreamingResponse | None, Failure]:
     """Make the attempt and tell the upstream's health; an answer that stands fails at nothing."""
     try:
-        answer = await attempt.make(member.target)
+        response = await attempt.make(member.target)
     except SluiceError as error:
-        lease.failed(error)
+        in_flight.report_error(error)
         return None, Failure(error=error)
-    pause = pause_asked(answer.headers, time.time()) if answer.status >= 400 else None
-    lease.answered(answer.status, pause)
-    return answer, Failure(answer.status, pause=pause)
+    retry_after = (
+        parse_retry_after(response.headers, time.time()) if response.status >= 400 else None
+    )
+    in_flight.report_status(response.status, retry_after)
+    return response, Failure(response.status, retry_after=retry_after)
 
 
-def _last_word(failure: Failure, refusal: KeptAnswer | None, record: RequestRecord) -> KeptAnswer:
+def _final_response(
+    failure: Failure, refusal: BufferedResponse | None, record: RequestRecord
+) -> BufferedResponse:
     """What the client gets after the last attempt: an upstream's own words rather than ours."""
     error = failure.error
     if refusal is not None and (error is None or error.fault.retry_safe):

@@ -19,11 +19,11 @@ from proxy.errors import (
 from proxy.upstream.connection import BadHead
 from proxy.upstream.shortage import is_own_shortage
 
-FOREIGN = (aiohttp.ClientError, OSError, HttpProcessingError)
+CLIENT_ERRORS = (aiohttp.ClientError, OSError, HttpProcessingError)
 """All that a call to an upstream may raise."""
 
 # The first row that fits counts, so the special stand before the general.
-_BEFORE_THE_HEAD: tuple[tuple[type[BaseException], type[SluiceError], str], ...] = (
+_REQUEST_ERRORS: tuple[tuple[type[BaseException], type[SluiceError], str], ...] = (
     (aiohttp.ConnectionTimeoutError, ConnectTimeout, "{} took too long to connect."),
     (aiohttp.ClientConnectorDNSError, ConnectFailed, "{} has an address that is unknown."),
     (aiohttp.ClientSSLError, ConnectFailed, "{} cannot be reached by TLS: {}."),
@@ -37,7 +37,7 @@ _BEFORE_THE_HEAD: tuple[tuple[type[BaseException], type[SluiceError], str], ...]
 )
 
 
-def refused(error: BaseException, upstream: str, *, in_pool_queue: bool) -> SluiceError:
+def map_request_error(error: BaseException, upstream: str, *, in_pool_queue: bool) -> SluiceError:
     """What an error before the answer's head means.
 
     `in_pool_queue`: the call was still waiting for one of `SLUICE_POOL_CONNECTIONS`.
@@ -50,13 +50,13 @@ def refused(error: BaseException, upstream: str, *, in_pool_queue: bool) -> Slui
         return UpstreamInvalid(f"Upstream {upstream} closed the connection within its headers.")
     if isinstance(error.__cause__, BadHead):
         return UpstreamInvalid(f"Upstream {upstream} {error.__cause__.message}.")
-    for kind, named, sentence in _BEFORE_THE_HEAD:
+    for kind, named, sentence in _REQUEST_ERRORS:
         if isinstance(error, kind):
             return named("Upstream " + sentence.format(upstream, _reason(error)))
     return UpstreamReset(f"Upstream {upstream} reset the connection: {_reason(error)}.")
 
 
-def cut(error: BaseException, upstream: str) -> SluiceError:
+def map_body_error(error: BaseException, upstream: str) -> SluiceError:
     """What an error within the answer's body means."""
     if is_own_shortage(error):
         return _own_shortage()

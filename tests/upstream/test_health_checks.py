@@ -8,24 +8,26 @@ import time
 import pytest
 
 from proxy.settings import Settings
-from proxy.upstream.health import Rules, State
+from proxy.upstream.health import EjectionPolicy, HealthState
+from proxy.upstream.health_checks import HealthChecks
 from proxy.upstream.pool import Member, Pool
-from proxy.upstream.probes import Probes
 from proxy.upstream.targets import targets_of
 from proxy.upstream.transport import Transport
 from tests.upstream.kit import BUSY
 from tests.upstream.peer import DEADLINE, Connection, Peer, plain, says, serves
 
 
-def probing(peer: Peer, transport: Transport, interval: float = 60.0) -> tuple[Probes, Member]:
+def probing(
+    peer: Peer, transport: Transport, interval: float = 60.0
+) -> tuple[HealthChecks, Member]:
     """Probe a peer at /health; two failures take it out for 0.2 s."""
     upstream = {"name": "a", "url": f"{peer.url}/v1", "probe_path": "/health", "api_key": "own"}
     targets = targets_of(Settings.model_validate({"upstreams": [upstream]}))
-    pool = Pool(targets, Rules(2, 1.0, 0.2), clock=time.monotonic, random=lambda: 0.0)
-    return Probes(pool, transport, interval), pool.member("a")
+    pool = Pool(targets, EjectionPolicy(2, 1.0, 0.2), clock=time.monotonic, random=lambda: 0.0)
+    return HealthChecks(pool, transport, interval), pool.member("a")
 
 
-async def until(member: Member, state: State) -> None:
+async def until(member: Member, state: HealthState) -> None:
     """Wait until the upstream is in a state."""
     async with asyncio.timeout(DEADLINE):
         while member.health.state is not state:
@@ -39,7 +41,7 @@ async def test_a_probe_asks_the_path_with_the_upstreams_key(transport: Transport
         await probes.probe(member)
         assert peer.heads[0].startswith(b"GET /health HTTP/1.1\r\n")
         assert b"Authorization: Bearer own\r\n" in peer.heads[0]
-        assert member.health.state is State.UP
+        assert member.health.state is HealthState.UP
 
 
 @pytest.mark.parametrize("script", [serves(BUSY), serves(plain(b"", "404 No")), says(then="reset")])
@@ -49,7 +51,7 @@ async def test_probes_that_fail_take_an_upstream_out(transport: Transport, scrip
         probes, member = probing(peer, transport)
         for _ in range(5):
             await probes.probe(member)
-        assert member.health.state is State.OUT
+        assert member.health.state is HealthState.EJECTED
         assert len(peer.heads) == 2
 
 
@@ -65,9 +67,9 @@ async def test_probes_go_on_by_themselves_and_bring_it_back(transport: Transport
     async with Peer(script) as peer:
         probes, member = probing(peer, transport, interval=0.02)
         probes.start()
-        await until(member, State.OUT)
+        await until(member, HealthState.EJECTED)
         well = True
-        await until(member, State.UP)
+        await until(member, HealthState.UP)
         await probes.stop()
 
 

@@ -29,19 +29,19 @@ async def test_each_read_of_a_stream_is_handed_on_at_once(transport: Transport) 
         await connection.left()
 
     async with Peer(script) as peer:
-        with await send(transport, peer) as answer:
-            assert answer.is_event_stream
-            assert await answer.read() == b"data: 1\n"
+        with await send(transport, peer) as response:
+            assert response.is_event_stream
+            assert await response.read() == b"data: 1\n"
             go_on.set()
-            assert await whole(answer) == b"\n"
+            assert await whole(response) == b"\n"
 
 
 async def test_a_fully_read_answer_returns_its_connection(transport: Transport) -> None:
     """Two calls in a row share one connection."""
     async with Peer(serves(plain(b"1"), plain(b"2"))) as peer:
         for expected in (b"1", b"2"):
-            with await send(transport, peer) as answer:
-                assert await whole(answer) == expected
+            with await send(transport, peer) as response:
+                assert await whole(response) == expected
             assert transport.connections() == (0, 1)
         assert peer.accepted == 1
 
@@ -59,8 +59,8 @@ async def test_closing_before_the_end_closes_the_connection_at_once(transport: T
     async with Peer(script) as peer:
         # The best of three: the machine may be busy with something else.
         for _ in range(3):
-            with await send(transport, peer) as answer:
-                await answer.read()
+            with await send(transport, peer) as response:
+                await response.read()
             closed = asyncio.get_running_loop().time()
             await peer.all_closed()
             delays.append(left[-1] - closed)
@@ -94,16 +94,16 @@ async def test_a_cut_answer_says_so_after_all_that_came(
         await connection.end(then)
 
     async with Peer(script) as peer:
-        with await send(transport, peer) as answer:
+        with await send(transport, peer) as response:
             ends: list[errors.SluiceError | None] = []
-            answer.when_ended(ends.append)
-            assert await answer.read() == b"hello"
+            response.when_ended(ends.append)
+            assert await response.read() == b"hello"
             go_on.set()
             async with asyncio.timeout(5):
                 with pytest.raises(errors.UpstreamCut) as raised:
-                    await answer.read()
+                    await response.read()
                 with pytest.raises(errors.UpstreamCut):
-                    await answer.read()
+                    await response.read()
         await peer.all_closed()
     assert ends == [raised.value]
 
@@ -111,33 +111,33 @@ async def test_a_cut_answer_says_so_after_all_that_came(
 async def test_bytes_that_came_with_the_cut_are_not_lost(transport: Transport) -> None:
     """A reader that is late still gets what came before the connection closed."""
     async with Peer(says(EVENTS + FIVE, FIVE, then="close")) as peer:
-        with await send(transport, peer) as answer:
+        with await send(transport, peer) as response:
             await peer.all_closed()
-            while not answer._content.exception():
+            while not response._content.exception():
                 await asyncio.sleep(0)
-            assert await answer.read() == b"hellohello"
+            assert await response.read() == b"hellohello"
             with pytest.raises(errors.UpstreamCut):
-                await answer.read()
+                await response.read()
 
 
 async def test_a_body_without_a_length_ends_with_its_connection(transport: Transport) -> None:
     """Such an end is clean for HTTP/1.1, but the answer says that nothing vouches for it."""
     head = HEAD + b"Content-Type: text/event-stream\r\n\r\n"
     async with Peer(says(head, b"data: 1\n\n", then="close")) as peer:
-        with await send(transport, peer) as answer:
-            assert answer.ended_by_close
-            assert await whole(answer) == b"data: 1\n\n"
+        with await send(transport, peer) as response:
+            assert response.ended_by_close
+            assert await whole(response) == b"data: 1\n\n"
 
 
 async def test_the_end_is_told_once(transport: Transport) -> None:
     """However an answer ends, its holder hears of it one time."""
     async with Peer(serves(plain())) as peer:
-        answer = await send(transport, peer)
+        response = await send(transport, peer)
         ends: list[errors.SluiceError | None] = []
-        answer.when_ended(ends.append)
-        assert await whole(answer) == b"ok"
-        answer.close()
-        answer.close()
+        response.when_ended(ends.append)
+        assert await whole(response) == b"ok"
+        response.close()
+        response.close()
     assert ends == [None]
 
 
@@ -147,28 +147,28 @@ async def test_a_stream_compressed_unasked_comes_in_the_clear(transport: Transpo
     head = EVENTS.replace(b"\r\n\r\n", b"\r\nContent-Encoding: gzip\r\n\r\n")
     parts = [chunk(packed[at : at + 5]) for at in range(0, len(packed), 5)]
     async with Peer(says(head, *parts, LAST_CHUNK)) as peer:
-        with await send(transport, peer) as answer:
-            assert answer.is_event_stream
-            assert "Content-Encoding" not in answer.headers
-            assert await whole(answer) == b"data: 1\n\ndata: 2\n\n"
+        with await send(transport, peer) as response:
+            assert response.is_event_stream
+            assert "Content-Encoding" not in response.headers
+            assert await whole(response) == b"data: 1\n\ndata: 2\n\n"
 
 
 async def test_a_broken_compression_is_a_cut(transport: Transport) -> None:
     """Bytes that are not what the coding says end the answer with an error."""
     head = EVENTS.replace(b"\r\n\r\n", b"\r\nContent-Encoding: gzip\r\n\r\n")
     async with Peer(says(head, chunk(b"data: 1\n\n"), LAST_CHUNK)) as peer:
-        with await send(transport, peer) as answer, pytest.raises(errors.UpstreamCut):
-            await answer.read()
+        with await send(transport, peer) as response, pytest.raises(errors.UpstreamCut):
+            await response.read()
 
 
 async def test_a_compressed_document_stays_as_it_is(transport: Transport) -> None:
     """What is no stream goes through byte for byte, coding and length kept."""
     packed = gzip.compress(b'{"a": 1}')
     async with Peer(serves(plain(packed, fields={"Content-Encoding": "gzip"}))) as peer:
-        with await send(transport, peer) as answer:
-            assert not answer.is_event_stream
-            assert answer.headers["Content-Encoding"] == "gzip"
-            assert await whole(answer) == packed
+        with await send(transport, peer) as response:
+            assert not response.is_event_stream
+            assert response.headers["Content-Encoding"] == "gzip"
+            assert await whole(response) == packed
 
 
 async def test_a_reader_that_pauses_slows_the_upstream(transport: Transport) -> None:
@@ -184,11 +184,11 @@ async def test_a_reader_that_pauses_slows_the_upstream(transport: Transport) -> 
             written += 65536
 
     async with Peer(script) as peer:
-        with await send(transport, peer) as answer:
-            await answer.read()
+        with await send(transport, peer) as response:
+            await response.read()
             before = -1
             while before != written:
                 before = written
                 await asyncio.sleep(0.1)
-            pending = answer.source._pending if answer.source else []
-            assert answer._content._size + sum(map(len, pending)) < 1024 * 1024
+            pending = response.source._pending if response.source else []
+            assert response._content._size + sum(map(len, pending)) < 1024 * 1024

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _PIECE = 64 * 1024
 
 
-class Sending:
+class Upload:
     """What is known of one request while it is sent."""
 
     __slots__ = (
@@ -63,16 +63,16 @@ def _nothing() -> None:
     """What is left to do once it has been told."""
 
 
-class Body(Payload):
+class UploadBody(Payload):
     """Bytes sent piece by piece, so that an upstream that does not read holds up only itself."""
 
     _value: bytes
     _autoclose = True  # There is nothing but memory to close.
 
-    def __init__(self, value: bytes, sending: Sending) -> None:
+    def __init__(self, value: bytes, upload: Upload) -> None:
         super().__init__(value)
         self._size = len(value)
-        self._sending = sending
+        self._upload = upload
 
     def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
         """The body as text, which aiohttp wants every payload to offer."""
@@ -81,18 +81,18 @@ class Body(Payload):
     async def write(self, writer: AbstractStreamWriter) -> None:
         """Write it all, waiting wherever the upstream lags."""
         # The writer of a client request has its transport, which the interface does not promise.
-        self._sending.transport = getattr(writer, "transport", None)
+        self._upload.transport = getattr(writer, "transport", None)
         protocol = getattr(writer, "protocol", None)
-        if self._sending.last and protocol is not None:
+        if self._upload.last and protocol is not None:
             protocol.force_close()
         whole = memoryview(self._value)
         for start in range(0, len(whole), _PIECE):
             await writer.write(whole[start : start + _PIECE])
-        self._sending.body_left()
+        self._upload.body_left()
 
 
-def tracing() -> TraceConfig:
-    """Have a session tell the `Sending` handed to it as `trace_request_ctx` how far it is."""
+def trace_config() -> TraceConfig:
+    """Have a session tell the `Upload` handed to it as `trace_request_ctx` how far it is."""
     config = TraceConfig()
     config.on_connection_queued_start.append(_queued)
     config.on_connection_queued_end.append(_unqueued)
@@ -101,23 +101,23 @@ def tracing() -> TraceConfig:
     return config
 
 
-def _sending(context: SimpleNamespace) -> Sending:
+def _upload_of(context: SimpleNamespace) -> Upload:
     sending = context.trace_request_ctx
-    assert isinstance(sending, Sending)
+    assert isinstance(sending, Upload)
     return sending
 
 
 async def _queued(_session: ClientSession, context: SimpleNamespace, _params: object) -> None:
-    _sending(context).in_pool_queue = True
+    _upload_of(context).in_pool_queue = True
 
 
 async def _unqueued(_session: ClientSession, context: SimpleNamespace, _params: object) -> None:
-    _sending(context).in_pool_queue = False
+    _upload_of(context).in_pool_queue = False
 
 
 async def _reused(_session: ClientSession, context: SimpleNamespace, _params: object) -> None:
-    _sending(context).on_old_connection = True
+    _upload_of(context).on_old_connection = True
 
 
 async def _head_leaves(_session: ClientSession, context: SimpleNamespace, _params: object) -> None:
-    _sending(context).head_leaves()
+    _upload_of(context).head_leaves()
