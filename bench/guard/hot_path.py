@@ -16,7 +16,7 @@ from typing import Any
 from bench.upstream.events import Chunks
 from proxy.meter.reader import reader_for
 from proxy.record import EventKind, Family
-from proxy.relay.client import Client
+from proxy.relay.client_writer import ClientWriter
 from proxy.relay.splice import Splice
 from proxy.relay.stream import Stream
 from proxy.upstream.parser_bypass import BypassHandler
@@ -100,7 +100,7 @@ def open_path(
     handler = BypassHandler(loop)
     handler.held = []
     body = RawBody(handler, lambda _: None)
-    client = Client(outlet, outlet, chunked=True, now=time.monotonic())
+    client = ClientWriter(outlet, outlet, chunked=True, now=time.monotonic())
     reader = reader_for(Family.CHAT) if metered else Blind()
     stream = Stream(Family.CHAT, reader, hides_usage=True)
     return body.data_received, asyncio.create_task(Splice(body, stream, client).run())

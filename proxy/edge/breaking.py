@@ -12,7 +12,7 @@ import socket
 import struct
 import termios
 
-from proxy.relay.client import Client
+from proxy.relay.client_writer import ClientWriter
 
 LAST_WORDS_SECONDS = 5.0
 """How long a client has to take what was sent to it before the break."""
@@ -22,7 +22,7 @@ _RESET = struct.pack("ii", 1, 0)
 """`SO_LINGER`: on, for 0 s; the close is then a reset (socket(7))."""
 
 
-async def break_off(transport: asyncio.Transport, client: Client, *, reset: bool) -> None:
+async def break_off(transport: asyncio.Transport, client: ClientWriter, *, reset: bool) -> None:
     """Close, once the client's machine has all that was sent, or its time for that is over.
 
     What the kernel has not sent is lost in a reset, and also in a close where the client has sent

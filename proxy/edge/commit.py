@@ -12,7 +12,7 @@ import time
 
 from proxy.edge.reply import Reply, stream_headers
 from proxy.edge.visit import Visit
-from proxy.relay.client import Client
+from proxy.relay.client_writer import ClientWriter
 from proxy.relay.pings import ping_of
 
 
@@ -50,6 +50,6 @@ class CommitIfSilent:
         if self._ping:
             self._send_ping(client)
 
-    def _send_ping(self, client: Client) -> None:
+    def _send_ping(self, client: ClientWriter) -> None:
         client.write(ping_of(self._visit.record.family), time.monotonic())
         self._timer = asyncio.get_running_loop().call_later(self._ping, self._send_ping, client)

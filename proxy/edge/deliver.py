@@ -13,11 +13,11 @@ from proxy.edge.visit import Visit
 from proxy.errors import UpstreamInvalid, UpstreamRefused
 from proxy.meter import server_timing
 from proxy.record import EndedBy
-from proxy.relay.client import Client
+from proxy.relay.client_writer import ClientWriter
 from proxy.relay.opaque import Opaque
-from proxy.relay.pump import Ending, pump
+from proxy.relay.pump import Outcome, pump
 from proxy.relay.stream import Stream
-from proxy.relay.watch import Watch
+from proxy.relay.watchdog import StreamWatchdog
 from proxy.upstream.response import UpstreamResponse
 
 _TRAILING = "trailing"
@@ -33,43 +33,43 @@ async def deliver(gateway: Gateway, visit: Visit, response: UpstreamResponse) ->
     record = visit.record
     if visit.reply is not None and not response.is_event_stream:
         raise UpstreamRefused(f"The upstream answered {response.status}.")
-    through = _through(gateway, visit, response)
-    reply, client = await _begin(gateway, visit, response, through)
+    body_filter = _through(gateway, visit, response)
+    reply, client = await _begin(gateway, visit, response, body_filter)
     if record.client_left_at is not None:
         client.left = True
-    watch = Watch(
+    watchdog = StreamWatchdog(
         gateway.clocks_of(response.upstream),
-        through,
+        body_filter,
         client,
         called_at=record.called_at or record.started_at,
         sent_at=record.connected_at or record.started_at,
         pings=response.is_event_stream,
     )
-    gateway.watches.add(watch)
+    gateway.watches.add(watchdog)
     try:
-        ending = await pump(response, through, client, watch, record.request_id)
+        outcome = await pump(response, body_filter, client, watchdog, record.request_id)
     finally:
-        gateway.watches.discard(watch)
-    if ending.blames_upstream:
+        gateway.watches.discard(watchdog)
+    if outcome.blames_upstream:
         gateway.upstreams.report_failure(response.upstream)
-    elif ending.ended_by is EndedBy.COMPLETE:
+    elif outcome.ended_by is EndedBy.COMPLETE:
         gateway.upstreams.report_success(response.upstream)
-    _conclude(gateway, visit, through, client, ending)
-    reply.end(ending)
-    if ending.ended_by is EndedBy.SLOW_CLIENT:
+    _conclude(gateway, visit, body_filter, client, outcome)
+    reply.end(outcome)
+    if outcome.ended_by is EndedBy.SLOW_CLIENT:
         hang_up(visit.request)
     return reply
 
 
 async def _begin(
-    gateway: Gateway, visit: Visit, response: UpstreamResponse, through: Stream | Opaque
-) -> tuple[Reply, Client]:
+    gateway: Gateway, visit: Visit, response: UpstreamResponse, body_filter: Stream | Opaque
+) -> tuple[Reply, ClientWriter]:
     """Send the head, unless that is out already, and with it what has come of the body."""
     reply, client = visit.reply or _reply(gateway, visit, response), visit.client
     now = time.monotonic()
     # Let go of at once: it may be large, and the stream may run for an hour.
     first, response.first = response.first, b""
-    first = through.feed(first, now) if first else b""
+    first = body_filter.feed(first, now) if first else b""
     if client is not None:
         if client.sent:
             # After a ping it would no longer be read as a mark, but as part of a field's name.
@@ -109,18 +109,22 @@ def _through(gateway: Gateway, visit: Visit, response: UpstreamResponse) -> Stre
 
 
 def _conclude(
-    gateway: Gateway, visit: Visit, through: Stream | Opaque, client: Client, ending: Ending
+    gateway: Gateway,
+    visit: Visit,
+    body_filter: Stream | Opaque,
+    client: ClientWriter,
+    outcome: Outcome,
 ) -> None:
     record = visit.record
-    record.ended_by = ending.ended_by
-    record.error = ending.error
-    record.first_byte_at = record.first_byte_at or through.first_token_at
+    record.ended_by = outcome.ended_by
+    record.error = outcome.error
+    record.first_byte_at = record.first_byte_at or body_filter.first_token_at
     record.first_sent_at = client.began_at
-    if isinstance(through, Opaque):
-        if through.kept:
-            gateway.accounts.read_body(visit, through.kept)
+    if isinstance(body_filter, Opaque):
+        if body_filter.kept:
+            gateway.accounts.read_body(visit, body_filter.kept)
         return
     wants_figures = visit.request.headers.get("Sluice-Figures", "").strip().lower() == _TRAILING
-    if wants_figures and ending.whole:
+    if wants_figures and outcome.whole:
         record.ended_at = time.monotonic()
         client.write(gateway.accounts.trailing_figures(visit), record.ended_at)

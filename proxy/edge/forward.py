@@ -17,7 +17,7 @@ from proxy.edge.reply import refusal
 from proxy.edge.understand import understand
 from proxy.edge.visit import Visit
 from proxy.errors import Internal, SluiceError, TotalTimeout
-from proxy.relay.pump import Ending
+from proxy.relay.pump import Outcome
 from proxy.upstream.response import UpstreamResponse
 
 
@@ -79,7 +79,7 @@ def _said(error: SluiceError, gateway: Gateway, visit: Visit) -> web.StreamRespo
         return refusal(error, visit.record)
     words = gateway.stream(visit).cut(error, visit.record.request_id)
     visit.client.write(words, time.monotonic())
-    visit.reply.end(Ending(error.fault.ended_by, whole=False))
+    visit.reply.end(Outcome(error.fault.ended_by, whole=False))
     return visit.reply
 
 

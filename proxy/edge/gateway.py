@@ -16,9 +16,9 @@ from proxy.edge.body_memory import BodyMemory
 from proxy.edge.request_head import authority
 from proxy.edge.visit import Visit
 from proxy.errors import SluiceError
-from proxy.relay.clocks import Clocks
 from proxy.relay.stream import Stream
-from proxy.relay.watch import Watch
+from proxy.relay.timeouts import Timeouts
+from proxy.relay.watchdog import StreamWatchdog
 from proxy.settings import Settings
 from proxy.upstream.upstreams import Upstreams
 
@@ -35,11 +35,11 @@ class Gateway:
     aside: Aside
     behind_nginx: bool
     """Whether nginx is in front, on this machine: then its word on the client is taken."""
-    clocks: Clocks
+    clocks: Timeouts
     body_memory: BodyMemory
-    own_clocks: dict[str, Clocks] = field(default_factory=dict)
+    own_clocks: dict[str, Timeouts] = field(default_factory=dict)
     """By upstream, where it has clocks of its own."""
-    watches: set[Watch] = field(default_factory=set)
+    watches: set[StreamWatchdog] = field(default_factory=set)
     """The streams that run."""
     limits: set[asyncio.Timeout] = field(default_factory=set)
     """The time limits of the requests that no upstream has answered yet."""
@@ -54,7 +54,7 @@ class Gateway:
         """Whether anybody who can connect has the operator's key spent."""
         return self.keys.empty and self.settings.has_upstream_key
 
-    def clocks_of(self, upstream: str) -> Clocks:
+    def clocks_of(self, upstream: str) -> Timeouts:
         """The clocks for answers of this upstream."""
         return self.own_clocks.get(upstream, self.clocks)
 
@@ -67,8 +67,8 @@ class Gateway:
     def cut_all(self, error: SluiceError) -> int:
         """End everything that runs or waits, visibly; gives its number."""
         self.stopped_by = error
-        for watch in self.watches:
-            watch.stop(error)
+        for watchdog in self.watches:
+            watchdog.stop(error)
         for limit in self.limits:
             limit.reschedule(asyncio.get_running_loop().time())
         return len(self.watches) + len(self.limits) + self.admission.turn_away(error)

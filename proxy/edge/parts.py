@@ -12,7 +12,7 @@ from proxy.edge.aside import Aside
 from proxy.edge.auth import Keys
 from proxy.edge.body_memory import BodyMemory, default_budget
 from proxy.edge.gateway import Gateway
-from proxy.relay.clocks import Clocks
+from proxy.relay.timeouts import Timeouts
 from proxy.settings import Settings
 from proxy.upstream.upstreams import Upstreams
 
@@ -27,7 +27,7 @@ async def open_gateway(
         share(settings.queue_size, workers, index),
         settings.queue_timeout_seconds,
     )
-    clocks = Clocks.of(settings)
+    timeouts = Timeouts.of(settings)
     set_budget = settings.body_memory_bytes // workers
     budget = set_budget or await asyncio.to_thread(default_budget, workers)
     async with (
@@ -45,11 +45,11 @@ async def open_gateway(
             accounts,
             aside,
             behind_nginx,
-            clocks,
+            timeouts,
             BodyMemory(
                 budget,
                 wait_seconds=settings.queue_timeout_seconds,
                 most_waiting=share(settings.queue_size, workers, index),
             ),
-            {own.name: clocks.for_upstream(own) for own in settings.upstreams},
+            {own.name: timeouts.for_upstream(own) for own in settings.upstreams},
         )

@@ -12,8 +12,8 @@ from multidict import CIMultiDict
 from proxy.edge.breaking import break_off
 from proxy.errors import SluiceError, body_of, headers_of
 from proxy.record import Family, RequestRecord
-from proxy.relay.client import BUFFERED_BYTES, Client
-from proxy.relay.pump import Ending
+from proxy.relay.client_writer import BUFFERED_BYTES, ClientWriter
+from proxy.relay.pump import Outcome
 
 STREAM_HEADERS = {
     "Cache-Control": "no-cache, no-transform",
@@ -29,12 +29,12 @@ class Reply(web.StreamResponse):
     """A relayed answer. Unlike its parent it does not end cleanly unless told that it is whole."""
 
     _whole = False
-    _client: Client | None = None
+    _client: ClientWriter | None = None
     _transport: asyncio.Transport | None = None
     _send_headers_immediately = False
     """aiohttp's own word for a head that waits for the first bytes; they share one write then."""
 
-    async def open(self, request: web.Request, first: bytes = b"") -> Client:
+    async def open(self, request: web.Request, first: bytes = b"") -> ClientWriter:
         """Send status, headers and the body's first bytes: the commit.
 
         A client that has gone is `left` from the start.
@@ -53,20 +53,20 @@ class Reply(web.StreamResponse):
             else:
                 writer.send_headers()
         except ConnectionError:
-            return Client.gone(now)
+            return ClientWriter.gone(now)
         if transport is None:
-            return Client.gone(now)
+            return ClientWriter.gone(now)
         chunked = self._is_chunked()
-        client = Client(transport, writer, chunked=chunked, now=now, sent=len(together))
+        client = ClientWriter(transport, writer, chunked=chunked, now=now, sent=len(together))
         if not together:
             client.write(first, now)
         client.began_at = time.monotonic() if first else None
         self._client, self._transport = client, transport
         return client
 
-    def end(self, ending: Ending) -> None:
+    def end(self, outcome: Outcome) -> None:
         """How the body ended; if it is not whole, the connection is broken off after it."""
-        self._whole = ending.whole
+        self._whole = outcome.whole
 
     async def write_eof(self, data: bytes = b"") -> None:
         """End the body cleanly, or else raise `ConnectionResetError`, at which aiohttp hangs up."""

@@ -14,7 +14,7 @@ from proxy.edge.routes import Route, route_of
 from proxy.errors import SluiceError
 from proxy.meter.tokens import Tally
 from proxy.record import EndedBy, RequestRecord
-from proxy.relay.client import Client
+from proxy.relay.client_writer import ClientWriter
 from proxy.upstream.call import Call
 
 _REQUEST_ID = web.RequestKey("request_id", str)
@@ -43,7 +43,7 @@ class Visit:
     """What to ask an upstream; let go of once it has been asked."""
     reply: Reply | None = None
     """What goes to the client, once its status has been sent."""
-    client: Client | None = None
+    client: ClientWriter | None = None
     choices: int = 1
     """How many choices the request asks for."""
     tally: Tally = field(default_factory=Tally)
@@ -61,7 +61,7 @@ class Visit:
         )
         return cls(request, route, record)
 
-    async def commit(self, reply: Reply, first: bytes = b"") -> Client:
+    async def commit(self, reply: Reply, first: bytes = b"") -> ClientWriter:
         """Send the head and what there is of the body: from here on it has reply and client."""
         client = await reply.open(self.request, first)
         self.reply, self.client = reply, client

@@ -1,1 +1,1 @@
-"""Bytes through: framing, relaying, pings, clocks, and how a stream is told that it broke."""
+"""Bytes through: framing, relaying, pings, timeouts, and how a stream is told that it broke."""

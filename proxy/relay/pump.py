@@ -8,12 +8,12 @@ from typing import Protocol
 
 from proxy.errors import EndedEarly, FirstTokenTimeout, IdleTimeout, SlowClient, SluiceError
 from proxy.record import EndedBy
-from proxy.relay.client import Client
+from proxy.relay.client_writer import ClientWriter
 from proxy.relay.splice import Source, Splice
-from proxy.relay.watch import Passage, Watch
+from proxy.relay.watchdog import Passage, StreamWatchdog
 
 
-class Body(Protocol):
+class UpstreamBody(Protocol):
     """The upstream's side of the answer."""
 
     @property
@@ -24,7 +24,7 @@ class Body(Protocol):
         """The next bytes as they came; empty at a clean end. Raises `UpstreamCut` when cut."""
 
 
-class Through(Passage, Protocol):
+class BodyFilter(Passage, Protocol):
     """What the bytes pass through: an event stream, or a body that is not looked into."""
 
     def feed(self, chunk: bytes, now: float) -> bytes:
@@ -42,7 +42,7 @@ class Through(Passage, Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Ending:
+class Outcome:
     """How a relayed body ended."""
 
     ended_by: EndedBy
@@ -59,43 +59,49 @@ class Ending:
 
 
 async def pump(
-    body: Body, through: Through, client: Client, watch: Watch, request_id: str
-) -> Ending:
+    body: UpstreamBody,
+    body_filter: BodyFilter,
+    client: ClientWriter,
+    watchdog: StreamWatchdog,
+    request_id: str,
+) -> Outcome:
     """Relay until the end, whichever side brings it. Raises only `CancelledError`."""
     try:
-        async with watch:
-            await _move(body, through, client)
-            ended_by, owed = through.close(time.monotonic())
+        async with watchdog:
+            await _move(body, body_filter, client)
+            ended_by, owed = body_filter.close(time.monotonic())
         if ended_by is EndedBy.UPSTREAM_CUT:
             raise EndedEarly("The upstream ended its answer before the answer's end.")
         client.write(owed, time.monotonic())
     except SluiceError as error:
-        return _broken(error, through, client, request_id)
-    return Ending(ended_by, whole=True)
+        return _broken(error, body_filter, client, request_id)
+    return Outcome(ended_by, whole=True)
 
 
-async def _move(body: Body, through: Through, client: Client) -> None:
-    if client.lags():
+async def _move(body: UpstreamBody, body_filter: BodyFilter, client: ClientWriter) -> None:
+    if client.is_congested():
         await client.drain()
     if body.source is not None:
-        await Splice(body.source, through, client).run()
+        await Splice(body.source, body_filter, client).run()
         return
     while chunk := await body.read():
         now = time.monotonic()
-        client.write(through.feed(chunk, now), now)
+        client.write(body_filter.feed(chunk, now), now)
         client.began_at = client.began_at or time.monotonic()
-        if client.lags():
+        if client.is_congested():
             await client.drain()
 
 
-def _broken(error: SluiceError, through: Through, client: Client, request_id: str) -> Ending:
-    if through.end is not None:
+def _broken(
+    error: SluiceError, body_filter: BodyFilter, client: ClientWriter, request_id: str
+) -> Outcome:
+    if body_filter.end is not None:
         # The answer had said its last word: what came after changes nothing for the client. An
         # error of the upstream's own is followed by the end that the upstream gave it: this one.
-        return Ending(through.end, whole=through.end is EndedBy.COMPLETE)
+        return Outcome(body_filter.end, whole=body_filter.end is EndedBy.COMPLETE)
     fault = error.fault
     if isinstance(error, SlowClient):
-        return Ending(fault.ended_by, whole=False, error=fault.code)
+        return Outcome(fault.ended_by, whole=False, error=fault.code)
     blames = isinstance(error, EndedEarly | FirstTokenTimeout | IdleTimeout)
-    client.write(through.cut(error, request_id) or b"", time.monotonic())
-    return Ending(fault.ended_by, whole=False, error=fault.code, blames_upstream=blames)
+    client.write(body_filter.cut(error, request_id) or b"", time.monotonic())
+    return Outcome(fault.ended_by, whole=False, error=fault.code, blames_upstream=blames)

@@ -7,7 +7,7 @@ from time import monotonic
 from typing import Protocol
 
 from proxy.errors import SluiceError
-from proxy.relay.client import Client
+from proxy.relay.client_writer import ClientWriter
 
 
 class Passing(Protocol):
@@ -38,9 +38,9 @@ class Splice:
 
     __slots__ = ("_client", "_done", "_error", "_feed", "_paused", "_source", "_waiter")
 
-    def __init__(self, source: Source, through: Passing, client: Client) -> None:
+    def __init__(self, source: Source, body_filter: Passing, client: ClientWriter) -> None:
         self._source = source
-        self._feed = through.feed
+        self._feed = body_filter.feed
         self._client = client
         self._done = False
         self._paused = False
@@ -73,7 +73,7 @@ class Splice:
             client.write(out, now, chunk if out is data else b"")
         except Exception as error:  # noqa: BLE001 raised again where it can be handled, in `run`
             self._finish(error)
-        if client.lags():
+        if client.is_congested():
             self._paused = True
             self._source.pause()
             self._wake()

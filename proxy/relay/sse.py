@@ -20,7 +20,7 @@ _LF, _CR = 10, 13
 _EVENT_END = re.compile(rb"(?>\r\n|\n|\r)(?>\r\n|\n|\r)")
 
 
-class Event(NamedTuple):
+class ServerSentEvent(NamedTuple):
     """One stretch of the stream up to and with an empty line."""
 
     raw: bytes
@@ -80,7 +80,7 @@ class Framer:
         self._at_start = False
         return payload
 
-    def feed(self, chunk: bytes) -> list[Event]:
+    def feed(self, chunk: bytes) -> list[ServerSentEvent]:
         """Take in the next bytes and give every event that they end."""
         if self.partial:
             seen = len(self.partial)
@@ -95,22 +95,22 @@ class Framer:
         self.begun = bool(self.partial) or self._head is not None
         return events
 
-    def unfinished(self) -> Event | None:
+    def unfinished(self) -> ServerSentEvent | None:
         """What has begun and not ended, as if it ended here; None if nothing has."""
         text = bytes(self.partial)
         if self._head is not None:
             return _parse(text, self._head)._replace(tail=(self._tail + text)[-TAIL_BYTES:])
         return _parse(text, self._unmarked(text)) if text else None
 
-    def _cut(self, text: bytes | bytearray, look_from: int) -> tuple[list[Event], int]:
-        events: list[Event] = []
+    def _cut(self, text: bytes | bytearray, look_from: int) -> tuple[list[ServerSentEvent], int]:
+        events: list[ServerSentEvent] = []
         start = 0
         for end in _ends(text, look_from):
             events.append(self._event(bytes(text[start:end])))
             start = end
         return events, start
 
-    def _event(self, raw: bytes) -> Event:
+    def _event(self, raw: bytes) -> ServerSentEvent:
         if self._head is not None:
             head, tail = self._head, (self._tail + raw)[-TAIL_BYTES:]
             self._head, self._tail = None, b""
@@ -156,7 +156,7 @@ def _ends_of_lf(text: bytes | bytearray, start: int) -> list[int]:
     return ends
 
 
-def _parse(raw: bytes, text: bytes) -> Event:
+def _parse(raw: bytes, text: bytes) -> ServerSentEvent:
     name = b""
     data: list[bytes] = []
     stray: list[bytes] = []
@@ -168,4 +168,4 @@ def _parse(raw: bytes, text: bytes) -> Event:
             data.append(value.removeprefix(b" "))
         elif field == b"event":
             name = value.removeprefix(b" ")
-    return Event(raw, name, b"\n".join(data) if data else None, b"\n".join(stray))
+    return ServerSentEvent(raw, name, b"\n".join(data) if data else None, b"\n".join(stray))

@@ -10,7 +10,7 @@ from __future__ import annotations
 from proxy.errors import SluiceError
 from proxy.record import EndedBy, EventKind, Family, Reader
 from proxy.relay.pings import ping_of
-from proxy.relay.sse import Event, Framer
+from proxy.relay.sse import Framer, ServerSentEvent
 from proxy.relay.terminal import spoil, terminal_event
 
 _WITHHELD_BYTES = 64 * 1024
@@ -124,7 +124,7 @@ class Stream:
         self._withheld = self._to_withhold(sent)
         return owed[: -self._withheld] if self._withheld else owed
 
-    def _judge(self, event: Event, now: float) -> EventKind:
+    def _judge(self, event: ServerSentEvent, now: float) -> EventKind:
         if event.tail is not None:
             kind = self._reader.oversized(event.name, event.data or b"", event.tail, now)
         elif self._reader.token(event.raw, now):
@@ -163,6 +163,6 @@ def _line_end(raw: bytes) -> bytes:
     return b"\r" if raw.endswith(b"\r") else b"\n"
 
 
-def _is_cut_short(event: Event) -> bool:
+def _is_cut_short(event: ServerSentEvent) -> bool:
     """Whether an unfinished event's data is no whole JSON document and no end mark."""
     return event.data is not None and not event.data.endswith((b"}", b"]"))

@@ -13,14 +13,14 @@ import pytest
 
 from proxy.edge import breaking
 from proxy.edge.breaking import break_off
-from proxy.relay.client import Client
+from proxy.relay.client_writer import ClientWriter
 from tests.relay.peers import FakeTransport
 
 WORDS = b"data: last\n\n"
 
 
 @contextlib.asynccontextmanager
-async def connected() -> AsyncIterator[tuple[asyncio.Transport, Client, socket.socket]]:
+async def connected() -> AsyncIterator[tuple[asyncio.Transport, ClientWriter, socket.socket]]:
     """A server's side of a connection, and the bare socket at its other end."""
     served: asyncio.Queue[asyncio.StreamWriter] = asyncio.Queue()
     server = await asyncio.start_server(lambda _, writer: served.put_nowait(writer), "127.0.0.1", 0)
@@ -29,7 +29,7 @@ async def connected() -> AsyncIterator[tuple[asyncio.Transport, Client, socket.s
     writer = await served.get()
     transport = cast("asyncio.Transport", writer.transport)
     try:
-        yield transport, Client(transport, writer, chunked=False, now=0.0), other
+        yield transport, ClientWriter(transport, writer, chunked=False, now=0.0), other
     finally:
         other.close()
         writer.close()
@@ -80,7 +80,7 @@ async def test_a_client_that_takes_nothing(monkeypatch: pytest.MonkeyPatch) -> N
     aborted: list[bool] = []
     transport = FakeTransport(stuck=True)
     transport.abort = lambda: aborted.append(True)  # type: ignore[method-assign]
-    client = Client(transport, transport, chunked=True, now=0.0)
+    client = ClientWriter(transport, transport, chunked=True, now=0.0)
     client.write(WORDS, 0.0)
     began = time.monotonic()
     await break_off(transport, client, reset=False)
@@ -91,7 +91,7 @@ async def test_a_client_that_takes_nothing(monkeypatch: pytest.MonkeyPatch) -> N
 async def test_a_client_that_has_gone() -> None:
     """Is not waited for."""
     transport = FakeTransport(stuck=True)
-    client = Client(transport, transport, chunked=True, now=0.0)
+    client = ClientWriter(transport, transport, chunked=True, now=0.0)
     client.write(WORDS, 0.0)
     client.left = True
     await break_off(transport, client, reset=True)

@@ -13,7 +13,7 @@ from aiohttp.test_utils import make_mocked_request
 from proxy.edge.reply import Reply, refusal, stream_headers
 from proxy.errors import BadRequest, Overloaded, SluiceError
 from proxy.record import Family, RequestRecord
-from proxy.relay.client import BUFFERED_BYTES, Client
+from proxy.relay.client_writer import BUFFERED_BYTES, ClientWriter
 from tests.relay.peers import FakeTransport
 
 
@@ -57,7 +57,7 @@ def test_a_stream_begun_before_the_upstream_answered() -> None:
     assert "no-transform" in headers["Cache-Control"]
 
 
-async def opened(first: bytes, transport: FakeTransport) -> Client:
+async def opened(first: bytes, transport: FakeTransport) -> ClientWriter:
     """A reply's client, once head and first bytes have been handed over."""
     protocol = Mock(transport=transport)
     writer = StreamWriter(protocol, asyncio.get_running_loop())
@@ -93,7 +93,7 @@ async def test_a_long_beginning_is_no_reason_to_wait() -> None:
         client = await opened(first, transport)
     assert client.sent == len(first)
     assert client.began_at is not None
-    assert client.lags()
+    assert client.is_congested()
 
 
 async def test_a_client_that_is_gone_before_the_head() -> None:

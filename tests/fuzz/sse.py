@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, ExitStack
 from unittest.mock import patch
 
 from proxy.relay import sse
-from proxy.relay.sse import Event, Framer
+from proxy.relay.sse import Framer, ServerSentEvent
 from tests.fuzz.cuts import Target, given, pieces
 
 MARK = re.compile(rb"\n\n")
@@ -54,7 +54,7 @@ def bounded_events(cut: list[bytes]) -> None:
     with patch.object(sse, "HELD_BYTES", 1 << 20):
         true = [event for event in Framer().feed(b"".join(cut)) if _core(event)]
     framer = Framer()
-    found: list[Event] = []
+    found: list[ServerSentEvent] = []
     for piece in cut:
         found += _taken(framer, piece)
         assert len(framer.partial) <= sse.HELD_BYTES
@@ -70,20 +70,20 @@ def bounded_events(cut: list[bytes]) -> None:
             assert (held.data or b"").startswith(event.data or b"")
 
 
-def _taken(framer: Framer, piece: bytes) -> list[Event]:
+def _taken(framer: Framer, piece: bytes) -> list[ServerSentEvent]:
     """The events that end in the piece, asked for as the relay asks."""
     single = framer.single(piece)
     events = framer.feed(piece)
-    assert single is None or events == [Event(piece, b"", single)]
+    assert single is None or events == [ServerSentEvent(piece, b"", single)]
     return events
 
 
-def _core(event: Event) -> bytes:
+def _core(event: ServerSentEvent) -> bytes:
     """The event without the line ends around it: half a CRLF may go to either neighbour."""
     return event.raw.strip(b"\r\n")
 
 
-def _told(events: list[Event]) -> list[tuple[object, ...]]:
+def _told(events: list[ServerSentEvent]) -> list[tuple[object, ...]]:
     return [(_core(e), e.name, e.data, e.stray, e.tail) for e in events if _core(e)]
 
 

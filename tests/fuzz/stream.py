@@ -111,7 +111,7 @@ def _passes_the_rest(case: Case, text: bytes, out: bytes) -> None:
     assert any(out[at:] == framer.partial for at in places)
 
 
-def _hideable(case: Case, reader: StreamReader, event: sse.Event) -> tuple[bool, bool]:
+def _hideable(case: Case, reader: StreamReader, event: sse.ServerSentEvent) -> tuple[bool, bool]:
     """Whether an event may be kept from the client, and whether it must be."""
     finishing, kind = reader.finishing, EventKind.PING
     if event.data is not None:

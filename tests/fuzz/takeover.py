@@ -13,8 +13,8 @@ from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.streams import EMPTY_PAYLOAD
 
 from proxy.errors import SluiceError, UpstreamCut
-from proxy.relay import client as relay_client
-from proxy.relay.client import Client
+from proxy.relay import client_writer as relay_client
+from proxy.relay.client_writer import ClientWriter
 from proxy.relay.opaque import Opaque
 from proxy.relay.splice import Splice
 from proxy.upstream.connection import Connection
@@ -176,7 +176,7 @@ async def _spliced(
 
     body = RawBody(handler, on_end)
     out = FakeTransport(stuck=bool(choice & _STUCK))
-    client = Client(out, out, chunked=bool(choice & _CHUNKED), now=0.0)
+    client = ClientWriter(out, out, chunked=bool(choice & _CHUNKED), now=0.0)
     task = asyncio.create_task(_relay(body, client, reads=bool(choice & _READ)))
     for piece in rest:
         await _until_read_on(wire, out)
@@ -199,7 +199,7 @@ async def _spliced(
     return Answer(None, text, clean, reusable)
 
 
-async def _relay(body: RawBody, client: Client, *, reads: bool) -> bool:
+async def _relay(body: RawBody, client: ClientWriter, *, reads: bool) -> bool:
     """Relay to the end; whether it was a clean one."""
     try:
         if reads and (first := await body.read()):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.relay.client import BUFFERED_BYTES
+from proxy.relay.client_writer import BUFFERED_BYTES
 from tests.integration.conftest import StartWorker, Worker, until
 from tests.integration.faults import stations
 from tests.integration.raw import BrokenOff, Line, ask_chat, exchange, request
@@ -160,7 +160,7 @@ def lags(front: Worker) -> bool:
 
 def held(front: Worker) -> int:
     """Bytes that the worker itself keeps for its clients."""
-    return sum(watch._client.waiting for watch in front.gateway.watches)
+    return sum(watchdog._client.waiting for watchdog in front.gateway.watches)
 
 
 def resident(pid: int) -> int:

@@ -287,4 +287,4 @@ def _pauses(front: Worker, peer: Peer) -> bool:
 
 
 def _has_left(front: Worker) -> bool:
-    return any(watch._client.left for watch in front.gateway.watches)
+    return any(watchdog._client.left for watchdog in front.gateway.watches)

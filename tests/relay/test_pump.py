@@ -11,19 +11,19 @@ import pytest
 from proxy.errors import Drained, UpstreamCut
 from proxy.meter.reader import reader_for
 from proxy.record import EndedBy, Family
-from proxy.relay.client import BUFFERED_BYTES, Client
-from proxy.relay.clocks import Clocks
+from proxy.relay.client_writer import BUFFERED_BYTES, ClientWriter
 from proxy.relay.opaque import Opaque
-from proxy.relay.pump import Ending, pump
+from proxy.relay.pump import Outcome, pump
 from proxy.relay.stream import Stream
-from proxy.relay.watch import Watch
+from proxy.relay.timeouts import Timeouts
+from proxy.relay.watchdog import StreamWatchdog
 from tests.relay.peers import FakeTransport, ScriptedBody, for_ever
 
 TOKEN = b'data: {"choices":[{"index":0,"delta":{"content":"a"}}]}\n\n'
 ROLE = b'data: {"choices":[{"index":0,"delta":{"role":"assistant","content":""}}]}\n\n'
 FINISH = b'data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\n'
 DONE = b"data: [DONE]\n\n"
-NEVER = Clocks(
+NEVER = Timeouts(
     connect=math.inf,
     first_token=math.inf,
     idle=math.inf,
@@ -39,50 +39,52 @@ class Scene:
     def __init__(
         self,
         *script: object,
-        through: Stream | Opaque | None = None,
+        body_filter: Stream | Opaque | None = None,
         stuck: bool = False,
         clocks: dict[str, float] | None = None,
     ) -> None:
         self.body = ScriptedBody(*script)  # type: ignore[arg-type]
         self.transport = FakeTransport(stuck=stuck)
         now = time.monotonic()
-        self.client = Client(self.transport, self.transport, chunked=False, now=now)
+        self.client = ClientWriter(self.transport, self.transport, chunked=False, now=now)
         reader = reader_for(Family.CHAT)
-        self.through = through or Stream(Family.CHAT, reader)
+        self.body_filter = body_filter or Stream(Family.CHAT, reader)
         fields = {name: getattr(NEVER, name) for name in NEVER.__slots__}
         fields |= clocks or {}
-        self.watch = Watch(Clocks(**fields), self.through, self.client, called_at=now, sent_at=now)
+        self.watchdog = StreamWatchdog(
+            Timeouts(**fields), self.body_filter, self.client, called_at=now, sent_at=now
+        )
 
-    async def play(self) -> Ending:
-        return await pump(self.body, self.through, self.client, self.watch, "req-1")
+    async def play(self) -> Outcome:
+        return await pump(self.body, self.body_filter, self.client, self.watchdog, "req-1")
 
 
 async def test_a_whole_stream_passes_unchanged() -> None:
     """Every byte, in order, and a clean end."""
     scene = Scene(ROLE, TOKEN, TOKEN, FINISH, DONE)
-    assert await scene.play() == Ending(EndedBy.COMPLETE, whole=True)
+    assert await scene.play() == Outcome(EndedBy.COMPLETE, whole=True)
     assert scene.transport.written == [ROLE, TOKEN, TOKEN, FINISH, DONE]
 
 
 async def test_an_upstream_that_dies() -> None:
     """The client reads an error event; no end mark is made up."""
     scene = Scene(ROLE, TOKEN, UpstreamCut("Connection lost."))
-    assert await scene.play() == Ending(EndedBy.UPSTREAM_CUT, whole=False, error="upstream_cut")
+    assert await scene.play() == Outcome(EndedBy.UPSTREAM_CUT, whole=False, error="upstream_cut")
     assert b'"code": "upstream_cut"' in scene.transport.text
     assert b"[DONE]" not in scene.transport.text
 
 
 async def test_a_body_of_unknown_form_that_dies() -> None:
     """Nothing can be said inside it, so it is not closed cleanly."""
-    scene = Scene(b"\x00\x01", UpstreamCut("Connection lost."), through=Opaque(keep=False))
-    assert await scene.play() == Ending(EndedBy.UPSTREAM_CUT, whole=False, error="upstream_cut")
+    scene = Scene(b"\x00\x01", UpstreamCut("Connection lost."), body_filter=Opaque(keep=False))
+    assert await scene.play() == Outcome(EndedBy.UPSTREAM_CUT, whole=False, error="upstream_cut")
     assert scene.transport.text == b"\x00\x01"
 
 
 async def test_an_upstream_that_dies_after_the_end_mark() -> None:
     """The answer was complete: what comes after changes nothing."""
     scene = Scene(TOKEN, FINISH, DONE, UpstreamCut("Connection lost."))
-    assert await scene.play() == Ending(EndedBy.COMPLETE, whole=True)
+    assert await scene.play() == Outcome(EndedBy.COMPLETE, whole=True)
     assert scene.transport.text == TOKEN + FINISH + DONE
 
 
@@ -99,9 +101,9 @@ async def test_an_upstream_that_hangs(
 ) -> None:
     """Its clock ends the stream visibly, with an outcome of its own."""
     scene = Scene(*script, clocks=clocks)
-    ending = await scene.play()
-    assert (ending.ended_by, ending.whole) == (ended_by, False)
-    assert ending.blames_upstream is (ended_by is not EndedBy.TOTAL_TIMEOUT)
+    outcome = await scene.play()
+    assert (outcome.ended_by, outcome.whole) == (ended_by, False)
+    assert outcome.blames_upstream is (ended_by is not EndedBy.TOTAL_TIMEOUT)
     assert f'"code": "{ended_by}"'.encode() in scene.transport.text
 
 
@@ -115,8 +117,8 @@ async def test_pings_do_not_wind_the_idle_clock() -> None:
     for _ in range(200):
         script += [ping, b": ping\n\n"]
     started = time.monotonic()
-    ending = await Scene(*script, clocks={"idle": 0.1}).play()
-    assert ending.ended_by is EndedBy.IDLE_TIMEOUT
+    outcome = await Scene(*script, clocks={"idle": 0.1}).play()
+    assert outcome.ended_by is EndedBy.IDLE_TIMEOUT
     assert time.monotonic() - started < 1.5
 
 
@@ -141,8 +143,8 @@ async def test_no_ping_inside_an_event() -> None:
 async def test_a_client_that_takes_nothing() -> None:
     """It is given up after its time; the upstream is not read on meanwhile."""
     scene = Scene(*[TOKEN * 200] * 50, stuck=True, clocks={"slow_client": 0.1})
-    ending = await scene.play()
-    assert ending == Ending(EndedBy.SLOW_CLIENT, whole=False, error="slow_client")
+    outcome = await scene.play()
+    assert outcome == Outcome(EndedBy.SLOW_CLIENT, whole=False, error="slow_client")
     assert len(scene.transport.text) <= BUFFERED_BYTES + len(TOKEN) * 200
     assert scene.body.reads < 10
 
@@ -157,9 +159,9 @@ async def test_a_client_that_lags_and_catches_up() -> None:
 async def test_a_drain_cuts_what_still_runs() -> None:
     """A stream that is told to stop says so to its client."""
     scene = Scene(TOKEN, for_ever)
-    asyncio.get_running_loop().call_later(0.02, scene.watch.stop, Drained("Stopping."))
-    ending = await scene.play()
-    assert (ending.ended_by, ending.whole) == (EndedBy.DRAINED, False)
+    asyncio.get_running_loop().call_later(0.02, scene.watchdog.stop, Drained("Stopping."))
+    outcome = await scene.play()
+    assert (outcome.ended_by, outcome.whole) == (EndedBy.DRAINED, False)
     assert b"gateway_stopped" in scene.transport.text
 
 
@@ -198,6 +200,6 @@ async def test_an_upstream_that_is_cut_after_its_own_error() -> None:
     """Its error is passed on as it came, and so is the end that it gave it."""
     error = b'data: {"error":{"message":"no","code":500}}\n\n'
     scene = Scene(TOKEN, error, UpstreamCut("Connection lost."))
-    assert await scene.play() == Ending(EndedBy.ERROR_EVENT, whole=False)
+    assert await scene.play() == Outcome(EndedBy.ERROR_EVENT, whole=False)
     assert scene.transport.text == TOKEN + error
-    assert await Scene(TOKEN, error).play() == Ending(EndedBy.ERROR_EVENT, whole=True)
+    assert await Scene(TOKEN, error).play() == Outcome(EndedBy.ERROR_EVENT, whole=True)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from proxy.errors import SluiceError, UpstreamCut
-from proxy.relay.client import BUFFERED_BYTES, Client
+from proxy.relay.client_writer import BUFFERED_BYTES, ClientWriter
 from proxy.relay.opaque import Opaque
 from proxy.relay.splice import Splice
 from tests.relay.peers import FakeTransport
@@ -43,7 +43,7 @@ class Joined:
     def __init__(self, *, stuck: bool = False, chunked: bool = False, through: Any = None) -> None:
         self.tap = Tap()
         self.transport = FakeTransport(stuck=stuck)
-        client = Client(self.transport, self.transport, chunked=chunked, now=0.0)
+        client = ClientWriter(self.transport, self.transport, chunked=chunked, now=0.0)
         self.splice = Splice(self.tap, through or Opaque(keep=False), client)
         self.task = asyncio.create_task(self.splice.run())
 

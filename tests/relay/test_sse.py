@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.relay.sse import HELD_BYTES, Event, Framer
+from proxy.relay.sse import HELD_BYTES, Framer, ServerSentEvent
 from tests.fuzz.sse import same_events
 
 CORPUS = Path(__file__).parents[3] / "shared" / "corpus"
@@ -20,10 +20,10 @@ CORPUS = Path(__file__).parents[3] / "shared" / "corpus"
 def told(chunks: list[bytes]) -> list[tuple[bytes, bytes]]:
     """Name and data of every event that a framer finds in the chunks."""
     framer = Framer()
-    events: list[Event] = []
+    events: list[ServerSentEvent] = []
     for chunk in chunks:
         single = framer.single(chunk)
-        events += framer.feed(chunk) if single is None else [Event(chunk, b"", single)]
+        events += framer.feed(chunk) if single is None else [ServerSentEvent(chunk, b"", single)]
     return [(event.name, event.data) for event in events if event.data is not None]
 
 

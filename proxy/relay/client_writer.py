@@ -18,19 +18,19 @@ class Writer(Protocol):
         """Wait until the buffer has gone down; raises `ConnectionError` if the client has."""
 
 
-class Client:
+class ClientWriter:
     """Writes one answer's body, framed as its headers said (RFC 9112, 7.1), with no task woken."""
 
     __slots__ = (
         "_caught_up_at",
         "_chunked",
-        "_held_up",
+        "_congested",
         "_transport",
         "_writer",
         "began_at",
-        "framed",
         "left",
         "sent",
+        "wire_bytes",
         "written_at",
     )
 
@@ -49,27 +49,27 @@ class Client:
         self._chunked = chunked
         self.sent = sent
         """Bytes of body handed over so far."""
-        self.framed = sent
+        self.wire_bytes = sent
         """The same with the framing."""
         self.began_at: float | None = None
         """When the upstream's first bytes had been handed over."""
         self.written_at = now
-        self._held_up = False
+        self._congested = False
         self._caught_up_at = now
         self.left = False
         transport.set_write_buffer_limits(high=BUFFERED_BYTES)
 
     @classmethod
-    def gone(cls, now: float) -> Client:
+    def gone(cls, now: float) -> ClientWriter:
         """A client that left before its answer began: what is written for it is dropped."""
         client = cls(_Nowhere(), _Nowhere(), chunked=False, now=now)
         client.left = True
         return client
 
     @property
-    def lagged_until(self) -> float:
+    def congested_until(self) -> float:
         """Until when the upstream was last kept waiting for this client."""
-        return time.monotonic() if self._held_up else self._caught_up_at
+        return time.monotonic() if self._congested else self._caught_up_at
 
     @property
     def waiting(self) -> int:
@@ -88,22 +88,22 @@ class Client:
             framed = chunk or b"%x\r\n%b\r\n" % (len(data), data)
         self._transport.write(framed)
         self.sent += len(data)
-        self.framed += len(framed)
+        self.wire_bytes += len(framed)
         self.written_at = now
 
-    def lags(self) -> bool:
+    def is_congested(self) -> bool:
         """Whether the upstream must not be read on."""
         return not self.left and self._transport.get_write_buffer_size() > BUFFERED_BYTES
 
     async def drain(self) -> None:
         """Wait until the client has taken most of what waits, or has left."""
-        self._held_up = True
+        self._congested = True
         try:
             await self._writer.drain()
         except ConnectionError:
             self.left = True
         finally:
-            self._held_up = False
+            self._congested = False
             self._caught_up_at = time.monotonic()
 
     async def flush(self, seconds: float) -> bool:

@@ -1,4 +1,4 @@
-"""Watches one running stream with one timer: its clocks, its pings, and orders to stop it.
+"""Watches one running stream with one timer: its timeouts, its pings, and orders to stop it.
 
 The timer is set for the earliest moment at which anything can be due, and looks then; an event
 that passes sets no timer, so a token costs nothing here.
@@ -12,10 +12,10 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from proxy.errors import SluiceError
-from proxy.relay.client import Client
-from proxy.relay.clocks import Clocks, Moments, expired, next_look
+from proxy.relay.client_writer import ClientWriter
+from proxy.relay.timeouts import Timeouts, Timestamps, expired_timeout, next_check
 
-_ANOTHER_LOOK_SECONDS = 0.005
+_CONFIRM_SECONDS = 0.005
 
 
 class Passage(Protocol):
@@ -36,21 +36,21 @@ class Passage(Protocol):
         """When the first token came; None until then."""
 
 
-class Watch:
-    """A context in which a stream runs; leaving it raises the error of the clock that ran out."""
+class StreamWatchdog:
+    """A context in which a stream runs; leaving it raises the error of the timeout that expired."""
 
     def __init__(
         self,
-        clocks: Clocks,
-        passage: Passage,
-        client: Client,
+        timeouts: Timeouts,
+        body_filter: Passage,
+        client: ClientWriter,
         *,
         called_at: float,
         sent_at: float,
         pings: bool = True,
     ) -> None:
-        self._clocks = clocks
-        self._passage = passage
+        self._timeouts = timeouts
+        self._body_filter = body_filter
         self._client = client
         self._called_at = called_at
         self._sent_at = sent_at
@@ -61,11 +61,11 @@ class Watch:
         self._error: SluiceError | None = None
         self._taken = -1
         self._stuck_since: float | None = None
-        self._doubted = False
+        self._confirming = False
 
     async def __aenter__(self) -> Self:
         await self._limit.__aenter__()
-        self._look()
+        self._check()
         return self
 
     async def __aexit__(
@@ -96,44 +96,44 @@ class Watch:
         if self._timer is not None and not self._timer.cancelled():
             self.stop(error)
 
-    def _look(self) -> None:
+    def _check(self) -> None:
         now = time.monotonic()
-        self._see_whether_stuck(now)
-        at = Moments(
+        self._note_progress(now)
+        times = Timestamps(
             called_at=self._called_at,
             sent_at=self._sent_at,
-            first_token_at=self._passage.first_token_at,
-            data_at=max(self._passage.data_at or self._sent_at, self._client.lagged_until),
+            first_token_at=self._body_filter.first_token_at,
+            data_at=max(self._body_filter.data_at or self._sent_at, self._client.congested_until),
             written_at=self._client.written_at,
             client_stuck_since=self._stuck_since,
         )
-        if error := expired(self._clocks, at, now):
-            self._doubt(error)
+        if error := expired_timeout(self._timeouts, times, now):
+            self._confirm(error)
             return
-        self._doubted = False
-        if now - at.written_at >= self._clocks.ping:
+        self._confirming = False
+        if now - times.written_at >= self._timeouts.ping:
             self._ping(now)
-        wait = next_look(self._clocks, at, now) - now
-        self._timer = self._loop.call_later(wait, self._look)
+        wait = next_check(self._timeouts, times, now) - now
+        self._timer = self._loop.call_later(wait, self._check)
 
-    def _doubt(self, error: SluiceError) -> None:
+    def _confirm(self, error: SluiceError) -> None:
         """Look once more: an event loop that was held up has not yet read what has come."""
-        if self._doubted:
+        if self._confirming:
             self.stop(error)
         else:
-            self._doubted = True
-            self._timer = self._loop.call_later(_ANOTHER_LOOK_SECONDS, self._look)
+            self._confirming = True
+            self._timer = self._loop.call_later(_CONFIRM_SECONDS, self._check)
 
     def _ping(self, now: float) -> None:
-        if self._pings and self._passage.between_events and not self._stuck_since:
-            self._client.write(self._passage.ping, now)
+        if self._pings and self._body_filter.between_events and not self._stuck_since:
+            self._client.write(self._body_filter.ping, now)
         else:
             # No place for a ping: look for one again after another interval.
             self._client.written_at = now
 
-    def _see_whether_stuck(self, now: float) -> None:
+    def _note_progress(self, now: float) -> None:
         waiting = self._client.waiting
-        taken = self._client.framed - waiting
+        taken = self._client.wire_bytes - waiting
         if not waiting:
             self._stuck_since = None
         elif taken != self._taken or self._stuck_since is None:

@@ -8,18 +8,20 @@ import time
 import pytest
 
 from proxy.errors import Drained, IdleTimeout, TotalTimeout
-from proxy.relay.client import Client
+from proxy.relay.client_writer import ClientWriter
 from proxy.relay.opaque import Opaque
-from proxy.relay.watch import Watch
+from proxy.relay.watchdog import StreamWatchdog
 from tests.relay.peers import FakeTransport
 from tests.relay.test_pump import NEVER
 
 
-def watch(transport: FakeTransport, passage: Opaque, *, pings: bool = True, **own: float) -> Watch:
+def watchdog(
+    transport: FakeTransport, body_filter: Opaque, *, pings: bool = True, **own: float
+) -> StreamWatchdog:
     now = time.monotonic()
-    clocks = type(NEVER)(**({name: getattr(NEVER, name) for name in NEVER.__slots__} | own))
-    client = Client(transport, transport, chunked=False, now=now)
-    return Watch(clocks, passage, client, called_at=now, sent_at=now, pings=pings)
+    timeouts = type(NEVER)(**({name: getattr(NEVER, name) for name in NEVER.__slots__} | own))
+    client = ClientWriter(transport, transport, chunked=False, now=now)
+    return StreamWatchdog(timeouts, body_filter, client, called_at=now, sent_at=now, pings=pings)
 
 
 class Between(Opaque):
@@ -32,7 +34,7 @@ class Between(Opaque):
 async def test_the_first_order_counts() -> None:
     """Of several reasons to stop, the stream ends by the first."""
     with pytest.raises(Drained):
-        async with watch(FakeTransport(), Opaque(keep=False)) as one:
+        async with watchdog(FakeTransport(), Opaque(keep=False)) as one:
             one.stop(Drained("Stopping."))
             one.stop(IdleTimeout("Silent."))
             await asyncio.Event().wait()
@@ -40,7 +42,7 @@ async def test_the_first_order_counts() -> None:
 
 async def test_a_stream_that_ends_in_time() -> None:
     """Nothing is raised, and no timer is left to fire."""
-    async with watch(FakeTransport(), Opaque(keep=False), total=0.05) as one:
+    async with watchdog(FakeTransport(), Opaque(keep=False), total=0.05) as one:
         pass
     await asyncio.sleep(0.1)
     assert one._error is None
@@ -49,22 +51,22 @@ async def test_a_stream_that_ends_in_time() -> None:
 async def test_the_callers_own_timeout_passes() -> None:
     """A timeout from outside is not taken for one of the clocks."""
     with pytest.raises(TimeoutError):
-        async with asyncio.timeout(0.02), watch(FakeTransport(), Opaque(keep=False), total=60):
+        async with asyncio.timeout(0.02), watchdog(FakeTransport(), Opaque(keep=False), total=60):
             await asyncio.Event().wait()
 
 
 @pytest.mark.parametrize(
-    ("passage", "pings", "expected"),
+    ("body_filter", "pings", "expected"),
     [
         (Between(keep=False), True, True),
         (Between(keep=False), False, False),
         (Opaque(keep=False), True, False),
     ],
 )
-async def test_where_pings_go(passage: Opaque, pings: bool, expected: bool) -> None:
+async def test_where_pings_go(body_filter: Opaque, pings: bool, expected: bool) -> None:
     """Between events of a stream, and nowhere else."""
     transport = FakeTransport()
     with pytest.raises(TotalTimeout):
-        async with watch(transport, passage, pings=pings, ping=0.02, total=0.15):
+        async with watchdog(transport, body_filter, pings=pings, ping=0.02, total=0.15):
             await asyncio.Event().wait()
     assert (Between.ping in transport.written) is expected

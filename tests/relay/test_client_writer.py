@@ -6,13 +6,13 @@ import asyncio
 
 import pytest
 
-from proxy.relay.client import BUFFERED_BYTES, Client
+from proxy.relay.client_writer import BUFFERED_BYTES, ClientWriter
 from tests.relay.peers import FakeTransport
 
 
-def client(*, chunked: bool = True, stuck: bool = False) -> tuple[Client, FakeTransport]:
+def client(*, chunked: bool = True, stuck: bool = False) -> tuple[ClientWriter, FakeTransport]:
     transport = FakeTransport(stuck=stuck)
-    return Client(transport, transport, chunked=chunked, now=0.0), transport
+    return ClientWriter(transport, transport, chunked=chunked, now=0.0), transport
 
 
 def test_framing_as_the_headers_said() -> None:
@@ -31,7 +31,7 @@ def test_a_chunk_that_came_whole() -> None:
     framed, transport = client()
     framed.write(b"abc", 1.0, b"0003\r\nabc\r\n")
     assert transport.text == b"0003\r\nabc\r\n"
-    assert (framed.sent, framed.framed) == (3, 11)
+    assert (framed.sent, framed.wire_bytes) == (3, 11)
     plain, transport = client(chunked=False)
     plain.write(b"abc", 1.0, b"0003\r\nabc\r\n")
     assert transport.text == b"abc"
@@ -55,16 +55,16 @@ def test_a_client_that_is_gone(gone: str) -> None:
         transport.closing = True
     one.write(b"x", 1.0)
     assert transport.written == []
-    assert not one.lags()
+    assert not one.is_congested()
 
 
 def test_a_client_that_lags() -> None:
     """Above its small buffer the upstream must wait."""
     one, _ = client(stuck=True)
     one.write(b"x" * (BUFFERED_BYTES // 2), 1.0)
-    assert not one.lags()
+    assert not one.is_congested()
     one.write(b"x" * BUFFERED_BYTES, 1.0)
-    assert one.lags()
+    assert one.is_congested()
     assert one.waiting > BUFFERED_BYTES
 
 
@@ -82,10 +82,10 @@ async def test_a_client_that_breaks_while_it_is_waited_for() -> None:
 
 async def test_a_client_that_left_before_its_answer_began() -> None:
     """It takes everything and keeps nothing."""
-    one = Client.gone(1.0)
+    one = ClientWriter.gone(1.0)
     one.write(b"x", 2.0)
     await one.drain()
-    assert (one.sent, one.waiting, one.lags()) == (0, 0, False)
+    assert (one.sent, one.waiting, one.is_congested()) == (0, 0, False)
 
 
 @pytest.mark.parametrize("takes", [True, False])

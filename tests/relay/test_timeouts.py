@@ -8,12 +8,12 @@ from dataclasses import replace
 import pytest
 
 from proxy.record import EndedBy
-from proxy.relay.clocks import Clocks, Moments, expired, next_look
+from proxy.relay.timeouts import Timeouts, Timestamps, expired_timeout, next_check
 from proxy.settings import Settings
 from proxy.upstream_settings import UpstreamSettings
 
-CLOCKS = Clocks(connect=5, first_token=10, idle=20, total=100, slow_client=8, ping=15)
-FRESH = Moments(
+CLOCKS = Timeouts(connect=5, first_token=10, idle=20, total=100, slow_client=8, ping=15)
+FRESH = Timestamps(
     called_at=0,
     sent_at=1,
     first_token_at=None,
@@ -25,7 +25,7 @@ RUNNING = replace(FRESH, first_token_at=2, data_at=50, written_at=50)
 
 
 @pytest.mark.parametrize(
-    ("at", "now", "ended_by"),
+    ("times", "now", "ended_by"),
     [
         (FRESH, 10.9, None),
         (FRESH, 11, EndedBy.FIRST_TOKEN_TIMEOUT),
@@ -40,14 +40,16 @@ RUNNING = replace(FRESH, first_token_at=2, data_at=50, written_at=50)
         (replace(RUNNING, client_stuck_since=99), 100, EndedBy.TOTAL_TIMEOUT),
     ],
 )
-def test_the_clock_that_has_run_out(at: Moments, now: float, ended_by: EndedBy | None) -> None:
+def test_the_clock_that_has_run_out(
+    times: Timestamps, now: float, ended_by: EndedBy | None
+) -> None:
     """Each clock ends a stream with its own outcome, at its own time."""
-    error = expired(CLOCKS, at, now)
+    error = expired_timeout(CLOCKS, times, now)
     assert (error.fault.ended_by if error else None) is ended_by
 
 
 @pytest.mark.parametrize(
-    ("at", "now", "look"),
+    ("times", "now", "look"),
     [
         (FRESH, 1, 3),
         (replace(FRESH, written_at=-13), 1, 2),
@@ -55,9 +57,9 @@ def test_the_clock_that_has_run_out(at: Moments, now: float, ended_by: EndedBy |
         (RUNNING, 69.5, 65 + 4.505 - 0.0),
     ],
 )
-def test_when_to_look_next(at: Moments, now: float, look: float) -> None:
+def test_when_to_look_next(times: Timestamps, now: float, look: float) -> None:
     """At the earliest moment at which anything can be due, and never in the past."""
-    assert next_look(CLOCKS, at, now) == pytest.approx(look)
+    assert next_check(CLOCKS, times, now) == pytest.approx(look)
 
 
 def test_a_clock_that_is_off_never_runs_out() -> None:
@@ -69,9 +71,9 @@ def test_a_clock_that_is_off_never_runs_out() -> None:
         slow_client_timeout_seconds=0,
         ping_interval_seconds=0,
     )
-    clocks = Clocks.of(settings)
-    assert expired(clocks, FRESH, 1e9) is None
-    assert next_look(clocks, FRESH, 1.0) == math.inf
+    timeouts = Timeouts.of(settings)
+    assert expired_timeout(timeouts, FRESH, 1e9) is None
+    assert next_check(timeouts, FRESH, 1.0) == math.inf
 
 
 def test_an_upstream_has_its_own_clocks() -> None:
@@ -79,5 +81,5 @@ def test_an_upstream_has_its_own_clocks() -> None:
     own = UpstreamSettings.model_validate(
         {"name": "a", "url": "http://a", "idle_timeout_seconds": 3, "total_timeout_seconds": 0}
     )
-    clocks = CLOCKS.for_upstream(own)
-    assert (clocks.idle, clocks.total, clocks.first_token) == (3, math.inf, 10)
+    timeouts = CLOCKS.for_upstream(own)
+    assert (timeouts.idle, timeouts.total, timeouts.first_token) == (3, math.inf, 10)

@@ -1,4 +1,4 @@
-"""The clocks of a running stream, decided purely: times in, what is due out."""
+"""The timeouts of a running stream, decided purely: times in, what is due out."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from proxy.errors import (
 from proxy.settings import Settings
 from proxy.upstream_settings import UpstreamSettings
 
-_SHORTEST_LOOK_SECONDS = 0.005
+_MIN_CHECK_SECONDS = 0.005
 
 
 @dataclass(frozen=True, slots=True)
-class Clocks:
+class Timeouts:
     """How long each thing may take, in seconds; `inf` is never."""
 
     connect: float
@@ -30,8 +30,8 @@ class Clocks:
     ping: float
 
     @classmethod
-    def of(cls, settings: Settings) -> Clocks:
-        """The clocks that hold for every upstream, unless it has its own."""
+    def of(cls, settings: Settings) -> Timeouts:
+        """The timeouts that hold for every upstream, unless it has its own."""
         return cls(
             connect=settings.connect_timeout_seconds,
             first_token=settings.first_token_timeout_seconds or math.inf,
@@ -41,7 +41,7 @@ class Clocks:
             ping=settings.ping_interval_seconds or math.inf,
         )
 
-    def for_upstream(self, own: UpstreamSettings) -> Clocks:
+    def for_upstream(self, own: UpstreamSettings) -> Timeouts:
         """The same, with what the upstream sets for itself."""
 
         def pick(value: float | None, common: float) -> float:
@@ -57,7 +57,7 @@ class Clocks:
 
 
 @dataclass(frozen=True, slots=True)
-class Moments:
+class Timestamps:
     """When things last happened on one stream, in seconds of `time.monotonic()`."""
 
     called_at: float
@@ -73,31 +73,35 @@ class Moments:
     """Since when the client has had bytes to take and taken none; None while it takes them."""
 
 
-def expired(clocks: Clocks, at: Moments, now: float) -> SluiceError | None:
-    """The clock that has run out, if one has; the client's own fault goes first."""
-    if at.client_stuck_since is not None:
-        if now - at.client_stuck_since >= clocks.slow_client:
-            return SlowClient(f"The client took no byte for {clocks.slow_client:g} s.")
-    elif at.first_token_at is None and now - at.sent_at >= clocks.first_token:
-        return FirstTokenTimeout(f"The upstream sent no token within {clocks.first_token:g} s.")
-    elif now - at.data_at >= clocks.idle:
-        return IdleTimeout(f"The upstream fell silent for {clocks.idle:g} s.")
-    if now - at.called_at >= clocks.total:
-        return TotalTimeout(f"The answer was not complete within {clocks.total:g} s.")
+def expired_timeout(timeouts: Timeouts, times: Timestamps, now: float) -> SluiceError | None:
+    """The timeout that has expired, if one has; the client's own fault goes first."""
+    if times.client_stuck_since is not None:
+        if now - times.client_stuck_since >= timeouts.slow_client:
+            return SlowClient(f"The client took no byte for {timeouts.slow_client:g} s.")
+    elif times.first_token_at is None and now - times.sent_at >= timeouts.first_token:
+        return FirstTokenTimeout(f"The upstream sent no token within {timeouts.first_token:g} s.")
+    elif now - times.data_at >= timeouts.idle:
+        return IdleTimeout(f"The upstream fell silent for {timeouts.idle:g} s.")
+    if now - times.called_at >= timeouts.total:
+        return TotalTimeout(f"The answer was not complete within {timeouts.total:g} s.")
     return None
 
 
-def next_look(clocks: Clocks, at: Moments, now: float) -> float:
+def next_check(timeouts: Timeouts, times: Timestamps, now: float) -> float:
     """When something can be due at the earliest; each look before that would be for nothing.
 
     While nothing is stuck the slow client is looked for four times in its allowance, so that it
     is found at most a quarter late.
     """
-    due = [at.called_at + clocks.total, at.written_at + clocks.ping, now + clocks.slow_client / 4]
-    if at.client_stuck_since is not None:
-        due += [at.client_stuck_since + clocks.slow_client, now + clocks.idle / 4]
+    due = [
+        times.called_at + timeouts.total,
+        times.written_at + timeouts.ping,
+        now + timeouts.slow_client / 4,
+    ]
+    if times.client_stuck_since is not None:
+        due += [times.client_stuck_since + timeouts.slow_client, now + timeouts.idle / 4]
     else:
-        due.append(at.data_at + clocks.idle)
-        if at.first_token_at is None:
-            due.append(at.sent_at + clocks.first_token)
-    return max(min(due), now + _SHORTEST_LOOK_SECONDS)
+        due.append(times.data_at + timeouts.idle)
+        if times.first_token_at is None:
+            due.append(times.sent_at + timeouts.first_token)
+    return max(min(due), now + _MIN_CHECK_SECONDS)
