@@ -9,13 +9,13 @@ from aiohttp import web
 
 from proxy import pages
 from proxy.edge import cors, selftest, status
-from proxy.edge.door import LARGEST_FIELD_BYTES, LONGEST_TARGET_BYTES, Runner
+from proxy.edge.downstream_response import error_response
 from proxy.edge.exhausted import refusal_for
 from proxy.edge.forward import forward
-from proxy.edge.gateway import GATEWAY, Gateway
 from proxy.edge.playground import Playground
-from proxy.edge.reply import refusal
-from proxy.edge.visit import Visit
+from proxy.edge.protocol_errors import LARGEST_FIELD_BYTES, LONGEST_TARGET_BYTES, GatewayRunner
+from proxy.edge.request_context import RequestContext
+from proxy.edge.worker_state import WORKER_STATE, WorkerState
 from proxy.errors import Internal, NotFound, SluiceError
 from proxy.refusals import MethodNotAllowed
 
@@ -30,21 +30,21 @@ _SHUTDOWN_SECONDS = 5.0
 _log = logging.getLogger(__name__)
 
 
-def create_app(gateway: Gateway) -> web.Application:
+def create_app(state: WorkerState) -> web.Application:
     """The application of one worker. CORS comes first: a preflight is answered before all else."""
-    app = web.Application(client_max_size=gateway.settings.max_body_bytes)
-    app[GATEWAY] = gateway
-    if not gateway.behind_nginx:
-        settings = gateway.settings
+    app = web.Application(client_max_size=state.settings.max_body_bytes)
+    app[WORKER_STATE] = state
+    if not state.behind_nginx:
+        settings = state.settings
         cors.install(app, settings.cors_origins, credentials=settings.cors_credentials)
-        if pages.playground_is_on(gateway.settings):
+        if pages.playground_is_on(state.settings):
             Playground().add_to(app)
     app.middlewares.append(errors_are_json)
     app.router.add_get("/healthz", status.alive)
     app.router.add_get("/readyz", status.ready)
     app.router.add_get(status.INTERNAL_PATH, status.internal)
     app.router.add_get("/selftest/stream", selftest.stream)
-    for prefix in (*ALWAYS_PASSED, *gateway.settings.paths):
+    for prefix in (*ALWAYS_PASSED, *state.settings.paths):
         app.router.add_route("*", prefix + "/{tail:.*}", forward, expect_handler=_later)
     return app
 
@@ -53,27 +53,25 @@ async def _later(_request: web.Request) -> None:
     """A client that waits to be told to go on is told so once there is room for its body."""
 
 
-def create_runner(gateway: Gateway) -> web.AppRunner:
+def create_runner(state: WorkerState) -> web.AppRunner:
     """What serves the application.
 
     A client that leaves cancels its handler, and so ends the upstream's work: aiohttp does that
     only when told to.
     """
-    runner = Runner(
-        create_app(gateway),
+    runner = GatewayRunner(
+        create_app(state),
         handler_cancellation=True,
         access_log=None,
         # A body goes on as it came; what must be read of it is unpacked on the way.
         auto_decompress=False,
-        keepalive_timeout=(
-            _KEEPALIVE_SECONDS if gateway.behind_nginx else _ALONE_KEEPALIVE_SECONDS
-        ),
+        keepalive_timeout=(_KEEPALIVE_SECONDS if state.behind_nginx else _ALONE_KEEPALIVE_SECONDS),
         shutdown_timeout=_SHUTDOWN_SECONDS,
         max_line_size=LONGEST_TARGET_BYTES,
         max_field_size=LARGEST_FIELD_BYTES,
     )
-    if not gateway.behind_nginx:
-        runner.head_seconds = gateway.settings.header_timeout_seconds
+    if not state.behind_nginx:
+        runner.head_seconds = state.settings.header_timeout_seconds
     return runner
 
 
@@ -83,22 +81,24 @@ async def errors_are_json(request: web.Request, handler: Handler) -> web.StreamR
     try:
         return await handler(request)
     except web.HTTPException as answer:
-        visit = Visit.of(request)
-        response = refusal(_as_error(answer, request.app[GATEWAY].settings.paths), visit.record)
+        context = RequestContext.of(request)
+        response = error_response(
+            _as_error(answer, request.app[WORKER_STATE].settings.paths), context.record
+        )
         response.set_status(answer.status)
         if "Allow" in answer.headers:
             response.headers["Allow"] = answer.headers["Allow"]
         return response
     except Exception as error:  # noqa: BLE001 the last border before the client
-        visit = Visit.of(request)
+        context = RequestContext.of(request)
         short = refusal_for(error)
         if short is not None and request.writer.output_size == 0:
-            return refusal(short, visit.record)
-        _log.exception("A request failed: %s", visit.record.request_id)
+            return error_response(short, context.record)
+        _log.exception("A request failed: %s", context.record.request_id)
         if request.writer.output_size > 0:
             # A second head inside a body would be read as part of it.
             raise ConnectionResetError("The answer ended before its end.") from None
-        return refusal(Internal("Sluice failed."), visit.record)
+        return error_response(Internal("Sluice failed."), context.record)
 
 
 def _as_error(answer: web.HTTPException, paths: tuple[str, ...]) -> SluiceError:

@@ -10,8 +10,8 @@ from __future__ import annotations
 import asyncio
 import time
 
-from proxy.edge.reply import Reply, stream_headers
-from proxy.edge.visit import Visit
+from proxy.edge.downstream_response import DownstreamResponse, stream_headers
+from proxy.edge.request_context import RequestContext
 from proxy.relay.client_writer import ClientWriter
 from proxy.relay.pings import ping_of
 
@@ -19,15 +19,16 @@ from proxy.relay.pings import ping_of
 class CommitIfSilent:
     """A context in which an upstream is waited for; if that takes too long, the 200 goes out.
 
-    After it the visit has its reply and its client if that happened. An upstream that answers in
+    After it the context has its response and its client if that happened. An upstream that answers
+    in
     time, as nearly all do, costs no more than a timer that is never due.
     """
 
-    __slots__ = ("_committing", "_ping", "_timer", "_visit")
+    __slots__ = ("_committing", "_context", "_ping", "_timer")
 
-    def __init__(self, visit: Visit, *, after: float, ping: float) -> None:
+    def __init__(self, context: RequestContext, *, after: float, ping: float) -> None:
         """`after` and `ping` are seconds; `ping` 0 sends none."""
-        self._visit = visit
+        self._context = context
         self._ping = ping
         self._committing: asyncio.Task[None] | None = None
         self._timer = asyncio.get_running_loop().call_later(after, self._commit)
@@ -45,11 +46,11 @@ class CommitIfSilent:
         self._committing = asyncio.create_task(self._send_head())
 
     async def _send_head(self) -> None:
-        headers = stream_headers({}, self._visit.record)
-        client = await self._visit.commit(Reply(headers=headers))
+        headers = stream_headers({}, self._context.record)
+        client = await self._context.commit(DownstreamResponse(headers=headers))
         if self._ping:
             self._send_ping(client)
 
     def _send_ping(self, client: ClientWriter) -> None:
-        client.write(ping_of(self._visit.record.family), time.monotonic())
+        client.write(ping_of(self._context.record.family), time.monotonic())
         self._timer = asyncio.get_running_loop().call_later(self._ping, self._send_ping, client)

@@ -10,12 +10,12 @@ from aiohttp import web
 from proxy.edge import cross_site
 from proxy.edge.commit import CommitIfSilent
 from proxy.edge.deliver import deliver
+from proxy.edge.downstream_response import error_response
 from proxy.edge.exhausted import refusal_for
-from proxy.edge.gateway import GATEWAY, Gateway
-from proxy.edge.judge import hidden_failure, says_enough
-from proxy.edge.reply import refusal
-from proxy.edge.understand import understand
-from proxy.edge.visit import Visit
+from proxy.edge.first_event import hidden_error, is_decidable
+from proxy.edge.prepare import prepare
+from proxy.edge.request_context import RequestContext
+from proxy.edge.worker_state import WORKER_STATE, WorkerState
 from proxy.errors import Internal, SluiceError, TotalTimeout
 from proxy.relay.pump import Outcome
 from proxy.upstream.response import UpstreamResponse
@@ -23,75 +23,77 @@ from proxy.upstream.response import UpstreamResponse
 
 async def forward(request: web.Request) -> web.StreamResponse:
     """Relay one request. With `cancel` its end is the client's; else it may outlive the client."""
-    gateway = request.app[GATEWAY]
-    visit = Visit.of(request)
-    if gateway.settings.on_client_left == "cancel":
-        return await _serve(gateway, visit)
-    return await _outlive(gateway, visit)
+    state = request.app[WORKER_STATE]
+    context = RequestContext.of(request)
+    if state.settings.on_client_left == "cancel":
+        return await _serve(state, context)
+    return await _outlive(state, context)
 
 
-async def _serve(gateway: Gateway, visit: Visit) -> web.StreamResponse:
-    record = visit.record
+async def _serve(state: WorkerState, context: RequestContext) -> web.StreamResponse:
+    record = context.record
     slot = None
-    gateway.accounts.keep(visit)
-    hold = gateway.body_memory.hold()
+    state.telemetry.keep(context)
+    hold = state.body_memory.hold()
     try:
         cross_site.check(
-            visit.request,
-            gateway.settings.cors_origins,
-            spends_key=gateway.spends_key,
+            context.request,
+            state.settings.cors_origins,
+            spends_key=state.spends_key,
         )
-        record.client_key = gateway.keys.name_of(visit.request.headers, visit.request.query)
-        visit.call = await understand(gateway, visit, hold)
-        gateway.accounts.keep(visit)
-        slot = gateway.admission.slot(gateway.waits_as(visit))
+        record.client_key = state.keys.name_of(context.request.headers, context.request.query)
+        context.call = await prepare(state, context, hold)
+        state.telemetry.keep(context)
+        slot = state.admission.slot(state.waits_as(context))
         async with slot:
             record.queue_seconds = slot.waited
-            with await _first_answer(gateway, visit) as response:
-                gateway.accounts.keep(visit)
+            with await _first_response(state, context) as response:
+                state.telemetry.keep(context)
                 hold.release()
-                return await deliver(gateway, visit, response)
+                return await deliver(state, context, response)
     except SluiceError as error:
-        visit.failed(error)
-        return _said(error, gateway, visit)
+        context.record_error(error)
+        return _send_error(error, state, context)
     except asyncio.CancelledError:
-        visit.abandoned()
+        context.record_client_left()
         raise
     except (MemoryError, OSError, RuntimeError) as error:
         short = refusal_for(error)
-        visit.failed(short or Internal("Sluice failed."))
+        context.record_error(short or Internal("Sluice failed."))
         if short is None:
             raise
-        return _said(short, gateway, visit)
+        return _send_error(short, state, context)
     except Exception:
-        visit.failed(Internal("Sluice failed."))
+        context.record_error(Internal("Sluice failed."))
         raise
     finally:
         hold.release()
         if slot is not None:
             record.queue_seconds = slot.waited
-        gateway.accounts.close(visit)
+        state.telemetry.finish(context)
 
 
-def _said(error: SluiceError, gateway: Gateway, visit: Visit) -> web.StreamResponse:
+def _send_error(
+    error: SluiceError, state: WorkerState, context: RequestContext
+) -> web.StreamResponse:
     """Tell the client: by a true status, or inside the stream where a 200 is out already."""
-    if visit.reply is None or visit.client is None:
-        return refusal(error, visit.record)
-    words = gateway.stream(visit).cut(error, visit.record.request_id)
-    visit.client.write(words, time.monotonic())
-    visit.reply.end(Outcome(error.fault.ended_by, whole=False))
-    return visit.reply
+    if context.response is None or context.client is None:
+        return error_response(error, context.record)
+    words = state.start_stream(context).cut(error, context.record.request_id)
+    context.client.write(words, time.monotonic())
+    context.response.end(Outcome(error.fault.ended_by, whole=False))
+    return context.response
 
 
-async def _first_answer(gateway: Gateway, visit: Visit) -> UpstreamResponse:
+async def _first_response(state: WorkerState, context: RequestContext) -> UpstreamResponse:
     """The upstream's answer as it begins; the 200 may be out by then, if it was long in coming."""
-    after = gateway.settings.commit_after_seconds
-    if not visit.record.wants_stream or not after:
-        return await _answer(gateway, visit)
+    after = state.settings.commit_after_seconds
+    if not context.record.wants_stream or not after:
+        return await _request_upstream(state, context)
     response = None
     try:
-        async with CommitIfSilent(visit, after=after, ping=gateway.settings.ping_interval_seconds):
-            response = await _answer(gateway, visit)
+        async with CommitIfSilent(context, after=after, ping=state.settings.ping_interval_seconds):
+            response = await _request_upstream(state, context)
     except BaseException:
         if response is not None:
             response.close()
@@ -99,41 +101,41 @@ async def _first_answer(gateway: Gateway, visit: Visit) -> UpstreamResponse:
     return response
 
 
-async def _answer(gateway: Gateway, visit: Visit) -> UpstreamResponse:
-    call, family = visit.call, visit.record.family
+async def _request_upstream(state: WorkerState, context: RequestContext) -> UpstreamResponse:
+    call, family = context.call, context.record.family
     assert call is not None
     # A request may hold megabytes, and its stream may run for an hour.
-    visit.call = None
-    total = gateway.settings.total_timeout_seconds
+    context.call = None
+    total = state.settings.total_timeout_seconds
     try:
         async with asyncio.timeout(total or None) as limit:
-            gateway.limits.add(limit)
-            return await gateway.upstreams.request(
+            state.pending_timeouts.add(limit)
+            return await state.upstreams.request(
                 call,
-                visit.record,
-                is_decidable=says_enough,
-                find_error=lambda first: hidden_failure(family, first),
+                context.record,
+                is_decidable=is_decidable,
+                find_error=lambda first: hidden_error(family, first),
             )
     except TimeoutError:
         late = TotalTimeout(f"There was no answer within {total:g} s.")
-        raise gateway.stopped_by or late from None
+        raise state.stopped_by or late from None
     finally:
-        gateway.limits.discard(limit)
+        state.pending_timeouts.discard(limit)
 
 
-async def _outlive(gateway: Gateway, visit: Visit) -> web.StreamResponse:
+async def _outlive(state: WorkerState, context: RequestContext) -> web.StreamResponse:
     """Serve in a task that goes on when the client leaves, for as long as the setting says."""
-    serving = asyncio.create_task(_serve(gateway, visit))
-    gateway.outliving.add(serving)
-    serving.add_done_callback(gateway.outliving.discard)
+    serving = asyncio.create_task(_serve(state, context))
+    state.outliving.add(serving)
+    serving.add_done_callback(state.outliving.discard)
     try:
         return await asyncio.shield(serving)
     except asyncio.CancelledError:
-        visit.abandoned()
-        if visit.record.called_at is None:
+        context.record_client_left()
+        if context.record.called_at is None:
             serving.cancel()
-        elif gateway.settings.on_client_left == "grace":
-            _cancel_after(serving, gateway.settings.grace_seconds)
+        elif state.settings.on_client_left == "grace":
+            _cancel_after(serving, state.settings.grace_seconds)
         raise
 
 

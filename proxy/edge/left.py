@@ -18,7 +18,7 @@ from proxy.meter.tokens import Tally
 from proxy.record import RequestRecord
 
 if TYPE_CHECKING:
-    from proxy.edge.accounts import Accounts
+    from proxy.edge.telemetry import Telemetry
 
 _PEER_LEFT = 0x2000 | select.POLLHUP | select.POLLERR
 """POLLRDHUP (poll(2)): the peer has closed, or at least its writing half. The second is legal, but
@@ -34,7 +34,7 @@ def has_left(connection: socket.socket) -> bool:
     return bool(poll.poll(0))
 
 
-def count(connection: socket.socket, accounts: Accounts) -> bool:
+def count(connection: socket.socket, telemetry: Telemetry) -> bool:
     """Count the request that was sent on it, if it is one that is relayed; whether it was.
 
     The socket must not be a blocking one.
@@ -52,5 +52,5 @@ def count(connection: socket.socket, accounts: Accounts) -> bool:
     record.client_left_at = record.ended_at = now
     record.status = ClientLeft.fault.status
     record.ended_by = ClientLeft.fault.ended_by
-    accounts.left_early(record, Tally())
+    telemetry.left_early(record, Tally())
     return True

@@ -8,7 +8,7 @@ import time
 
 from aiohttp import web
 
-from proxy.edge.reply import STREAM_HEADERS
+from proxy.edge.downstream_response import STREAM_HEADERS
 
 EVENTS = 10
 INTERVAL_SECONDS = 0.2

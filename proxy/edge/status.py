@@ -6,7 +6,7 @@ import os
 
 from aiohttp import web
 
-from proxy.edge.gateway import GATEWAY
+from proxy.edge.worker_state import WORKER_STATE
 
 INTERNAL_PATH = "/internal/status"
 """Asked by the supervisor on the worker's own socket; nginx does not pass it on."""
@@ -19,20 +19,20 @@ async def alive(_request: web.Request) -> web.Response:
 
 async def ready(request: web.Request) -> web.Response:
     """New streams are welcome; 503 once the worker drains."""
-    if request.app[GATEWAY].draining:
+    if request.app[WORKER_STATE].draining:
         return web.json_response({"status": "draining"}, status=503)
     return web.json_response({"status": "ready"})
 
 
 async def internal(request: web.Request) -> web.Response:
     """This worker's share of `/status`."""
-    gateway = request.app[GATEWAY]
+    state = request.app[WORKER_STATE]
     return web.json_response(
         {
             "pid": os.getpid(),
-            "draining": gateway.draining,
-            "streams": gateway.admission.taken,
-            "waiting": gateway.admission.waiting,
-            "upstreams": gateway.upstreams.status(),
+            "draining": state.draining,
+            "streams": state.admission.taken,
+            "waiting": state.admission.waiting,
+            "upstreams": state.upstreams.status(),
         }
     )

@@ -19,10 +19,10 @@ import uvloop
 from aiohttp import web
 
 from proxy.edge.app import create_runner
-from proxy.edge.gateway import Gateway
-from proxy.edge.parts import open_gateway
-from proxy.edge.porch import Porch
+from proxy.edge.listener import PacedListener
+from proxy.edge.open_worker_state import open_worker_state
 from proxy.edge.pulse import Pulse
+from proxy.edge.worker_state import WorkerState
 from proxy.errors import Drained
 from proxy.meter import logs
 from proxy.meter.tracing import SpansUnavailable
@@ -89,15 +89,15 @@ class Worker:
     async def serve(self, unix: str | None, host: str, port: int | None) -> int:
         """Run until told to stop."""
         async with AsyncExitStack() as parts:
-            gateway = await parts.enter_async_context(
-                open_gateway(
+            state = await parts.enter_async_context(
+                open_worker_state(
                     self._settings,
                     index=self._index,
                     workers=self._workers,
                     behind_nginx=self._behind_nginx,
                 )
             )
-            runner = create_runner(gateway)
+            runner = create_runner(state)
             await runner.setup()
             parts.push_async_callback(runner.cleanup)
             site = self._site(runner, unix, host, port)
@@ -110,7 +110,7 @@ class Worker:
             _settle()
             self._log.info("worker_ready", pid=os.getpid(), listens=site.name)
             await self._told_to_stop.wait()
-            return await self._drain(gateway, site)
+            return await self._drain(state, site)
 
     def _site(
         self, runner: web.AppRunner, unix: str | None, host: str, port: int | None
@@ -121,7 +121,7 @@ class Worker:
             listening = _open(host, port or 0)
         else:
             listening = _open_unix(unix)
-        return Porch(runner, listening, backlog=BACKLOG)
+        return PacedListener(runner, listening, backlog=BACKLOG)
 
     def _listen_to_signals(self) -> None:
         loop = asyncio.get_running_loop()
@@ -146,21 +146,21 @@ class Worker:
         self._told_to_stop.set()
         self._hurrying.set()
 
-    async def _drain(self, gateway: Gateway, site: web.BaseSite) -> int:
+    async def _drain(self, state: WorkerState, site: web.BaseSite) -> int:
         # 1. No longer ready, and nothing new is accepted.
-        gateway.draining = True
+        state.draining = True
         await site.stop()
         # 2. What runs may end by itself, for so long.
-        self._log.info("draining", streams=gateway.admission.taken)
+        self._log.info("draining", streams=state.admission.taken)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._settings.drain_seconds):
-                await _first_of(gateway.admission.idle(), self._hurrying.wait())
+                await _first_of(state.admission.idle(), self._hurrying.wait())
         # 3. What still runs is told so, and counted.
-        cut = gateway.cut_all(Drained("The gateway is stopping."))
+        cut = state.cut_all(Drained("The gateway is stopping."))
         # 4. Its last words may leave; then the connections close.
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(0.8 if self._hurrying.is_set() else _LAST_WORDS_SECONDS):
-                await gateway.admission.idle()
+                await state.admission.idle()
         self._log.info("drained", cut=cut)
         if self._hurrying.is_set():
             # Closing each connection in order may take longer than there is.

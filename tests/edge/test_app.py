@@ -6,7 +6,7 @@ import aiohttp
 import pytest
 
 from proxy.edge import app, forward
-from proxy.edge.visit import Visit
+from proxy.edge.request_context import RequestContext
 from proxy.record import EndedBy
 from tests.edge.asking import ask, chat
 from tests.integration.conftest import Worker, until
@@ -36,19 +36,19 @@ async def test_a_defect(
 
     Answer, traceback and request line have one id, and it counts as Sluice's own failure.
     """
-    recorded: list[Visit] = []
-    monkeypatch.setattr(worker.gateway.accounts, "_record", recorded.append)
+    recorded: list[RequestContext] = []
+    monkeypatch.setattr(worker.state.telemetry, "_record", recorded.append)
 
     async def broken(*_: object) -> None:
         raise ZeroDivisionError("secret detail")
 
-    monkeypatch.setattr(forward, "understand", broken)
+    monkeypatch.setattr(forward, "prepare", broken)
     status, headers, body = await ask(worker.url, chat())
     assert status == 500
     assert b"secret detail" not in body
     assert b"internal_error" in body
     assert headers["X-Request-ID"].encode() in body
-    assert worker.gateway.admission.taken == 0
+    assert worker.state.admission.taken == 0
     assert headers["X-Request-ID"] in caplog.text
     await until(lambda: len(recorded) == 1, "it is not recorded")
     assert recorded[0].record.request_id == headers["X-Request-ID"]
@@ -57,5 +57,5 @@ async def test_a_defect(
 
 def test_a_client_that_leaves_cancels_its_handler(worker: Worker) -> None:
     """It is off in aiohttp unless told; all that ends an upstream's work depends on it."""
-    runner = app.create_runner(worker.gateway)
+    runner = app.create_runner(worker.state)
     assert runner._kwargs["handler_cancellation"] is True

@@ -23,7 +23,7 @@ async def test_a_body_that_never_ends(start_front: StartWorker, demo: Demo, begu
         answer = await line.whole(sent + begun)
     assert answer.status == 408
     assert answer.json()["error"]["code"] == "request_timeout"
-    await until(lambda: front.gateway.body_memory.used == 0, "its memory is still held")
+    await until(lambda: front.state.body_memory.used == 0, "its memory is still held")
     assert demo.state.seen == 0
 
 
@@ -51,7 +51,7 @@ async def test_bodies_beyond_the_budget(start_front: StartWorker, demo: Demo) ->
     lines = [await Line.open(front.url) for _ in range(2)]
     for line in lines:
         await line.send(head + b"x")
-    memory = front.gateway.body_memory
+    memory = front.state.body_memory
     await until(lambda: memory.used == 6_000_000, "they have not begun")
     async with await Line.open(front.url) as third:
         answer = await third.whole(head)
@@ -72,7 +72,7 @@ async def test_what_is_unpacked_counts(start_front: StartWorker) -> None:
     sent = request("POST", "/v1/chat/completions", packed, [("Content-Encoding", "gzip")])
     answer = await exchange(front.url, sent)
     assert answer.status == 413
-    assert front.gateway.body_memory.used == 0
+    assert front.state.body_memory.used == 0
 
 
 async def test_a_client_that_asks_first_is_not_told_to_send_what_is_refused(

@@ -50,5 +50,5 @@ async def test_an_upstream_that_falls_silent_is_blamed(start_worker: StartWorker
     """Its connection showed nothing, so the relay's clock must count against it."""
     worker = await start_worker(idle_timeout_seconds=0.1, eject_after_failures=100)
     await ask_in_vain(worker.url, chat("demo;hang=2"))
-    [upstream] = worker.gateway.upstreams.status()
+    [upstream] = worker.state.upstreams.status()
     assert upstream["failures_in_a_row"] == 1

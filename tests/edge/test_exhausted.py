@@ -66,7 +66,7 @@ async def test_out_of_memory_is_a_503(
         raise MemoryError
 
     worker = await start_worker()
-    monkeypatch.setattr("proxy.edge.forward.understand", exhausted)
+    monkeypatch.setattr("proxy.edge.forward.prepare", exhausted)
     async with aiohttp.ClientSession() as http, http.post(worker.url + CHAT, json=chat()) as answer:
         assert answer.status == 503
         assert answer.headers["Retry-After"]

@@ -34,11 +34,11 @@ async def test_a_client_that_leaves_the_line(start_worker: StartWorker, demo: De
     worker = await start_worker(max_streams=1, workers=1, on_client_left="drain")
     async with aiohttp.ClientSession() as http:
         holding = asyncio.create_task(ask(worker.url, chat("demo;tokens=20;rate=100")))
-        await until(lambda: worker.gateway.admission.taken == 1, "the first has no slot")
+        await until(lambda: worker.state.admission.taken == 1, "the first has no slot")
         waiting = asyncio.create_task(http.post(worker.url + CHAT, json=chat()))
-        await until(lambda: worker.gateway.admission.waiting == 1, "the second does not wait")
+        await until(lambda: worker.state.admission.waiting == 1, "the second does not wait")
         waiting.cancel()
-        await until(lambda: worker.gateway.admission.waiting == 0, "it still waits")
+        await until(lambda: worker.state.admission.waiting == 0, "it still waits")
         await holding
     assert demo.state.seen == 1
 
@@ -63,7 +63,7 @@ async def test_every_visit_is_accounted_for(
 ) -> None:
     """Good, bad and refused requests are all recorded, once each."""
     recorded: list[Any] = []
-    monkeypatch.setattr(worker.gateway.accounts, "_record", recorded.append)
+    monkeypatch.setattr(worker.state.telemetry, "_record", recorded.append)
     await ask(worker.url, chat())
     await ask(worker.url, [])
     await ask_in_vain(worker.url, chat("demo;cut=1"))
@@ -80,11 +80,11 @@ async def test_a_task_that_has_ended_is_not_kept_for_its_grace(
         asking = http.post(worker.url + CHAT, json=chat("demo;tokens=20;rate=50"))
         async with asking as answer:
             await answer.content.readuntil(b"\n\n")
-            [serving] = worker.gateway.outliving
+            [serving] = worker.state.outliving
             answer.close()
     await until(serving.done, "it does not end")
     kept = weakref.ref(serving)
     del serving
-    await until(lambda: not worker.gateway.outliving, "it is still held")
+    await until(lambda: not worker.state.outliving, "it is still held")
     gc.collect()
     assert kept() is None

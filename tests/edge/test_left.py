@@ -10,8 +10,8 @@ import pytest
 
 from proxy.edge.app import create_runner
 from proxy.edge.left import has_left
-from proxy.edge.parts import open_gateway
-from proxy.edge.porch import Porch
+from proxy.edge.listener import PacedListener
+from proxy.edge.open_worker_state import open_worker_state
 from proxy.settings import Settings
 from proxy.upstream_settings import UpstreamSettings
 
@@ -44,17 +44,17 @@ def test_whether_a_client_has_left(pair: tuple[socket.socket, socket.socket]) ->
 async def test_they_are_counted_and_never_begun_with() -> None:
     """A hundred that left are a hundred in the metrics, and the upstream hears of none."""
     upstreams = (UpstreamSettings.model_validate({"name": "a", "url": "http://127.0.0.1:9"}),)
-    async with open_gateway(Settings(upstreams=upstreams)) as gateway:
-        runner = create_runner(gateway)
+    async with open_worker_state(Settings(upstreams=upstreams)) as state:
+        runner = create_runner(state)
         await runner.setup()
         listening = socket.create_server(("127.0.0.1", 0), backlog=200)
         for _ in range(100):
             with socket.create_connection(listening.getsockname()) as client:
                 client.sendall(ASK)
         socket.create_connection(listening.getsockname()).close()
-        site = Porch(runner, listening, backlog=200)
+        site = PacedListener(runner, listening, backlog=200)
         await site.start()
-        registry = gateway.accounts.registry
+        registry = state.telemetry.registry
 
         def counted() -> float:
             return sum(

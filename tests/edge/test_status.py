@@ -16,7 +16,7 @@ from tests.integration.conftest import Worker
 
 async def _of_the_supervisor(worker: Worker, path: Path) -> dict[str, Any]:
     """The report, asked for where only the supervisor asks."""
-    runner = create_runner(worker.gateway)
+    runner = create_runner(worker.state)
     await runner.setup()
     await web.UnixSite(runner, path).start()
     try:
@@ -47,7 +47,7 @@ async def test_a_worker_that_serves(worker: Worker, tmp_path: Path) -> None:
 
 async def test_a_worker_that_drains(worker: Worker) -> None:
     """It is alive and not ready: load balancers go elsewhere, and nobody restarts it."""
-    worker.gateway.draining = True
+    worker.state.draining = True
     async with aiohttp.ClientSession() as http:
         async with http.get(worker.url + "/healthz") as answer:
             assert answer.status == 200

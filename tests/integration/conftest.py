@@ -18,9 +18,9 @@ from proxy.demo.app import create_app as create_demo
 from proxy.demo.app import create_runner as create_demo_runner
 from proxy.demo.state import DEMO_STATE, DemoState
 from proxy.edge.app import create_runner
-from proxy.edge.gateway import Gateway
-from proxy.edge.parts import open_gateway
+from proxy.edge.open_worker_state import open_worker_state
 from proxy.edge.worker import BACKLOG
+from proxy.edge.worker_state import WorkerState
 from proxy.settings import Settings
 from tests.integration import appliances
 from tests.integration.appliances import Appliance
@@ -39,10 +39,10 @@ class Demo:
 
 @dataclass(frozen=True)
 class Worker:
-    """A running worker, seen from outside (`url`) and from inside (`gateway`)."""
+    """A running worker, seen from outside (`url`) and from inside (`state`)."""
 
     url: str
-    gateway: Gateway
+    state: WorkerState
     server: web.Server
     ended: list[dict[str, Any]] = field(default_factory=list)
     nginx_log: Path | None = None
@@ -146,35 +146,35 @@ async def _starting(
 
         yield start
         for worker in started:
-            await nothing_leaked(worker.gateway)
+            await nothing_leaked(worker.state)
 
 
 @asynccontextmanager
 async def _alone(settings: dict[str, Any]) -> AsyncIterator[Worker]:
-    async with open_gateway(Settings(**settings)) as gateway, _running(gateway) as runner:
+    async with open_worker_state(Settings(**settings)) as state, _running(state) as runner:
         site = web.TCPSite(runner, "127.0.0.1", 0)
         await site.start()
-        yield Worker(f"http://127.0.0.1:{site.port}", gateway, _server(runner))
+        yield Worker(f"http://127.0.0.1:{site.port}", state, _server(runner))
 
 
 @asynccontextmanager
 async def _behind(nginxes: Nginxes, settings: dict[str, Any]) -> AsyncIterator[Worker]:
     nginx = await nginxes.get(settings)
     async with (
-        open_gateway(Settings(**settings), behind_nginx=True) as gateway,
-        _running(gateway) as runner,
+        open_worker_state(Settings(**settings), behind_nginx=True) as state,
+        _running(state) as runner,
     ):
         path = nginx.run.worker_socket(0)
         path.unlink(missing_ok=True)
         await web.UnixSite(runner, path, backlog=BACKLOG).start()
         # nginx runs as nobody where the tests run as root.
         path.chmod(0o666)
-        yield Worker(nginx.url, gateway, _server(runner), nginx_log=nginx.log)
+        yield Worker(nginx.url, state, _server(runner), nginx_log=nginx.log)
 
 
 @asynccontextmanager
-async def _running(gateway: Gateway) -> AsyncIterator[web.AppRunner]:
-    runner = create_runner(gateway)
+async def _running(state: WorkerState) -> AsyncIterator[web.AppRunner]:
+    runner = create_runner(state)
     await runner.setup()
     try:
         yield runner
@@ -206,13 +206,13 @@ def _descriptors() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
 
 
-async def nothing_leaked(gateway: Gateway) -> None:
+async def nothing_leaked(state: WorkerState) -> None:
     """No slot, place in line, stream, task or upstream connection is still held."""
-    await until(lambda: gateway.admission.taken == 0, "a slot leaked")
-    assert gateway.admission.waiting == 0, "a place in line leaked"
-    await until(lambda: not gateway.watches, "a stream leaked")
-    await until(lambda: not gateway.outliving, "a task leaked")
-    await until(lambda: gateway.upstreams.connections()[0] == 0, "an upstream connection leaked")
+    await until(lambda: state.admission.taken == 0, "a slot leaked")
+    assert state.admission.waiting == 0, "a place in line leaked"
+    await until(lambda: not state.watchdogs, "a stream leaked")
+    await until(lambda: not state.outliving, "a task leaked")
+    await until(lambda: state.upstreams.connections()[0] == 0, "an upstream connection leaked")
 
 
 async def until(condition: Callable[[], bool], otherwise: str) -> None:

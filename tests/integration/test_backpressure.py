@@ -108,7 +108,7 @@ async def test_leaving_while_it_lags_ends_the_upstreams_work(start_every: StartW
         line = await stalled(front.url)
         await until(lambda: lags(front), "it does not lag")
         line.reset()
-        await until(lambda: front.gateway.admission.taken == 0, "its slot is still held")
+        await until(lambda: front.state.admission.taken == 0, "its slot is still held")
         await peer.all_closed()
 
 
@@ -160,7 +160,7 @@ def lags(front: Worker) -> bool:
 
 def held(front: Worker) -> int:
     """Bytes that the worker itself keeps for its clients."""
-    return sum(watchdog._client.waiting for watchdog in front.gateway.watches)
+    return sum(watchdog._client.waiting for watchdog in front.state.watchdogs)
 
 
 def resident(pid: int) -> int:

@@ -67,11 +67,11 @@ async def test_no_more_than_the_cap_at_once(start_front: StartWorker) -> None:
         front = await start_front(upstream_url=peer.url, max_streams=3)
         asking = [asyncio.create_task(exchange(front.url, numbered(n))) for n in range(10)]
         # The last of them may still be on its way when the first three have been let in.
-        await until(lambda: front.gateway.admission.waiting == 7, "not all of them came")
+        await until(lambda: front.state.admission.waiting == 7, "not all of them came")
         for served in range(3, 11):
             await until(_asked(upstream, served), "nobody was let in")
-            assert front.gateway.admission.taken == 3
-            assert front.gateway.admission.waiting == 10 - served
+            assert front.state.admission.taken == 3
+            assert front.state.admission.waiting == 10 - served
             upstream.end()
         upstream.end(2)
         assert all(one.status == 200 for one in await asyncio.gather(*asking))
@@ -89,7 +89,7 @@ async def test_first_come_first_served(start_front: StartWorker) -> None:
             await until(_are_there(front, number + 1), "it is not in line")
             lines.append(line)
         lines.pop(3).leave()
-        await until(lambda: front.gateway.admission.waiting == 4, "it is still in line")
+        await until(lambda: front.state.admission.waiting == 4, "it is still in line")
         upstream.end(5)
         for line in lines:
             await line.head()
@@ -213,7 +213,7 @@ async def test_a_slot_is_free_again_however_it_ended(
             assert b'"overloaded"' not in (await exchange(front.url, sent)).body
         except BrokenOff:
             assert how["words"]
-        await until(lambda: front.gateway.admission.taken == 0, "its slot is still held")
+        await until(lambda: front.state.admission.taken == 0, "its slot is still held")
     assert (await exchange(front.url, ask_chat())).status == 200
 
 
@@ -224,5 +224,5 @@ def _asked(upstream: Gated, times: int) -> Callable[[], bool]:
 
 def _are_there(front: Worker, clients: int) -> Callable[[], bool]:
     """Whether so many are served or in line."""
-    admission = front.gateway.admission
+    admission = front.state.admission
     return lambda: admission.taken + admission.waiting == clients

@@ -127,11 +127,11 @@ async def test_leaving_the_line_makes_room_in_it(start_front: StartWorker) -> No
             for _ in range(3):
                 waiting = await Line.open(front.url)
                 await waiting.send(ask_chat())
-                await until(lambda: front.gateway.admission.waiting == 1, "nobody waits")
+                await until(lambda: front.state.admission.waiting == 1, "nobody waits")
                 waiting.leave()
-                await until(lambda: front.gateway.admission.waiting == 0, "still in line")
+                await until(lambda: front.state.admission.waiting == 0, "still in line")
             assert peer.accepted == 1
-            assert front.gateway.admission.taken == 1
+            assert front.state.admission.taken == 1
 
 
 async def test_leaving_between_two_attempts_ends_them(start_front: StartWorker) -> None:
@@ -143,7 +143,7 @@ async def test_leaving_between_two_attempts_ends_them(start_front: StartWorker) 
         await line.send(ask_chat())
         await until(lambda: _pauses(front, peer), "there is no second attempt to wait for")
         line.leave()
-        await until(lambda: front.gateway.admission.taken == 0, "its slot is still held")
+        await until(lambda: front.state.admission.taken == 0, "its slot is still held")
         assert len(peer.heads) == 1
 
 
@@ -171,9 +171,9 @@ async def test_leaving_while_a_connection_is_made_ends_the_wait(start_front: Sta
         front = await start_front(upstream_url=f"http://127.0.0.1:{deaf.getsockname()[1]}")
         line = await Line.open(front.url)
         await line.send(ask_chat())
-        await until(lambda: front.gateway.admission.taken == 1, "it has no slot")
+        await until(lambda: front.state.admission.taken == 1, "it has no slot")
         line.leave()
-        await until(lambda: front.gateway.admission.taken == 0, "its slot is still held")
+        await until(lambda: front.state.admission.taken == 0, "its slot is still held")
 
 
 class Generation:
@@ -205,11 +205,11 @@ async def test_an_answer_can_be_read_to_its_end_for_nobody(
         await line.until(b"hi")
         line.leave()
         await until(lambda: _has_left(front), "nobody noticed")
-        assert front.gateway.admission.taken == 1
+        assert front.state.admission.taken == 1
         upstream.go_on.set()
-        await until(lambda: front.gateway.admission.taken == 0, "its slot is still held")
+        await until(lambda: front.state.admission.taken == 0, "its slot is still held")
         assert upstream.ended.is_set()
-        assert front.gateway.upstreams.connections() == (0, 1)
+        assert front.state.upstreams.connections() == (0, 1)
 
 
 async def test_grace_ends(start_every: StartWorker) -> None:
@@ -252,9 +252,9 @@ async def test_nothing_is_begun_for_nobody(start_front: StartWorker, policy: str
             await running.ask(ask_chat())
             waiting = await Line.open(front.url)
             await waiting.send(ask_chat())
-            await until(lambda: front.gateway.admission.waiting == 1, "nobody waits")
+            await until(lambda: front.state.admission.waiting == 1, "nobody waits")
             waiting.leave()
-            await until(lambda: front.gateway.admission.waiting == 0, "still in line")
+            await until(lambda: front.state.admission.waiting == 0, "still in line")
             assert peer.accepted == 1
             upstream.go_on.set()
             assert (await running.body()).endswith(DONE)
@@ -282,9 +282,9 @@ async def test_an_upstream_outlives_many_clients_that_leave(
 
 
 def _pauses(front: Worker, peer: Peer) -> bool:
-    used, _ = front.gateway.upstreams.connections()
-    return len(peer.heads) == 1 and front.gateway.admission.taken == 1 and not used
+    used, _ = front.state.upstreams.connections()
+    return len(peer.heads) == 1 and front.state.admission.taken == 1 and not used
 
 
 def _has_left(front: Worker) -> bool:
-    return any(watchdog._client.left for watchdog in front.gateway.watches)
+    return any(watchdog._client.left for watchdog in front.state.watchdogs)

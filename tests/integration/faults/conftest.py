@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from proxy.edge.visit import Visit
+from proxy.edge.request_context import RequestContext
 from tests.integration.conftest import Demo
 from tests.integration.faults import stations
 from tests.integration.faults.expectations import HASTY_FIRST, HASTY_IDLE
@@ -74,11 +74,11 @@ async def station(request: pytest.FixtureRequest, _started: Stations) -> AsyncIt
 def scene(demo: Demo, monkeypatch: pytest.MonkeyPatch) -> Scene:
     """The demo upstream, and an eye on whatever ends in this process."""
     one = Scene(demo)
-    end = Visit.ended
+    end = RequestContext.record_end
 
-    def ended(visit: Visit) -> None:
-        end(visit)
-        one.visits.append(visit)
+    def ended(context: RequestContext) -> None:
+        end(context)
+        one.visits.append(context)
 
-    monkeypatch.setattr(Visit, "ended", ended)
+    monkeypatch.setattr(RequestContext, "record_end", ended)
     return one

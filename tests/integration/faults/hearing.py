@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from proxy.demo.state import Call
-from proxy.edge.visit import Visit
+from proxy.edge.request_context import RequestContext
 from proxy.record import RequestRecord
 from tests.integration.conftest import Demo, Worker, until
 from tests.integration.faults.asking import Asking
@@ -53,13 +53,13 @@ class Told:
     answer: Whole
     clean: bool
     seconds: float
-    visit: Visit
+    context: RequestContext
     calls: list[Call]
 
     @property
     def record(self) -> RequestRecord:
         """What the gateway knows of it."""
-        return self.visit.record
+        return self.context.record
 
     @property
     def outcome(self) -> tuple[int, str, str]:
@@ -82,7 +82,7 @@ class Scene:
     """The demo upstream, and everything that the gateways before it have finished."""
 
     demo: Demo
-    visits: list[Visit] = field(default_factory=list)
+    visits: list[RequestContext] = field(default_factory=list)
 
     async def ask(
         self, front: Worker, asking: Asking, words: str = "", more: Fields | None = None
@@ -94,9 +94,9 @@ class Scene:
         seconds = time.monotonic() - began
         return Told(answer, clean, seconds, await self.visit(run), await self.calls(run))
 
-    async def visit(self, run: str) -> Visit:
+    async def visit(self, run: str) -> RequestContext:
         """What the gateway knows of a request, once that has ended."""
-        found: list[Visit] = []
+        found: list[RequestContext] = []
 
         def ended() -> bool:
             found[:] = [one for one in self.visits if one.record.request_id == run]

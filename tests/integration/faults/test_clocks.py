@@ -153,10 +153,10 @@ async def test_a_client_that_takes_nothing(start_every: StartWorker, scene: Scen
     front = await start_every(slow_client_timeout_seconds=0.3)
     async with await Line.open(front.url, receive_buffer=4096) as line:
         await line.ask(CHAT.request("line=64MiB", "stuck"))
-        visit = await scene.visit("stuck")
+        context = await scene.visit("stuck")
         with pytest.raises(BrokenOff):
             await line.body()
-    assert (visit.record.ended_by, visit.record.error) == ("slow_client", "slow_client")
+    assert (context.record.ended_by, context.record.error) == ("slow_client", "slow_client")
     assert [call.ended_by for call in await scene.calls("stuck")] == ["left"]
 
 
@@ -176,8 +176,8 @@ async def test_a_client_that_pauses(start_every: StartWorker, scene: Scene) -> N
             first = await line.part()
             await asyncio.sleep(0.8)
             body = first + await line.body()
-        visit = await scene.visit("pauses")
-    assert visit.record.ended_by == "complete"
+        context = await scene.visit("pauses")
+    assert context.record.ended_by == "complete"
     assert body == TOKEN * 6000 + END
 
 

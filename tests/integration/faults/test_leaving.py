@@ -28,7 +28,7 @@ def after_leaving(front: Worker, upstream: str = "default") -> float:
     """Tokens that the metrics count as come for nobody."""
     labels = {"model": "demo", "upstream": upstream}
     name = "sluice_tokens_after_client_left_total"
-    return front.gateway.accounts.registry.get_sample_value(name, labels) or 0.0
+    return front.state.telemetry.registry.get_sample_value(name, labels) or 0.0
 
 
 async def test_cancel(start_every: StartWorker, scene: Scene) -> None:
@@ -37,9 +37,9 @@ async def test_cancel(start_every: StartWorker, scene: Scene) -> None:
 
     async def check(asking: Asking) -> None:
         await leaves(front, asking, "rate=20;tokens=1000", f"cancel-{asking.family}")
-        visit = await scene.visit(f"cancel-{asking.family}")
-        assert (visit.record.ended_by, visit.record.error) == ("client_left", "")
-        assert visit.record.status == 200
+        context = await scene.visit(f"cancel-{asking.family}")
+        assert (context.record.ended_by, context.record.error) == ("client_left", "")
+        assert context.record.status == 200
         [call] = await scene.calls(f"cancel-{asking.family}")
         assert call.ended_by == "left"
         assert call.events < 200
@@ -54,15 +54,15 @@ async def test_drain(start_every: StartWorker, scene: Scene) -> None:
     async def check(asking: Asking) -> None:
         run = f"drain-{asking.family}"
         await leaves(front, asking, PACED, run)
-        visit = await scene.visit(run)
+        context = await scene.visit(run)
         [call] = await scene.calls(run)
-        assert visit.record.ended_by == "client_left"
+        assert context.record.ended_by == "client_left"
         assert call.ended_by == "finished"
-        assert visit.tally.counted == 60
-        assert 0 < tokens_after_leaving(visit.tally) <= 60
+        assert context.tally.counted == 60
+        assert 0 < tokens_after_leaving(context.tally) <= 60
         if asking.family not in {Family.COMPLETIONS, Family.UNKNOWN}:
-            assert visit.tally.usage is not None
-            assert visit.tally.usage.output_total == 60
+            assert context.tally.usage is not None
+            assert context.tally.usage.output_total == 60
 
     await for_each(ASKINGS, check)
     assert 0 < after_leaving(front) <= 60 * (len(ASKINGS) - 1)
@@ -76,33 +76,33 @@ async def test_a_drain_ends_with_its_answer_however_that_ends(
 
     for number, words in enumerate(("cut=20", "hang=20", "error=20", "cut-inside=20")):
         await leaves(front, CHAT, f"{PACED};{words}", f"end-{number}")
-        visit = await scene.visit(f"end-{number}")
-        assert visit.record.ended_by == "client_left"
-        assert visit.record.client_left_at is not None
+        context = await scene.visit(f"end-{number}")
+        assert context.record.ended_by == "client_left"
+        assert context.record.client_left_at is not None
 
 
 async def test_grace_in_time(start_every: StartWorker, scene: Scene) -> None:
     """An answer that ends within the grace is read to its end."""
     front = await start_every(on_client_left="grace", grace_seconds=10)
     await leaves(front, CHAT, PACED, "grace")
-    visit = await scene.visit("grace")
+    context = await scene.visit("grace")
     [call] = await scene.calls("grace")
-    assert (visit.record.ended_by, call.ended_by) == ("client_left", "finished")
-    assert tokens_after_leaving(visit.tally) > 0
-    assert visit.tally.usage is not None
+    assert (context.record.ended_by, call.ended_by) == ("client_left", "finished")
+    assert tokens_after_leaving(context.tally) > 0
+    assert context.tally.usage is not None
 
 
 async def test_grace_runs_out(start_every: StartWorker, scene: Scene) -> None:
     """One that does not is cancelled then, and what came meanwhile is counted."""
     front = await start_every(on_client_left="grace", grace_seconds=0.2)
     await leaves(front, CHAT, "rate=50;tokens=5000", "grace")
-    visit = await scene.visit("grace")
+    context = await scene.visit("grace")
     [call] = await scene.calls("grace")
-    assert (visit.record.ended_by, call.ended_by) == ("client_left", "left")
-    assert tokens_after_leaving(visit.tally) > 0
-    assert visit.record.ended_at is not None
-    assert visit.record.client_left_at is not None
-    assert visit.record.ended_at - visit.record.client_left_at >= 0.19
+    assert (context.record.ended_by, call.ended_by) == ("client_left", "left")
+    assert tokens_after_leaving(context.tally) > 0
+    assert context.record.ended_at is not None
+    assert context.record.client_left_at is not None
+    assert context.record.ended_at - context.record.client_left_at >= 0.19
 
 
 async def test_a_client_that_leaves_while_its_200_is_bridged(
@@ -111,23 +111,23 @@ async def test_a_client_that_leaves_while_its_200_is_bridged(
     """Between pings, before any answer: the attempt under way ends too."""
     front = await start_every(commit_after_seconds=0.05, ping_interval_seconds=0.02)
     await leaves(front, CHAT, "hang-before", "bridged")
-    visit = await scene.visit("bridged")
+    context = await scene.visit("bridged")
     [call] = await scene.calls("bridged")
-    assert (visit.record.ended_by, call.ended_by) == ("client_left", "left")
-    assert visit.record.status == 200
+    assert (context.record.ended_by, call.ended_by) == ("client_left", "left")
+    assert context.record.status == 200
 
 
 async def test_a_client_that_leaves_the_line(start_every: StartWorker, scene: Scene) -> None:
     """It never reaches an upstream, and whoever stands behind it moves up."""
     front = await start_every(max_streams=1, queue_size=5)
     running = asyncio.create_task(scene.ask(front, CHAT, "hang=1;hang-for=0.5"))
-    await until(lambda: front.gateway.admission.taken == 1, "the first did not begin")
+    await until(lambda: front.state.admission.taken == 1, "the first did not begin")
     line = await Line.open(front.url)
     await line.send(CHAT.request(request_id="impatient"))
-    await until(lambda: front.gateway.admission.waiting == 1, "it did not wait")
+    await until(lambda: front.state.admission.waiting == 1, "it did not wait")
     line.leave()
-    visit = await scene.visit("impatient")
-    assert (visit.record.status, visit.record.ended_by) == (499, "client_left")
+    context = await scene.visit("impatient")
+    assert (context.record.status, context.record.ended_by) == (499, "client_left")
     assert await scene.calls("impatient") == []
     assert (await running).outcome == (200, "complete", "")
 
@@ -142,6 +142,6 @@ async def test_leaving_after_the_end_mark(
     await line.ask(CHAT.request("hang=99;hang-for=0.3", "done"))
     await line.until(b"[DONE]")
     line.leave()
-    visit = await scene.visit("done")
-    assert visit.record.ended_by in {"complete", "client_left"}
-    assert visit.tally.counted == 32
+    context = await scene.visit("done")
+    assert context.record.ended_by in {"complete", "client_left"}
+    assert context.tally.counted == 32

@@ -181,7 +181,7 @@ async def test_retries_are_counted(start_every: StartWorker, scene: Scene) -> No
 
     def retried(reason: str) -> float | None:
         labels = {"upstream": "default", "reason": reason}
-        registry = front.gateway.accounts.registry
+        registry = front.state.telemetry.registry
         return registry.get_sample_value("sluice_upstream_retries_total", labels)
 
     assert retried("status_503") == 1

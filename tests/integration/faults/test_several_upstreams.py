@@ -43,7 +43,7 @@ def at(name: str, url: str, **more: Any) -> dict[str, Any]:
 
 def state_of(front: Worker, name: str) -> dict[str, Any]:
     """How the gateway thinks of an upstream."""
-    return next(dict(one) for one in front.gateway.upstreams.status() if one["name"] == name)
+    return next(dict(one) for one in front.state.upstreams.status() if one["name"] == name)
 
 
 async def test_the_model_decides(start_every: StartWorker, scene: Scene, other: Demo) -> None:

@@ -1,4 +1,4 @@
-"""What a request meets in one worker, made once at its start."""
+"""What all requests of one worker share, made once at its start."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 
 from aiohttp import web
 
-from proxy.edge.accounts import Accounts
 from proxy.edge.admission import Admission
-from proxy.edge.aside import Aside
 from proxy.edge.auth import Keys
 from proxy.edge.body_memory import BodyMemory
+from proxy.edge.body_parser import BodyParser
+from proxy.edge.request_context import RequestContext
 from proxy.edge.request_head import authority
-from proxy.edge.visit import Visit
+from proxy.edge.telemetry import Telemetry
 from proxy.errors import SluiceError
 from proxy.relay.stream import Stream
 from proxy.relay.timeouts import Timeouts
@@ -24,24 +24,24 @@ from proxy.upstream.upstreams import Upstreams
 
 
 @dataclass(slots=True)
-class Gateway:
+class WorkerState:
     """Settings and the parts that hold state; injected, so that nothing is global."""
 
     settings: Settings
     admission: Admission
     keys: Keys
     upstreams: Upstreams
-    accounts: Accounts
-    aside: Aside
+    telemetry: Telemetry
+    body_parser: BodyParser
     behind_nginx: bool
     """Whether nginx is in front, on this machine: then its word on the client is taken."""
-    clocks: Timeouts
+    timeouts: Timeouts
     body_memory: BodyMemory
-    own_clocks: dict[str, Timeouts] = field(default_factory=dict)
-    """By upstream, where it has clocks of its own."""
-    watches: set[StreamWatchdog] = field(default_factory=set)
+    upstream_timeouts: dict[str, Timeouts] = field(default_factory=dict)
+    """By upstream, where it has timeouts of its own."""
+    watchdogs: set[StreamWatchdog] = field(default_factory=set)
     """The streams that run."""
-    limits: set[asyncio.Timeout] = field(default_factory=set)
+    pending_timeouts: set[asyncio.Timeout] = field(default_factory=set)
     """The time limits of the requests that no upstream has answered yet."""
     outliving: set[asyncio.Task[web.StreamResponse]] = field(default_factory=set)
     """Requests that go on without a client."""
@@ -54,36 +54,36 @@ class Gateway:
         """Whether anybody who can connect has the operator's key spent."""
         return self.keys.empty and self.settings.has_upstream_key
 
-    def clocks_of(self, upstream: str) -> Timeouts:
-        """The clocks for answers of this upstream."""
-        return self.own_clocks.get(upstream, self.clocks)
+    def timeouts_for(self, upstream: str) -> Timeouts:
+        """The timeouts for responses of this upstream."""
+        return self.upstream_timeouts.get(upstream, self.timeouts)
 
-    def stream(self, visit: Visit) -> Stream:
-        """What an event stream of this visit passes through, with the reader that meters it."""
-        record = visit.record
-        reader = self.accounts.reader(visit)
+    def start_stream(self, context: RequestContext) -> Stream:
+        """Start what an event stream passes through; its reader's tally becomes the request's."""
+        record = context.record
+        reader = self.telemetry.meter_stream(context)
         return Stream(record.family, reader, hides_usage=record.hides_usage)
 
     def cut_all(self, error: SluiceError) -> int:
         """End everything that runs or waits, visibly; gives its number."""
         self.stopped_by = error
-        for watchdog in self.watches:
+        for watchdog in self.watchdogs:
             watchdog.stop(error)
-        for limit in self.limits:
+        for limit in self.pending_timeouts:
             limit.reschedule(asyncio.get_running_loop().time())
-        return len(self.watches) + len(self.limits) + self.admission.turn_away(error)
+        return len(self.watchdogs) + len(self.pending_timeouts) + self.admission.turn_away(error)
 
-    def waits_as(self, visit: Visit) -> str:
+    def waits_as(self, context: RequestContext) -> str:
         """Whose request it is to the waiting line: the key's or, where no key is, its address's.
 
         Behind nginx its word is taken, the last address of X-Forwarded-For; what is before it
         anybody may have written.
         """
-        if visit.record.client_key:
-            return visit.record.client_key
+        if context.record.client_key:
+            return context.record.client_key
         if not self.behind_nginx:
-            return network_of(visit.request.remote or "")
-        said = visit.request.headers.getall("X-Forwarded-For", ())
+            return network_of(context.request.remote or "")
+        said = context.request.headers.getall("X-Forwarded-For", ())
         return network_of(said[-1].rpartition(",")[2].strip()) if said else ""
 
     def peer_of(self, request: web.Request) -> str:
@@ -114,4 +114,4 @@ def network_of(address: str) -> str:
     return six.exploded[:19]
 
 
-GATEWAY = web.AppKey("gateway", Gateway)
+WORKER_STATE = web.AppKey("gateway", WorkerState)

@@ -10,9 +10,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from proxy.edge.aside import PARSED_AT_ONCE_BYTES, Aside
+from proxy.edge.body_parser import PARSED_INLINE_BYTES, BodyParser
+from proxy.edge.decompress import Unpacked
 from proxy.edge.routes import route_of
-from proxy.edge.unpack import Unpacked
 from proxy.errors import BadRequest
 
 CHAT = route_of("/v1/chat/completions")
@@ -22,75 +22,77 @@ LARGE = json.dumps(
 
 
 @pytest.fixture
-async def aside() -> AsyncIterator[Aside]:
-    one = Aside()
+async def body_parser() -> AsyncIterator[BodyParser]:
+    one = BodyParser()
     yield one
     one.close()
 
 
-async def test_a_small_body_begins_no_process(aside: Aside) -> None:
+async def test_a_small_body_begins_no_process(body_parser: BodyParser) -> None:
     """What takes less than a millisecond is done on the spot."""
-    asked = await aside.read(CHAT, b'{"model":"m"}', include_usage=True)
+    asked = await body_parser.parse(CHAT, b'{"model":"m"}', include_usage=True)
     assert asked.model == "m"
-    assert aside._pool is None
+    assert body_parser._pool is None
 
 
 async def test_a_large_body_does_not_hold_up_the_loop(
-    aside: Aside, monkeypatch: pytest.MonkeyPatch
+    body_parser: BodyParser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is parsed by another process, so the interpreter's lock stays free here."""
 
     def parsed_here(body: bytes) -> None:
         raise AssertionError(f"{len(body)} bytes were parsed in this process")
 
-    monkeypatch.setattr("proxy.edge.aside.look", parsed_here)
-    asked = await aside.read(CHAT, LARGE, include_usage=True)
+    monkeypatch.setattr("proxy.edge.body_parser.parse", parsed_here)
+    asked = await body_parser.parse(CHAT, LARGE, include_usage=True)
     assert asked.model == "m"
     with pytest.raises(AssertionError, match="in this process"):
-        await aside.read(CHAT, b"{}", include_usage=True)
+        await body_parser.parse(CHAT, b"{}", include_usage=True)
 
 
-async def test_a_large_body_gets_usage_as_well(aside: Aside) -> None:
+async def test_a_large_body_gets_usage_as_well(body_parser: BodyParser) -> None:
     """What is added to a small body is added to a large one."""
-    asked = await aside.read(CHAT, LARGE, include_usage=True)
+    asked = await body_parser.parse(CHAT, LARGE, include_usage=True)
     assert asked.hides_usage
     assert asked.body.startswith(b'{"stream_options":{"include_usage":true},')
     assert asked.body.endswith(LARGE[1:])
 
 
-async def test_a_large_body_that_does_not_parse(aside: Aside) -> None:
+async def test_a_large_body_that_does_not_parse(body_parser: BodyParser) -> None:
     """The error is the same, with its byte."""
     with pytest.raises(BadRequest, match=f"byte {len(LARGE) - 1}"):
-        await aside.read(CHAT, LARGE[:-1], include_usage=True)
+        await body_parser.parse(CHAT, LARGE[:-1], include_usage=True)
 
 
-async def test_the_parsing_process_is_killed(aside: Aside) -> None:
+async def test_the_parsing_process_is_killed(body_parser: BodyParser) -> None:
     """The request at hand is parsed here, and the next large one begins another process."""
-    await aside.read(CHAT, LARGE, include_usage=True)
-    assert aside._pool is not None
-    [process] = aside._pool._processes.values()
+    await body_parser.parse(CHAT, LARGE, include_usage=True)
+    assert body_parser._pool is not None
+    [process] = body_parser._pool._processes.values()
     os.kill(process.pid or 0, signal.SIGKILL)
     process.join()
     for _ in range(2):
-        assert (await aside.read(CHAT, LARGE, include_usage=True)).model == "m"
+        assert (await body_parser.parse(CHAT, LARGE, include_usage=True)).model == "m"
 
 
-async def test_what_is_in_the_way_is_not_built(aside: Aside) -> None:
+async def test_what_is_in_the_way_is_not_built(body_parser: BodyParser) -> None:
     """Ten million lists where a number or options should be: only their spelling is looked at."""
     lists = b"[" + b"[]," * 3_000_000 + b"[]]"
     body = b'{"stream":true,"model":%s,"n":%s,"stream_options":%s,"x":%s}' % ((lists,) * 4)
-    asked = await aside.read(CHAT, body, include_usage=True)
+    asked = await body_parser.parse(CHAT, body, include_usage=True)
     assert (asked.model, asked.choices, asked.wants_stream) == ("", 1, True)
     assert asked.body is body
 
 
-async def test_the_shared_threads_stay_free(aside: Aside) -> None:
+async def test_the_shared_threads_stay_free(body_parser: BodyParser) -> None:
     """Name look-ups and the stop use those; a body that is unpacked has its own."""
-    piece = await aside.piece(Unpacked(gzip.compress(b"x"), "gzip", 10))
+    piece = await body_parser.piece(Unpacked(gzip.compress(b"x"), "gzip", 10))
     assert piece == b"x"
-    assert {thread.name.partition("_")[0] for thread in aside._threads._threads} == {"unpacking"}
+    assert {thread.name.partition("_")[0] for thread in body_parser._threads._threads} == {
+        "unpacking"
+    }
 
 
 def test_the_threshold_is_small() -> None:
     """No more than half a megabyte is ever parsed on the loop."""
-    assert PARSED_AT_ONCE_BYTES <= 512 * 1024
+    assert PARSED_INLINE_BYTES <= 512 * 1024

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.edge.judge import hidden_failure, says_enough
+from proxy.edge.first_event import hidden_error, is_decidable
 from proxy.record import Family
 
 OVERLOADED = (
@@ -27,7 +27,7 @@ START = b'event: message_start\ndata: {"type":"message_start","message":{"id":"m
 )
 def test_whether_it_is_enough_to_judge_by(first: bytes, enough: bool) -> None:
     """A whole event, or a comment that commits to nothing; half an event is waited for."""
-    assert says_enough(first) is enough
+    assert is_decidable(first) is enough
 
 
 @pytest.mark.parametrize(
@@ -43,4 +43,4 @@ def test_whether_it_is_enough_to_judge_by(first: bytes, enough: bool) -> None:
 )
 def test_an_overload_behind_a_200(first: bytes, failed: bool) -> None:
     """Only an overload as the first event is a failure worth another attempt."""
-    assert (hidden_failure(Family.MESSAGES, first) is not None) is failed
+    assert (hidden_error(Family.MESSAGES, first) is not None) is failed

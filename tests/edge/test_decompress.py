@@ -7,7 +7,7 @@ import zlib
 
 import pytest
 
-from proxy.edge.unpack import PIECE_BYTES, Unpacked, knows, unpack
+from proxy.edge.decompress import PIECE_BYTES, Unpacked, can_decompress, decompress
 from proxy.errors import BadRequest, BodyTooLarge
 
 TEXT = b'{"model": "m"}' * 100
@@ -25,12 +25,12 @@ TEXT = b'{"model": "m"}' * 100
 )
 def test_a_compressed_body_is_what_it_was(packed: bytes, coding: str) -> None:
     """All of it, also where it was compressed in several members."""
-    assert unpack(packed, coding, len(TEXT)) == TEXT
+    assert decompress(packed, coding, len(TEXT)) == TEXT
 
 
 def test_nothing_stands_for_nothing() -> None:
     """An empty body is empty in any coding."""
-    assert unpack(b"", "gzip", 10) == b""
+    assert decompress(b"", "gzip", 10) == b""
 
 
 @pytest.mark.parametrize(
@@ -41,13 +41,13 @@ def test_nothing_stands_for_nothing() -> None:
 def test_what_is_not_compressed_is_the_clients_mistake(packed: bytes) -> None:
     """Neither half a body nor one of another kind is guessed at."""
     with pytest.raises(BadRequest, match="gzip"):
-        unpack(packed, "gzip", 10_000)
+        decompress(packed, "gzip", 10_000)
 
 
 def test_a_small_body_may_not_become_a_huge_one() -> None:
     """A hundred kilobytes can stand for a hundred megabytes; the limit holds for those."""
     with pytest.raises(BodyTooLarge, match="1000 bytes"):
-        unpack(gzip.compress(bytes(10_000_000)), "gzip", 1000)
+        decompress(gzip.compress(bytes(10_000_000)), "gzip", 1000)
 
 
 def test_it_comes_in_pieces() -> None:
@@ -61,9 +61,9 @@ def test_it_comes_in_pieces() -> None:
 @pytest.mark.parametrize("size", [PIECE_BYTES - 1, PIECE_BYTES, PIECE_BYTES + 1])
 def test_a_size_at_the_edge_of_a_piece(size: int) -> None:
     """Not a byte is lost where a piece, the body and the limit end together."""
-    assert unpack(gzip.compress(bytes(size)), "gzip", size) == bytes(size)
+    assert decompress(gzip.compress(bytes(size)), "gzip", size) == bytes(size)
     with pytest.raises(BodyTooLarge):
-        unpack(gzip.compress(bytes(size)), "gzip", size - 1)
+        decompress(gzip.compress(bytes(size)), "gzip", size - 1)
 
 
 def test_many_empty_members() -> None:
@@ -77,17 +77,17 @@ def test_many_empty_members() -> None:
 
 def test_a_thousand_members_are_let_in() -> None:
     """Tools that pack block by block make one for each."""
-    assert unpack(gzip.compress(b"x") * 1000, "gzip", 10_000) == b"x" * 1000
+    assert decompress(gzip.compress(b"x") * 1000, "gzip", 10_000) == b"x" * 1000
 
 
 def test_work_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever else takes long is ended by the time that it has taken."""
-    monkeypatch.setattr("proxy.edge.unpack._LONGEST_SECONDS", -1.0)
+    monkeypatch.setattr("proxy.edge.decompress._LONGEST_SECONDS", -1.0)
     with pytest.raises(BadRequest, match="too long"):
-        unpack(gzip.compress(TEXT), "gzip", 10_000)
+        decompress(gzip.compress(TEXT), "gzip", 10_000)
 
 
 def test_other_codings_are_left_alone() -> None:
     """They pass unread."""
-    assert knows("gzip")
-    assert not knows("zstd")
+    assert can_decompress("gzip")
+    assert not can_decompress("zstd")

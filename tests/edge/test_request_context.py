@@ -5,43 +5,43 @@ from __future__ import annotations
 import pytest
 from aiohttp.test_utils import make_mocked_request
 
-from proxy.edge.visit import Visit
+from proxy.edge.request_context import RequestContext
 from proxy.errors import IdleTimeout
 from proxy.record import EndedBy, Family
 
 
-def visit(**headers: str) -> Visit:
-    return Visit.of(make_mocked_request("POST", "/v1/messages?a=b", headers=headers))
+def context(**headers: str) -> RequestContext:
+    return RequestContext.of(make_mocked_request("POST", "/v1/messages?a=b", headers=headers))
 
 
 @pytest.mark.parametrize("sane", ["req-1", "A.b_c-9", "x" * 128])
 def test_a_sane_request_id_is_kept(sane: str) -> None:
     """The client's own id goes all the way."""
-    assert visit(**{"X-Request-ID": sane}).record.request_id == sane
+    assert context(**{"X-Request-ID": sane}).record.request_id == sane
 
 
 @pytest.mark.parametrize("odd", ["", "a b", "x" * 129, "é", 'a"b', "a,b"])
 def test_any_other_is_replaced(odd: str) -> None:
     """An id that could break a log line or a header is not taken over."""
-    made = visit(**{"X-Request-ID": odd}).record.request_id
+    made = context(**{"X-Request-ID": odd}).record.request_id
     assert made != odd
     assert len(made) == 32
 
 
 def test_the_route_is_understood_without_its_query() -> None:
     """Family and label come from the path alone."""
-    record = visit().record
+    record = context().record
     assert (record.family, record.route) == (Family.MESSAGES, "/v1/messages")
 
 
 def test_a_client_that_left_is_the_outcome() -> None:
     """Whatever ended the upstream's work afterwards; and the time of leaving is the first one."""
-    one = visit()
-    one.abandoned()
+    one = context()
+    one.record_client_left()
     left = one.record.client_left_at
-    one.failed(IdleTimeout("Silent."))
-    one.abandoned()
-    one.ended()
+    one.record_error(IdleTimeout("Silent."))
+    one.record_client_left()
+    one.record_end()
     assert one.record.ended_by is EndedBy.CLIENT_LEFT
     assert one.record.client_left_at == left
     assert one.record.status == 499
@@ -49,7 +49,7 @@ def test_a_client_that_left_is_the_outcome() -> None:
 
 def test_an_error_is_the_outcome() -> None:
     """Its code and its outcome are kept."""
-    one = visit()
-    one.failed(IdleTimeout("Silent."))
-    one.ended()
+    one = context()
+    one.record_error(IdleTimeout("Silent."))
+    one.record_end()
     assert (one.record.ended_by, one.record.error) == (EndedBy.IDLE_TIMEOUT, "idle_timeout")

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from aiohttp import web
 
-from proxy.edge.reply import Reply
+from proxy.edge.downstream_response import DownstreamResponse
 from proxy.edge.routes import Route, route_of
 from proxy.errors import SluiceError
 from proxy.meter.tokens import Tally
@@ -18,7 +18,8 @@ from proxy.relay.client_writer import ClientWriter
 from proxy.upstream.call import Call
 
 _REQUEST_ID = web.RequestKey("request_id", str)
-"""Where a request keeps its id. The visit itself would be a circle that waits for the collector."""
+"""Where a request keeps its id. The request itself would be a circle that waits for the
+collector."""
 _SANE_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 
@@ -33,15 +34,15 @@ def request_id_of(request: web.Request) -> str:
 
 
 @dataclass(slots=True)
-class Visit:
-    """A request, its route and its exchange; the client and the tally once there are any."""
+class RequestContext:
+    """A request, its route and its record; the client and the tally once there are any."""
 
     request: web.Request
     route: Route
     record: RequestRecord
     call: Call | None = None
     """What to ask an upstream; let go of once it has been asked."""
-    reply: Reply | None = None
+    response: DownstreamResponse | None = None
     """What goes to the client, once its status has been sent."""
     client: ClientWriter | None = None
     choices: int = 1
@@ -49,8 +50,8 @@ class Visit:
     tally: Tally = field(default_factory=Tally)
 
     @classmethod
-    def of(cls, request: web.Request) -> Visit:
-        """Begin a visit; whoever begins another for the same request finds the same id."""
+    def of(cls, request: web.Request) -> RequestContext:
+        """Begin a context; whoever begins another for the same request finds the same id."""
         route = route_of(request.rel_url.raw_path)
         record = RequestRecord(
             request_id=request_id_of(request),
@@ -61,22 +62,25 @@ class Visit:
         )
         return cls(request, route, record)
 
-    async def commit(self, reply: Reply, first: bytes = b"") -> ClientWriter:
-        """Send the head and what there is of the body: from here on it has reply and client."""
-        client = await reply.open(self.request, first)
-        self.reply, self.client = reply, client
+    async def commit(self, downstream: DownstreamResponse, first: bytes = b"") -> ClientWriter:
+        """Send the head and what there is of the body.
+
+        From here on it has a response and a client.
+        """
+        client = await downstream.open(self.request, first)
+        self.response, self.client = downstream, client
         self.record.committed_at = time.monotonic()
-        self.record.status = reply.status
+        self.record.status = downstream.status
         return client
 
-    def failed(self, error: SluiceError) -> None:
+    def record_error(self, error: SluiceError) -> None:
         """An error ended it."""
         self.record.error = error.fault.code
         self.record.ended_by = error.fault.ended_by
-        if self.reply is None:
+        if self.response is None:
             self.record.status = error.fault.status
 
-    def abandoned(self) -> None:
+    def record_client_left(self) -> None:
         """The client closed its connection; what still comes is for nobody."""
         if self.record.client_left_at is None:
             self.record.client_left_at = time.monotonic()
@@ -84,13 +88,13 @@ class Visit:
         if self.client is not None:
             self.client.left = True
 
-    def ended(self) -> None:
+    def record_end(self) -> None:
         """Nothing more will happen. A client that left is the outcome, whatever came later."""
         record = self.record
         record.ended_at = time.monotonic()
         if record.client_left_at is not None:
             record.ended_by = EndedBy.CLIENT_LEFT
-            if self.reply is None:
+            if self.response is None:
                 record.status = 499
         if self.client is not None:
             record.bytes_out = self.client.sent

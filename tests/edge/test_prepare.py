@@ -60,7 +60,7 @@ async def test_a_body_that_is_no_json_never_reaches_the_upstream(worker: Worker)
     ):
         assert answer.status == 400
         assert "byte 10" in (await answer.json())["error"]["message"]
-    assert worker.gateway.upstreams.connections() == (0, 0)
+    assert worker.state.upstreams.connections() == (0, 0)
 
 
 async def test_usage_is_asked_for_and_kept_from_the_client(worker: Worker) -> None:

@@ -11,9 +11,9 @@ from aiohttp.http_exceptions import LineTooLong
 from aiohttp.web_protocol import RequestHandler
 
 from proxy.edge import request_head
-from proxy.edge.gateway import GATEWAY
-from proxy.edge.reply import refusal
-from proxy.edge.visit import Visit
+from proxy.edge.downstream_response import error_response
+from proxy.edge.request_context import RequestContext
+from proxy.edge.worker_state import WORKER_STATE
 from proxy.errors import BadRequest, Internal, SluiceError
 from proxy.refusals import HeadersTooLarge, UriTooLong
 
@@ -27,7 +27,7 @@ Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 _log = logging.getLogger(__name__)
 
 
-class Runner(web.AppRunner):
+class GatewayRunner(web.AppRunner):
     """Serves an application; what is no HTTP gets an answer like any other refusal."""
 
     head_seconds: float | None = None
@@ -58,11 +58,11 @@ def _checked(app: web.Application, handler: Handler) -> Handler:
 
 def _refused(app: web.Application, request: web.Request, error: SluiceError) -> web.Response:
     """The refusal, accounted for; the connection closes: what follows may be no request either."""
-    visit = Visit.of(request)
-    visit.failed(error)
-    if GATEWAY in app:
-        app[GATEWAY].accounts.close(visit)
-    response = refusal(error, visit.record)
+    context = RequestContext.of(request)
+    context.record_error(error)
+    if WORKER_STATE in app:
+        app[WORKER_STATE].telemetry.finish(context)
+    response = error_response(error, context.record)
     if response.status == web.HTTPMethodNotAllowed.status_code:
         response.headers["Allow"] = request_head.ALLOWED_METHODS
     response.force_close()
@@ -148,20 +148,20 @@ class _Connection(RequestHandler):
         The message is looked at and not repeated: it has the client's bytes.
         """
         assert isinstance(request, web.Request)
-        visit = Visit.of(request)
+        context = RequestContext.of(request)
         _log.info(
             "A request could not be read: %s (request %s)",
             type(exc).__name__,
-            visit.record.request_id,
+            context.record.request_id,
         )
         if request.writer.output_size > 0:
             raise ConnectionError("There is an answer already.")
-        response = refusal(_named(status, exc, message or ""), visit.record)
+        response = error_response(_to_error(status, exc, message or ""), context.record)
         response.force_close()
         return response
 
 
-def _named(status: int, error: BaseException | None, message: str) -> SluiceError:
+def _to_error(status: int, error: BaseException | None, message: str) -> SluiceError:
     if status >= 500:
         return Internal("Sluice failed.")
     if isinstance(error, LineTooLong):

@@ -10,7 +10,7 @@ import pytest
 from aiohttp.http_writer import StreamWriter
 from aiohttp.test_utils import make_mocked_request
 
-from proxy.edge.reply import Reply, refusal, stream_headers
+from proxy.edge.downstream_response import DownstreamResponse, error_response, stream_headers
 from proxy.errors import BadRequest, Overloaded, SluiceError
 from proxy.record import Family, RequestRecord
 from proxy.relay.client_writer import BUFFERED_BYTES, ClientWriter
@@ -32,7 +32,7 @@ def record(family: Family = Family.CHAT) -> RequestRecord:
 )
 def test_an_error_in_the_familys_shape(error: SluiceError, family: Family, kind: str) -> None:
     """SDKs find the type where they look for it; people find the request and what to do."""
-    answer = refusal(error, record(family))
+    answer = error_response(error, record(family))
     body = answer.body
     assert isinstance(body, bytes)
     document = json.loads(body)
@@ -45,7 +45,7 @@ def test_an_error_in_the_familys_shape(error: SluiceError, family: Family, kind:
 @pytest.mark.parametrize(("seconds", "header"), [(None, "1"), (0.2, "1"), (2.1, "3")])
 def test_when_to_come_again(seconds: float | None, header: str) -> None:
     """`Retry-After` is in whole seconds, never 0."""
-    answer = refusal(Overloaded("Full.", retry_after=seconds), record())
+    answer = error_response(Overloaded("Full.", retry_after=seconds), record())
     assert answer.headers["Retry-After"] == header
 
 
@@ -64,7 +64,7 @@ async def opened(first: bytes, transport: FakeTransport) -> ClientWriter:
     request = make_mocked_request(
         "POST", "/v1/x", writer=writer, protocol=protocol, transport=transport
     )
-    return await Reply(headers=stream_headers({}, record())).open(request, first)
+    return await DownstreamResponse(headers=stream_headers({}, record())).open(request, first)
 
 
 async def test_what_came_with_the_head_leaves_with_it() -> None:

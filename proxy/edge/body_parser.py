@@ -13,16 +13,16 @@ from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
 from pathlib import Path
 
-from proxy.edge.ask import Ask, Seen, look, understood
+from proxy.edge.decompress import Unpacked
+from proxy.edge.request_params import RequestFields, RequestParams, parse, to_params
 from proxy.edge.routes import Route
-from proxy.edge.unpack import Unpacked
 from proxy.errors import BadRequest
 
-PARSED_AT_ONCE_BYTES = 512 * 1024
+PARSED_INLINE_BYTES = 512 * 1024
 """Up to here parsing takes less than a millisecond, and moving it elsewhere would take longer."""
 
 
-class Aside:
+class BodyParser:
     """One parsing process, begun with the first large body, and the threads that feed it.
 
     The threads are its own: whatever a client makes them do, the pool that all else shares (name
@@ -34,14 +34,14 @@ class Aside:
         self._asking = ThreadPoolExecutor(1, "parsing")
         self._threads = ThreadPoolExecutor(2, "unpacking")
 
-    async def read(self, route: Route, body: bytes, *, include_usage: bool) -> Ask:
-        """As `ask.read`, without holding the event loop up for a large body."""
-        if len(body) <= PARSED_AT_ONCE_BYTES:
-            seen = look(body)
+    async def parse(self, route: Route, body: bytes, *, include_usage: bool) -> RequestParams:
+        """As `request_params.read_params`, without holding the event loop up for a large body."""
+        if len(body) <= PARSED_INLINE_BYTES:
+            fields = parse(body)
         else:
             loop = asyncio.get_running_loop()
-            seen = await loop.run_in_executor(self._asking, self._look, body)
-        return understood(route, body, seen, include_usage=include_usage)
+            fields = await loop.run_in_executor(self._asking, self._parse_elsewhere, body)
+        return to_params(route, body, fields, include_usage=include_usage)
 
     async def piece(self, unpacked: Unpacked) -> bytes:
         """The next piece of a compressed body; a caller that is cancelled asks for no more."""
@@ -55,16 +55,16 @@ class Aside:
         self._asking.shutdown(wait=False, cancel_futures=True)
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    def _look(self, body: bytes) -> Seen:
+    def _parse_elsewhere(self, body: bytes) -> RequestFields:
         """Hand the body over in memory that both processes see; nothing of it touches a disk."""
         shared = os.memfd_create("body", os.MFD_CLOEXEC)
         try:
             _write(shared, body)
-            found = self._process().submit(_look_at, f"/proc/{os.getpid()}/fd/{shared}").result()
+            found = self._process().submit(_parse_file, f"/proc/{os.getpid()}/fd/{shared}").result()
         except BrokenProcessPool:
             # It was killed, as memory runs short perhaps: the next large body begins another.
             self._pool = None
-            return look(body)
+            return parse(body)
         finally:
             os.close(shared)
         if isinstance(found, str):
@@ -83,9 +83,9 @@ def _write(descriptor: int, body: bytes) -> None:
         left = left[os.write(descriptor, left) :]
 
 
-def _look_at(path: str) -> Seen | str:
+def _parse_file(path: str) -> RequestFields | str:
     """In the other process: what the body asks for, or what is wrong with it."""
     try:
-        return look(Path(path).read_bytes())
+        return parse(Path(path).read_bytes())
     except BadRequest as error:
         return error.happened

@@ -25,7 +25,7 @@ ANTHROPIC_REQUEST_ID = "Request-Id"
 """Where Anthropic's SDK looks for what it calls `request_id`."""
 
 
-class Reply(web.StreamResponse):
+class DownstreamResponse(web.StreamResponse):
     """A relayed answer. Unlike its parent it does not end cleanly unless told that it is whole."""
 
     _whole = False
@@ -81,7 +81,7 @@ class Reply(web.StreamResponse):
         return self.headers.get(hdrs.TRANSFER_ENCODING, "").lower() == "chunked"
 
 
-def refusal(error: SluiceError, record: RequestRecord) -> web.Response:
+def error_response(error: SluiceError, record: RequestRecord) -> web.Response:
     """The error as a JSON answer in the family's own shape."""
     return web.Response(
         status=error.fault.status,

@@ -1,4 +1,4 @@
-"""The account of each request: metrics, prices, tracing."""
+"""The telemetry of each request: metrics, prices, tracing."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from pathlib import Path
 import pytest
 from prometheus_client import generate_latest
 
-from proxy.edge.accounts import Accounts
+from proxy.edge.telemetry import Telemetry
 from tests.edge.asking import ask, ask_in_vain, chat
 from tests.integration.conftest import StartWorker, Worker, until
 
 
-def exposition(accounts: Accounts) -> str:
-    return generate_latest(accounts.registry).decode()
+def exposition(telemetry: Telemetry) -> str:
+    return generate_latest(telemetry.registry).decode()
 
 
 async def test_a_request_is_in_the_metrics(worker: Worker) -> None:
     """With its route, model, status and outcome, and its tokens to the last one."""
     await ask(worker.url, chat("demo;tokens=7"))
-    accounts = worker.gateway.accounts
-    await until(lambda: "sluice_requests_total{" in exposition(accounts), "nothing is counted")
-    text = exposition(accounts)
+    telemetry = worker.state.telemetry
+    await until(lambda: "sluice_requests_total{" in exposition(telemetry), "nothing is counted")
+    text = exposition(telemetry)
     assert 'ended_by="complete"' in text
     assert 'route="/v1/chat/completions"' in text
     assert 'sluice_tokens_total{key="",type="output",upstream="default"} 7.0' in text
@@ -32,8 +32,8 @@ async def test_a_request_is_in_the_metrics(worker: Worker) -> None:
 async def test_levels_go_down_again(worker: Worker) -> None:
     """A failed request leaves no stream in flight behind."""
     await ask_in_vain(worker.url, chat("demo;cut=1"))
-    accounts = worker.gateway.accounts
-    await until(lambda: "sluice_streams_in_flight 0.0" in exposition(accounts), "still in flight")
+    telemetry = worker.state.telemetry
+    await until(lambda: "sluice_streams_in_flight 0.0" in exposition(telemetry), "still in flight")
 
 
 async def test_a_request_that_ends_before_the_prices_are_read(
@@ -41,20 +41,20 @@ async def test_a_request_that_ends_before_the_prices_are_read(
 ) -> None:
     """It is recorded once they are, with its cost."""
     reading = asyncio.Event()
-    original = Accounts._load_prices
+    original = Telemetry._load_prices
 
-    async def late(self: Accounts) -> None:
+    async def late(self: Telemetry) -> None:
         await reading.wait()
         await original(self)
 
-    monkeypatch.setattr(Accounts, "_load_prices", late)
+    monkeypatch.setattr(Telemetry, "_load_prices", late)
     prices = tmp_path / "prices.toml"
     prices.write_text('"demo*" = { input = 1.0, output = 1000000.0 }\n')
     worker = await start_worker(prices=str(prices))
     await ask(worker.url, chat("demo;tokens=4"))
-    accounts = worker.gateway.accounts
-    assert "sluice_cost_usd_total{" not in exposition(accounts)
+    telemetry = worker.state.telemetry
+    assert "sluice_cost_usd_total{" not in exposition(telemetry)
     reading.set()
-    await until(lambda: "sluice_cost_usd_total{" in exposition(accounts), "no cost")
-    cost = next(line for line in exposition(accounts).splitlines() if "cost_usd_total{" in line)
+    await until(lambda: "sluice_cost_usd_total{" in exposition(telemetry), "no cost")
+    cost = next(line for line in exposition(telemetry).splitlines() if "cost_usd_total{" in line)
     assert float(cost.split()[-1]) == pytest.approx(4.0, abs=0.01)

@@ -37,7 +37,7 @@ _OPTIONS_WHOLE = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class RequestFields:
     """What a body says, in few bytes: it may come from another process."""
 
     model: str = ""
@@ -52,7 +52,7 @@ class Seen:
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
+class RequestParams:
     """The parts of a request that decide its way."""
 
     body: bytes
@@ -70,15 +70,15 @@ class Ask:
         return self.added_usage is not None
 
 
-def read(route: Route, body: bytes, *, include_usage: bool) -> Ask:
+def read_params(route: Route, body: bytes, *, include_usage: bool) -> RequestParams:
     """Read a request on a route that is understood.
 
     Raises `BadRequest`, naming the byte, for a body that is no JSON object.
     """
-    return understood(route, body, look(body), include_usage=include_usage)
+    return to_params(route, body, parse(body), include_usage=include_usage)
 
 
-def look(body: bytes) -> Seen:
+def parse(body: bytes) -> RequestFields:
     """See what a body asks for; it is checked whole, and little of it is kept.
 
     Raises `BadRequest`, naming the byte, if it is no JSON object.
@@ -89,7 +89,7 @@ def look(body: bytes) -> Seen:
     place = -1
     if options and not asks and len(options) <= _LARGEST_OPTIONS_BYTES:
         place = members.place_of(body, "stream_options", options, _MEMBERS)
-    return Seen(
+    return RequestFields(
         model=members.text_of(seen.model, _LONGEST_MODEL_BYTES),
         streams=bytes(seen.stream) == b"true",
         choices=_count(bytes(seen.n)),
@@ -99,17 +99,19 @@ def look(body: bytes) -> Seen:
     )
 
 
-def understood(route: Route, body: bytes, seen: Seen, *, include_usage: bool) -> Ask:
-    """What was seen, in the gateway's terms, with usage asked for where it should be."""
-    streams = route.streams or seen.streams
+def to_params(
+    route: Route, body: bytes, fields: RequestFields, *, include_usage: bool
+) -> RequestParams:
+    """What was seen, as parameters, with usage asked for where it should be."""
+    streams = route.streams or fields.streams
     wanted = include_usage and streams and route.family is Family.CHAT
-    hides = wanted and not seen.asks_for_usage and not seen.options_are_fixed
-    sent, added = _asking_for_usage(body, seen.options) if hides else (body, None)
-    return Ask(
+    hides = wanted and not fields.asks_for_usage and not fields.options_are_fixed
+    sent, added = _asking_for_usage(body, fields.options) if hides else (body, None)
+    return RequestParams(
         sent,
-        model=route.model or seen.model,
+        model=route.model or fields.model,
         wants_stream=streams,
-        choices=seen.choices,
+        choices=fields.choices,
         added_usage=added,
     )
 

@@ -8,7 +8,7 @@ from proxy.record import EventKind, Family
 from proxy.relay.sse import Framer
 
 
-def says_enough(first: bytes) -> bool:
+def is_decidable(first: bytes) -> bool:
     """Whether there is a first event, or something that is none, to go by."""
     if b"\n\n" in first:
         return True
@@ -16,7 +16,7 @@ def says_enough(first: bytes) -> bool:
     return bool(framer.feed(first)) or framer.between_events
 
 
-def hidden_failure(family: Family, first: bytes) -> SluiceError | None:
+def hidden_error(family: Family, first: bytes) -> SluiceError | None:
     """The failure that the first event tells of, where another attempt may help.
 
     Anthropic sends `overloaded_error` as the first event of a 200 (API reference, "Errors"); the

@@ -17,28 +17,29 @@ from aiohttp import web
 
 from proxy.edge import left
 from proxy.edge.exhausted import Descriptors
-from proxy.edge.gateway import GATEWAY, Gateway
+from proxy.edge.worker_state import WORKER_STATE, WorkerState
 
-TURN = 8
+ACCEPTS_PER_TURN = 8
 """Connections that begin in one turn of the event loop."""
 LOOKS = 128
-"""Connections that are looked at in one turn; most have left where they are more than `TURN`."""
+"""Connections that are looked at in one turn; most have left where they are more than
+`ACCEPTS_PER_TURN`."""
 _PAUSE_SECONDS = 0.1
 """How long nobody is taken in when there are too few descriptors, or no memory for it."""
-_GONE = (BlockingIOError, InterruptedError, ConnectionAbortedError)
+_NOTHING_TO_ACCEPT = (BlockingIOError, InterruptedError, ConnectionAbortedError)
 
 _log = logging.getLogger(__name__)
 
 
-class Porch(web.SockSite):
+class PacedListener(web.SockSite):
     """Serves what a listening socket brings. Raises `OSError` at `start` if it cannot listen."""
 
-    __slots__ = ("_beginning", "_came", "_descriptors", "_left", "_loop", "_pause")
+    __slots__ = ("_accepted", "_beginning", "_descriptors", "_left", "_loop", "_pause")
 
     def __init__(self, runner: web.AppRunner, listening: socket.socket, *, backlog: int) -> None:
         super().__init__(runner, listening, backlog=backlog)
         self._loop = asyncio.get_running_loop()
-        self._came: deque[socket.socket] = deque()
+        self._accepted: deque[socket.socket] = deque()
         self._beginning: set[asyncio.Task[object]] = set()
         self._pause: asyncio.TimerHandle | None = None
         self._descriptors = Descriptors()
@@ -60,10 +61,10 @@ class Porch(web.SockSite):
         self._loop.remove_reader(self._sock)
         with contextlib.suppress(OSError):
             while True:
-                self._came.append(self._sock.accept()[0])
+                self._accepted.append(self._sock.accept()[0])
         self._sock.close()
-        while self._came:
-            self._begin_with(self._came.popleft())
+        while self._accepted:
+            self._begin_with(self._accepted.popleft())
         if self._beginning:
             await asyncio.wait(self._beginning)
 
@@ -72,30 +73,30 @@ class Porch(web.SockSite):
         if not self._room(self._descriptors.lowest_free() - 1):
             self._pause = self._loop.call_later(_PAUSE_SECONDS, self._open)
             return
-        self._loop.add_reader(self._sock, self._take_in)
+        self._loop.add_reader(self._sock, self._accept)
 
-    def _take_in(self) -> None:
-        turning = bool(self._came)
+    def _accept(self) -> None:
+        turning = bool(self._accepted)
         try:
-            with contextlib.suppress(*_GONE):
+            with contextlib.suppress(*_NOTHING_TO_ACCEPT):
                 while self._pause is None:
-                    self._came.append(self._sock.accept()[0])
-                    if not self._room(self._came[-1].fileno()):
+                    self._accepted.append(self._sock.accept()[0])
+                    if not self._room(self._accepted[-1].fileno()):
                         _log.warning("No connection is taken in: there are too few descriptors.")
                         self._rest()
         except OSError as error:
             # Asked again at once, it would say so again, as fast as it can.
             _log.warning("No connection can be taken in: %s", error.strerror)
             self._rest()
-        if self._came and not turning:
+        if self._accepted and not turning:
             self._next()
 
     def _next(self) -> None:
         begun = looks = 0
-        while self._came and begun < TURN and looks < LOOKS:
-            begun += self._begin_with(self._came.popleft())
+        while self._accepted and begun < ACCEPTS_PER_TURN and looks < LOOKS:
+            begun += self._begin_with(self._accepted.popleft())
             looks += 1
-        if self._came:
+        if self._accepted:
             self._loop.call_soon(self._next)
 
     def _rest(self) -> None:
@@ -104,10 +105,10 @@ class Porch(web.SockSite):
 
     def _begin_with(self, connection: socket.socket) -> bool:
         """Begin, unless the client has left; whether it was."""
-        gateway = self._gateway()
+        state = self._gateway()
         connection.setblocking(False)
         if left.has_left(connection):
-            if gateway is not None and left.count(connection, gateway.accounts):
+            if state is not None and left.count(connection, state.telemetry):
                 self._tell_of_left()
             connection.close()
             return False
@@ -118,15 +119,17 @@ class Porch(web.SockSite):
         """Whether one more client can be taken in, with all that it and the others will need."""
         if self._descriptors.plenty(given):
             return True
-        server, gateway = self._runner.server, self._gateway()
-        if server is None or gateway is None:
+        server, state = self._runner.server, self._gateway()
+        if server is None or state is None:
             return True
-        here = len(self._came) + len(self._beginning) + len(server.connections)
-        return self._descriptors.room_for(given, here - sum(gateway.upstreams.connections()))
+        here = len(self._accepted) + len(self._beginning) + len(server.connections)
+        return self._descriptors.room_for(given, here - sum(state.upstreams.connections()))
 
-    def _gateway(self) -> Gateway | None:
+    def _gateway(self) -> WorkerState | None:
         """None in an application that is not Sluice's."""
-        return self._runner.app.get(GATEWAY) if isinstance(self._runner, web.AppRunner) else None
+        return (
+            self._runner.app.get(WORKER_STATE) if isinstance(self._runner, web.AppRunner) else None
+        )
 
     def _tell_of_left(self) -> None:
         self._left += 1

@@ -6,15 +6,17 @@ import json
 
 import pytest
 
-from proxy.edge import ask
+from proxy.edge import request_params
 from proxy.edge.routes import Route, route_of
 from proxy.errors import BadRequest
 
 CHAT = route_of("/v1/chat/completions")
 
 
-def read(body: bytes, route: Route = CHAT, *, include_usage: bool = True) -> ask.Ask:
-    return ask.read(route, body, include_usage=include_usage)
+def read(
+    body: bytes, route: Route = CHAT, *, include_usage: bool = True
+) -> request_params.RequestParams:
+    return request_params.read_params(route, body, include_usage=include_usage)
 
 
 @pytest.mark.parametrize(

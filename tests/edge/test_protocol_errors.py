@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 import pytest
 from aiohttp import web
 
-from proxy.edge.door import Runner
+from proxy.edge.protocol_errors import GatewayRunner
 
 HEAD_SECONDS = 0.3
 
@@ -31,7 +31,7 @@ async def port() -> AsyncIterator[int]:
     app = web.Application()
     app.router.add_get("/", _hello)
     app.router.add_get("/half", _half)
-    runner = Runner(app, access_log=None, max_field_size=1000)
+    runner = GatewayRunner(app, access_log=None, max_field_size=1000)
     runner.head_seconds = HEAD_SECONDS
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)

@@ -11,8 +11,8 @@ from contextlib import asynccontextmanager
 import pytest
 from aiohttp import web
 
-from proxy.edge import porch
-from proxy.edge.porch import TURN, Porch
+from proxy.edge import listener
+from proxy.edge.listener import ACCEPTS_PER_TURN, PacedListener
 
 GET = b"GET / HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\r\n"
 
@@ -31,8 +31,8 @@ class Listening(socket.socket):
 
 
 @asynccontextmanager
-async def a_porch(begun: list[int]) -> AsyncIterator[tuple[Porch, Listening]]:
-    """A porch that is not open yet; each request that is served adds to `begun`."""
+async def a_porch(begun: list[int]) -> AsyncIterator[tuple[PacedListener, Listening]]:
+    """A listener that is not open yet; each request that is served adds to `begun`."""
 
     async def hello(_request: web.Request) -> web.Response:
         begun.append(1)
@@ -45,7 +45,7 @@ async def a_porch(begun: list[int]) -> AsyncIterator[tuple[Porch, Listening]]:
     with Listening() as listening:
         listening.bind(("127.0.0.1", 0))
         try:
-            yield Porch(runner, listening, backlog=1000), listening
+            yield PacedListener(runner, listening, backlog=1000), listening
         finally:
             await runner.cleanup()
 
@@ -91,7 +91,7 @@ async def test_a_burst() -> None:
             for client in clients:
                 client.close()
         assert sum(begun_in_turn) == len(clients)
-        assert max(begun_in_turn) <= TURN
+        assert max(begun_in_turn) <= ACCEPTS_PER_TURN
         await site.stop()
 
 
@@ -105,7 +105,7 @@ async def test_stopping_with_clients_at_the_door() -> None:
             client.setblocking(False)
             loop = asyncio.get_running_loop()
             await loop.sock_sendall(client, GET)
-            site._take_in()
+            site._accept()
             await site.stop()
             assert b"hello" in await loop.sock_recv(client, 4096)
         with pytest.raises(ConnectionRefusedError):
@@ -114,7 +114,7 @@ async def test_stopping_with_clients_at_the_door() -> None:
 
 async def test_no_descriptor_left(monkeypatch: pytest.MonkeyPatch) -> None:
     """It waits a moment and takes them in then, instead of trying as fast as it can."""
-    monkeypatch.setattr(porch, "_PAUSE_SECONDS", 0.05)
+    monkeypatch.setattr(listener, "_PAUSE_SECONDS", 0.05)
     async with a_porch([]) as (site, listening):
         listening.out_of_descriptors = 2
         await site.start()

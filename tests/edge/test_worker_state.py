@@ -9,9 +9,9 @@ import pytest
 from aiohttp.test_utils import make_mocked_request
 from multidict import CIMultiDict
 
-from proxy.edge.gateway import Gateway
-from proxy.edge.parts import open_gateway
-from proxy.edge.visit import Visit
+from proxy.edge.open_worker_state import open_worker_state
+from proxy.edge.request_context import RequestContext
+from proxy.edge.worker_state import WorkerState
 from proxy.errors import Drained
 from proxy.settings import Settings
 from proxy.upstream_settings import UpstreamSettings
@@ -26,30 +26,30 @@ def upstream(name: str, **more: object) -> UpstreamSettings:
 async def test_an_upstream_with_clocks_of_its_own() -> None:
     """Its answers are watched by them, all others by the common ones."""
     settings = Settings(upstreams=(upstream("a", idle_timeout_seconds=3), upstream("b")))
-    async with open_gateway(settings) as gateway:
-        assert gateway.clocks_of("a").idle == 3
-        assert gateway.clocks_of("b").idle == settings.idle_timeout_seconds
+    async with open_worker_state(settings) as state:
+        assert state.timeouts_for("a").idle == 3
+        assert state.timeouts_for("b").idle == settings.idle_timeout_seconds
 
 
 @pytest.mark.parametrize("behind", [True, False])
 async def test_who_is_believed_about_the_client(behind: bool) -> None:
     """Behind nginx its headers stand; alone the connection itself is looked at."""
     settings = Settings(upstreams=(upstream("a"),))
-    async with open_gateway(settings, behind_nginx=behind) as gateway:
+    async with open_worker_state(settings, behind_nginx=behind) as state:
         request = make_mocked_request("GET", "/v1/models", headers={"Host": "h.example"})
-        assert gateway.host_of(request) == ("" if behind else "h.example")
-        assert gateway.scheme_of(request) == ("" if behind else "http")
+        assert state.host_of(request) == ("" if behind else "h.example")
+        assert state.scheme_of(request) == ("" if behind else "http")
 
 
 async def test_all_running_streams_are_cut(worker: Worker) -> None:
     """Each says so to its client, and their number is known."""
-    gateway: Gateway = worker.gateway
+    state: WorkerState = worker.state
     asking = [
         asyncio.create_task(ask_in_vain(worker.url, chat("demo;tokens=500;rate=20")))
         for _ in range(3)
     ]
-    await until(lambda: len(gateway.watches) == 3, "not all run")
-    assert gateway.cut_all(Drained("The gateway is stopping.")) == 3
+    await until(lambda: len(state.watchdogs) == 3, "not all run")
+    assert state.cut_all(Drained("The gateway is stopping.")) == 3
     for _, _, body in await asyncio.gather(*asking):
         assert b'"code": "gateway_stopped"' in body
 
@@ -57,12 +57,12 @@ async def test_all_running_streams_are_cut(worker: Worker) -> None:
 async def test_what_still_waits_is_told_as_well(start_worker: StartWorker) -> None:
     """Who waits for an upstream or for a slot when the gateway stops gets a 503 that says so."""
     worker = await start_worker(max_streams=1)
-    gateway = worker.gateway
+    state = worker.state
     silent = asyncio.create_task(ask(worker.url, chat("demo;hang-before")))
-    await until(lambda: len(gateway.limits) == 1, "no upstream is called")
+    await until(lambda: len(state.pending_timeouts) == 1, "no upstream is called")
     waiting = asyncio.create_task(ask(worker.url, chat()))
-    await until(lambda: gateway.admission.waiting == 1, "nobody waits")
-    assert gateway.cut_all(Drained("The gateway is stopping.")) == 2
+    await until(lambda: state.admission.waiting == 1, "nobody waits")
+    assert state.cut_all(Drained("The gateway is stopping.")) == 2
     for status, _, body in await asyncio.gather(silent, waiting):
         assert status == 503
         assert b"gateway_stopped" in body
@@ -88,9 +88,11 @@ async def test_whose_turn_it_is_where_there_are_no_keys(
     headers = CIMultiDict(("X-Forwarded-For", one) for one in said)
     transport = mock.Mock()
     transport.get_extra_info.side_effect = {"peername": ("127.0.0.9", 1)}.get
-    async with open_gateway(Settings(upstreams=(upstream("a"),)), behind_nginx=behind) as gateway:
+    async with open_worker_state(
+        Settings(upstreams=(upstream("a"),)), behind_nginx=behind
+    ) as state:
         request = make_mocked_request("GET", "/v1/models", headers=headers, transport=transport)
-        visit = Visit.of(request)
-        assert gateway.waits_as(visit) == waits_as
-        visit.record.client_key = "team-a"
-        assert gateway.waits_as(visit) == "team-a"
+        context = RequestContext.of(request)
+        assert state.waits_as(context) == waits_as
+        context.record.client_key = "team-a"
+        assert state.waits_as(context) == "team-a"

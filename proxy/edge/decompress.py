@@ -16,7 +16,7 @@ _LONGEST_SECONDS = 10.0
 _WINDOWS = {"gzip": 16 + zlib.MAX_WBITS, "x-gzip": 16 + zlib.MAX_WBITS, "deflate": zlib.MAX_WBITS}
 
 
-def knows(coding: str) -> bool:
+def can_decompress(coding: str) -> bool:
     """Whether this Content-Encoding can be undone here."""
     return coding in _WINDOWS
 
@@ -87,6 +87,6 @@ class Unpacked:
         return BadRequest(f"The body{'' if joined else ' '}{text.format(self._coding)}.")
 
 
-def unpack(body: bytes, coding: str, most: int) -> bytes:
+def decompress(body: bytes, coding: str, most: int) -> bytes:
     """All of it at once. Raises as `Unpacked.piece` does."""
     return b"".join(iter(Unpacked(body, coding, most).piece, b""))

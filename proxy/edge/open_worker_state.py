@@ -6,22 +6,22 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
-from proxy.edge.accounts import Accounts
 from proxy.edge.admission import Admission, share
-from proxy.edge.aside import Aside
 from proxy.edge.auth import Keys
 from proxy.edge.body_memory import BodyMemory, default_budget
-from proxy.edge.gateway import Gateway
+from proxy.edge.body_parser import BodyParser
+from proxy.edge.telemetry import Telemetry
+from proxy.edge.worker_state import WorkerState
 from proxy.relay.timeouts import Timeouts
 from proxy.settings import Settings
 from proxy.upstream.upstreams import Upstreams
 
 
 @asynccontextmanager
-async def open_gateway(
+async def open_worker_state(
     settings: Settings, *, index: int = 0, workers: int = 1, behind_nginx: bool = False
-) -> AsyncIterator[Gateway]:
-    """The gateway of worker `index` of so many, which share the cap and the line before it."""
+) -> AsyncIterator[WorkerState]:
+    """The state of worker `index` of so many, which share the cap and the line before it."""
     admission = Admission(
         share(settings.max_streams, workers, index),
         share(settings.queue_size, workers, index),
@@ -33,17 +33,17 @@ async def open_gateway(
     async with (
         AsyncExitStack() as stack,
         Upstreams(settings, workers=workers, index=index) as upstreams,
-        Accounts(settings, admission, upstreams, index=index) as accounts,
+        Telemetry(settings, admission, upstreams, index=index) as telemetry,
     ):
-        aside = Aside()
-        stack.callback(aside.close)
-        yield Gateway(
+        body_parser = BodyParser()
+        stack.callback(body_parser.close)
+        yield WorkerState(
             settings,
             admission,
             Keys(settings.all_keys),
             upstreams,
-            accounts,
-            aside,
+            telemetry,
+            body_parser,
             behind_nginx,
             timeouts,
             BodyMemory(

@@ -1,4 +1,4 @@
-"""Opens a visit's account and closes it once, on every exit: figures, metrics, one log line."""
+"""Opens the telemetry of a request and finishes it once, on every exit: metrics, log line, span."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from multidict import CIMultiDict
 from prometheus_client import CollectorRegistry
 
 from proxy.edge.admission import Admission
-from proxy.edge.visit import Visit
+from proxy.edge.request_context import RequestContext
 from proxy.meter import reader, server_timing
 from proxy.meter.inflight import InFlight, path_of
 from proxy.meter.logs import RequestLog
@@ -28,7 +28,7 @@ from proxy.upstream.upstreams import Upstreams
 _PULSE_SECONDS = 1.0
 
 
-class Accounts:
+class Telemetry:
     """What is counted and written down of every request in one worker."""
 
     def __init__(
@@ -50,8 +50,8 @@ class Accounts:
         self._upstreams = upstreams
         self._pulse: asyncio.Task[None] | None = None
         self._priced: asyncio.Task[None] | None = None
-        self._unpriced: list[Visit] = []
-        """Visits that ended before the prices had been read."""
+        self._unpriced: list[RequestContext] = []
+        """Requests that ended before the prices had been read."""
 
     async def __aenter__(self) -> Self:
         settings = self._settings
@@ -74,18 +74,21 @@ class Accounts:
         if self._spans is not None:
             await asyncio.to_thread(self._spans.close)
 
-    def keep(self, visit: Visit) -> None:
-        """Write down that a visit is here, and what is known of it: should the worker be killed."""
-        self._in_flight.write(visit.record)
+    def keep(self, context: RequestContext) -> None:
+        """Write down that a request is here, and what is known of it.
 
-    def close(self, visit: Visit) -> None:
-        """Record a visit that has ended, however it did."""
-        visit.ended()
+        Should the worker be killed.
+        """
+        self._in_flight.write(context.record)
+
+    def finish(self, context: RequestContext) -> None:
+        """Record a request that has ended, however it did."""
+        context.record_end()
         self._levels()
         if self._priced is not None and self._priced.done():
-            self._record(visit)
+            self._record(context)
         else:
-            self._unpriced.append(visit)
+            self._unpriced.append(context)
 
     def left_early(self, record: RequestRecord, tally: Tally) -> None:
         """Count a request whose client had left before it began.
@@ -94,43 +97,45 @@ class Accounts:
         """
         self._metrics.record(record, tally)
 
-    def reader(self, visit: Visit) -> reader.StreamReader:
-        """A reader for the visit's stream; what it counts is the visit's tally."""
-        one = reader.reader_for(visit.record.family, visit.choices)
-        visit.tally = one.tally
-        return one
+    def meter_stream(self, context: RequestContext) -> reader.StreamReader:
+        """Start a reader for the request's stream; what it counts becomes the request's tally."""
+        stream_reader = reader.reader_for(context.record.family, context.choices)
+        context.tally = stream_reader.tally
+        return stream_reader
 
-    def read_body(self, visit: Visit, body: bytes) -> None:
+    def meter_body(self, context: RequestContext, body: bytes) -> None:
         """Meter an answer that was not streamed."""
-        visit.tally = reader.read_body(visit.record.family, body)
+        context.tally = reader.read_body(context.record.family, body)
 
-    def traced(self, headers: CIMultiDict[str], record: RequestRecord) -> CIMultiDict[str]:
+    def add_trace_context(
+        self, headers: CIMultiDict[str], record: RequestRecord
+    ) -> CIMultiDict[str]:
         """The headers with a trace context: the client's passed on, or one begun here."""
         make = onward if self._spans is None else self._spans.onward
         record.traceparent = headers["traceparent"] = make(headers.get("traceparent"))
         return headers
 
-    def trailing_figures(self, visit: Visit) -> bytes:
+    def trailing_figures(self, context: RequestContext) -> bytes:
         """The last comment of a stream, for a client that asked for its figures."""
-        return server_timing.trailing_comment(visit.record, visit.tally, self._cost(visit))
+        return server_timing.trailing_comment(context.record, context.tally, self._cost(context))
 
-    def _record(self, visit: Visit) -> None:
-        cost = self._cost(visit)
-        self._metrics.record(visit.record, visit.tally, cost)
-        self._in_flight.remove(visit.record)
-        self._log.write(visit.record, visit.tally, cost)
+    def _record(self, context: RequestContext) -> None:
+        cost = self._cost(context)
+        self._metrics.record(context.record, context.tally, cost)
+        self._in_flight.remove(context.record)
+        self._log.write(context.record, context.tally, cost)
         if self._spans is not None:
-            incoming = visit.request.headers.get("traceparent")
-            self._spans.export(visit.record, visit.tally, incoming, cost)
+            incoming = context.request.headers.get("traceparent")
+            self._spans.export(context.record, context.tally, incoming, cost)
 
-    def _cost(self, visit: Visit) -> float | None:
-        return self._prices.cost(visit.record, visit.tally)
+    def _cost(self, context: RequestContext) -> float | None:
+        return self._prices.cost(context.record, context.tally)
 
     async def _load_prices(self) -> None:
         """Read the prices beside the start, which they would hold up by a tenth of a second."""
         await asyncio.to_thread(self._prices.load)
-        for visit in self._unpriced:
-            self._record(visit)
+        for context in self._unpriced:
+            self._record(context)
         self._unpriced.clear()
 
     def _levels(self) -> None:

@@ -1,0 +1,83 @@
+"""From a request to a call: the body read whole, what it asks for, the headers that go along."""
+
+from __future__ import annotations
+
+from aiohttp import hdrs
+
+from proxy.edge.body import read
+from proxy.edge.body_memory import Hold
+from proxy.edge.decompress import Unpacked, can_decompress
+from proxy.edge.request_context import RequestContext
+from proxy.edge.request_head import origin_form
+from proxy.edge.request_params import RequestParams
+from proxy.edge.worker_state import WorkerState
+from proxy.upstream.call import Call
+from proxy.upstream.headers import Hop, request_headers
+
+
+async def prepare(state: WorkerState, context: RequestContext, hold: Hold) -> Call:
+    """The call to make for a request; its record is told what is asked for.
+
+    Raises `BadRequest` and `BodyTooLarge`.
+    """
+    request, record = context.request, context.record
+    params, decompressed = await _read_params(state, context, hold)
+    record.model = params.model
+    record.wants_stream = params.wants_stream
+    record.hides_usage = params.hides_usage
+    context.choices = params.choices
+    headers = request_headers(
+        request.headers,
+        Hop(
+            state.peer_of(request),
+            state.scheme_of(request),
+            state.host_of(request),
+            state.settings.forward_client_address,
+        ),
+        record.request_id,
+        wants_stream=params.wants_stream,
+    )
+    if decompressed:
+        headers.popall(hdrs.CONTENT_ENCODING)
+    return Call(
+        request.method,
+        origin_form(request),
+        state.telemetry.add_trace_context(headers, record),
+        params.body,
+        params.model,
+        record.family,
+        params.wants_stream,
+        params.added_usage,
+    )
+
+
+async def _read_params(
+    state: WorkerState, context: RequestContext, hold: Hold
+) -> tuple[RequestParams, bool]:
+    """Read the body, and what it asks for where that is understood.
+
+    A compressed one must be undone for that; then it goes on as it was meant, and True is given.
+    """
+    request, most = context.request, state.settings.max_body_bytes
+    seconds = state.settings.body_timeout_seconds
+    body = await read(request, hold, most=most, seconds=seconds)
+    context.record.bytes_in = len(body)
+    coding = request.headers.get(hdrs.CONTENT_ENCODING, "identity").strip().lower()
+    readable = coding == "identity" or can_decompress(coding)
+    if not (context.route.understood and request.method == "POST" and readable):
+        return RequestParams(body, context.route.model, context.route.streams), False
+    if coding != "identity":
+        body = await _all_of(state, Unpacked(body, coding, most), hold)
+    wants_usage = state.upstreams.asks_for_usage
+    params = await state.body_parser.parse(context.route, body, include_usage=wants_usage)
+    return params, coding != "identity"
+
+
+async def _all_of(state: WorkerState, unpacked: Unpacked, hold: Hold) -> bytes:
+    packed = hold.size
+    parts: list[bytes] = []
+    while part := await state.body_parser.piece(unpacked):
+        await hold.take(len(part))
+        parts.append(part)
+    hold.release(packed)
+    return b"".join(parts)
