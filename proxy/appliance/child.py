@@ -1,4 +1,4 @@
-"""One child process: on its leash, in a group of its own, its words kept."""
+"""One child process: tied to its parent, in a group of its own, its stderr tail kept."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ if TYPE_CHECKING:
 
     from proxy.appliance.listening import Listening
 
-_LEASH = str(Path(__file__).with_name("leash.py"))
+_PDEATHSIG = str(Path(__file__).with_name("pdeathsig.py"))
 # Room for what a child says while the supervisor is busy; what any user may ask for (pipe(7)).
 _PIPE_BYTES = 1024 * 1024
-_LAST_WORDS_SECONDS = 1.0
+_STDERR_TAIL_SECONDS = 1.0
 _PROCESSES = "raise the limit of processes (docker run --pids-limit, ulimit -u)"
 # A shell's way to say that a signal ended a program.
 _BY_SIGNAL = 128
 
 
 @dataclass(frozen=True, slots=True)
-class Recipe:
+class ProcessSpec:
     """How a child is started, as often as it takes."""
 
     name: str
@@ -45,11 +45,11 @@ class Recipe:
     out: Callable[[bytes], None] = to_stderr
     """Takes what it writes to stdout, in whole lines."""
     err: Callable[[bytes], None] = to_stderr
-    """Takes what it writes to stderr; these are its last words."""
+    """Takes what it writes to stderr; these are its stderr tail."""
     listening: Listening | None = None
     """The socket that it inherits and has a pulse beside; None if it opens its own."""
     masked: Callable[[bytes], bytes] = bytes
-    """Makes a line fit to be kept as one of the last words."""
+    """Makes a line fit to be kept as part of the stderr tail."""
 
 
 class Child:
@@ -57,43 +57,43 @@ class Child:
 
     def __init__(
         self,
-        recipe: Recipe,
+        spec: ProcessSpec,
         process: asyncio.subprocess.Process,
         pipes: Pipes,
         pulse: Pulse | None = None,
     ) -> None:
-        self.name = recipe.name
+        self.name = spec.name
         self._process = process
         self._pipes = pipes
         self.pulse = pulse
         """Of a worker; None if it has none."""
 
     @classmethod
-    async def start(cls, recipe: Recipe) -> Child:
+    async def start(cls, spec: ProcessSpec) -> Child:
         """Start the program.
 
         Raises `OSError` when no process can be made; a program that cannot be run says so itself,
-        as its last words.
+        on stderr.
         """
-        pipes = Pipes(recipe)
+        pipes = Pipes(spec)
         pulse: Pulse | None = None
         inherited: tuple[int, ...] = ()
         try:
-            if recipe.listening is not None:
+            if spec.listening is not None:
                 pulse = Pulse()
-                inherited = (recipe.listening.fileno(), pulse.writing)
+                inherited = (spec.listening.fileno(), pulse.writing)
             process = await asyncio.create_subprocess_exec(
                 sys.executable,
                 # Neither the user's site nor anything of the present folder: it starts in 15 ms.
-                *("-I", "-S", _LEASH, str(os.getpid())),
-                *(str(int(recipe.death_signal)), str(int(recipe.deaf))),
-                *recipe.command,
+                *("-I", "-S", _PDEATHSIG, str(os.getpid())),
+                *(str(int(spec.death_signal)), str(int(spec.deaf))),
+                *spec.command,
                 *_handed_over(inherited),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=pipes.out,
                 stderr=pipes.err,
-                env=recipe.environment,
-                umask=recipe.umask,
+                env=spec.environment,
+                umask=spec.umask,
                 # Ctrl-C is for the supervisor: nginx would take it for "stop at once".
                 start_new_session=True,
                 pass_fds=inherited,
@@ -106,7 +106,7 @@ class Child:
             pipes.close_writing_ends()
             if pulse is not None:
                 pulse.close_writing_end()
-        return cls(recipe, process, pipes, pulse)
+        return cls(spec, process, pipes, pulse)
 
     @property
     def pid(self) -> int:
@@ -149,9 +149,9 @@ class Child:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, signal.SIGKILL)
 
-    async def last_words(self) -> str:
+    async def stderr_tail(self) -> str:
         """The last lines it wrote to stderr; to be asked once it has ended."""
-        return await asyncio.to_thread(self._pipes.last_words)
+        return await asyncio.to_thread(self._pipes.stderr_tail)
 
 
 def _handed_over(inherited: tuple[int, ...]) -> list[str]:
@@ -164,31 +164,31 @@ def _handed_over(inherited: tuple[int, ...]) -> list[str]:
 class Pipes:
     """The two pipes of a child, each read by a thread."""
 
-    def __init__(self, recipe: Recipe) -> None:
-        self.out, self._out_lines = _pipe(recipe, recipe.out)
-        self.err, self._err_lines = _pipe(recipe, recipe.err)
+    def __init__(self, spec: ProcessSpec) -> None:
+        self.out, self._out_lines = _pipe(spec, spec.out)
+        self.err, self._err_lines = _pipe(spec, spec.err)
 
     def close_writing_ends(self) -> None:
         """Leave the writing ends to the child alone, so that its end is theirs."""
         os.close(self.out)
         os.close(self.err)
 
-    def last_words(self) -> str:
+    def stderr_tail(self) -> str:
         """The last lines of stderr."""
-        self._err_lines.wait(_LAST_WORDS_SECONDS)
+        self._err_lines.wait(_STDERR_TAIL_SECONDS)
         return self._err_lines.last()
 
 
-def _pipe(recipe: Recipe, sink: Callable[[bytes], None]) -> tuple[int, Lines]:
+def _pipe(spec: ProcessSpec, sink: Callable[[bytes], None]) -> tuple[int, Lines]:
     reading, writing = os.pipe()
     # A limit of the system's is no reason not to start.
     with contextlib.suppress(OSError):
         fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
-    lines = Lines(reading, sink, recipe.name, recipe.masked)
+    lines = Lines(reading, sink, spec.name, spec.masked)
     try:
         lines.start()
     except RuntimeError as error:
         os.close(reading)
         os.close(writing)
-        raise OSError(errno.EAGAIN, f"no thread for {recipe.name}: {error}; {_PROCESSES}") from None
+        raise OSError(errno.EAGAIN, f"no thread for {spec.name}: {error}; {_PROCESSES}") from None
     return writing, lines

@@ -1,4 +1,4 @@
-"""What a child writes: passed on in whole lines, the last of them kept as its last words."""
+"""What a child writes: passed on in whole lines, the last of them kept on stderr."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Lines:
         name: str,
         masked: Callable[[bytes], bytes] = bytes,
     ) -> None:
-        """`masked` makes a line fit to be kept as one of the last words."""
+        """`masked` makes a line fit to be kept as part of the stderr tail."""
         self._descriptor = descriptor
         self._masked = masked
         self._name = name

@@ -7,7 +7,7 @@ import signal
 import subprocess
 from typing import TYPE_CHECKING
 
-from proxy.appliance.child import Recipe
+from proxy.appliance.child import ProcessSpec
 from proxy.appliance.nginx_lines import error_fields, text_of
 from proxy.appliance.nginx_log import NginxLog
 
@@ -28,14 +28,16 @@ _GIVING_MEMORY_BACK = {
 freed piece in its cache holds all below it (glibc manual, Memory Allocation Tunables)."""
 
 
-def recipe(program: NginxProgram, run: RunDirectory, log: NginxLog | None = None) -> Recipe:
+def process_spec(
+    program: NginxProgram, run: RunDirectory, log: NginxLog | None = None
+) -> ProcessSpec:
     """How nginx is started in the foreground; `log` takes its lines.
 
     It dies of SIGINT, not SIGKILL, when the supervisor is gone: only then its master takes its
     own processes along.
     """
     log = log or NginxLog()
-    return Recipe(
+    return ProcessSpec(
         "nginx",
         _command(program, run),
         environment=_environment(),

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from proxy import pages
-from proxy.appliance import clocks, descriptors
+from proxy.appliance import nginx_timeouts, sizing
 
 if TYPE_CHECKING:
     from importlib.resources.abc import Traversable
@@ -55,7 +55,7 @@ def values_for(
     *,
     run: RunDirectory,
     program: NginxProgram,
-    sizes: descriptors.Connections,
+    sizes: sizing.Connections,
 ) -> dict[str, str]:
     """Every `${NAME}` of the files with its value.
 
@@ -84,8 +84,8 @@ def values_for(
         "HEADER_SECONDS": f"{math.ceil(settings.header_timeout_seconds)}",
         # Longer than the worker's own, which says so in an answer.
         "BODY_SECONDS": f"{math.ceil(settings.body_timeout_seconds) + 5}",
-        "WORKER_SILENCE_SECONDS": f"{clocks.worker_silence(settings):.0f}",
-        "CLIENT_SILENCE_SECONDS": f"{clocks.client_silence(settings):.0f}",
+        "WORKER_SILENCE_SECONDS": f"{nginx_timeouts.worker_silence(settings):.0f}",
+        "CLIENT_SILENCE_SECONDS": f"{nginx_timeouts.client_silence(settings):.0f}",
         "WORKER_SERVERS": "\n".join(
             f'    server "unix:{run.worker_socket(index)}" max_fails=0;'
             for index in range(settings.workers)

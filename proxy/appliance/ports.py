@@ -9,7 +9,7 @@ import os
 import random
 import socket
 
-from proxy.appliance.ask import reachable
+from proxy.appliance.http_probe import reachable
 
 _WORDS = {
     errno.EADDRINUSE: "is in use by another program",

@@ -20,7 +20,7 @@ _TOLERATED_SHARE = 0.25
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
+class TimedEvent:
     """One event: when it left and when it came, in seconds after the first did."""
 
     sent: float
@@ -49,7 +49,7 @@ def run(url: str) -> int:
     return 0 if complaint is None else 1
 
 
-def verdict(events: list[Event]) -> str | None:
+def verdict(events: list[TimedEvent]) -> str | None:
     """What is wrong with the arrivals, and what to do; None if nothing is.
 
     A buffer holds the early events until it is full or the answer ends, so that they come
@@ -68,7 +68,7 @@ def verdict(events: list[Event]) -> str | None:
     )
 
 
-def _events(url: str) -> Iterator[Event]:
+def _events(url: str) -> Iterator[TimedEvent]:
     if not url.startswith(("http://", "https://")):
         raise ValueError("the URL must begin with http:// or https://")
     request = urllib.request.Request(url, headers={"Accept": "text/event-stream"})  # noqa: S310 checked
@@ -76,7 +76,7 @@ def _events(url: str) -> Iterator[Event]:
         yield from _timed(answer, time.monotonic)
 
 
-def _timed(lines: Iterable[bytes], clock: Callable[[], float]) -> Iterator[Event]:
+def _timed(lines: Iterable[bytes], clock: Callable[[], float]) -> Iterator[TimedEvent]:
     """The events of a stream of lines, each with the moment when it came.
 
     Raises `ValueError` for lines that are no timed events.
@@ -87,4 +87,4 @@ def _timed(lines: Iterable[bytes], clock: Callable[[], float]) -> Iterator[Event
             continue
         now, sent = clock(), float(json.loads(line[5:])["seconds"])
         first = first or (sent, now)
-        yield Event(sent - first[0], now - first[1])
+        yield TimedEvent(sent - first[0], now - first[1])

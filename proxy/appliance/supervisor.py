@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from proxy.appliance import announce, commands, nginx
-from proxy.appliance.ask import accepts
-from proxy.appliance.crew import Crew, Programs
+from proxy.appliance import banner, commands, nginx
 from proxy.appliance.directory import run_directory
-from proxy.appliance.keeper import CannotStart, Keeper
-from proxy.appliance.overview import Overview
-from proxy.appliance.prepare import prepare
+from proxy.appliance.http_probe import accepts
+from proxy.appliance.monitor import CannotStart, ProcessMonitor
+from proxy.appliance.preflight import preflight
+from proxy.appliance.processes import Processes, Programs
+from proxy.appliance.status import ApplianceStatus
 from proxy.meter import logs
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def run(settings: Settings, programs: Callable[[NginxProgram], Programs] = Progr
     try:
         with run_directory() as directory:
             # 1. What is wrong is said before anything runs.
-            chosen = programs(prepare(settings, directory))
+            chosen = programs(preflight(settings, directory))
             return asyncio.run(Supervisor(settings, directory, chosen).serve())
     except (CannotStart, OSError) as error:
         print(f"sluice: {error}", file=sys.stderr)  # noqa: T201 for whoever started it
@@ -64,10 +64,12 @@ class Supervisor:
         self._settings = settings
         self._directory = directory
         self._program = programs.nginx
-        self._patience = programs.patience
-        self._crew = Crew(settings, directory, programs)
-        self._overview = Overview(self._crew, directory.metrics, programs.nginx.version_text)
-        self._kept: dict[Keeper, asyncio.Task[None]] = {}
+        self._restart_policy = programs.restart_policy
+        self._processes = Processes(settings, directory, programs)
+        self._status = ApplianceStatus(
+            self._processes, directory.metrics, programs.nginx.version_text
+        )
+        self._monitored: dict[ProcessMonitor, asyncio.Task[None]] = {}
         self._stop = asyncio.Event()
         self._stop_at_once = asyncio.Event()
         self._reloading: asyncio.Task[None] | None = None
@@ -75,13 +77,13 @@ class Supervisor:
     async def serve(self) -> int:
         """Start, keep running, drain, and end. Returns the exit status.
 
-        Raises `CannotStart` with the last words of whatever does not come up.
+        Raises `CannotStart` with the stderr tail of whatever does not come up.
         """
         self._listen_to_signals()
         admin = None
         try:
             # 2. The demo and the workers; they load while the admin port opens.
-            self._keep(*self._crew.behind_nginx)
+            self._start(*self._processes.behind_nginx)
             admin = await self._open_admin()
             try:
                 await self._come_up()
@@ -90,7 +92,7 @@ class Supervisor:
             except ToldToStop:
                 pass
             # 6. Nothing new; what runs goes on for a while.
-            self._overview.draining = True
+            self._status.draining = True
             try:
                 await self._until(self._drain(), self._stop_at_once)
             except ToldToStop:
@@ -105,57 +107,57 @@ class Supervisor:
 
     async def _come_up(self) -> None:
         # 3. nginx opens the public ports only when somebody is behind it.
-        await self._until(_all_ready(self._crew.behind_nginx), self._stop)
-        self._keep(self._crew.nginx)
-        await self._until(_all_ready([self._crew.nginx]), self._stop)
+        await self._until(_all_ready(self._processes.behind_nginx), self._stop)
+        self._start(self._processes.nginx)
+        await self._until(_all_ready([self._processes.nginx]), self._stop)
         # 4. Ready: said to the probes, the log and whoever reads the terminal.
-        self._overview.came_up = True
-        if announce.uses_demo(self._settings):
+        self._status.came_up = True
+        if banner.uses_demo(self._settings):
             _log.warning("demo_upstream", advice="SLUICE_UPSTREAM_URL is not set: no model answers")
-        if announce.spends_key_for_anybody(self._settings):
-            _log.warning("open_to_anybody", advice=announce.OPEN_TO_ANYBODY)
-        _log.info("ready", url=announce.public_url(self._settings), run=str(self._directory.path))
-        print(announce.announcement(self._settings), flush=True)  # noqa: T201 for people, on stdout
+        if banner.spends_key_for_anybody(self._settings):
+            _log.warning("open_to_anybody", advice=banner.OPEN_TO_ANYBODY)
+        _log.info("ready", url=banner.public_url(self._settings), run=str(self._directory.path))
+        print(banner.banner_text(self._settings), flush=True)  # noqa: T201 for people, on stdout
 
     async def _drain(self) -> None:
-        crew, seconds = self._crew, self._settings.drain_seconds
+        processes, seconds = self._processes, self._settings.drain_seconds
         # a. nginx closes its ports, and goes on with the streams that it has. The workers hear of
         #    it only then, so that no request that was let in meets a closed worker.
-        crew.nginx.leave(nginx.STOP_ACCEPTING)
+        processes.nginx.stop(nginx.STOP_ACCEPTING)
         await self._ports_closed()
         # b. The workers finish what runs, and at the deadline cut the rest, visibly.
         _log.info("draining", seconds=seconds)
-        crew.close_sockets()
-        for worker in crew.workers:
-            worker.leave(commands.DRAIN)
-        await self._ended(crew.workers, seconds + self._patience.last_words)
+        processes.close_sockets()
+        for worker in processes.workers:
+            worker.stop(commands.DRAIN)
+        await self._ended(processes.workers, seconds + self._restart_policy.final_events)
         # c. The clients take what is still on its way to them.
-        await self._ended([crew.nginx], self._patience.flush)
-        _log.info("drained", cut=await self._overview.cut_streams())
+        await self._ended([processes.nginx], self._restart_policy.flush)
+        _log.info("drained", cut=await self._status.cut_streams())
 
     async def _end(self) -> None:
         """End whatever still runs: politely, and a second later by force."""
         # Workers first: what they say in the streams that they cut goes through nginx.
-        for worker in self._crew.workers:
-            worker.leave(commands.HURRY)
-        await self._ended(self._crew.workers, self._patience.stop)
-        for keeper in self._kept:
-            keeper.leave(nginx.STOP if keeper is self._crew.nginx else signal.SIGTERM)
-        await self._ended(self._kept, self._patience.stop)
-        for keeper in self._kept:
-            keeper.kill()
-        await asyncio.gather(*self._kept.values(), return_exceptions=True)
+        for worker in self._processes.workers:
+            worker.stop(commands.HURRY)
+        await self._ended(self._processes.workers, self._restart_policy.stop)
+        for monitor in self._monitored:
+            monitor.stop(nginx.STOP if monitor is self._processes.nginx else signal.SIGTERM)
+        await self._ended(self._monitored, self._restart_policy.stop)
+        for monitor in self._monitored:
+            monitor.kill()
+        await asyncio.gather(*self._monitored.values(), return_exceptions=True)
 
-    async def _ended(self, keepers: Iterable[Keeper], seconds: float) -> None:
+    async def _ended(self, keepers: Iterable[ProcessMonitor], seconds: float) -> None:
         """Wait until all of them have ended, at most so long."""
-        tasks = [self._kept[keeper] for keeper in keepers if keeper in self._kept]
+        tasks = [self._monitored[monitor] for monitor in keepers if monitor in self._monitored]
         if tasks:
             await asyncio.wait(tasks, timeout=seconds)
 
     async def _ports_closed(self) -> None:
         settings, loop = self._settings, asyncio.get_running_loop()
         deadline = loop.time() + _STOP_ACCEPTING_SECONDS
-        while loop.time() < deadline and self._crew.nginx.pid is not None:
+        while loop.time() < deadline and self._processes.nginx.pid is not None:
             if not await accepts(settings.listen_address, settings.listen_port):
                 return
             await asyncio.sleep(0.005)
@@ -169,9 +171,9 @@ class Supervisor:
         told = asyncio.create_task(unless.wait())
         try:
             while not waiting.done():
-                keeping = {task for task in self._kept.values() if not task.done()}
+                keeping = {task for task in self._monitored.values() if not task.done()}
                 await asyncio.wait({waiting, told} | keeping, return_when=asyncio.FIRST_COMPLETED)
-                for task in self._kept.values():
+                for task in self._monitored.values():
                     if task.done():
                         task.result()
                 if told.done():
@@ -181,14 +183,14 @@ class Supervisor:
             waiting.cancel()
             told.cancel()
 
-    def _keep(self, *keepers: Keeper) -> None:
-        for keeper in keepers:
-            self._kept[keeper] = asyncio.create_task(keeper.keep(), name=keeper.name)
+    def _start(self, *keepers: ProcessMonitor) -> None:
+        for monitor in keepers:
+            self._monitored[monitor] = asyncio.create_task(monitor.run(), name=monitor.name)
 
     async def _open_admin(self) -> Admin:
         # Loading the HTTP server takes a while; the children that just started need it too.
         module = await asyncio.to_thread(import_module, "proxy.appliance.admin")
-        admin: Admin = module.Admin(self._overview, self._settings.admin_hosts)
+        admin: Admin = module.Admin(self._status, self._settings.admin_hosts)
         await admin.start(self._settings.admin_address, self._settings.admin_port)
         if not ipaddress.ip_address(self._settings.admin_address).is_loopback:
             _log.warning(
@@ -224,10 +226,10 @@ class Supervisor:
         if complaint is not None:
             _log.error("not_reloaded", complaint=complaint)
         elif not self._stop.is_set():
-            self._crew.nginx.send(nginx.RELOAD)
+            self._processes.nginx.send(nginx.RELOAD)
             _log.info("reloaded", what="nginx and its certificates; settings are frozen")
 
 
-async def _all_ready(keepers: Iterable[Keeper]) -> None:
-    for keeper in keepers:
-        await keeper.ready.wait()
+async def _all_ready(keepers: Iterable[ProcessMonitor]) -> None:
+    for monitor in keepers:
+        await monitor.ready.wait()

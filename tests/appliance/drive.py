@@ -1,4 +1,4 @@
-"""`sluice run` with stub workers, and with less patience."""
+"""`sluice run` with stub workers, and with shorter waits."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from pathlib import Path
 
 from proxy import config
 from proxy.appliance import supervisor
-from proxy.appliance.crew import Programs
-from proxy.appliance.keeper import Patience
+from proxy.appliance.monitor import RestartPolicy
 from proxy.appliance.nginx_program import NginxProgram
+from proxy.appliance.processes import Programs
 
 STUB = Path(__file__).with_name("stub_worker.py")
 
 
 def programs(nginx: NginxProgram) -> Programs:
     """Stubs as workers, the rest as it is."""
-    patience = Patience(**json.loads(os.environ.get("PATIENCE", "{}")))
-    return Programs(nginx, worker=stub, patience=patience)
+    policy = RestartPolicy(**json.loads(os.environ.get("PATIENCE", "{}")))
+    return Programs(nginx, worker=stub, restart_policy=policy)
 
 
 def stub(socket: Path, index: int, workers: int) -> list[str]:

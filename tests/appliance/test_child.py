@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from proxy.appliance.child import Child, Recipe
+from proxy.appliance.child import Child, ProcessSpec
 from tests.appliance.running import alive
 
 DEADLINE = 10.0
@@ -17,8 +17,8 @@ DEADLINE = 10.0
 async def start(script: str, **more: Any) -> tuple[Child, bytearray]:
     """A child that runs a shell script, and where its words go."""
     said = bytearray()
-    recipe = Recipe("it", ["/bin/sh", "-c", script], out=said.extend, err=said.extend, **more)
-    return await Child.start(recipe), said
+    spec = ProcessSpec("it", ["/bin/sh", "-c", script], out=said.extend, err=said.extend, **more)
+    return await Child.start(spec), said
 
 
 def open_files() -> int:
@@ -45,7 +45,7 @@ async def test_its_words_go_on_and_the_last_are_kept() -> None:
     """All lines reach the log; only stderr counts as last words."""
     child, said = await start("echo to the log; echo goodbye >&2")
     await end_of(child)
-    assert await child.last_words() == "goodbye"
+    assert await child.stderr_tail() == "goodbye"
     assert b"goodbye\n" in said
     assert b"to the log\n" in said
 
@@ -73,10 +73,10 @@ async def test_it_is_out_of_reach_of_the_terminal() -> None:
 
 
 async def test_it_gets_its_own_environment_and_umask() -> None:
-    """Only what the recipe says is in its environment; its files get the recipe's rights."""
+    """Only what the spec says is in its environment; its files get the spec's rights."""
     child, said = await start("umask; echo $SECRET$GIVEN", environment={"GIVEN": "yes"}, umask=0)
     await end_of(child)
-    await child.last_words()
+    await child.stderr_tail()
     assert said == b"0000\nyes\n"
 
 
@@ -94,7 +94,7 @@ async def test_no_descriptor_is_left_open() -> None:
     for _ in range(3):
         child, _ = await start("exit 0")
         await end_of(child)
-        await child.last_words()
+        await child.stderr_tail()
     async with asyncio.timeout(DEADLINE):
         while open_files() > before:
             await asyncio.sleep(0.005)

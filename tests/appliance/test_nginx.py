@@ -18,14 +18,14 @@ RUN = RunDirectory(Path("/run/x"), None)
 def test_its_secrets_stay_ours(monkeypatch: pytest.MonkeyPatch) -> None:
     """What reads strangers' bytes does not have the upstream's key in its environment."""
     monkeypatch.setenv("SLUICE_UPSTREAM_API_KEY", "sk-secret")
-    environment = nginx.recipe(PROGRAM, RUN).environment
+    environment = nginx.process_spec(PROGRAM, RUN).environment
     assert environment is not None
     assert "sk-secret" not in environment.values()
 
 
 def test_its_master_is_told_to_end_its_processes() -> None:
     """Without the supervisor nginx gets SIGINT; killed outright it would leave its processes."""
-    assert nginx.recipe(PROGRAM, RUN).death_signal is signal.SIGINT
+    assert nginx.process_spec(PROGRAM, RUN).death_signal is signal.SIGINT
 
 
 def test_a_configuration_that_is_refused_is_explained(tmp_path: Path) -> None:

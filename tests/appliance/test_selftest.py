@@ -8,7 +8,7 @@ import pytest
 from aiohttp import web
 
 from proxy.appliance import selftest
-from proxy.appliance.selftest import Event, verdict
+from proxy.appliance.selftest import TimedEvent, verdict
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -31,7 +31,7 @@ SENT = [0.0, 0.2, 0.4, 0.6]
 )
 def test_late_events_are_seen(arrived: list[float], content: bool) -> None:
     """Events that come together, wholly or in groups, were held back by somebody."""
-    events = [Event(sent, came) for sent, came in zip(SENT, arrived, strict=True)]
+    events = [TimedEvent(sent, came) for sent, came in zip(SENT, arrived, strict=True)]
     words = verdict(events)
     assert (words is None) is content
     assert content or "proxy_buffering off" in str(words)

@@ -19,7 +19,7 @@ from tests.appliance.running import DEADLINE, Running, alive, children_of, wait_
 from tests.nginx.pem import ONE, TWO
 
 QUICK = json.dumps(
-    {"first_delay": 0.02, "watch": 0.1, "last_words": 0.3, "flush": 1.0, "stop": 0.3}
+    {"first_delay": 0.02, "check": 0.1, "final_events": 0.3, "flush": 1.0, "stop": 0.3}
 )
 
 

@@ -95,7 +95,7 @@ def test_an_upstream_in_trouble_says_which(trouble: dict[str, Any], words: str) 
 
 
 def test_a_worker_that_does_not_answer_is_still_listed() -> None:
-    """Its keeper knows it, even if it says nothing of itself."""
+    """Its monitor knows it, even if it says nothing of itself."""
     dead = {"index": 1, "pid": None, "state": "waiting", "restarts": 4}
     assert "1                       waiting            -       -         4" in text(
         STATUS | {"workers": [WORKER, dead]}

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from proxy.appliance import descriptors, nginx, nginx_config, nginx_program
+from proxy.appliance import nginx, nginx_config, nginx_program, sizing
 from proxy.appliance.directory import RunDirectory, run_directory
 from proxy.settings import Settings
 
@@ -79,14 +79,14 @@ class Nginxes:
             admin_port=1,
         )
         run = self._stack.enter_context(run_directory())
-        sizes = descriptors.fit(500, 500, processes=1, hard_limit=8192, somaxconn=4096)
+        sizes = sizing.fit(500, 500, processes=1, hard_limit=8192, somaxconn=4096)
         program = nginx_program.find()
         values = nginx_config.values_for(settings, run=run, program=program, sizes=sizes)
         nginx_config.render(values, run.nginx_conf.parent)
-        recipe = nginx.recipe(program, run)
+        spec = nginx.process_spec(program, run)
         with _log(run).open("wb") as log:
             process = subprocess.Popen(
-                recipe.command, stdout=log, stderr=log, env=dict(recipe.environment or {})
+                spec.command, stdout=log, stderr=log, env=dict(spec.environment or {})
             )
         self._stack.callback(process.wait)
         self._stack.callback(process.terminate)

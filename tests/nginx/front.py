@@ -10,7 +10,7 @@ import subprocess
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
-from proxy.appliance import descriptors, nginx, nginx_config, nginx_program, ports
+from proxy.appliance import nginx, nginx_config, nginx_program, ports, sizing
 from proxy.appliance.directory import RunDirectory, run_directory
 from proxy.appliance.nginx_lines import access_fields
 from proxy.settings import Settings
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
     from pathlib import Path
 
-    from proxy.appliance.child import Recipe
+    from proxy.appliance.child import ProcessSpec
     from proxy.appliance.nginx_program import NginxProgram
 
 DEADLINE = 5.0
@@ -164,7 +164,7 @@ class Front:
         """Make the run directory and the files in it."""
         self._run = self._stack.enter_context(run_directory())
         processes = self.settings.nginx_workers or 1
-        sizes = descriptors.fit(100, 100, processes=processes, hard_limit=4096, somaxconn=4096)
+        sizes = sizing.fit(100, 100, processes=processes, hard_limit=4096, somaxconn=4096)
         values = nginx_config.values_for(
             self.settings, run=self._run, program=self.program, sizes=sizes
         )
@@ -175,12 +175,12 @@ class Front:
         for index in range(self.settings.workers):
             self.workers.append(ScriptedWorker(self._run.worker_socket(index)))
             await self.workers[-1].start()
-        recipe = nginx.recipe(self.program, self._run)
+        spec = nginx.process_spec(self.program, self._run)
         self._log = (self._run.path / "access.log").open("w+b")
         self._stack.enter_context(self._log)
         self._errors = (self._run.path / "error.log").open("w+b")
         self._stack.enter_context(self._errors)
-        self._process = await asyncio.to_thread(self._start, recipe)
+        self._process = await asyncio.to_thread(self._start, spec)
         await self._listening()
         return self
 
@@ -190,12 +190,12 @@ class Front:
             await worker.stop()
         await asyncio.to_thread(self._stack.close)
 
-    def _start(self, recipe: Recipe) -> subprocess.Popen[bytes]:
+    def _start(self, spec: ProcessSpec) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
-            recipe.command,
+            spec.command,
             stdout=self._log,
             stderr=self._errors,
-            env=dict(recipe.environment or {}),
+            env=dict(spec.environment or {}),
         )
 
     async def _listening(self) -> None:

@@ -40,7 +40,7 @@ def test_nginx_accepts_it(program: NginxProgram, settings: dict[str, Any]) -> No
     front = Front(program, **settings)
     front.render()
     assert nginx.complaint(program, front.run) is None
-    command = nginx.recipe(program, front.run).command
+    command = nginx.process_spec(program, front.run).command
     said = subprocess.run([*command, "-t"], capture_output=True, text=True, check=True).stderr
     assert "[warn]" not in said
 

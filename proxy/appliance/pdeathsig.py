@@ -1,4 +1,4 @@
-"""Ties a program to its parent: `leash.py PARENT_PID SIGNAL DEAF PROGRAM ARGUMENTS…`.
+"""Ties a program to its parent: `pdeathsig.py PARENT_PID SIGNAL DEAF PROGRAM ARGUMENTS…`.
 
 The kernel sends SIGNAL as soon as the parent is gone, however it went (PR_SET_PDEATHSIG, prctl(2)),
 so nothing is orphaned. This runs as a small program of its own in front of each child, without the
@@ -37,7 +37,7 @@ class _Program(ctypes.Structure):
 
 
 def main(arguments: list[str]) -> None:
-    """Become the program, on the leash.
+    """Become the program, with the signal set.
 
     Raises `OSError` when the program cannot be run.
     """

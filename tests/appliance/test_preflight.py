@@ -7,8 +7,8 @@ import pytest
 
 from proxy.appliance import ports
 from proxy.appliance.directory import run_directory
-from proxy.appliance.keeper import CannotStart
-from proxy.appliance.prepare import prepare
+from proxy.appliance.monitor import CannotStart
+from proxy.appliance.preflight import preflight
 from proxy.settings import Settings
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ def settings(**more: Any) -> Settings:
 def test_all_is_made_before_anything_starts() -> None:
     """With good settings there is an nginx and its configuration."""
     with run_directory() as run:
-        assert prepare(settings(), run).version >= (1, 22)
+        assert preflight(settings(), run).version >= (1, 22)
         assert run.nginx_conf.exists()
 
 
@@ -37,7 +37,7 @@ def test_all_taken_ports_are_said_at_once() -> None:
     ):
         taken = settings(listen_port=one.getsockname()[1], admin_port=two.getsockname()[1])
         with pytest.raises(CannotStart, match=r"(?s)SLUICE_LISTEN_PORT.*SLUICE_ADMIN_PORT"):
-            prepare(taken, run)
+            preflight(taken, run)
 
 
 @pytest.mark.parametrize(
@@ -51,11 +51,11 @@ def test_all_taken_ports_are_said_at_once() -> None:
 def test_what_nginx_cannot_use_is_explained(more: dict[str, Any], said: str) -> None:
     """No nginx, no certificate, or a name that cannot be written down."""
     with run_directory() as run, pytest.raises(CannotStart, match=said):
-        prepare(settings(**more), run)
+        preflight(settings(**more), run)
 
 
 def test_two_settings_with_the_same_port_are_refused(tmp_path: Path) -> None:
     """The public and the admin port cannot be one."""
     port = ports.free_port()
     with run_directory() as run, pytest.raises(CannotStart, match="SLUICE_ADMIN_PORT"):
-        prepare(settings(listen_port=port, admin_port=port), run)
+        preflight(settings(listen_port=port, admin_port=port), run)

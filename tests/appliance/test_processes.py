@@ -8,38 +8,38 @@ from typing import Any
 
 import pytest
 
-from proxy.appliance.crew import Crew, Programs
 from proxy.appliance.directory import RunDirectory
-from proxy.appliance.keeper import CannotStart, Patience, State
+from proxy.appliance.monitor import CannotStart, ProcessState, RestartPolicy
 from proxy.appliance.nginx_program import NginxProgram
+from proxy.appliance.processes import Processes, Programs
 from proxy.settings import Settings
 from proxy.state.ping import ping
 
 UPSTREAM: dict[str, Any] = {"upstream_url": "http://127.0.0.1:9/v1"}
 
 
-def crew(*, nginx_user: str | None = None, **settings: Any) -> Crew:
-    """A crew of which nobody has started."""
+def processes(*, nginx_user: str | None = None, **settings: Any) -> Processes:
+    """Processes of which none has started."""
     run = RunDirectory(Path("/run/x"), nginx_user)
-    return Crew(Settings(**settings), run, Programs(NginxProgram("/usr/sbin/nginx", (1, 26))))
+    return Processes(Settings(**settings), run, Programs(NginxProgram("/usr/sbin/nginx", (1, 26))))
 
 
 def test_without_an_upstream_there_is_a_demo_and_the_workers_are_told() -> None:
     """The demo comes first, and its address is the workers' upstream."""
-    hired = crew(workers=2)
-    assert [keeper.name for keeper in hired.all] == ["demo", "worker-0", "worker-1", "nginx"]
-    environment = hired.workers[1]._recipe.environment
+    hired = processes(workers=2)
+    assert [monitor.name for monitor in hired.all] == ["demo", "worker-0", "worker-1", "nginx"]
+    environment = hired.workers[1]._spec.environment
     assert hired.demo is not None
     assert environment is not None
     assert environment["SLUICE_UPSTREAM_URL"].startswith("http://127.0.0.1:")
-    assert hired.demo._recipe.command[-1] in environment["SLUICE_UPSTREAM_URL"]
+    assert hired.demo._spec.command[-1] in environment["SLUICE_UPSTREAM_URL"]
 
 
 def test_with_an_upstream_there_is_no_demo() -> None:
     """Nobody gets made-up answers by accident."""
-    hired = crew(workers=1, **UPSTREAM)
+    hired = processes(workers=1, **UPSTREAM)
     assert hired.demo is None
-    assert [keeper.name for keeper in hired.behind_nginx] == ["worker-0"]
+    assert [monitor.name for monitor in hired.behind_nginx] == ["worker-0"]
 
 
 LIMITED = [{"name": "web", "key": "sk-web", "max_streams": 1}]
@@ -47,20 +47,20 @@ LIMITED = [{"name": "web", "key": "sk-web", "max_streams": 1}]
 
 def test_a_key_with_a_limit_brings_a_store() -> None:
     """It is there before the workers, which are told where; nobody else gets one."""
-    hired = crew(workers=1, keys=LIMITED, **UPSTREAM)
-    assert [keeper.name for keeper in hired.behind_nginx] == ["store", "worker-0"]
-    environment = hired.workers[0]._recipe.environment
+    hired = processes(workers=1, keys=LIMITED, **UPSTREAM)
+    assert [monitor.name for monitor in hired.behind_nginx] == ["store", "worker-0"]
+    environment = hired.workers[0]._spec.environment
     assert environment is not None
     assert environment["SLUICE_STORE_URL"] == "unix:///run/x/store.sock"
     for more in ({"keys": [{"name": "web", "key": "k"}]}, {"keys": LIMITED, "store_url": "off"}):
-        assert crew(workers=1, **more, **UPSTREAM).store is None
+        assert processes(workers=1, **more, **UPSTREAM).store is None
 
 
 def test_a_limit_and_no_program_to_count_in(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is said at the start, with what would help."""
     monkeypatch.setattr("proxy.appliance.store_program.candidates", lambda: iter(()))
     with pytest.raises(CannotStart, match="valkey-server"):
-        crew(workers=1, keys=LIMITED, **UPSTREAM)
+        processes(workers=1, keys=LIMITED, **UPSTREAM)
 
 
 async def test_the_store_is_started_again_however_often_it_dies(
@@ -68,12 +68,14 @@ async def test_the_store_is_started_again_however_often_it_dies(
 ) -> None:
     """Bounded, on its socket alone, and not the end of anybody else."""
     run = RunDirectory(tmp_path, None)
-    programs = Programs(NginxProgram("nginx", (1, 26)), patience=Patience(look=0.02, watch=0.05))
+    programs = Programs(
+        NginxProgram("nginx", (1, 26)), restart_policy=RestartPolicy(poll=0.02, check=0.05)
+    )
     settings = Settings(workers=1, keys=LIMITED, **UPSTREAM)
     # As in `sluice run`, before there is a loop to be blocked.
-    store = (await asyncio.to_thread(Crew, settings, run, programs)).store
+    store = (await asyncio.to_thread(Processes, settings, run, programs)).store
     assert store is not None
-    keeping = asyncio.create_task(store.keep())
+    keeping = asyncio.create_task(store.run())
     try:
         for deaths in range(3):
             async with asyncio.timeout(20):
@@ -82,7 +84,7 @@ async def test_the_store_is_started_again_however_often_it_dies(
             assert store.pid is not None
             os.kill(store.pid, signal.SIGKILL)
     finally:
-        store.leave(signal.SIGTERM)
+        store.stop(signal.SIGTERM)
         await asyncio.wait_for(keeping, 20)
 
 
@@ -91,8 +93,8 @@ def test_sockets_are_open_to_nginx_only_where_it_is_somebody_else(
     nginx_user: str | None, umask: int
 ) -> None:
     """Without another user, what workers write is theirs alone."""
-    hired = crew(nginx_user=nginx_user, workers=1, **UPSTREAM)
-    assert hired.workers[0]._recipe.umask == umask
+    hired = processes(nginx_user=nginx_user, workers=1, **UPSTREAM)
+    assert hired.workers[0]._spec.umask == umask
 
 
 async def test_what_a_dead_worker_had_in_flight_is_forgotten(tmp_path: Path) -> None:
@@ -101,8 +103,10 @@ async def test_what_a_dead_worker_had_in_flight_is_forgotten(tmp_path: Path) -> 
     run.metrics.mkdir()
     for name in ("gauge_livesum_worker-0.db", "gauge_livesum_worker-1.db", "counter_worker-0.db"):
         (run.metrics / name).touch()
-    hired = Crew(Settings(workers=2, **UPSTREAM), run, Programs(NginxProgram("nginx", (1, 26))))
-    buried = hired.workers[0]._buried
+    hired = Processes(
+        Settings(workers=2, **UPSTREAM), run, Programs(NginxProgram("nginx", (1, 26)))
+    )
+    buried = hired.workers[0]._on_exit
     assert buried is not None
     await buried()
     left = await asyncio.to_thread(os.listdir, run.metrics)
@@ -112,18 +116,18 @@ async def test_what_a_dead_worker_had_in_flight_is_forgotten(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("nginx", "workers", "serving"),
     [
-        (State.READY, [State.READY, State.READY], True),
-        (State.READY, [State.WAITING, State.READY], True),
-        (State.READY, [State.SILENT, State.WAITING], False),
-        (State.WAITING, [State.READY, State.READY], False),
+        (ProcessState.READY, [ProcessState.READY, ProcessState.READY], True),
+        (ProcessState.READY, [ProcessState.WAITING, ProcessState.READY], True),
+        (ProcessState.READY, [ProcessState.SILENT, ProcessState.WAITING], False),
+        (ProcessState.WAITING, [ProcessState.READY, ProcessState.READY], False),
     ],
 )
 def test_serving_takes_nginx_and_one_worker(
-    nginx: State, workers: list[State], serving: bool
+    nginx: ProcessState, workers: list[ProcessState], serving: bool
 ) -> None:
     """One worker that is away does not take the machine out of service; all of them do."""
-    hired = crew(workers=2, **UPSTREAM)
+    hired = processes(workers=2, **UPSTREAM)
     hired.nginx.state = nginx
-    for keeper, state in zip(hired.workers, workers, strict=True):
-        keeper.state = state
+    for monitor, state in zip(hired.workers, workers, strict=True):
+        monitor.state = state
     assert hired.serving is serving

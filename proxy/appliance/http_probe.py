@@ -13,21 +13,23 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine
 
 
-class Answer(NamedTuple):
+class ProbeResponse(NamedTuple):
     """Status and body of an answer."""
 
     status: int
     body: bytes
 
 
-async def ask_socket(path: str, route: str, *, seconds: float) -> Answer | None:
+async def probe_socket(path: str, route: str, *, seconds: float) -> ProbeResponse | None:
     """GET a route from a unix socket; None if there was no whole answer in time."""
-    return await _ask(asyncio.open_unix_connection(path), route, seconds)
+    return await _probe(asyncio.open_unix_connection(path), route, seconds)
 
 
-async def ask_port(address: str, port: int, route: str, *, seconds: float) -> Answer | None:
+async def probe_port(
+    address: str, port: int, route: str, *, seconds: float
+) -> ProbeResponse | None:
     """GET a route from a port of this machine; None if there was no whole answer in time."""
-    return await _ask(asyncio.open_connection(reachable(address), port), route, seconds)
+    return await _probe(asyncio.open_connection(reachable(address), port), route, seconds)
 
 
 async def accepts(address: str, port: int) -> bool:
@@ -45,11 +47,11 @@ def reachable(address: str) -> str:
     return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address, address)  # noqa: S104 compared, not bound
 
 
-async def _ask(
+async def _probe(
     connecting: Coroutine[Any, Any, tuple[asyncio.StreamReader, asyncio.StreamWriter]],
     route: str,
     seconds: float,
-) -> Answer | None:
+) -> ProbeResponse | None:
     try:
         async with asyncio.timeout(seconds):
             reader, writer = await connecting
@@ -62,9 +64,9 @@ async def _ask(
         return None
 
 
-def _parsed(data: bytes) -> Answer | None:
+def _parsed(data: bytes) -> ProbeResponse | None:
     head, end, body = data.partition(b"\r\n\r\n")
     words = head.split(None, 2)
     if not end or len(words) < 2 or not words[1].isdigit():
         return None
-    return Answer(int(words[1]), body)
+    return ProbeResponse(int(words[1]), body)

@@ -1,4 +1,4 @@
-"""The longest silence that the workers' own clocks allow; nginx must wait longer than that."""
+"""The longest silence that the workers' own timeouts allow; nginx must wait longer than that."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ if TYPE_CHECKING:
     from proxy.settings import Settings
     from proxy.upstream_settings import UpstreamSettings
 
-# A clock that is off allows any silence; nginx has no word for that.
+# A timeout that is off allows any silence; nginx has no word for that.
 FOREVER = 30 * 86_400.0
-# For the worker to say what it has to say once its clock has run out.
+# For the worker to say what it has to say once its timeout has expired.
 MARGIN = 30.0
 
 
@@ -27,7 +27,7 @@ def client_silence(settings: Settings) -> float:
 
 
 def _upstream_silence(settings: Settings, upstream: UpstreamSettings | None) -> float:
-    """The silence of one upstream's answers: bounded by the total clock, else by the others."""
+    """The silence of one upstream's answers: bounded by the total timeout, else by the others."""
     connect = _clock(settings, upstream, "connect_timeout_seconds")
     first = _clock(settings, upstream, "first_token_timeout_seconds")
     idle = _clock(settings, upstream, "idle_timeout_seconds")

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-import proxy.appliance.leash
+import proxy.appliance.pdeathsig
 from tests.appliance.running import alive, wait_until
 
-LEASH = proxy.appliance.leash.__file__
+LEASH = proxy.appliance.pdeathsig.__file__
 PARENT = """
 import os, subprocess, sys
 child = subprocess.Popen(

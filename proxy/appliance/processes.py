@@ -9,13 +9,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from proxy.appliance import commands, nginx, ports, store_program
-from proxy.appliance.announce import uses_demo
-from proxy.appliance.ask import Answer, ask_port, ask_socket
-from proxy.appliance.child import Recipe
-from proxy.appliance.keeper import CannotStart, Keeper, Patience, State
+from proxy.appliance.banner import uses_demo
+from proxy.appliance.child import ProcessSpec
+from proxy.appliance.http_probe import ProbeResponse, probe_port, probe_socket
 from proxy.appliance.ledger import WAIT_SECONDS, Ledger
 from proxy.appliance.lines import to_log
 from proxy.appliance.listening import Listening
+from proxy.appliance.monitor import CannotStart, ProcessMonitor, ProcessState, RestartPolicy
 from proxy.appliance.nginx_log import NginxLog
 from proxy.state.ping import ping
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from proxy.appliance.nginx_program import NginxProgram
     from proxy.settings import Settings
 
-_ASK_SECONDS = 2.0
+_PROBE_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +37,11 @@ class Programs:
     nginx: NginxProgram
     worker: Callable[[Path, int, int], list[str]] = commands.worker
     demo: Callable[[int], list[str]] = commands.demo
-    patience: Patience = field(default_factory=Patience)
+    restart_policy: RestartPolicy = field(default_factory=RestartPolicy)
 
 
-class Crew:
-    """One keeper for each process.
+class Processes:
+    """One monitor for each process.
 
     Raises `CannotStart` where a store is needed and there is no program for one.
     """
@@ -53,32 +53,32 @@ class Crew:
         self._ledger = Ledger(run.metrics)
         self._settling: asyncio.Task[None] | None = None
         self._extra = {"PROMETHEUS_MULTIPROC_DIR": str(run.metrics)}
-        self._away: dict[Keeper, asyncio.TimerHandle] = {}
+        self._away: dict[ProcessMonitor, asyncio.TimerHandle] = {}
         """Of the workers that are away: when those who wait for them are told to try again."""
         self._sockets = tuple(self._listening(index) for index in range(settings.workers))
-        self.demo = self._demo_keeper() if uses_demo(settings) else None
+        self.demo = self._demo_monitor() if uses_demo(settings) else None
         self.store = self._store_keeper() if store_program.wanted(settings) else None
-        self.workers = tuple(self._worker_keeper(index) for index in range(settings.workers))
-        self.nginx = self._nginx_keeper()
+        self.workers = tuple(self._worker_monitor(index) for index in range(settings.workers))
+        self.nginx = self._nginx_monitor()
 
     @property
-    def behind_nginx(self) -> tuple[Keeper, ...]:
+    def behind_nginx(self) -> tuple[ProcessMonitor, ...]:
         """All that must answer before nginx opens the public ports."""
         return (*(one for one in (self.demo, self.store) if one is not None), *self.workers)
 
     @property
-    def all(self) -> tuple[Keeper, ...]:
-        """Every keeper."""
+    def all(self) -> tuple[ProcessMonitor, ...]:
+        """Every monitor."""
         return (*self.behind_nginx, self.nginx)
 
     @property
     def serving(self) -> bool:
         """Whether a client that comes now meets nginx and, behind it, a worker."""
-        return self.nginx.state is State.READY and self.worker_serving()
+        return self.nginx.state is ProcessState.READY and self.worker_serving()
 
     def worker_serving(self) -> bool:
         """Whether at least one worker answers."""
-        return any(worker.state is State.READY for worker in self.workers)
+        return any(worker.state is ProcessState.READY for worker in self.workers)
 
     def close_sockets(self) -> None:
         """Own the workers' sockets no longer: nobody is going to be started again."""
@@ -86,13 +86,13 @@ class Crew:
             one.close()
 
     async def worker_reports(self) -> list[dict[str, Any]]:
-        """What each worker says of itself, with what its keeper knows."""
+        """What each worker says of itself, with what its monitor knows."""
         return list(await asyncio.gather(*map(self._report, range(len(self.workers)))))
 
     async def _report(self, index: int) -> dict[str, Any]:
         socket = str(self._sockets[index].path)
-        answer = await ask_socket(socket, "/internal/status", seconds=_ASK_SECONDS)
-        said = json.loads(answer.body) if answer is not None and answer.status == 200 else {}
+        response = await probe_socket(socket, "/internal/status", seconds=_PROBE_SECONDS)
+        said = json.loads(response.body) if response is not None and response.status == 200 else {}
         return {"index": index, **said, **described(self.workers[index])}
 
     def _listening(self, index: int) -> Listening:
@@ -108,14 +108,14 @@ class Crew:
         """
         anybody = self.worker_serving()
         for worker, listening in zip(self.workers, self._sockets, strict=True):
-            listening.show(worker.state is State.READY or not anybody)
-            if worker.state is State.READY:
+            listening.show(worker.state is ProcessState.READY or not anybody)
+            if worker.state is ProcessState.READY:
                 if worker in self._away:
                     self._away.pop(worker).cancel()
             elif worker not in self._away and worker.ready.is_set():
                 self._let_wait(worker, listening)
 
-    def _let_wait(self, worker: Keeper, listening: Listening) -> None:
+    def _let_wait(self, worker: ProcessMonitor, listening: Listening) -> None:
         def turn_away() -> None:
             listening.turn_away()
             self._let_wait(worker, listening)
@@ -123,45 +123,45 @@ class Crew:
         seconds = self._settings.queue_timeout_seconds
         self._away[worker] = asyncio.get_running_loop().call_later(seconds, turn_away)
 
-    def _demo_keeper(self) -> Keeper:
+    def _demo_monitor(self) -> ProcessMonitor:
         port = ports.free_port()
         self._extra["SLUICE_UPSTREAM_URL"] = f"http://127.0.0.1:{port}/v1"
         said = to_log("demo")
-        recipe = Recipe(
+        spec = ProcessSpec(
             "demo",
             self._programs.demo(port),
             environment=commands.environment(),
             out=said,
             err=said,
         )
-        return self._keeper(recipe, lambda: _ask_port("127.0.0.1", port, "/v1/models"))
+        return self._monitor(spec, lambda: _probe_port("127.0.0.1", port, "/v1/models"))
 
-    def _store_keeper(self) -> Keeper:
+    def _store_keeper(self) -> ProcessMonitor:
         socket, said = self._run.store_socket, to_log("store")
         try:
             program = store_program.find()
         except store_program.NoStore as error:
             raise CannotStart(str(error)) from None
         self._extra["SLUICE_STORE_URL"] = f"unix://{socket}"
-        recipe = Recipe(
+        spec = ProcessSpec(
             "store",
             store_program.command(program, socket, self._settings.store_memory_bytes),
             out=said,
             err=said,
         )
 
-        async def question() -> Answer | None:
-            return Answer(200, b"") if await ping(str(socket), _ASK_SECONDS) else None
+        async def question() -> ProbeResponse | None:
+            return ProbeResponse(200, b"") if await ping(str(socket), _PROBE_SECONDS) else None
 
         # Once it has been there, its deaths end nobody else: it is only started again.
-        return self._keeper(recipe, question, spare=self._store_was_there)
+        return self._monitor(spec, question, has_spare=self._store_was_there)
 
     def _store_was_there(self) -> bool:
         return self.store is not None and self.store.ready.is_set()
 
-    def _worker_keeper(self, index: int) -> Keeper:
+    def _worker_monitor(self, index: int) -> ProcessMonitor:
         listening = self._sockets[index]
-        recipe = Recipe(
+        spec = ProcessSpec(
             f"worker-{index}",
             self._programs.worker(listening.path, index, self._settings.workers),
             environment=commands.environment(**self._extra),
@@ -169,28 +169,28 @@ class Crew:
             umask=0o000 if self._run.nginx_user else 0o077,
             listening=listening,
         )
-        return self._keeper(
-            recipe,
-            lambda: ask_socket(str(listening.path), "/readyz", seconds=_ASK_SECONDS),
-            spare=self.worker_serving,
-            buried=lambda: self._forget_levels(index),
+        return self._monitor(
+            spec,
+            lambda: probe_socket(str(listening.path), "/readyz", seconds=_PROBE_SECONDS),
+            has_spare=self.worker_serving,
+            on_exit=lambda: self._forget_levels(index),
             changed=self._direct,
         )
 
-    def _nginx_keeper(self) -> Keeper:
+    def _nginx_monitor(self) -> ProcessMonitor:
         settings = self._settings
         log = NginxLog(for_people=settings.log_format == "console", told=self._ledger.saw)
-        recipe = nginx.recipe(self._programs.nginx, self._run, log)
-        return self._keeper(
-            recipe,
-            lambda: _ask_port(settings.listen_address, settings.listen_port, "/healthz"),
-            buried=lambda: asyncio.to_thread(log.flush),
+        spec = nginx.process_spec(self._programs.nginx, self._run, log)
+        return self._monitor(
+            spec,
+            lambda: _probe_port(settings.listen_address, settings.listen_port, "/healthz"),
+            on_exit=lambda: asyncio.to_thread(log.flush),
         )
 
-    def _keeper(
-        self, recipe: Recipe, question: Callable[[], Awaitable[Answer | None]], **more: Any
-    ) -> Keeper:
-        return Keeper(recipe, question, patience=self._programs.patience, **more)
+    def _monitor(
+        self, spec: ProcessSpec, probe: Callable[[], Awaitable[ProbeResponse | None]], **more: Any
+    ) -> ProcessMonitor:
+        return ProcessMonitor(spec, probe, restart_policy=self._programs.restart_policy, **more)
 
     async def _forget_levels(self, index: int) -> None:
         """What a dead worker had in flight is in flight no more; what it counted stays."""
@@ -202,13 +202,13 @@ class Crew:
         self._settling = asyncio.create_task(asyncio.to_thread(self._ledger.settle))
 
 
-def described(keeper: Keeper) -> dict[str, object]:
-    """What a keeper knows, ready for JSON."""
-    return {"pid": keeper.pid, "state": keeper.state.value, "restarts": keeper.restarts}
+def described(monitor: ProcessMonitor) -> dict[str, object]:
+    """What a monitor knows, ready for JSON."""
+    return {"pid": monitor.pid, "state": monitor.state.value, "restarts": monitor.restarts}
 
 
-async def _ask_port(address: str, port: int, route: str) -> Answer | None:
-    return await ask_port(address, port, route, seconds=_ASK_SECONDS)
+async def _probe_port(address: str, port: int, route: str) -> ProbeResponse | None:
+    return await probe_port(address, port, route, seconds=_PROBE_SECONDS)
 
 
 def _forget_levels(directory: str, index: int) -> None:

@@ -4,14 +4,14 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from proxy.appliance.keeper import State
-from proxy.appliance.overview import Overview, merged
+from proxy.appliance.monitor import ProcessState
+from proxy.appliance.status import ApplianceStatus, merged
 from proxy.version import VERSION
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from proxy.appliance.crew import Crew
+    from proxy.appliance.processes import Processes
 
 
 SEEN = {
@@ -25,21 +25,23 @@ SEEN = {
 
 
 class Kept:
-    """What the overview reads of a keeper."""
+    """What the status reads of a monitor."""
 
-    def __init__(self, name: str, state: State = State.READY, restarts: int = 0) -> None:
+    def __init__(
+        self, name: str, state: ProcessState = ProcessState.READY, restarts: int = 0
+    ) -> None:
         self.name, self.state, self.restarts, self.pid = name, state, restarts, 17
 
 
 class Staff:
-    """What the overview reads of a crew."""
+    """What the status reads of a crew."""
 
     def __init__(self, *, serving: bool = True) -> None:
         self.serving = serving
         self.nginx = Kept("nginx")
         self.demo = None
-        self.store = Kept("store", State.WAITING, 2)
-        self.all = (Kept("worker-0", State.WAITING, 4), self.nginx)
+        self.store = Kept("store", ProcessState.WAITING, 2)
+        self.all = (Kept("worker-0", ProcessState.WAITING, 4), self.nginx)
 
     async def worker_reports(self) -> list[dict[str, Any]]:
         """Two workers, one of which does not answer."""
@@ -49,9 +51,9 @@ class Staff:
         ]
 
 
-def overview(tmp_path: Path, **more: Any) -> Overview:
-    """An overview of a made-up crew."""
-    return Overview(cast("Crew", Staff(**more)), tmp_path, "1.26.3")
+def appliance_status(tmp_path: Path, **more: Any) -> ApplianceStatus:
+    """A status of made-up processes."""
+    return ApplianceStatus(cast("Processes", Staff(**more)), tmp_path, "1.26.3")
 
 
 @pytest.mark.parametrize(
@@ -68,14 +70,14 @@ def test_ready_is_up_serving_and_not_told_to_stop(
     tmp_path: Path, came_up: bool, draining: bool, serving: bool, reason: str | None
 ) -> None:
     """Everything came up once, somebody serves, and nobody said stop."""
-    shown = overview(tmp_path, serving=serving)
+    shown = appliance_status(tmp_path, serving=serving)
     shown.came_up, shown.draining = came_up, draining
     assert shown.why_not_ready() == reason
 
 
 async def test_the_workers_are_summed(tmp_path: Path) -> None:
     """Streams and waiting requests are those of all workers; a silent one counts for nothing."""
-    status = await overview(tmp_path).status()
+    status = await appliance_status(tmp_path).status()
     assert (status["streams"], status["waiting"]) == (2, 1)
     assert status["nginx"] == {"version": "1.26.3", "pid": 17, "state": "ready", "restarts": 0}
     assert status["demo"] is None
@@ -98,7 +100,7 @@ def test_each_worker_s_view_of_an_upstream_counts() -> None:
 
 async def test_the_supervisor_counts_deaths(tmp_path: Path) -> None:
     """Which process is up and how often it was restarted stands beside the workers' metrics."""
-    text = (await overview(tmp_path).metrics()).decode()
+    text = (await appliance_status(tmp_path).metrics()).decode()
     assert 'sluice_process_up{process="worker-0"} 0' in text
     assert 'sluice_process_restarts_total{process="worker-0"} 4' in text
     assert 'sluice_process_up{process="nginx"} 1' in text
@@ -106,7 +108,7 @@ async def test_the_supervisor_counts_deaths(tmp_path: Path) -> None:
 
 async def test_the_scrape_says_what_runs_and_whether_it_is_ending(tmp_path: Path) -> None:
     """The version stands in `/status`, too; a drain is no outage, and alerts can tell."""
-    shown = overview(tmp_path)
+    shown = appliance_status(tmp_path)
     assert (await shown.status())["version"] == VERSION
     text = (await shown.metrics()).decode()
     assert f'sluice_build_info{{version="{VERSION}",python="3.' in text

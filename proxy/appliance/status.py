@@ -10,29 +10,29 @@ from importlib import import_module
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from proxy.appliance.crew import described
-from proxy.appliance.keeper import State
+from proxy.appliance.monitor import ProcessState
+from proxy.appliance.processes import described
 from proxy.version import VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
-    from proxy.appliance.crew import Crew
-    from proxy.appliance.keeper import Keeper
+    from proxy.appliance.monitor import ProcessMonitor
+    from proxy.appliance.processes import Processes
 
 
-class Overview:
+class ApplianceStatus:
     """The admin port's view of the supervisor.
 
     Ready means: everything came up once, nginx answers, at least one worker answers, and nobody
     said stop. One worker that is being restarted does not take the whole machine out of service.
     """
 
-    def __init__(self, crew: Crew, metrics: Path, nginx_version: str) -> None:
+    def __init__(self, processes: Processes, metrics: Path, nginx_version: str) -> None:
         self.came_up = False
         self.draining = False
-        self._crew = crew
+        self._processes = processes
         self._metrics = metrics
         self._nginx_version = nginx_version
         self._since = time.monotonic()
@@ -44,11 +44,11 @@ class Overview:
             return "draining"
         if not self.came_up:
             return "starting"
-        return None if self._crew.serving else "not serving"
+        return None if self._processes.serving else "not serving"
 
     async def status(self) -> Mapping[str, object]:
         """Processes, streams in flight and upstreams, summed over the workers."""
-        workers = await self._crew.worker_reports()
+        workers = await self._processes.worker_reports()
         upstreams = [worker.pop("upstreams", []) for worker in workers]
         return {
             "version": VERSION,
@@ -58,9 +58,9 @@ class Overview:
             "waiting": sum(worker.get("waiting", 0) for worker in workers),
             "upstreams": merged(upstreams),
             "workers": workers,
-            "nginx": {"version": self._nginx_version, **described(self._crew.nginx)},
-            "demo": None if self._crew.demo is None else described(self._crew.demo),
-            "store": None if self._crew.store is None else described(self._crew.store),
+            "nginx": {"version": self._nginx_version, **described(self._processes.nginx)},
+            "demo": None if self._processes.demo is None else described(self._processes.demo),
+            "store": None if self._processes.store is None else described(self._processes.store),
         }
 
     async def metrics(self) -> bytes:
@@ -70,7 +70,7 @@ class Overview:
             collecting = asyncio.to_thread(_collect, str(self._metrics))
             self._collecting = asyncio.create_task(collecting)
         own = _own_metrics(
-            self._crew.all, draining=self.draining, nginx_version=self._nginx_version
+            self._processes.all, draining=self.draining, nginx_version=self._nginx_version
         )
         return await asyncio.shield(self._collecting) + own
 
@@ -116,7 +116,7 @@ def _cut_streams(directory: str) -> int:
     )
 
 
-def _own_metrics(keepers: Iterable[Keeper], *, draining: bool, nginx_version: str) -> bytes:
+def _own_metrics(keepers: Iterable[ProcessMonitor], *, draining: bool, nginx_version: str) -> bytes:
     """Prometheus's text format is simple enough for a few figures that live in no registry."""
     runs = {"version": VERSION, "python": platform.python_version(), "nginx": nginx_version}
     labels = ",".join(f'{name}="{value}"' for name, value in runs.items())
@@ -134,8 +134,8 @@ def _own_metrics(keepers: Iterable[Keeper], *, draining: bool, nginx_version: st
         "# HELP sluice_process_restarts_total Times a process was started again.",
         "# TYPE sluice_process_restarts_total counter",
     ]
-    for keeper in keepers:
-        label = f'{{process="{keeper.name}"}}'
-        lines.append(f"sluice_process_up{label} {int(keeper.state is State.READY)}")
-        restarts.append(f"sluice_process_restarts_total{label} {keeper.restarts}")
+    for monitor in keepers:
+        label = f'{{process="{monitor.name}"}}'
+        lines.append(f"sluice_process_up{label} {int(monitor.state is ProcessState.READY)}")
+        restarts.append(f"sluice_process_restarts_total{label} {monitor.restarts}")
     return ("\n".join([*lines, *restarts]) + "\n").encode()

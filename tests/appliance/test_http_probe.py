@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from proxy.appliance import ports
-from proxy.appliance.ask import Answer, accepts, ask_port, ask_socket, reachable
+from proxy.appliance.http_probe import ProbeResponse, accepts, probe_port, probe_socket, reachable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -35,27 +35,27 @@ async def saying(path: Path, answer: bytes, *, hang: bool = False) -> AsyncItera
 async def test_status_and_body(tmp_path: Path) -> None:
     """A whole answer is its status and its body."""
     async with saying(tmp_path / "s", b"HTTP/1.0 503 No\r\nA: b\r\n\r\nbody") as path:
-        assert await ask_socket(path, "/readyz", seconds=5) == Answer(503, b"body")
+        assert await probe_socket(path, "/readyz", seconds=5) == ProbeResponse(503, b"body")
 
 
 @pytest.mark.parametrize("said", [b"", b"HTTP/1.1 200 OK\r\n", b"what?\r\n\r\n", b"A B C\r\n\r\n"])
 async def test_nonsense_is_no_answer(tmp_path: Path, said: bytes) -> None:
     """Half an answer, or none of HTTP, is none."""
     async with saying(tmp_path / "s", said) as path:
-        assert await ask_socket(path, "/readyz", seconds=5) is None
+        assert await probe_socket(path, "/readyz", seconds=5) is None
 
 
 async def test_silence_ends_at_the_deadline(tmp_path: Path) -> None:
     """Somebody who listens but does not answer is not waited for."""
     async with saying(tmp_path / "s", b"", hang=True) as path:
-        assert await ask_socket(path, "/readyz", seconds=0.05) is None
+        assert await probe_socket(path, "/readyz", seconds=0.05) is None
 
 
 async def test_nobody_is_no_answer(tmp_path: Path) -> None:
     """A missing socket and a closed port are no answer, and no error."""
     port = ports.free_port()
-    assert await ask_socket(str(tmp_path / "none"), "/", seconds=1) is None
-    assert await ask_port("127.0.0.1", port, "/", seconds=1) is None
+    assert await probe_socket(str(tmp_path / "none"), "/", seconds=1) is None
+    assert await probe_port("127.0.0.1", port, "/", seconds=1) is None
     assert not await accepts("127.0.0.1", port)
 
 

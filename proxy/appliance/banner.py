@@ -7,7 +7,7 @@ import json
 import shlex
 from typing import TYPE_CHECKING
 
-from proxy.appliance.ask import reachable
+from proxy.appliance.http_probe import reachable
 
 if TYPE_CHECKING:
     from proxy.settings import Settings
@@ -19,7 +19,7 @@ OPEN_TO_ANYBODY = (
 )
 
 
-def announcement(settings: Settings) -> str:
+def banner_text(settings: Settings) -> str:
     """The text for stdout."""
     lines = [
         "Sluice is ready.",

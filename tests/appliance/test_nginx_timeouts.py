@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from proxy.appliance.clocks import FOREVER, MARGIN, client_silence, worker_silence
+from proxy.appliance.nginx_timeouts import FOREVER, MARGIN, client_silence, worker_silence
 from proxy.settings import Settings
 
 

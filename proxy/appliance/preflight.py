@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from proxy.appliance import descriptors, nginx, nginx_config, nginx_program, ports
-from proxy.appliance.keeper import CannotStart
+from proxy.appliance import nginx, nginx_config, nginx_program, ports, sizing
+from proxy.appliance.monitor import CannotStart
 
 if TYPE_CHECKING:
     from proxy.appliance.directory import RunDirectory
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _log = structlog.get_logger("appliance")
 
 
-def prepare(settings: Settings, run: RunDirectory) -> NginxProgram:
+def preflight(settings: Settings, run: RunDirectory) -> NginxProgram:
     """Check the ports, find nginx, render its files and let it check them.
 
     Raises `CannotStart` with what is wrong and what to do about it.
@@ -26,8 +26,8 @@ def prepare(settings: Settings, run: RunDirectory) -> NginxProgram:
     _check_ports(settings)
     try:
         program = nginx_program.find(settings.nginx_path)
-        sizes = descriptors.sizes_for(
-            settings, hard_limit=descriptors.raise_limit(), somaxconn=descriptors.somaxconn()
+        sizes = sizing.sizes_for(
+            settings, hard_limit=sizing.raise_limit(), somaxconn=sizing.somaxconn()
         )
         values = nginx_config.values_for(settings, run=run, program=program, sizes=sizes)
         nginx_config.render(values, run.nginx_conf.parent)

@@ -10,19 +10,19 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from proxy.appliance.child import Child, Recipe
+from proxy.appliance.child import Child, ProcessSpec
 
 if TYPE_CHECKING:
     import signal
     from collections.abc import Awaitable, Callable
 
-    from proxy.appliance.ask import Answer
+    from proxy.appliance.http_probe import ProbeResponse
     from proxy.appliance.pulse import Pulse
 
 _log = structlog.get_logger("appliance")
 
 
-class State(StrEnum):
+class ProcessState(StrEnum):
     """What a child is at."""
 
     STARTING = "starting"
@@ -35,18 +35,18 @@ class State(StrEnum):
 
 
 class CannotStart(Exception):
-    """A child does not come up; the text holds its last words."""
+    """A child does not come up; the text holds its stderr tail."""
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class RestartPolicy:
     """How long to wait for children; all times are seconds."""
 
     start: float = 30.0
     """Until it must have answered."""
-    look: float = 0.01
+    poll: float = 0.01
     """Between two questions while it starts."""
-    watch: float = 2.0
+    check: float = 2.0
     """Between two questions once it is ready."""
     beat: float = 0.5
     """Between two looks at a pulse, as long as between two of its beats."""
@@ -65,7 +65,7 @@ class Patience:
     """After so long a life its earlier deaths are forgotten."""
     attempts: int = 5
     """Starts in a row that may fail when nobody else does its work."""
-    last_words: float = 12.0
+    final_events: float = 12.0
     """Beyond the drain: for workers to tell those that they cut."""
     flush: float = 5.0
     """For clients to take what nginx still holds once the workers have ended."""
@@ -80,54 +80,55 @@ class Patience:
 
 
 @dataclass(slots=True)
-class Life:
+class Run:
     """One life of a child, told when it has ended."""
 
     came_up: bool
     status: int
     seconds: float
-    last_words: str
+    stderr_tail: str
 
 
-class Keeper:
+class ProcessMonitor:
     """One child that should always run.
 
-    `question` asks it for a sign of life. `spare` tells whether others do its work meanwhile; if
-    not, a child that fails to start several times in a row ends the keeping. `buried` is awaited
+    `probe` asks it for a sign of life. `has_spare` tells whether others do its work meanwhile; if
+    not, a child that fails to start several times in a row ends the monitoring. `on_exit` is
+    awaited
     after each death, before the next life. `changed` is called whenever it has another state.
     """
 
     def __init__(
         self,
-        recipe: Recipe,
-        question: Callable[[], Awaitable[Answer | None]],
+        spec: ProcessSpec,
+        probe: Callable[[], Awaitable[ProbeResponse | None]],
         *,
-        spare: Callable[[], bool] = lambda: False,
-        buried: Callable[[], Awaitable[None]] | None = None,
+        has_spare: Callable[[], bool] = lambda: False,
+        on_exit: Callable[[], Awaitable[None]] | None = None,
         changed: Callable[[], None] = lambda: None,
-        patience: Patience | None = None,
+        restart_policy: RestartPolicy | None = None,
     ) -> None:
-        self.name = recipe.name
-        self._state = State.STOPPED
+        self.name = spec.name
+        self._state = ProcessState.STOPPED
         self._changed = changed
         self.restarts = 0
         self.ready = asyncio.Event()
         """Set once it has come up for the first time."""
-        self._recipe = recipe
-        self._question = question
-        self._spare = spare
-        self._buried = buried
-        self._patience = patience or Patience()
+        self._spec = spec
+        self._probe = probe
+        self._has_spare = has_spare
+        self._on_exit = on_exit
+        self._restart_policy = restart_policy or RestartPolicy()
         self._child: Child | None = None
-        self._leaving = asyncio.Event()
+        self._stopping = asyncio.Event()
 
     @property
-    def state(self) -> State:
+    def state(self) -> ProcessState:
         """What it is at."""
         return self._state
 
     @state.setter
-    def state(self, state: State) -> None:
+    def state(self, state: ProcessState) -> None:
         if state is not self._state:
             self._state = state
             self._changed()
@@ -137,29 +138,29 @@ class Keeper:
         """The process id, while it runs."""
         return self._child.pid if self._child is not None and self._child.running else None
 
-    async def keep(self) -> None:
-        """Keep it running until told to `leave`.
+    async def run(self) -> None:
+        """Keep it running until told to `stop`.
 
         Raises `CannotStart` when its first start fails, or later when it no longer comes up and
         nobody else does its work.
         """
         deaths = failures = 0
-        while not self._leaving.is_set():
-            life = await self._live()
-            if self._leaving.is_set():
+        while not self._stopping.is_set():
+            ended = await self._run_once()
+            if self._stopping.is_set():
                 break
-            deaths = 1 if life.seconds >= self._patience.stable else deaths + 1
-            failures = 0 if life.came_up else failures + 1
+            deaths = 1 if ended.seconds >= self._restart_policy.stable else deaths + 1
+            failures = 0 if ended.came_up else failures + 1
             if failures and not self.ready.is_set():
-                raise CannotStart(self._obituary(life))
-            if failures >= self._patience.attempts and not self._spare():
-                raise CannotStart(self._obituary(life))
-            await self._pause(life, deaths)
-        self.state = State.STOPPED
+                raise CannotStart(self._failure_text(ended))
+            if failures >= self._restart_policy.attempts and not self._has_spare():
+                raise CannotStart(self._failure_text(ended))
+            await self._back_off(ended, deaths)
+        self.state = ProcessState.STOPPED
 
-    def leave(self, number: signal.Signals | None = None) -> None:
+    def stop(self, number: signal.Signals | None = None) -> None:
         """Do not start it again; send it a signal, if one is given."""
-        self._leaving.set()
+        self._stopping.set()
         if number is not None:
             self.send(number)
 
@@ -170,44 +171,44 @@ class Keeper:
 
     def kill(self) -> None:
         """End it at once."""
-        self._leaving.set()
+        self._stopping.set()
         if self._child is not None and self._child.running:
             self._child.kill()
 
-    async def _live(self) -> Life:
+    async def _run_once(self) -> Run:
         loop = asyncio.get_running_loop()
         born = loop.time()
-        self.state = State.STARTING
-        child = self._child = await Child.start(self._recipe)
+        self.state = ProcessState.STARTING
+        child = self._child = await Child.start(self._spec)
         ending = asyncio.create_task(child.wait())
         try:
-            came_up = await self._come_up(child, ending)
+            came_up = await self._wait_until_up(child, ending)
             if came_up:
-                self.state = State.READY
+                self.state = ProcessState.READY
                 self.ready.set()
                 _log.info("started", process=self.name, pid=child.pid, restarts=self.restarts)
                 await self._watch(child, ending)
             status = await ending
-            self.state = State.WAITING
+            self.state = ProcessState.WAITING
         finally:
             if child.running:
                 child.kill()
             ending.cancel()
-        if self._buried is not None:
-            await self._buried()
-        return Life(came_up, status, loop.time() - born, await child.last_words())
+        if self._on_exit is not None:
+            await self._on_exit()
+        return Run(came_up, status, loop.time() - born, await child.stderr_tail())
 
-    async def _come_up(self, child: Child, ending: asyncio.Task[int]) -> bool:
+    async def _wait_until_up(self, child: Child, ending: asyncio.Task[int]) -> bool:
         """Wait until it answers, and kill it if it does not in time."""
         try:
-            async with asyncio.timeout(self._patience.start):
+            async with asyncio.timeout(self._restart_policy.start):
                 while not ending.done():
-                    answer = await self._question()
-                    if answer is not None and answer.status == 200 and not ending.done():
+                    response = await self._probe()
+                    if response is not None and response.status == 200 and not ending.done():
                         return True
-                    await asyncio.wait({ending}, timeout=self._patience.look)
+                    await asyncio.wait({ending}, timeout=self._restart_policy.poll)
         except TimeoutError:
-            _log.error("no_answer", process=self.name, seconds=self._patience.start)
+            _log.error("no_answer", process=self.name, seconds=self._restart_policy.start)
             child.kill()
         return False
 
@@ -224,21 +225,21 @@ class Keeper:
         One that is silent is not killed: it may only be busy. It is said in the log, in `/status`
         and by readiness.
         """
-        while not (await asyncio.wait({ending}, timeout=self._patience.watch))[0]:
-            alive = await self._question() is not None
-            self._seen(State.READY if alive else State.SILENT, ending)
+        while not (await asyncio.wait({ending}, timeout=self._restart_policy.check))[0]:
+            alive = await self._probe() is not None
+            self._seen(ProcessState.READY if alive else ProcessState.SILENT, ending)
 
     async def _feel_pulse(self, child: Child, pulse: Pulse, ending: asyncio.Task[int]) -> None:
         """Count the looks without a beat: without one for long, nothing new goes there.
 
         Then it is killed: its streams stand still, and only a new one can serve who waits.
         """
-        patience, last, missed = self._patience, pulse.beats, 0
+        patience, last, missed = self._restart_policy, pulse.beats, 0
         while not (await asyncio.wait({ending}, timeout=patience.beat))[0]:
             missed = 0 if pulse.beats != last else missed + 1
             last = pulse.beats
             silent = missed >= patience.silent_after
-            self._seen(State.SILENT if silent else State.READY, ending)
+            self._seen(ProcessState.SILENT if silent else ProcessState.READY, ending)
             if missed >= patience.frozen_after or (
                 silent and await asyncio.to_thread(child.stopped)
             ):
@@ -252,27 +253,27 @@ class Keeper:
                 child.kill()
                 return
 
-    def _seen(self, state: State, ending: asyncio.Task[int]) -> None:
+    def _seen(self, state: ProcessState, ending: asyncio.Task[int]) -> None:
         if state is not self.state and not ending.done():
             _log.warning("state", process=self.name, pid=self.pid, state=state.value)
             self.state = state
 
-    async def _pause(self, life: Life, deaths: int) -> None:
-        delay = self._patience.delay(deaths)
-        self.state = State.WAITING
+    async def _back_off(self, ended: Run, deaths: int) -> None:
+        delay = self._restart_policy.delay(deaths)
+        self.state = ProcessState.WAITING
         _log.error(
             "died",
             process=self.name,
-            status=life.status,
-            lived=round(life.seconds, 3),
+            status=ended.status,
+            lived=round(ended.seconds, 3),
             again_in=delay,
-            last_words=life.last_words,
+            last_words=ended.stderr_tail,
         )
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(delay):
-                await self._leaving.wait()
+                await self._stopping.wait()
         self.restarts += 1
 
-    def _obituary(self, life: Life) -> str:
-        words = life.last_words or "(it said nothing)"
-        return f"{self.name} cannot start (exit status {life.status}). Its last words:\n{words}"
+    def _failure_text(self, ended: Run) -> str:
+        words = ended.stderr_tail or "(it said nothing)"
+        return f"{self.name} cannot start (exit status {ended.status}). Its last words:\n{words}"

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from proxy.appliance.announce import announcement, curl_line, uses_demo
+from proxy.appliance.banner import banner_text, curl_line, uses_demo
 from proxy.settings import Settings
 
 UPSTREAM: dict[str, Any] = {"upstream_url": "https://api.example.com/v1"}
@@ -14,7 +14,7 @@ UPSTREAM: dict[str, Any] = {"upstream_url": "https://api.example.com/v1"}
 
 def test_the_urls_can_be_followed_from_this_machine() -> None:
     """Where Sluice listens on all addresses, the URL is one that works here."""
-    text = announcement(Settings(listen_port=8080, admin_port=9464, listen_address="::"))
+    text = banner_text(Settings(listen_port=8080, admin_port=9464, listen_address="::"))
     assert "http://[::1]:8080" in text
     assert "http://127.0.0.1:9464" in text
 
@@ -55,14 +55,14 @@ def test_the_model_is_one_that_an_upstream_names() -> None:
 def test_the_demo_is_announced_as_what_it_is() -> None:
     """Only without an upstream, and then in capitals."""
     assert uses_demo(Settings())
-    assert "ONLY THE DEMO" in announcement(Settings())
-    assert "DEMO" not in announcement(Settings(**UPSTREAM))
+    assert "ONLY THE DEMO" in banner_text(Settings())
+    assert "DEMO" not in banner_text(Settings(**UPSTREAM))
 
 
 def test_tls_has_its_own_line() -> None:
     """With a certificate the HTTPS URL is there too."""
     settings = Settings(tls_certificate="/c.pem", tls_key="/k.pem", tls_port=8443)
-    assert "https://127.0.0.1:8443" in announcement(settings)
+    assert "https://127.0.0.1:8443" in banner_text(settings)
 
 
 @pytest.mark.parametrize(
@@ -77,5 +77,5 @@ def test_tls_has_its_own_line() -> None:
 def test_a_key_that_anybody_can_spend(given: dict[str, Any], said: bool) -> None:
     """It is said loudly, and only where it is so."""
     settings = Settings(upstream_url="https://api.example.com/v1", **given)
-    assert ("ANYBODY" in announcement(settings)) is said
-    assert "sk-1" not in announcement(settings)
+    assert ("ANYBODY" in banner_text(settings)) is said
+    assert "sk-1" not in banner_text(settings)
