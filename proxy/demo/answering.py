@@ -16,7 +16,7 @@ from proxy.demo.grammar import BadWordError, Word, planned, words_in
 from proxy.demo.player import play
 from proxy.demo.reply import Caller, Reply, early, redirect, refusal
 from proxy.demo.shapes import message_for
-from proxy.demo.state import DEMO_STATE, Call
+from proxy.demo.state import DEMO_STATE, RecordedCall
 from proxy.demo.wire import Wire, Written
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class Turn:
     request: web.Request
     plan: Plan
     rules: Rules
-    call: Call
+    call: RecordedCall
     caller: Caller
     dialect: Dialect
 
@@ -110,7 +110,7 @@ def handler(
 
 async def _reply(
     request: web.Request,
-    call: Call,
+    call: RecordedCall,
     dialect: Dialect,
     answerer: Callable[[Turn], Awaitable[Reply]],
 ) -> Reply:
@@ -131,7 +131,7 @@ async def _reply(
         return refusal(turn.plan.healthy(), dialect, caller, 413, str(error))
 
 
-def _in_its_run(plan: Plan, call: Call) -> Plan:
+def _in_its_run(plan: Plan, call: RecordedCall) -> Plan:
     """Make the first `fail` requests of a run fail, and the others whole."""
     call.run = call.run or plan.run
     if not plan.fail:

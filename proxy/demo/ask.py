@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from proxy.demo.plan import Plan
-    from proxy.demo.tools import Call
+    from proxy.demo.tools import ToolCall
 
 _LETTERS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _SEEDED_TIME = 1_767_225_600
@@ -45,7 +45,7 @@ class Ask:
     cap: int | None = None
     choices: int = 1
     include_usage: bool = False
-    calls: tuple[Call, ...] = ()
+    calls: tuple[ToolCall, ...] = ()
     array: bool = False
     seed: str = ""
     created: int = 0

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from aiohttp import web
 
     from proxy.demo.plan import Plan
-    from proxy.demo.state import Call
+    from proxy.demo.state import RecordedCall
 
 _SLOW_STEPS_PER_SECOND = 20
 
@@ -24,7 +24,7 @@ class TooLargeError(ValueError):
     """A body above what the demo takes."""
 
 
-async def chunks(request: web.BaseRequest, plan: Plan, call: Call) -> AsyncIterator[bytes]:
+async def chunks(request: web.BaseRequest, plan: Plan, call: RecordedCall) -> AsyncIterator[bytes]:
     """Give the request's body as it comes, or as slowly as the plan wants it read."""
     if not plan.has("slow-read"):
         async for data in request.content.iter_any():
@@ -38,7 +38,9 @@ async def chunks(request: web.BaseRequest, plan: Plan, call: Call) -> AsyncItera
         await asyncio.sleep(1 / _SLOW_STEPS_PER_SECOND)
 
 
-async def read_json(request: web.BaseRequest, plan: Plan, call: Call, limit: int) -> dict[str, Any]:
+async def read_json(
+    request: web.BaseRequest, plan: Plan, call: RecordedCall, limit: int
+) -> dict[str, Any]:
     """Read a JSON object; raises MistakeError for anything else, TooLargeError above the limit."""
     held = bytearray()
     async for data in chunks(request, plan, call):
@@ -54,7 +56,7 @@ async def read_json(request: web.BaseRequest, plan: Plan, call: Call, limit: int
     return value
 
 
-async def digest(request: web.BaseRequest, plan: Plan, call: Call) -> tuple[int, str]:
+async def digest(request: web.BaseRequest, plan: Plan, call: RecordedCall) -> tuple[int, str]:
     """Read a body of any size and give its length in bytes and its SHA-256."""
     hashed = hashlib.sha256()
     async for data in chunks(request, plan, call):

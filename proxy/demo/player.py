@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
     from proxy.demo.plan import Plan
     from proxy.demo.reply import Reply
-    from proxy.demo.state import Call
+    from proxy.demo.state import RecordedCall
     from proxy.demo.steps import Step
     from proxy.demo.wire import Wire
 
 
-async def play(reply: Reply, wire: Wire, call: Call) -> None:
+async def play(reply: Reply, wire: Wire, call: RecordedCall) -> None:
     """Carry the steps out; their times count from now on.
 
     Raises ConnectionResetError or CancelledError when the peer leaves.
@@ -60,7 +60,7 @@ _SPLIT_PAUSE = 0.001
 _LAST = frozenset({Do.CLOSE, Do.RESET})
 
 
-async def _act(step: Step, wire: Wire, call: Call) -> None:
+async def _act(step: Step, wire: Wire, call: RecordedCall) -> None:
     match step.do:
         case Do.RAW:
             wire.put_raw(step.data)

@@ -18,7 +18,7 @@ _REMEMBERED_RUNS = 10_000
 
 
 @dataclass(slots=True, eq=False)
-class Call:
+class RecordedCall:
     """One request and what became of it.
 
     `ended_by` is empty while it runs, then `finished` (everything was sent), `left` (the peer went
@@ -55,7 +55,7 @@ class Call:
         return {name: getattr(self, name) for name in _SHOWN}
 
 
-_SHOWN = tuple(name for name in Call.__slots__ if name not in ("state", "task"))
+_SHOWN = tuple(name for name in RecordedCall.__slots__ if name not in ("state", "task"))
 
 
 class DemoState:
@@ -67,7 +67,7 @@ class DemoState:
 
     def __init__(self) -> None:
         self._waiting: list[tuple[Callable[[DemoState], bool], asyncio.Future[None]]] = []
-        self.open: set[Call] = set()
+        self.open: set[RecordedCall] = set()
         self.reset()
 
     def reset(self) -> None:
@@ -76,19 +76,19 @@ class DemoState:
         self.finished = 0
         self.left = 0
         self.faults = 0
-        self.calls: deque[Call] = deque(self.open, maxlen=_REMEMBERED_CALLS)
+        self.calls: deque[RecordedCall] = deque(self.open, maxlen=_REMEMBERED_CALLS)
         self._attempts: OrderedDict[str, int] = OrderedDict()
 
-    def begin(self, method: str, path: str, run: str) -> Call:
+    def begin(self, method: str, path: str, run: str) -> RecordedCall:
         """Take note of a new request."""
         self.seen += 1
-        call = Call(self, self.seen, method, path, run, task=asyncio.current_task())
+        call = RecordedCall(self, self.seen, method, path, run, task=asyncio.current_task())
         self.open.add(call)
         self.calls.append(call)
         self.changed()
         return call
 
-    def end(self, call: Call) -> None:
+    def end(self, call: RecordedCall) -> None:
         """Take note that a request is over."""
         call.ended_at = time.time()
         call.task = None

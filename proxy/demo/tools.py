@@ -21,7 +21,7 @@ class Tool(NamedTuple):
     schema: Any
 
 
-class Call(NamedTuple):
+class ToolCall(NamedTuple):
     """One tool call: the tool, its arguments as JSON text, and that text in pieces.
 
     A piece is one token, ready to stand inside a JSON string.
@@ -45,7 +45,7 @@ _STAND_IN = Tool(
 )
 
 
-def calls_for(offered: Iterable[Tool], count: int) -> tuple[Call, ...]:
+def calls_for(offered: Iterable[Tool], count: int) -> tuple[ToolCall, ...]:
     """Make so many calls, in turn to each tool on offer."""
     tools = tuple(offered) or (_STAND_IN,)
     return tuple(_call(tools[number % len(tools)], number) for number in range(count))
@@ -61,10 +61,10 @@ def tools_in(listed: Any, inner: str, schema: str) -> list[Tool]:
     return found
 
 
-def _call(tool: Tool, number: int) -> Call:
+def _call(tool: Tool, number: int) -> ToolCall:
     arguments = json_bytes(invent(tool.schema, number) or {}).decode()
     cut = range(0, len(arguments), _PIECE)
-    return Call(
+    return ToolCall(
         tool.name, arguments, tuple(inside(arguments[start : start + _PIECE]) for start in cut)
     )
 

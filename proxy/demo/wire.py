@@ -16,7 +16,7 @@ from aiohttp import web
 from proxy.demo.head import Framing
 
 if TYPE_CHECKING:
-    from proxy.demo.state import Call
+    from proxy.demo.state import RecordedCall
 
 _GZIP_WINDOW = 31
 _PIECE = 64 * 1024
@@ -26,7 +26,7 @@ _LINGER_OFF = struct.pack("ii", 1, 0)  # SO_LINGER on with 0 seconds: close send
 class Wire:
     """One answer's way out. Every method raises ConnectionResetError once the peer has left."""
 
-    def __init__(self, request: web.BaseRequest, call: Call) -> None:
+    def __init__(self, request: web.BaseRequest, call: RecordedCall) -> None:
         self._request = request
         self._protocol = request.protocol
         self._call = call

@@ -4,10 +4,10 @@ import asyncio
 
 import pytest
 
-from proxy.demo.state import Call, DemoState
+from proxy.demo.state import DemoState, RecordedCall
 
 
-async def begun(state: DemoState, run: str = "") -> Call:
+async def begun(state: DemoState, run: str = "") -> RecordedCall:
     """Begin a call."""
     return state.begin("POST", "/v1/chat/completions", run)
 

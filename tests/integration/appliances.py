@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from tests.integration.faults import stations
-from tests.integration.faults.stations import Station
-from tests.integration.fronts import free_port
+from tests.integration.faults import gateways
+from tests.integration.faults.gateways import RunningGateway
+from tests.integration.nginx_instances import free_port
 from tests.nginx.pem import ONE
 
 WORKERS = 3
@@ -20,13 +20,13 @@ ORIGIN = "https://app.example.com"
 class Appliance:
     """A running appliance before a demo upstream."""
 
-    station: Station
+    gateway: RunningGateway
     tls_port: int
 
     @property
     def url(self) -> str:
         """Where clients come."""
-        return self.station.url
+        return self.gateway.url
 
     @property
     def tls_url(self) -> str:
@@ -36,11 +36,11 @@ class Appliance:
     @property
     def admin_url(self) -> str:
         """Where operators come."""
-        return self.station.admin_url
+        return self.gateway.admin_url
 
     def served_by(self) -> set[int]:
         """The workers that have ended a request so far."""
-        return {one["worker"] for one in list(self.station.process.ended.values())}
+        return {one["worker"] for one in list(self.gateway.process.ended.values())}
 
 
 @contextmanager
@@ -48,8 +48,8 @@ def running() -> Iterator[Appliance]:
     """Start it; everything that a client may need is switched on."""
     tls_port = free_port()
     with (
-        stations.upstream() as upstream,
-        stations.appliance(
+        gateways.upstream() as upstream,
+        gateways.appliance(
             upstream,
             workers=WORKERS,
             tls_port=tls_port,
@@ -61,9 +61,9 @@ def running() -> Iterator[Appliance]:
             eject_failure_rate=1,
             drain_seconds=1,
             log_format="json",
-        ) as station,
+        ) as gateway,
     ):
-        yield Appliance(station, tls_port)
+        yield Appliance(gateway, tls_port)
 
 
 def trusting() -> ssl.SSLContext:

@@ -9,13 +9,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from proxy.record import Family
+from tests.integration.expected_tally import expected_tally
 from tests.integration.faults.asking import Asking
-from tests.integration.faults.hearing import heard
-from tests.integration.faults.stations import Station
-from tests.integration.holding import Held, Holding
+from tests.integration.faults.gateways import RunningGateway
+from tests.integration.faults.recorder import read_answer
 from tests.integration.ledger import Ledger
+from tests.integration.pausable_upstream import PausableUpstream, PausedAnswer
 from tests.integration.raw import Line, post_json
-from tests.integration.telling import told
 
 UNASKED = (Family.CHAT, Family.COMPLETIONS)
 """Families whose streams have usage only where it is asked for."""
@@ -38,8 +38,8 @@ class Situation:
 class Clients:
     """Everybody who asks, and the one ledger in which they write down what they got."""
 
-    station: Station
-    holding: Holding
+    gateway: RunningGateway
+    holding: PausableUpstream
     drains: bool
     ledger: Ledger = field(default_factory=Ledger)
     runs: list[str] = field(default_factory=list)
@@ -60,34 +60,36 @@ class Clients:
     async def hears(self, family: Asking, one: Situation) -> None:
         """Ask, and hear out whatever comes."""
         asking = asked(family, one.model, stream=one.stream)
-        answer, _ = await heard(self.station.url, asking.request(one.words, self.run()))
+        answer, _ = await read_answer(self.gateway.url, asking.request(one.words, self.run()))
         assert answer.status == one.status, (one, family.family, answer.body)
         model = one.model if one.answered else "other"
         self.ended(asking, model, one.status, one.ended_by)
         if one.status != 502:  # What the gateway says itself is no upstream's answer.
             self.ledger.received(len(answer.body))
         if one.answered:
-            found = told(asking.family, answer.body, streamed=one.stream)
+            found = expected_tally(asking.family, answer.body, streamed=one.stream)
             self.ledger.answered(asking.family, model, found)
 
     async def hears_no_usage(self, family: Asking) -> None:
         """Ask for no usage; the gateway asks for it where it can, and keeps it to itself."""
         asking = asked(family, "hidden", usage=False)
         words = f"tokens={self.chance.randrange(5, 40)}"
-        answer, _ = await heard(self.station.url, asking.request(words, self.run()))
-        found = told(asking.family, answer.body)
+        answer, _ = await read_answer(self.gateway.url, asking.request(words, self.run()))
+        found = expected_tally(asking.family, answer.body)
         assert not found.usage
         self.ended(asking, "hidden", 200, "complete")
         self.ledger.received(len(answer.body))
         if asking.family is Family.CHAT:
-            found = told(asking.family, await self.from_upstream(asked(family, "hidden"), words))
+            found = expected_tally(
+                asking.family, await self.from_upstream(asked(family, "hidden"), words)
+            )
         self.ledger.answered(asking.family, "hidden", found)
 
     async def is_refused(self, path: str) -> None:
         """Ask for nothing sensible."""
         body = b'"no object"'
         fields = [("X-Request-ID", self.run())]
-        async with await Line.open(self.station.url) as line:
+        async with await Line.open(self.gateway.url) as line:
             answer = await line.whole(post_json(path, "no object", fields))
         assert answer.status == 400
         self.ledger.request(path, "", 400, "rejected", len(body))
@@ -96,45 +98,45 @@ class Clients:
         """Read half of an answer, let the upstream go on only then, and read the rest."""
         asking = asked(family, model)
         run, held = await self.held(asking, words, lambda events: events // 2)
-        async with await Line.open(self.station.url) as line:
+        async with await Line.open(self.gateway.url) as line:
             await line.ask(asking.request("", run))
             assert await beginning(line, len(held.before)) == held.before
-            held.go_on.set()
+            held.resume.set()
             assert await line.body() == held.rest
         body = held.before + held.rest
         self.ended(asking, model, 200, "complete")
         self.ledger.received(len(body))
-        self.ledger.answered(asking.family, model, told(asking.family, body))
+        self.ledger.answered(asking.family, model, expected_tally(asking.family, body))
 
-    async def leaves(self, family: Asking) -> tuple[str, Held]:
+    async def leaves(self, family: Asking) -> tuple[str, PausedAnswer]:
         """Leave between two events, all that came before having been read."""
         asking = asked(family, "left")
         words = f"tokens={self.chance.randrange(3, 30)}"
         run, held = await self.held(asking, words, lambda events: self.chance.randrange(1, events))
-        line = await Line.open(self.station.url)
+        line = await Line.open(self.gateway.url)
         await line.ask(asking.request("", run))
         assert await beginning(line, len(held.before)) == held.before
         line.leave()
         self.ended(asking, "left", 200, "client_left")
         self.ledger.received(len(held.before))
-        before, late = told(asking.family, held.before), 0
+        before, late = expected_tally(asking.family, held.before), 0
         if self.drains:
-            every = told(asking.family, held.before + held.rest)
+            every = expected_tally(asking.family, held.before + held.rest)
             before, late = every, every.events.total() - before.events.total()
         self.ledger.answered(asking.family, "left", before, late=late)
         return run, held
 
     async def held(
         self, asking: Asking, words: str, place: Callable[[int], int]
-    ) -> tuple[str, Held]:
+    ) -> tuple[str, PausedAnswer]:
         """An answer of the demo upstream that is held at a place in it."""
         run, body = self.run(), await self.from_upstream(asking, words)
-        self.holding.answers[run] = held = Held.at(body, place)
+        self.holding.answers[run] = held = PausedAnswer.at(body, place)
         return run, held
 
     async def from_upstream(self, asking: Asking, words: str) -> bytes:
         """What the upstream says to whoever asks it directly."""
-        answer, clean = await heard(self.station.upstream.url, asking.request(words))
+        answer, clean = await read_answer(self.gateway.upstream.url, asking.request(words))
         assert clean
         return answer.body
 

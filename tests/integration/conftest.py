@@ -24,7 +24,7 @@ from proxy.edge.worker_state import WorkerState
 from proxy.settings import Settings
 from tests.integration import appliances
 from tests.integration.appliances import Appliance
-from tests.integration.fronts import Nginxes
+from tests.integration.nginx_instances import NginxInstances
 
 SETTLE_SECONDS = 5.0
 
@@ -91,9 +91,9 @@ async def worker(start_worker: StartWorker) -> Worker:
 
 
 @pytest.fixture(scope="session")
-def nginxes() -> Iterator[Nginxes]:
+def nginxes() -> Iterator[NginxInstances]:
     """Every nginx that is asked for."""
-    running = Nginxes()
+    running = NginxInstances()
     yield running
     running.close()
 
@@ -107,7 +107,7 @@ def appliance() -> Iterator[Appliance]:
 
 @pytest.fixture(params=["alone", "nginx"])
 async def start_front(
-    request: pytest.FixtureRequest, demo: Demo, nginxes: Nginxes
+    request: pytest.FixtureRequest, demo: Demo, nginxes: NginxInstances
 ) -> AsyncIterator[StartWorker]:
     """Starts what clients meet: a worker alone, or one behind nginx."""
     async with _starting(demo, nginxes if request.param == "nginx" else None) as start:
@@ -116,7 +116,7 @@ async def start_front(
 
 @pytest.fixture(params=["fast", "plain", "nginx"])
 async def start_every(
-    request: pytest.FixtureRequest, demo: Demo, nginxes: Nginxes
+    request: pytest.FixtureRequest, demo: Demo, nginxes: NginxInstances
 ) -> AsyncIterator[StartWorker]:
     """Starts every way there is through Sluice: past the parser, through it, and behind nginx."""
     way = request.param
@@ -133,7 +133,7 @@ async def front(start_front: StartWorker) -> Worker:
 
 @asynccontextmanager
 async def _starting(
-    demo: Demo, nginxes: Nginxes | None = None, **usual: Any
+    demo: Demo, nginxes: NginxInstances | None = None, **usual: Any
 ) -> AsyncIterator[StartWorker]:
     async with AsyncExitStack() as stack:
         started: list[Worker] = []
@@ -158,7 +158,7 @@ async def _alone(settings: dict[str, Any]) -> AsyncIterator[Worker]:
 
 
 @asynccontextmanager
-async def _behind(nginxes: Nginxes, settings: dict[str, Any]) -> AsyncIterator[Worker]:
+async def _behind(nginxes: NginxInstances, settings: dict[str, Any]) -> AsyncIterator[Worker]:
     nginx = await nginxes.get(settings)
     async with (
         open_worker_state(Settings(**settings), behind_nginx=True) as state,

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from proxy.record import Family
+from tests.integration.expected_tally import ExpectedTally
 from tests.integration.scraping import Scrape
-from tests.integration.telling import Told
 
 PRICED = "priced"
 """The only model that has a price."""
@@ -81,7 +81,7 @@ class Ledger:
         """So many bytes of an upstream's answer reached the client."""
         self.counts["sluice_bytes_total", "out"] += size
 
-    def answered(self, family: Family, model: str, told: Told, *, late: int = 0) -> None:
+    def answered(self, family: Family, model: str, told: ExpectedTally, *, late: int = 0) -> None:
         """An upstream answered; `late` are events with tokens that came for nobody."""
         for channel, events in told.events.items():
             self.counts["sluice_token_events_total", model, channel] += events

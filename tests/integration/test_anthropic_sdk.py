@@ -128,5 +128,5 @@ async def test_the_async_sdk_leaves(appliance: Appliance) -> None:
         ) as stream:
             async for _ in stream:
                 break
-        (call,) = await appliance.station.upstream.over("anthropics-sdk-leaves")
+        (call,) = await appliance.gateway.upstream.over("anthropics-sdk-leaves")
     assert call["ended_by"] == "left"

@@ -10,7 +10,7 @@ import pytest
 
 from proxy.relay.client_writer import BUFFERED_BYTES
 from tests.integration.conftest import StartWorker, Worker, until
-from tests.integration.faults import stations
+from tests.integration.faults import gateways
 from tests.integration.raw import BrokenOff, Line, ask_chat, exchange, request
 from tests.upstream.peer import EVENTS, LAST_CHUNK, Connection, Peer, chunk
 
@@ -141,8 +141,8 @@ async def test_stalled_readers_take_little_memory() -> None:
     readers = 30
     torrent = Torrent(60)
     async with Peer(torrent) as peer:
-        behind = stations.Upstream(stations.Process(None, peer.url))  # type: ignore[arg-type]
-        with stations.worker(behind, drain_seconds=0) as worker:
+        behind = gateways.Upstream(gateways.Process(None, peer.url))  # type: ignore[arg-type]
+        with gateways.worker(behind, drain_seconds=0) as worker:
             await exchange(worker.url, ask_chat())
             before = resident(worker.process.popen.pid)
             lines = [await stalled(worker.url) for _ in range(readers)]

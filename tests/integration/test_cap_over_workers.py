@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from tests.integration.conftest import SETTLE_SECONDS
-from tests.integration.faults import stations
-from tests.integration.faults.stations import Station
+from tests.integration.faults import gateways
+from tests.integration.faults.gateways import RunningGateway
 from tests.integration.raw import Line, ask_chat, exchange, request
 from tests.integration.test_cap import DONE, FIRST, is_refusal
 from tests.upstream.peer import EVENTS, LAST_CHUNK, Connection, Peer, chunk, plain
@@ -58,10 +58,10 @@ class Counting:
 
 
 @contextmanager
-def appliance(upstream: str, **settings: Any) -> Iterator[Station]:
+def appliance(upstream: str, **settings: Any) -> Iterator[RunningGateway]:
     """The appliance, before an upstream that runs inside the test."""
-    there = stations.Upstream(stations.Process(None, upstream))  # type: ignore[arg-type]
-    with stations.appliance(there, workers=WORKERS, drain_seconds=0, **settings) as one:
+    there = gateways.Upstream(gateways.Process(None, upstream))  # type: ignore[arg-type]
+    with gateways.appliance(there, workers=WORKERS, drain_seconds=0, **settings) as one:
         yield one
 
 
@@ -112,14 +112,14 @@ async def test_the_line_over_all_workers() -> None:
             assert upstream.all == 6
 
 
-def status_of(sluice: Station) -> dict[str, Any]:
+def status_of(sluice: RunningGateway) -> dict[str, Any]:
     """What the admin port says of it."""
     with urllib.request.urlopen(f"{sluice.admin_url}/status", timeout=5) as answer:
         found: dict[str, Any] = json.load(answer)
     return found
 
 
-async def nothing_runs(sluice: Station) -> None:
+async def nothing_runs(sluice: RunningGateway) -> None:
     """Wait until no worker holds a slot."""
     async with asyncio.timeout(SETTLE_SECONDS):
         while (status := await asyncio.to_thread(status_of, sluice))["streams"]:

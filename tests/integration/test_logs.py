@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.integration.appliances import Appliance
-from tests.integration.faults.stations import eventually
+from tests.integration.faults.gateways import eventually
 from tests.integration.raw import BrokenOff, Fields, Line, request
 
 KEY = "sk-tell-nobody-4711"
@@ -75,7 +75,7 @@ ENDINGS: dict[str, bytes] = {
 
 async def test_no_prompt_no_answer_no_key(appliance: Appliance) -> None:
     """However a request ends, no process of the appliance writes any of them down."""
-    before = len(appliance.station.process.lines)
+    before = len(appliance.gateway.process.lines)
     for sent in ENDINGS.values():
         async with await Line.open(appliance.url) as line:
             with contextlib.suppress(BrokenOff):
@@ -88,10 +88,10 @@ async def test_no_prompt_no_answer_no_key(appliance: Appliance) -> None:
         await line.whole(request("GET", "/v1/models", fields=[("X-Request-ID", marker)]))
 
     async def all_written() -> bool:
-        return sum(marker in said for said in appliance.station.process.lines[before:]) == 2
+        return sum(marker in said for said in appliance.gateway.process.lines[before:]) == 2
 
     await eventually(all_written, "the access log or the workers' own lacks a line")
-    said = appliance.station.process.lines[before:]
+    said = appliance.gateway.process.lines[before:]
     assert len(said) > 2 * len(ENDINGS) - 6
     for secret in SECRETS:
         assert not [line for line in said if secret in line]
@@ -135,10 +135,10 @@ async def test_one_line_for_each_request(appliance: Appliance, stream: bool) -> 
     )
     async with await Line.open(appliance.url) as line:
         await line.whole(sent)
-    said = await appliance.station.outcome(request_id)
+    said = await appliance.gateway.outcome(request_id)
     streams_only = {"ttft_seconds", "tokens_per_second"}
     for name, is_right in LINE.items():
         if stream or name not in streams_only:
             assert is_right(said.get(name)), (name, said)
-    lines = [one for one in appliance.station.process.lines if request_id in one]
+    lines = [one for one in appliance.gateway.process.lines if request_id in one]
     assert sum('"event":"request"' in one for one in lines) == 1

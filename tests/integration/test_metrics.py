@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from tests.integration.faults import stations
-from tests.integration.faults.stations import Station, eventually, fetch, kill
+from tests.integration.faults import gateways
+from tests.integration.faults.gateways import RunningGateway, eventually, fetch, kill
 from tests.integration.raw import BrokenOff, Line, post_json
 from tests.integration.scraping import Scrape, scrape, watched
 
@@ -62,24 +62,24 @@ def a_request(path: str, words: str, model: str, *, stream: bool) -> bytes:
 
 
 @pytest.fixture(scope="module")
-def station() -> Iterator[Station]:
+def gateway() -> Iterator[RunningGateway]:
     """An appliance whose metrics nobody else adds to."""
     with ExitStack() as stack:
-        upstream = stack.enter_context(stations.upstream())
+        upstream = stack.enter_context(gateways.upstream())
         yield stack.enter_context(
-            stations.appliance(
+            gateways.appliance(
                 upstream, workers=WORKERS, retries=0, eject_after_failures=1000, drain_seconds=1
             )
         )
 
 
-async def load(station: Station, truth: Truth, number: int) -> None:
+async def load(gateway: RunningGateway, truth: Truth, number: int) -> None:
     """One client: streamed or not, of either family, whole, cut, refused, mistaken or leaving."""
     path = (CHAT, MESSAGES)[number % 2]
     tokens = 5 + number % 40
     words = f"rate={random.choice((0, 400, 900))};tokens={tokens}"
     kind = number % 10
-    async with await Line.open(station.url) as line:
+    async with await Line.open(gateway.url) as line:
         if kind == 0:
             await line.whole(post_json(path, "no object"))
             truth.ended[path, "400", "rejected"] += 1
@@ -102,13 +102,13 @@ async def load(station: Station, truth: Truth, number: int) -> None:
             truth.whole(path, answer.body, streamed=streamed)
 
 
-async def agrees(station: Station, truth: Truth, since: Scrape) -> Scrape:
+async def agrees(gateway: RunningGateway, truth: Truth, since: Scrape) -> Scrape:
     """Wait until the scrape has as many requests as the clients; then all the rest must agree."""
     wanted = sum(truth.ended.values())
     found: list[Scrape] = []
 
     async def all_counted() -> bool:
-        found[:] = [await scrape(station.admin_url)]
+        found[:] = [await scrape(gateway.admin_url)]
         return found[0].sum(REQUESTS) - since.sum(REQUESTS) >= wanted
 
     await eventually(all_counted, "not every request was counted")
@@ -129,28 +129,28 @@ async def agrees(station: Station, truth: Truth, since: Scrape) -> Scrape:
     return now
 
 
-async def test_the_scrape_equals_the_clients_count(station: Station) -> None:
+async def test_the_scrape_equals_the_clients_count(gateway: RunningGateway) -> None:
     """To the last token; and no counter ever went down while four workers wrote and one read."""
-    since, earlier = await scrape(station.admin_url), set(station.process.ended)
+    since, earlier = await scrape(gateway.admin_url), set(gateway.process.ended)
     truth = Truth()
-    async with watched(station.admin_url) as scrapes:
+    async with watched(gateway.admin_url) as scrapes:
         for start in range(0, 200, 50):
-            await asyncio.gather(*(load(station, truth, n) for n in range(start, start + 50)))
-        now = await agrees(station, truth, since)
+            await asyncio.gather(*(load(gateway, truth, n) for n in range(start, start + 50)))
+        now = await agrees(gateway, truth, since)
     assert len(scrapes) >= 3
     assert len([*now.by("sluice_process_up")]) == WORKERS + 1
-    lines = await logged(station, earlier, truth.ended.total())
+    lines = await logged(gateway, earlier, truth.ended.total())
     assert {line["worker"] for line in lines} == set(range(WORKERS))
     in_log = Counter((line["route"], str(line["status"]), line["ended_by"]) for line in lines)
     assert in_log == truth.ended
 
 
-async def logged(station: Station, earlier: set[str], wanted: int) -> list[dict[str, Any]]:
+async def logged(gateway: RunningGateway, earlier: set[str], wanted: int) -> list[dict[str, Any]]:
     """So many log lines of requests that have ended since; they come by a pipe."""
     found: list[dict[str, Any]] = []
 
     async def all_read() -> bool:
-        ended = dict(station.process.ended)
+        ended = dict(gateway.process.ended)
         found[:] = [line for request_id, line in ended.items() if request_id not in earlier]
         return len(found) >= wanted
 
@@ -158,51 +158,51 @@ async def logged(station: Station, earlier: set[str], wanted: int) -> list[dict[
     return found
 
 
-async def test_levels_are_what_is_there(station: Station) -> None:
+async def test_levels_are_what_is_there(gateway: RunningGateway) -> None:
     """So many streams as run now, over all workers, and none when they have ended."""
     async with AsyncExitStack() as clients:
         for _ in range(10):
-            line = await clients.enter_async_context(await Line.open(station.url))
+            line = await clients.enter_async_context(await Line.open(gateway.url))
             await line.ask(a_request(CHAT, "hang=2", "hangs", stream=True))
-        await in_flight(station, 10)
-    await in_flight(station, 0)
+        await in_flight(gateway, 10)
+    await in_flight(gateway, 0)
 
 
-async def test_a_killed_worker_loses_nothing_that_had_been_counted(station: Station) -> None:
+async def test_a_killed_worker_loses_nothing_that_had_been_counted(gateway: RunningGateway) -> None:
     """It goes on where it stopped; what it had in flight is forgotten; the others serve on."""
-    truth, since = Truth(), await scrape(station.admin_url)
-    await asyncio.gather(*(load(station, truth, n) for n in range(40)))
-    before = await agrees(station, truth, since)
+    truth, since = Truth(), await scrape(gateway.admin_url)
+    await asyncio.gather(*(load(gateway, truth, n) for n in range(40)))
+    before = await agrees(gateway, truth, since)
     more = Truth()
-    async with watched(station.admin_url):
-        async with await Line.open(station.url) as first, await Line.open(station.url) as second:
+    async with watched(gateway.admin_url):
+        async with await Line.open(gateway.url) as first, await Line.open(gateway.url) as second:
             for line in (first, second):
                 await line.ask(a_request(CHAT, "hang=2", "hangs", stream=True))
-            await kill(station, worker=1)
-        after = await scrape(station.admin_url)
+            await kill(gateway, worker=1)
+        after = await scrape(gateway.admin_url)
         after.never_went_down_since(before)
-        await asyncio.gather(*(load(station, more, n) for n in range(40)))
+        await asyncio.gather(*(load(gateway, more, n) for n in range(40)))
     wanted = truth.tokens + more.tokens
     found: list[Scrape] = []
 
     async def all_counted() -> bool:
-        found[:] = [await scrape(station.admin_url)]
+        found[:] = [await scrape(gateway.admin_url)]
         return found[0].sum(OUTPUT, **OF_WHOLE) - since.sum(OUTPUT, **OF_WHOLE) >= wanted
 
     await eventually(all_counted, "not every token was counted")
-    now = await in_flight(station, 0)
+    now = await in_flight(gateway, 0)
     now.never_went_down_since(after)
     assert now.sum("sluice_process_restarts_total", process="worker-1") == 1
     assert now.sum(OUTPUT, **OF_WHOLE) - since.sum(OUTPUT, **OF_WHOLE) == wanted
 
 
-async def test_a_cut_by_a_dying_worker_is_seen(station: Station) -> None:
+async def test_a_cut_by_a_dying_worker_is_seen(gateway: RunningGateway) -> None:
     """A stream whose worker is killed does not look finished to its client."""
-    status = await asyncio.to_thread(fetch, f"{station.admin_url}/status")
+    status = await asyncio.to_thread(fetch, f"{gateway.admin_url}/status")
     async with AsyncExitStack() as clients:
         reading = []
         for _ in range(2 * WORKERS):
-            line = await clients.enter_async_context(await Line.open(station.url))
+            line = await clients.enter_async_context(await Line.open(gateway.url))
             await line.ask(a_request(CHAT, "hang=2", "hangs", stream=True))
             await line.part()
             reading.append(asyncio.create_task(line.body()))
@@ -213,15 +213,15 @@ async def test_a_cut_by_a_dying_worker_is_seen(station: Station) -> None:
         for task in others:
             task.cancel()
         await asyncio.gather(*others, return_exceptions=True)
-    await in_flight(station, 0)
+    await in_flight(gateway, 0)
 
 
-async def in_flight(station: Station, streams: int) -> Scrape:
+async def in_flight(gateway: RunningGateway, streams: int) -> Scrape:
     """A scrape that has so many streams in flight; levels are told once a second."""
     found: list[Scrape] = []
 
     async def so_many() -> bool:
-        found[:] = [await scrape(station.admin_url)]
+        found[:] = [await scrape(gateway.admin_url)]
         return found[0].sum("sluice_streams_in_flight") == streams
 
     await eventually(so_many, f"there are not {streams} streams in flight")

@@ -172,7 +172,7 @@ def test_request_ids_meet(client: openai.OpenAI, appliance: Appliance) -> None:
         model="demo;tokens=3", messages=HELLO, extra_headers={"X-Request-ID": "the-sdks-own-id"}
     )
     assert answer._request_id == "the-sdks-own-id"
-    line = asyncio.run(appliance.station.outcome("the-sdks-own-id"))
+    line = asyncio.run(appliance.gateway.outcome("the-sdks-own-id"))
     assert line["status"] == 200
     assert line["ended_by"] == "complete"
 
@@ -227,5 +227,5 @@ async def test_the_async_sdk_leaves(appliance: Appliance) -> None:
         async with stream:
             async for _ in stream:
                 break
-        (call,) = await appliance.station.upstream.over("the-async-sdk-leaves")
+        (call,) = await appliance.gateway.upstream.over("the-async-sdk-leaves")
     assert call["ended_by"] == "left"

@@ -143,7 +143,7 @@ async def test_leaving_one_of_many_streams_ends_that_one(appliance: Appliance) -
         leaving = browser.post(path, json.dumps(long).encode(), ("x-demo-run", "one-of-many"))
         await browser.until(leaving, b"content")
         browser.reset(leaving)
-        (call,) = await appliance.station.upstream.over("one-of-many")
+        (call,) = await appliance.gateway.upstream.over("one-of-many")
         assert call["ended_by"] == "left"
         assert (await browser.whole(staying)).endswith(b"data: [DONE]\n\n")
 

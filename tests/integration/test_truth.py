@@ -12,11 +12,11 @@ import pytest
 
 from proxy.record import Family
 from tests.integration.clients import UNASKED, Clients, Situation
-from tests.integration.faults import stations
+from tests.integration.faults import gateways
 from tests.integration.faults.asking import ASKINGS
-from tests.integration.faults.stations import Station, Upstream, eventually, fetch, kill
-from tests.integration.holding import Holding
+from tests.integration.faults.gateways import RunningGateway, Upstream, eventually, fetch, kill
 from tests.integration.ledger import PACED, PRICED, PRICES, counted
+from tests.integration.pausable_upstream import PausableUpstream
 from tests.integration.scraping import Scrape, scrape, watched
 from tests.upstream.peer import Peer
 
@@ -60,15 +60,15 @@ async def everybody(clients: Clients) -> None:
     staying += [clients.hears_no_usage(family) for family in FAMILIES if family.family in UNASKED]
     left, _ = await asyncio.gather(asyncio.gather(*leaving), asyncio.gather(*staying))
     if clients.drains:
-        await noticed(clients.station, {run for run, _ in left})
+        await noticed(clients.gateway, {run for run, _ in left})
         for _, held in left:
-            held.go_on.set()
+            held.resume.set()
     for run in clients.runs[first:]:
-        await clients.station.outcome(run)
-    await clients.station.settled()
+        await clients.gateway.outcome(run)
+    await clients.gateway.settled()
 
 
-async def noticed(station: Station, runs: set[str]) -> None:
+async def noticed(gateway: RunningGateway, runs: set[str]) -> None:
     """Wait until every worker knows that these clients have left.
 
     nginx writes a request down when it has closed its connection to the worker; whatever a worker
@@ -76,18 +76,18 @@ async def noticed(station: Station, runs: set[str]) -> None:
     """
 
     async def written_down() -> bool:
-        lines = [line for line in list(station.process.lines) if '"event": "access"' in line]
+        lines = [line for line in list(gateway.process.lines) if '"event": "access"' in line]
         return runs <= {json.loads(line)["request_id"] for line in lines}
 
     await eventually(written_down, "nginx did not notice that clients left")
     for _ in range(2):
-        status = await asyncio.to_thread(fetch, f"{station.admin_url}/status")
+        status = await asyncio.to_thread(fetch, f"{gateway.admin_url}/status")
         assert sum("streams" in worker for worker in status["workers"]) == WORKERS
 
 
 async def agreed(clients: Clients) -> Scrape:
     """A scrape that has what the clients have, neither more nor less."""
-    found = await scrape(clients.station.admin_url)
+    found = await scrape(clients.gateway.admin_url)
     counts, truth = counted(found), clients.ledger.counts
     assert (counts - truth, truth - counts) == ({}, {})
     return found
@@ -96,7 +96,7 @@ async def agreed(clients: Clients) -> Scrape:
 @pytest.fixture(scope="module")
 def upstream() -> Iterator[Upstream]:
     """The demo upstream of them all."""
-    with stations.upstream() as one:
+    with gateways.upstream() as one:
         yield one
 
 
@@ -111,12 +111,12 @@ def prices(tmp_path: Path) -> Path:
 @asynccontextmanager
 async def clients_of(upstream: Upstream, prices: Path, policy: str) -> AsyncIterator[Clients]:
     """Clients of an appliance whose metrics nobody else adds to."""
-    holding = Holding()
+    holding = PausableUpstream()
     async with Peer(holding) as peer:
         with ExitStack() as stack:
             held = {"name": "held", "url": f"{peer.url}/v1", "models": HELD}
             demo = {"name": "demo", "url": f"{upstream.url}/v1", "priority": 1}
-            starting = stations.appliance(
+            starting = gateways.appliance(
                 upstream,
                 workers=WORKERS,
                 upstreams=[held, demo],
@@ -128,8 +128,8 @@ async def clients_of(upstream: Upstream, prices: Path, policy: str) -> AsyncIter
                 drain_seconds=1,
                 log_format="json",
             )
-            station = await asyncio.to_thread(stack.enter_context, starting)
-            yield Clients(station, holding, drains=policy == "drain")
+            gateway = await asyncio.to_thread(stack.enter_context, starting)
+            yield Clients(gateway, holding, drains=policy == "drain")
 
 
 @pytest.mark.parametrize("policy", ["cancel", "drain"])
@@ -138,12 +138,12 @@ async def test_the_scrape_is_the_clients_truth(
 ) -> None:
     """Under load, with faults, leaving clients and a worker's death: equal to the last token."""
     async with clients_of(upstream, prices, policy) as clients:
-        admin_url = clients.station.admin_url
+        admin_url = clients.gateway.admin_url
         async with watched(admin_url):
             await everybody(clients)
         before = await agreed(clients)
         async with watched(admin_url) as seen:
-            await kill(clients.station, worker=1)
+            await kill(clients.gateway, worker=1)
             await everybody(clients)
         seen[0].never_went_down_since(before)
         after = await agreed(clients)

@@ -10,8 +10,8 @@ import anthropic
 import openai
 import pytest
 
-from tests.integration.faults import stations
-from tests.integration.faults.stations import Station
+from tests.integration.faults import gateways
+from tests.integration.faults.gateways import RunningGateway
 from tests.real import model_servers
 from tests.real.model_servers import ModelServer
 
@@ -20,7 +20,7 @@ from tests.real.model_servers import ModelServer
 class Real:
     """Sluice and what is behind it."""
 
-    station: Station
+    gateway: RunningGateway
     servers: dict[str, ModelServer]
 
 
@@ -39,22 +39,22 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Real]:
             {"name": name, "url": f"{server.url}/v1", "models": [name]}
             for name, server in servers.items()
         ]
-        nobody = stations.Upstream(stations.Process(None, ""))  # type: ignore[arg-type]
-        station = stack.enter_context(
-            stations.appliance(nobody, workers=2, upstreams=upstreams, retries=0, drain_seconds=1)
+        nobody = gateways.Upstream(gateways.Process(None, ""))  # type: ignore[arg-type]
+        gateway = stack.enter_context(
+            gateways.appliance(nobody, workers=2, upstreams=upstreams, retries=0, drain_seconds=1)
         )
-        yield Real(station, servers)
+        yield Real(gateway, servers)
 
 
 @pytest.fixture
 def oai(real: Real) -> Iterator[openai.OpenAI]:
     """OpenAI's SDK."""
-    with openai.OpenAI(base_url=f"{real.station.url}/v1", api_key="any", max_retries=0) as client:
+    with openai.OpenAI(base_url=f"{real.gateway.url}/v1", api_key="any", max_retries=0) as client:
         yield client
 
 
 @pytest.fixture
 def claude(real: Real) -> Iterator[anthropic.Anthropic]:
     """Anthropic's SDK."""
-    with anthropic.Anthropic(base_url=real.station.url, api_key="any", max_retries=0) as client:
+    with anthropic.Anthropic(base_url=real.gateway.url, api_key="any", max_retries=0) as client:
         yield client

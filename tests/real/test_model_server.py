@@ -10,7 +10,7 @@ import anthropic
 import openai
 import pytest
 
-from tests.integration.faults.stations import eventually
+from tests.integration.faults.gateways import eventually
 from tests.integration.raw import Line, exchange, post_json
 from tests.integration.scraping import scrape
 from tests.real.conftest import Real
@@ -109,7 +109,7 @@ async def test_the_bytes_are_the_servers_own(real: Real) -> None:
     """But for ids and times, what llama.cpp sends is what arrives."""
     sent = ask("tiny", TOKENS, stream_options={"include_usage": True}, **STEADY)
     direct = await exchange(real.servers["tiny"].url, sent)
-    through = await exchange(real.station.url, sent)
+    through = await exchange(real.gateway.url, sent)
     assert said_in(through.body) == said_in(direct.body)
     assert through.body.count(b"\n\n") == direct.body.count(b"\n\n")
     assert through.body.endswith(b"data: [DONE]\n\n")
@@ -118,7 +118,7 @@ async def test_the_bytes_are_the_servers_own(real: Real) -> None:
 async def test_more_than_the_server_has_slots(real: Real) -> None:
     """Who waits there hears nothing, no headers even; all are served in the end."""
     sent = ask("endless", 300)
-    answers = await asyncio.gather(*(exchange(real.station.url, sent) for _ in range(16)))
+    answers = await asyncio.gather(*(exchange(real.gateway.url, sent) for _ in range(16)))
     assert all(one.body.endswith(b"data: [DONE]\n\n") for one in answers)
 
 
@@ -126,7 +126,7 @@ async def test_leaving_frees_the_servers_slot(real: Real) -> None:
     """llama.cpp itself says that the work was given up."""
     server = real.servers["endless"]
     before = server.has_logged("cancel task")
-    async with await Line.open(real.station.url) as line:
+    async with await Line.open(real.gateway.url) as line:
         await line.ask(ask("endless", 15_000))
         await line.until(b'"content"')
 
@@ -138,14 +138,14 @@ async def test_leaving_frees_the_servers_slot(real: Real) -> None:
 
 async def test_the_scrape_counts_its_tokens(real: Real) -> None:
     """As the server itself stated them."""
-    before = (await scrape(real.station.admin_url)).sum("sluice_tokens_total", type="output")
+    before = (await scrape(real.gateway.admin_url)).sum("sluice_tokens_total", type="output")
     sent = ask("endless", 100, stream_options={"include_usage": True})
-    answer = await exchange(real.station.url, sent)
+    answer = await exchange(real.gateway.url, sent)
     usage = [json.loads(one[6:]) for one in answer.body.split(b"\n\n") if b'"usage"' in one][-1]
     stated: int = usage["usage"]["completion_tokens"]
 
     async def counted() -> bool:
-        now = (await scrape(real.station.admin_url)).sum("sluice_tokens_total", type="output")
+        now = (await scrape(real.gateway.admin_url)).sum("sluice_tokens_total", type="output")
         return now - before == stated
 
     await eventually(counted, f"{stated} tokens were not counted")

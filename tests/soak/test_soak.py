@@ -14,9 +14,9 @@ from contextlib import ExitStack
 
 import pytest
 
-from tests.integration.faults import stations
+from tests.integration.faults import gateways
+from tests.integration.faults.gateways import RunningGateway, eventually
 from tests.integration.faults.programs import program, told
-from tests.integration.faults.stations import Station, eventually
 
 SECONDS = float(os.environ.get("SLUICE_SOAK_SECONDS", "1200"))
 SETTLING_SECONDS = min(60.0, SECONDS / 4)
@@ -28,12 +28,12 @@ MIB = 1024 * 1024
 
 
 @pytest.fixture
-def station() -> Iterator[Station]:
+def gateway() -> Iterator[RunningGateway]:
     """The appliance with two workers and short clocks, so that hanging upstreams do not pile up."""
     with ExitStack() as stack:
-        upstream = stack.enter_context(stations.upstream())
+        upstream = stack.enter_context(gateways.upstream())
         yield stack.enter_context(
-            stations.appliance(
+            gateways.appliance(
                 upstream,
                 workers=2,
                 retries=0,
@@ -50,8 +50,8 @@ def station() -> Iterator[Station]:
 class Watch:
     """What the gateway's processes hold, looked at again and again."""
 
-    def __init__(self, station: Station) -> None:
-        self._station = station
+    def __init__(self, gateway: RunningGateway) -> None:
+        self._gateway = gateway
         self._began = time.monotonic()
         self.looks: list[tuple[float, dict[str, int], int]] = []
         """Seconds since the beginning, bytes by kind of process, descriptors."""
@@ -59,8 +59,8 @@ class Watch:
     async def run(self) -> None:
         """Look until cancelled."""
         while True:
-            memory = await asyncio.to_thread(self._station.memory)
-            descriptors = self._station.descriptors()
+            memory = await asyncio.to_thread(self._gateway.memory)
+            descriptors = self._gateway.descriptors()
             self.looks.append((time.monotonic() - self._began, memory, descriptors))
             await asyncio.sleep(LOOK_SECONDS)
 
@@ -76,20 +76,20 @@ class Watch:
 
 @pytest.mark.soak
 @pytest.mark.timeout(SECONDS + 120)
-async def test_many_minutes_of_everything(station: Station) -> None:
+async def test_many_minutes_of_everything(gateway: RunningGateway) -> None:
     """After the first minute memory and descriptors are flat; in the end nothing is held.
 
     The tenth is for the allocators: what the workers have in use does not grow at all, but pieces
     of a megabyte come and go between the small ones.
     """
-    quiet = station.descriptors()
+    quiet = gateway.descriptors()
 
     async def only_what_is_kept() -> bool:
-        return station.descriptors() <= quiet + 4
+        return gateway.descriptors() <= quiet + 4
 
-    watch = Watch(station)
+    watch = Watch(gateway)
     watching = asyncio.create_task(watch.run())
-    coming = await program("tests.soak.guests", station.url, SECONDS, GUESTS, SEED)
+    coming = await program("tests.soak.mixed_clients", gateway.url, SECONDS, GUESTS, SEED)
     # They fail if one of them sees what it must not see.
     seen: dict[str, int] = await told(coming)
     watching.cancel()
@@ -105,5 +105,5 @@ async def test_many_minutes_of_everything(station: Station) -> None:
     for kind in ("workers", "nginx", "other"):
         assert last[kind] <= first[kind] * 1.1, kind
     assert last["descriptors"] <= first["descriptors"] * 1.1
-    await station.settled()
+    await gateway.settled()
     await eventually(only_what_is_kept, f"more is open than {quiet} and a few", seconds=75)

@@ -10,23 +10,23 @@ import pytest
 
 from proxy.edge.request_context import RequestContext
 from tests.integration.conftest import Demo
-from tests.integration.faults import stations
+from tests.integration.faults import gateways
 from tests.integration.faults.expectations import HASTY_FIRST, HASTY_IDLE
-from tests.integration.faults.hearing import Scene
-from tests.integration.faults.stations import Station, Upstream
+from tests.integration.faults.gateways import RunningGateway, Upstream
+from tests.integration.faults.recorder import Recorder
 
 STATIONS = ("worker", "worker-plain", "nginx")
-Stations = Callable[[str], Station]
+Stations = Callable[[str], RunningGateway]
 
 
 @pytest.fixture(scope="session")
 def _started() -> Iterator[Stations]:
     """Starts what is asked for when it is first asked for."""
-    running: dict[str, Station] = {}
+    running: dict[str, RunningGateway] = {}
     with ExitStack() as stack:
-        upstream = stack.enter_context(stations.upstream())
+        upstream = stack.enter_context(gateways.upstream())
 
-        def get(name: str) -> Station:
+        def get(name: str) -> RunningGateway:
             if name not in running:
                 running[name] = stack.enter_context(_start(name, upstream))
             return running[name]
@@ -34,7 +34,7 @@ def _started() -> Iterator[Stations]:
         yield get
 
 
-def _start(name: str, upstream: Upstream) -> AbstractContextManager[Station]:
+def _start(name: str, upstream: Upstream) -> AbstractContextManager[RunningGateway]:
     common: dict[str, Any] = {
         "upstreams": [
             {"name": "patient", "url": f"{upstream.url}/v1", "models": ["demo*"]},
@@ -58,12 +58,14 @@ def _start(name: str, upstream: Upstream) -> AbstractContextManager[Station]:
         "log_format": "json",
     }
     if name == "nginx":
-        return stations.appliance(upstream, **common)
-    return stations.worker(upstream, name=name, fast_path=name == "worker", **common)
+        return gateways.appliance(upstream, **common)
+    return gateways.worker(upstream, name=name, fast_path=name == "worker", **common)
 
 
 @pytest.fixture(params=STATIONS)
-async def station(request: pytest.FixtureRequest, _started: Stations) -> AsyncIterator[Station]:
+async def gateway(
+    request: pytest.FixtureRequest, _started: Stations
+) -> AsyncIterator[RunningGateway]:
     """Each way through Sluice; afterwards nothing is held for anybody."""
     one = _started(request.param)
     yield one
@@ -71,14 +73,14 @@ async def station(request: pytest.FixtureRequest, _started: Stations) -> AsyncIt
 
 
 @pytest.fixture
-def scene(demo: Demo, monkeypatch: pytest.MonkeyPatch) -> Scene:
+def recorder(demo: Demo, monkeypatch: pytest.MonkeyPatch) -> Recorder:
     """The demo upstream, and an eye on whatever ends in this process."""
-    one = Scene(demo)
+    one = Recorder(demo)
     end = RequestContext.record_end
 
     def ended(context: RequestContext) -> None:
         end(context)
-        one.visits.append(context)
+        one.contexts.append(context)
 
     monkeypatch.setattr(RequestContext, "record_end", ended)
     return one

@@ -12,7 +12,7 @@ from proxy.record import Family
 from tests.integration.conftest import StartWorker
 from tests.integration.faults.asking import ASKINGS, CHAT, Asking
 from tests.integration.faults.events import pings_in
-from tests.integration.faults.hearing import Scene, for_each
+from tests.integration.faults.recorder import Recorder, for_each
 from tests.integration.raw import BrokenOff, Line
 from tests.upstream.peer import EVENTS, LAST_CHUNK, Connection, Peer, chunk, says
 
@@ -37,12 +37,12 @@ def unreachable() -> Iterator[str]:
             yield f"http://127.0.0.1:{address[1]}/v1"
 
 
-async def test_connect(start_every: StartWorker, scene: Scene, unreachable: str) -> None:
+async def test_connect(start_every: StartWorker, recorder: Recorder, unreachable: str) -> None:
     """An upstream that cannot be connected to in time: 504, and nothing was asked of anybody."""
     front = await start_every(upstream_url=unreachable, connect_timeout_seconds=0.1, retries=0)
 
     async def check(asking: Asking) -> None:
-        told = await scene.ask(front, asking)
+        told = await recorder.ask(front, asking)
         assert told.outcome == (504, "connect_timeout", "upstream_connect_timeout")
         assert told.answer.json()["error"]["code"] == "upstream_connect_timeout"
         assert told.record.connected_at is None
@@ -50,20 +50,20 @@ async def test_connect(start_every: StartWorker, scene: Scene, unreachable: str)
     await for_each(ASKINGS, check)
 
 
-async def test_first_token_before_the_answer(start_every: StartWorker, scene: Scene) -> None:
+async def test_first_token_before_the_answer(start_every: StartWorker, recorder: Recorder) -> None:
     """No token in time, and nothing has left for the client yet: 504."""
     front = await start_every(first_token_timeout_seconds=0.1, retries=0)
 
     async def check(asking: Asking) -> None:
         for words in ("hang-before", "hang-headers"):
-            told = await scene.ask(front, asking, words)
+            told = await recorder.ask(front, asking, words)
             assert told.outcome == (504, "first_token_timeout", "first_token_timeout")
             assert [call.ended_by for call in told.calls] == ["left"]
 
     await for_each(ASKINGS, check)
 
 
-async def test_first_token_in_the_stream(start_every: StartWorker, scene: Scene) -> None:
+async def test_first_token_in_the_stream(start_every: StartWorker, recorder: Recorder) -> None:
     """A stream that opens and then only pings has no first token: a ping is none."""
     front = await start_every(first_token_timeout_seconds=0.2, idle_timeout_seconds=LATER)
 
@@ -72,7 +72,7 @@ async def test_first_token_in_the_stream(start_every: StartWorker, scene: Scene)
             words = "pings=0.02;ttft=30"
         else:
             words = "open=0;ttft=30;pings=0.02"
-        told = await scene.ask(front, asking, words)
+        told = await recorder.ask(front, asking, words)
         assert told.outcome == (200, "first_token_timeout", "first_token_timeout")
         assert told.error(asking)["request_id"] == told.record.request_id
         assert not told.clean
@@ -82,7 +82,7 @@ async def test_first_token_in_the_stream(start_every: StartWorker, scene: Scene)
 
 
 async def test_the_first_token_is_waited_for_from_the_request_sent(
-    start_every: StartWorker, scene: Scene
+    start_every: StartWorker, recorder: Recorder
 ) -> None:
     """The time in which a slow upstream takes in a large request does not count."""
 
@@ -97,17 +97,17 @@ async def test_the_first_token_is_waited_for_from_the_request_sent(
         front = await start_every(
             upstream_url=upstream.url, first_token_timeout_seconds=0.4, retries=0
         )
-        told = await scene.ask(front, large)
+        told = await recorder.ask(front, large)
     assert told.outcome == (200, "complete", "")
     assert told.seconds > 0.8
 
 
-async def test_idle(start_every: StartWorker, scene: Scene) -> None:
+async def test_idle(start_every: StartWorker, recorder: Recorder) -> None:
     """Silence between two events ends the stream in the family's own words."""
     front = await start_every(idle_timeout_seconds=0.1, first_token_timeout_seconds=LATER)
 
     async def check(asking: Asking) -> None:
-        told = await scene.ask(front, asking, "hang=4")
+        told = await recorder.ask(front, asking, "hang=4")
         assert told.outcome == (200, "idle_timeout", "idle_timeout")
         assert told.error(asking)["request_id"] == told.record.request_id
         assert not told.clean
@@ -116,24 +116,26 @@ async def test_idle(start_every: StartWorker, scene: Scene) -> None:
     await for_each(ASKINGS, check)
 
 
-async def test_pings_do_not_wind_the_idle_clock(start_every: StartWorker, scene: Scene) -> None:
+async def test_pings_do_not_wind_the_idle_clock(
+    start_every: StartWorker, recorder: Recorder
+) -> None:
     """An upstream that says nothing but that it is there has fallen silent."""
     front = await start_every(idle_timeout_seconds=0.2, first_token_timeout_seconds=LATER)
 
     async def check(asking: Asking) -> None:
-        told = await scene.ask(front, asking, "rate=0.05;pings=0.02")
+        told = await recorder.ask(front, asking, "rate=0.05;pings=0.02")
         assert told.outcome == (200, "idle_timeout", "idle_timeout")
         assert told.seconds < LATER / 3
 
     await for_each(ASKINGS, check)
 
 
-async def test_total(start_every: StartWorker, scene: Scene) -> None:
+async def test_total(start_every: StartWorker, recorder: Recorder) -> None:
     """An answer that never comes to its end is ended, though every token is in time."""
     front = await start_every(total_timeout_seconds=0.3)
 
     async def check(asking: Asking) -> None:
-        told = await scene.ask(front, asking, "rate=100;tokens=100000")
+        told = await recorder.ask(front, asking, "rate=100;tokens=100000")
         assert told.outcome == (200, "total_timeout", "total_timeout")
         assert told.error(asking)["request_id"] == told.record.request_id
         assert len(told.events) > 2
@@ -141,26 +143,26 @@ async def test_total(start_every: StartWorker, scene: Scene) -> None:
     await for_each(ASKINGS, check)
 
 
-async def test_total_before_the_answer(start_every: StartWorker, scene: Scene) -> None:
+async def test_total_before_the_answer(start_every: StartWorker, recorder: Recorder) -> None:
     """The whole of an answer includes the wait for its beginning, and all attempts at it."""
     front = await start_every(total_timeout_seconds=0.2)
-    told = await scene.ask(front, CHAT, "hang-before")
+    told = await recorder.ask(front, CHAT, "hang-before")
     assert told.outcome == (504, "total_timeout", "total_timeout")
 
 
-async def test_a_client_that_takes_nothing(start_every: StartWorker, scene: Scene) -> None:
+async def test_a_client_that_takes_nothing(start_every: StartWorker, recorder: Recorder) -> None:
     """It is given up after its time: broken off, so that it can never take this for an end."""
     front = await start_every(slow_client_timeout_seconds=0.3)
     async with await Line.open(front.url, receive_buffer=4096) as line:
         await line.ask(CHAT.request("line=64MiB", "stuck"))
-        context = await scene.visit("stuck")
+        context = await recorder.context("stuck")
         with pytest.raises(BrokenOff):
             await line.body()
     assert (context.record.ended_by, context.record.error) == ("slow_client", "slow_client")
-    assert [call.ended_by for call in await scene.calls("stuck")] == ["left"]
+    assert [call.ended_by for call in await recorder.calls("stuck")] == ["left"]
 
 
-async def test_a_client_that_pauses(start_every: StartWorker, scene: Scene) -> None:
+async def test_a_client_that_pauses(start_every: StartWorker, recorder: Recorder) -> None:
     """The silence while the client reads nothing is not blamed on the upstream."""
     # More than the kernel's buffers on the way take while nobody reads.
     many = [chunk(TOKEN * 10)] * 600
@@ -176,12 +178,12 @@ async def test_a_client_that_pauses(start_every: StartWorker, scene: Scene) -> N
             first = await line.part()
             await asyncio.sleep(0.8)
             body = first + await line.body()
-        context = await scene.visit("pauses")
+        context = await recorder.context("pauses")
     assert context.record.ended_by == "complete"
     assert body == TOKEN * 6000 + END
 
 
-async def test_clocks_that_are_off(start_every: StartWorker, scene: Scene) -> None:
+async def test_clocks_that_are_off(start_every: StartWorker, recorder: Recorder) -> None:
     """0 switches a clock off, and pings with it."""
     front = await start_every(
         first_token_timeout_seconds=0,
@@ -191,14 +193,16 @@ async def test_clocks_that_are_off(start_every: StartWorker, scene: Scene) -> No
         ping_interval_seconds=0,
         commit_after_seconds=0,
     )
-    told = await scene.ask(front, CHAT, "hang-before=0.2;rate=10;tokens=3")
+    told = await recorder.ask(front, CHAT, "hang-before=0.2;rate=10;tokens=3")
     assert told.outcome == (200, "complete", "")
     assert pings_in(told.answer.body) == 0
 
 
-async def test_an_upstream_with_clocks_of_its_own(start_every: StartWorker, scene: Scene) -> None:
+async def test_an_upstream_with_clocks_of_its_own(
+    start_every: StartWorker, recorder: Recorder
+) -> None:
     """What one upstream sets for itself holds there, and nowhere else."""
-    url = scene.demo.url + "/v1"
+    url = recorder.demo.url + "/v1"
     front = await start_every(
         upstream_url=None,
         upstreams=[
@@ -206,7 +210,7 @@ async def test_an_upstream_with_clocks_of_its_own(start_every: StartWorker, scen
             {"name": "patient", "url": url, "models": ["patient"]},
         ],
     )
-    hasty = await scene.ask(front, CHAT.of_model("hasty"), "hang=3;hang-for=0.5")
-    patient = await scene.ask(front, CHAT.of_model("patient"), "hang=3;hang-for=0.5")
+    hasty = await recorder.ask(front, CHAT.of_model("hasty"), "hang=3;hang-for=0.5")
+    patient = await recorder.ask(front, CHAT.of_model("patient"), "hang=3;hang-for=0.5")
     assert hasty.outcome == (200, "idle_timeout", "idle_timeout")
     assert patient.outcome == (200, "complete", "")

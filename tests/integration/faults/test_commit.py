@@ -14,7 +14,7 @@ from proxy.record import Family
 from tests.integration.conftest import StartWorker
 from tests.integration.faults.asking import ASKINGS, CHAT, Asking
 from tests.integration.faults.events import Event, events_of, pings_in, without_pings
-from tests.integration.faults.hearing import Scene, for_each
+from tests.integration.faults.recorder import Recorder, for_each
 from tests.integration.raw import Line
 
 UNDERSTOOD = [one for one in ASKINGS if one.family is not Family.UNKNOWN]
@@ -29,19 +29,19 @@ def unpinged(body: bytes) -> list[Event]:
 
 @pytest.mark.parametrize("words", ["hang-before=0.5", "hang-headers=0.5"])
 async def test_a_silent_upstream_is_bridged(
-    start_every: StartWorker, scene: Scene, words: str
+    start_every: StartWorker, recorder: Recorder, words: str
 ) -> None:
     """A 200 and pings go out, then the whole answer, byte for byte."""
     front = await start_every(**SOON)
 
     async def check(asking: Asking) -> None:
-        told = await scene.ask(front, asking, f"seed=same;{words}")
+        told = await recorder.ask(front, asking, f"seed=same;{words}")
         assert told.outcome == (200, "complete", "")
         assert told.clean
         assert pings_in(told.answer.body) >= 2
         assert (
             without_pings(told.answer.body)[0]
-            == without_pings(await scene.healthy(asking, "seed=same"))[0]
+            == without_pings(await recorder.healthy(asking, "seed=same"))[0]
         )
         assert told.answer.headers["Content-Type"].startswith("text/event-stream")
         assert told.answer.headers["Cache-Control"] == "no-cache, no-transform"
@@ -52,7 +52,7 @@ async def test_a_silent_upstream_is_bridged(
 
 
 async def test_the_200_leaves_while_the_upstream_is_silent(
-    start_every: StartWorker, scene: Scene
+    start_every: StartWorker, recorder: Recorder
 ) -> None:
     """Whatever stands in front sees the head and a first ping long before the answer."""
     front = await start_every(**SOON)
@@ -61,7 +61,7 @@ async def test_the_200_leaves_while_the_upstream_is_silent(
         assert head.status == 200
         assert await line.part() == PING
         assert await line.part() == PING
-        assert [call.ended_by for call in scene.demo.state.calls] == [""]
+        assert [call.ended_by for call in recorder.demo.state.calls] == [""]
 
 
 @pytest.mark.parametrize(
@@ -76,13 +76,13 @@ async def test_the_200_leaves_while_the_upstream_is_silent(
     ],
 )
 async def test_after_the_commit_nothing_is_tried_again(
-    start_every: StartWorker, scene: Scene, words: str, error: str
+    start_every: StartWorker, recorder: Recorder, words: str, error: str
 ) -> None:
     """What would have been another attempt before is an error in the stream now."""
     front = await start_every(**SOON)
 
     async def check(asking: Asking) -> None:
-        told = await scene.ask(front, asking, f"hang-before=0.3;{words}")
+        told = await recorder.ask(front, asking, f"hang-before=0.3;{words}")
         assert told.answer.status == 200
         assert told.record.error == error
         assert told.record.ended_by == ("upstream_cut" if error else "error_event")
@@ -97,11 +97,11 @@ async def test_after_the_commit_nothing_is_tried_again(
 
 
 async def test_the_commit_ends_the_waiting_for_another_attempt(
-    start_every: StartWorker, scene: Scene
+    start_every: StartWorker, recorder: Recorder
 ) -> None:
     """An attempt that failed before the commit is not followed by one after it."""
     front = await start_every(**{**SOON, "retry_after_cap_seconds": 5})
-    told = await scene.ask(front, CHAT, "status=503;retry-after=3")
+    told = await recorder.ask(front, CHAT, "status=503;retry-after=3")
     assert told.answer.status == 200
     assert told.record.ended_by == "upstream_cut"
     assert len(told.calls) == 1
@@ -110,13 +110,13 @@ async def test_the_commit_ends_the_waiting_for_another_attempt(
 
 @pytest.mark.parametrize("status", [401, 429, 503])
 async def test_before_the_commit_the_status_is_true(
-    start_every: StartWorker, scene: Scene, status: int
+    start_every: StartWorker, recorder: Recorder, status: int
 ) -> None:
     """A refusal that comes in time has its own status and not a byte of a stream."""
     front = await start_every(commit_after_seconds=30, retries=0)
 
     async def check(asking: Asking) -> None:
-        told = await scene.ask(front, asking, f"hang-before=0.1;status={status}")
+        told = await recorder.ask(front, asking, f"hang-before=0.1;status={status}")
         assert told.outcome == (status, "complete", "")
         assert told.answer.headers["Content-Type"].startswith("application/json")
         assert told.answer.json()["error"]
@@ -124,12 +124,14 @@ async def test_before_the_commit_the_status_is_true(
     await for_each(UNDERSTOOD, check)
 
 
-async def test_the_clocks_run_on_after_the_commit(start_every: StartWorker, scene: Scene) -> None:
+async def test_the_clocks_run_on_after_the_commit(
+    start_every: StartWorker, recorder: Recorder
+) -> None:
     """Pings bridge silence; they do not make it endless."""
     front = await start_every(**SOON, first_token_timeout_seconds=0.4)
 
     async def check(asking: Asking) -> None:
-        told = await scene.ask(front, asking, "hang-before")
+        told = await recorder.ask(front, asking, "hang-before")
         assert told.outcome == (200, "first_token_timeout", "first_token_timeout")
         assert told.error(asking)["request_id"] == told.record.request_id
         assert not told.clean
@@ -139,29 +141,29 @@ async def test_the_clocks_run_on_after_the_commit(start_every: StartWorker, scen
 
 
 async def test_no_commit_while_nobody_asked_for_a_stream(
-    start_every: StartWorker, scene: Scene
+    start_every: StartWorker, recorder: Recorder
 ) -> None:
     """An answer in one piece has one status, however long it takes."""
     front = await start_every(**SOON)
     whole = CHAT.with_body(CHAT.body.replace(b'"stream": true', b'"stream": false'))
-    told = await scene.ask(front, whole, "hang-before=0.4")
+    told = await recorder.ask(front, whole, "hang-before=0.4")
     assert told.outcome == (200, "complete", "")
     assert told.answer.json()["choices"]
-    late = await scene.ask(front, whole, "hang-before=0.4;status=404")
+    late = await recorder.ask(front, whole, "hang-before=0.4;status=404")
     assert late.outcome == (404, "complete", "")
 
 
-async def test_the_commit_can_be_switched_off(start_every: StartWorker, scene: Scene) -> None:
+async def test_the_commit_can_be_switched_off(start_every: StartWorker, recorder: Recorder) -> None:
     """0: the status waits for the upstream for as long as the clocks let it."""
     front = await start_every(commit_after_seconds=0, ping_interval_seconds=0.02, retries=0)
-    told = await scene.ask(front, CHAT, "hang-before=0.3;status=404")
+    told = await recorder.ask(front, CHAT, "hang-before=0.3;status=404")
     assert told.outcome == (404, "complete", "")
 
 
-async def test_pings_can_be_switched_off(start_every: StartWorker, scene: Scene) -> None:
+async def test_pings_can_be_switched_off(start_every: StartWorker, recorder: Recorder) -> None:
     """0: the 200 goes out all the same, and silence stays silence."""
     front = await start_every(commit_after_seconds=0.05, ping_interval_seconds=0)
-    told = await scene.ask(front, CHAT, "hang-before=0.3;hang=3;hang-for=0.2")
+    told = await recorder.ask(front, CHAT, "hang-before=0.3;hang=3;hang-for=0.2")
     assert told.outcome == (200, "complete", "")
     assert told.record.committed_at is not None
     assert told.record.first_byte_at is not None
@@ -171,58 +173,60 @@ async def test_pings_can_be_switched_off(start_every: StartWorker, scene: Scene)
 
 @pytest.mark.parametrize("form", ["", "crlf", "cr", "comments", "multiline"])
 async def test_pings_stand_between_events(
-    start_every: StartWorker, scene: Scene, form: str
+    start_every: StartWorker, recorder: Recorder, form: str
 ) -> None:
     """A stream that pauses is bridged; without the pings it is what the upstream sent."""
     front = await start_every(ping_interval_seconds=0.03)
 
     async def check(asking: Asking) -> None:
         words = f"seed=same;{form};tokens=4"
-        told = await scene.ask(front, asking, f"{words};rate=8")
+        told = await recorder.ask(front, asking, f"{words};rate=8")
         body = told.answer.body
         assert told.outcome == (200, "complete", "")
         assert pings_in(body) >= 2
-        assert without_pings(body)[0] == without_pings(await scene.healthy(asking, words))[0]
-        assert unpinged(body) == unpinged(await scene.healthy(asking, words))
+        assert without_pings(body)[0] == without_pings(await recorder.healthy(asking, words))[0]
+        assert unpinged(body) == unpinged(await recorder.healthy(asking, words))
 
     await for_each(UNDERSTOOD, check)
 
 
 @pytest.mark.parametrize("form", ["split", "split;crlf", "split-utf8;cr", "split;multiline;cr"])
-async def test_no_ping_inside_an_event(start_every: StartWorker, scene: Scene, form: str) -> None:
+async def test_no_ping_inside_an_event(
+    start_every: StartWorker, recorder: Recorder, form: str
+) -> None:
     """While half an event is out, its other half is what the client waits for, and nothing else."""
     front = await start_every(ping_interval_seconds=0.02)
     words = f"seed=same;{form};tokens=2"
 
     async def check(asking: Asking) -> None:
-        told = await scene.ask(front, asking, f"{words};drip-pause=0.06")
+        told = await recorder.ask(front, asking, f"{words};drip-pause=0.06")
         body = told.answer.body
-        assert without_pings(body)[0] == without_pings(await scene.healthy(asking, words))[0]
-        assert unpinged(body) == unpinged(await scene.healthy(asking, words))
+        assert without_pings(body)[0] == without_pings(await recorder.healthy(asking, words))[0]
+        assert unpinged(body) == unpinged(await recorder.healthy(asking, words))
 
     await for_each(ASKINGS, check)
 
 
-async def test_pings_and_single_bytes(start_every: StartWorker, scene: Scene) -> None:
+async def test_pings_and_single_bytes(start_every: StartWorker, recorder: Recorder) -> None:
     """A boundary that is only half there (the CR of a CRLF) is none."""
     front = await start_every(ping_interval_seconds=0.01)
     words = "seed=same;crlf;tokens=1;drip=40"
-    want = await scene.healthy(CHAT, words)
-    told = await scene.ask(front, CHAT, f"{words};drip-pause=0.02")
+    want = await recorder.healthy(CHAT, words)
+    told = await recorder.ask(front, CHAT, f"{words};drip-pause=0.02")
     assert without_pings(told.answer.body)[0] == without_pings(want)[0]
     assert unpinged(told.answer.body) == unpinged(want)
 
 
 @pytest.mark.parametrize("after", [0.02, 30])
 async def test_no_reader_loses_text_to_a_ping(
-    start_every: StartWorker, scene: Scene, after: float
+    start_every: StartWorker, recorder: Recorder, after: float
 ) -> None:
     """Not even those who split on empty lines, and take each piece that is not empty for data."""
     front = await start_every(ping_interval_seconds=0.02, commit_after_seconds=after)
 
     async def check(asking: Asking) -> None:
-        told = await scene.ask(front, asking, "seed=same;tokens=3;rate=10;ttft=0.2")
-        healthy = await scene.healthy(asking, "seed=same;tokens=3")
+        told = await recorder.ask(front, asking, "seed=same;tokens=3;rate=10;ttft=0.2")
+        healthy = await recorder.healthy(asking, "seed=same;tokens=3")
         assert pings_in(told.answer.body) >= 2
         assert texts(told.answer.body, asking) == texts(healthy, asking)
 
@@ -241,10 +245,10 @@ def texts(body: bytes, asking: Asking) -> list[bytes]:
 
 
 async def test_many_silent_streams_are_bridged_at_once(
-    start_every: StartWorker, scene: Scene
+    start_every: StartWorker, recorder: Recorder
 ) -> None:
     """Each has its own time; none waits for another's."""
     front = await start_every(**SOON)
-    told = await asyncio.gather(*(scene.ask(front, CHAT, "hang-before=0.4") for _ in range(20)))
+    told = await asyncio.gather(*(recorder.ask(front, CHAT, "hang-before=0.4") for _ in range(20)))
     assert {one.outcome for one in told} == {(200, "complete", "")}
     assert min(pings_in(one.answer.body) for one in told) >= 1

@@ -10,7 +10,7 @@ from proxy.meter.tokens import tokens_after_leaving
 from proxy.record import Family
 from tests.integration.conftest import StartWorker, Worker, until
 from tests.integration.faults.asking import ASKINGS, CHAT, Asking
-from tests.integration.faults.hearing import Scene, for_each
+from tests.integration.faults.recorder import Recorder, for_each
 from tests.integration.raw import Line
 
 PACED = "rate=200;tokens=60"
@@ -31,31 +31,31 @@ def after_leaving(front: Worker, upstream: str = "default") -> float:
     return front.state.telemetry.registry.get_sample_value(name, labels) or 0.0
 
 
-async def test_cancel(start_every: StartWorker, scene: Scene) -> None:
+async def test_cancel(start_every: StartWorker, recorder: Recorder) -> None:
     """The upstream's work ends with the client, and the outcome is the client's."""
     front = await start_every(on_client_left="cancel")
 
     async def check(asking: Asking) -> None:
         await leaves(front, asking, "rate=20;tokens=1000", f"cancel-{asking.family}")
-        context = await scene.visit(f"cancel-{asking.family}")
+        context = await recorder.context(f"cancel-{asking.family}")
         assert (context.record.ended_by, context.record.error) == ("client_left", "")
         assert context.record.status == 200
-        [call] = await scene.calls(f"cancel-{asking.family}")
+        [call] = await recorder.calls(f"cancel-{asking.family}")
         assert call.ended_by == "left"
         assert call.events < 200
 
     await for_each(ASKINGS, check)
 
 
-async def test_drain(start_every: StartWorker, scene: Scene) -> None:
+async def test_drain(start_every: StartWorker, recorder: Recorder) -> None:
     """The answer is read to its end for its usage; what came for nobody is counted apart."""
     front = await start_every(on_client_left="drain")
 
     async def check(asking: Asking) -> None:
         run = f"drain-{asking.family}"
         await leaves(front, asking, PACED, run)
-        context = await scene.visit(run)
-        [call] = await scene.calls(run)
+        context = await recorder.context(run)
+        [call] = await recorder.calls(run)
         assert context.record.ended_by == "client_left"
         assert call.ended_by == "finished"
         assert context.tally.counted == 60
@@ -69,35 +69,35 @@ async def test_drain(start_every: StartWorker, scene: Scene) -> None:
 
 
 async def test_a_drain_ends_with_its_answer_however_that_ends(
-    start_every: StartWorker, scene: Scene
+    start_every: StartWorker, recorder: Recorder
 ) -> None:
     """A cut, a hang, an error: each ends the reading-on; that the client left is the outcome."""
     front = await start_every(on_client_left="drain", idle_timeout_seconds=0.2)
 
     for number, words in enumerate(("cut=20", "hang=20", "error=20", "cut-inside=20")):
         await leaves(front, CHAT, f"{PACED};{words}", f"end-{number}")
-        context = await scene.visit(f"end-{number}")
+        context = await recorder.context(f"end-{number}")
         assert context.record.ended_by == "client_left"
         assert context.record.client_left_at is not None
 
 
-async def test_grace_in_time(start_every: StartWorker, scene: Scene) -> None:
+async def test_grace_in_time(start_every: StartWorker, recorder: Recorder) -> None:
     """An answer that ends within the grace is read to its end."""
     front = await start_every(on_client_left="grace", grace_seconds=10)
     await leaves(front, CHAT, PACED, "grace")
-    context = await scene.visit("grace")
-    [call] = await scene.calls("grace")
+    context = await recorder.context("grace")
+    [call] = await recorder.calls("grace")
     assert (context.record.ended_by, call.ended_by) == ("client_left", "finished")
     assert tokens_after_leaving(context.tally) > 0
     assert context.tally.usage is not None
 
 
-async def test_grace_runs_out(start_every: StartWorker, scene: Scene) -> None:
+async def test_grace_runs_out(start_every: StartWorker, recorder: Recorder) -> None:
     """One that does not is cancelled then, and what came meanwhile is counted."""
     front = await start_every(on_client_left="grace", grace_seconds=0.2)
     await leaves(front, CHAT, "rate=50;tokens=5000", "grace")
-    context = await scene.visit("grace")
-    [call] = await scene.calls("grace")
+    context = await recorder.context("grace")
+    [call] = await recorder.calls("grace")
     assert (context.record.ended_by, call.ended_by) == ("client_left", "left")
     assert tokens_after_leaving(context.tally) > 0
     assert context.record.ended_at is not None
@@ -106,35 +106,35 @@ async def test_grace_runs_out(start_every: StartWorker, scene: Scene) -> None:
 
 
 async def test_a_client_that_leaves_while_its_200_is_bridged(
-    start_every: StartWorker, scene: Scene
+    start_every: StartWorker, recorder: Recorder
 ) -> None:
     """Between pings, before any answer: the attempt under way ends too."""
     front = await start_every(commit_after_seconds=0.05, ping_interval_seconds=0.02)
     await leaves(front, CHAT, "hang-before", "bridged")
-    context = await scene.visit("bridged")
-    [call] = await scene.calls("bridged")
+    context = await recorder.context("bridged")
+    [call] = await recorder.calls("bridged")
     assert (context.record.ended_by, call.ended_by) == ("client_left", "left")
     assert context.record.status == 200
 
 
-async def test_a_client_that_leaves_the_line(start_every: StartWorker, scene: Scene) -> None:
+async def test_a_client_that_leaves_the_line(start_every: StartWorker, recorder: Recorder) -> None:
     """It never reaches an upstream, and whoever stands behind it moves up."""
     front = await start_every(max_streams=1, queue_size=5)
-    running = asyncio.create_task(scene.ask(front, CHAT, "hang=1;hang-for=0.5"))
+    running = asyncio.create_task(recorder.ask(front, CHAT, "hang=1;hang-for=0.5"))
     await until(lambda: front.state.admission.taken == 1, "the first did not begin")
     line = await Line.open(front.url)
     await line.send(CHAT.request(request_id="impatient"))
     await until(lambda: front.state.admission.waiting == 1, "it did not wait")
     line.leave()
-    context = await scene.visit("impatient")
+    context = await recorder.context("impatient")
     assert (context.record.status, context.record.ended_by) == (499, "client_left")
-    assert await scene.calls("impatient") == []
+    assert await recorder.calls("impatient") == []
     assert (await running).outcome == (200, "complete", "")
 
 
 @pytest.mark.parametrize("policy", ["cancel", "drain", "grace"])
 async def test_leaving_after_the_end_mark(
-    start_every: StartWorker, scene: Scene, policy: str
+    start_every: StartWorker, recorder: Recorder, policy: str
 ) -> None:
     """Clients that close as soon as they read the end mark have had all of the answer."""
     front = await start_every(on_client_left=policy)
@@ -142,6 +142,6 @@ async def test_leaving_after_the_end_mark(
     await line.ask(CHAT.request("hang=99;hang-for=0.3", "done"))
     await line.until(b"[DONE]")
     line.leave()
-    context = await scene.visit("done")
+    context = await recorder.context("done")
     assert context.record.ended_by in {"complete", "client_left"}
     assert context.tally.counted == 32

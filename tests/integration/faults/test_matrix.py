@@ -16,8 +16,8 @@ from proxy.record import Family
 from tests.integration.faults.asking import ASKINGS, Asking
 from tests.integration.faults.events import events_of
 from tests.integration.faults.expectations import INVALID, TABLE, Expect, Kind, Row
-from tests.integration.faults.hearing import for_each, heard
-from tests.integration.faults.stations import Station
+from tests.integration.faults.gateways import RunningGateway
+from tests.integration.faults.recorder import for_each, read_answer
 from tests.integration.raw import BrokenOff, Head, Whole
 
 TOLD = ("retry-after", "retry-after-ms", "location", "content-type")
@@ -26,38 +26,38 @@ SPOILT = b"data: (cut)\n"
 
 
 @pytest.mark.parametrize("row", TABLE, ids=[row.words or "healthy" for row in TABLE])
-async def test_every_fault(station: Station, row: Row) -> None:
+async def test_every_fault(gateway: RunningGateway, row: Row) -> None:
     """The client sees what happened, the log says it, the upstream is let go, the slot is free."""
     askings = [one for one in ASKINGS if one.family not in row.without]
-    await for_each(askings, lambda asking: _as_expected(station, row, asking))
+    await for_each(askings, lambda asking: _as_expected(gateway, row, asking))
 
 
-async def _as_expected(station: Station, row: Row, asking: Asking) -> None:
+async def _as_expected(gateway: RunningGateway, row: Row, asking: Asking) -> None:
     run = uuid.uuid4().hex
     asked = asking.of_model(row.model)
-    answer, clean = await heard(station.url, asked.request(f"seed=same;{row.words}", run))
-    expect = row.of(asking.family, station.name)
-    if answer.status == 502 and row.all_or_nothing and station.name == "worker-plain":
+    answer, clean = await read_answer(gateway.url, asked.request(f"seed=same;{row.words}", run))
+    expect = row.of(asking.family, gateway.name)
+    if answer.status == 502 and row.all_or_nothing and gateway.name == "worker-plain":
         expect = replace(INVALID, upstream=expect.upstream)
     like = row.words if row.like is None else row.like
-    sent = await _sent(station, asked.request(f"seed=same;{_unending(like)}"))
+    sent = await _sent(gateway, asked.request(f"seed=same;{_unending(like)}"))
 
     assert answer.status == expect.status, answer.body
     assert answer.headers["X-Request-ID"] == run
     assert clean is (expect.kind is not Kind.BROKEN)
     _CHECKS[expect.kind](answer, sent, expect, asking, run)
 
-    ended = await station.outcome(run)
+    ended = await gateway.outcome(run)
     assert (ended["ended_by"], ended.get("error") or "") == (expect.ended_by, expect.error)
     assert ended["status"] == expect.status
-    calls = await station.upstream.over(run)
+    calls = await gateway.upstream.over(run)
     assert [call["ended_by"] for call in calls] == [expect.upstream]
 
 
-async def _sent(station: Station, data: bytes) -> Whole:
+async def _sent(gateway: RunningGateway, data: bytes) -> Whole:
     """What the upstream sends to whoever asks it directly."""
     try:
-        return (await heard(station.upstream.url, data))[0]
+        return (await read_answer(gateway.upstream.url, data))[0]
     except BrokenOff:
         return Whole(Head("", 0, "", CIMultiDict()), b"")
 

@@ -16,16 +16,16 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.integration.faults import stations
+from tests.integration.faults import gateways
 from tests.integration.faults.asking import CHAT
-from tests.integration.faults.listeners import MODEL
+from tests.integration.faults.gap_recorder import MODEL
+from tests.integration.faults.gateways import RunningGateway
 from tests.integration.faults.programs import program, told
-from tests.integration.faults.stations import Station
 from tests.integration.raw import Line
 
 MIB = 1024 * 1024
-_CROWD = "tests.integration.faults.crowd"
-_LISTENERS = "tests.integration.faults.listeners"
+_CROWD = "tests.integration.faults.burst_client"
+_LISTENERS = "tests.integration.faults.gap_recorder"
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ BURST_WORDS = "rate=4;tokens=8"
 GAP_SECONDS = 0.05
 
 
-StartStation = Callable[..., Station]
+StartStation = Callable[..., RunningGateway]
 
 
 @pytest.fixture
@@ -56,13 +56,13 @@ def start_station() -> Iterator[StartStation]:
     """Starts a gateway of the test's own, in front of an upstream for the crowd and a quiet one."""
     with ExitStack() as stack:
 
-        def start(kind: str, **settings: Any) -> Station:
-            crowded, quiet = (stack.enter_context(stations.upstream()) for _ in range(2))
+        def start(kind: str, **settings: Any) -> RunningGateway:
+            crowded, quiet = (stack.enter_context(gateways.upstream()) for _ in range(2))
             upstreams = [
                 {"name": "crowded", "url": f"{crowded.url}/v1", "models": ["demo"]},
                 {"name": "quiet", "url": f"{quiet.url}/v1", "models": [MODEL]},
             ]
-            make = stations.appliance if kind == "nginx" else stations.worker
+            make = gateways.appliance if kind == "nginx" else gateways.worker
             return stack.enter_context(
                 make(crowded, upstreams=upstreams, log_format="json", **settings)
             )
@@ -70,9 +70,9 @@ def start_station() -> Iterator[StartStation]:
         yield start
 
 
-def where(station: Station) -> tuple[str, int]:
+def where(gateway: RunningGateway) -> tuple[str, int]:
     """Its host and port."""
-    parts = urlsplit(station.url)
+    parts = urlsplit(gateway.url)
     return str(parts.hostname), int(parts.port or 80)
 
 
@@ -95,44 +95,44 @@ class Burst:
         return [gap for at, gap in self.gaps if began <= at <= ended]
 
 
-async def burst(station: Station, size: Size) -> Burst:
+async def burst(gateway: RunningGateway, size: Size) -> Burst:
     """Let streams run, let a crowd come at once, and watch both."""
-    host, port = where(station)
+    host, port = where(gateway)
     seconds = size.quiet + size.wait + 25 * (size.clients > 1000)
     listening = await program(
         _LISTENERS, host, port, size.listeners, seconds, f"rate={1 / GAP_SECONDS};tokens=100000"
     )
     await asyncio.sleep(1 + size.quiet)
-    memory = [sum(station.memory().values())] * 2
+    memory = [sum(gateway.memory().values())] * 2
     came = await program(_CROWD, host, port, size.clients, BURST_WORDS)
-    watching = asyncio.create_task(_worst(station, memory))
+    watching = asyncio.create_task(_worst(gateway, memory))
     crowd = await told(came)
     watching.cancel()
     gaps = await told(listening)
-    await station.settled()
-    memory.append(await _memory_after(station, memory[0] + (memory[1] - memory[0]) // 3))
+    await gateway.settled()
+    memory.append(await _memory_after(gateway, memory[0] + (memory[1] - memory[0]) // 3))
     return Burst(crowd, gaps, memory)
 
 
-async def _memory_after(station: Station, enough: int) -> int:
+async def _memory_after(gateway: RunningGateway, enough: int) -> int:
     """What is still held once it is less than enough, or will not become so."""
     for _ in range(80):
-        now = sum(station.memory().values())
+        now = sum(gateway.memory().values())
         if now < enough:
             break
         await asyncio.sleep(0.5)
     return now
 
 
-async def _worst(station: Station, memory: list[int]) -> None:
+async def _worst(gateway: RunningGateway, memory: list[int]) -> None:
     while True:
-        memory[1] = max(memory[1], sum(station.memory().values()))
+        memory[1] = max(memory[1], sum(gateway.memory().values()))
         await asyncio.sleep(0.25)
 
 
-async def a_burst_is_served_or_refused(station: Station, size: Size) -> Burst:
+async def a_burst_is_served_or_refused(gateway: RunningGateway, size: Size) -> Burst:
     """What must hold for any size; gives the figures."""
-    made = await burst(station, size)
+    made = await burst(gateway, size)
     verdicts = made.crowd["verdicts"]
     assert set(verdicts) == {"complete", "refused"}, verdicts
     assert sum(verdicts.values()) == size.clients
@@ -146,20 +146,20 @@ async def a_burst_is_served_or_refused(station: Station, size: Size) -> Burst:
 @pytest.mark.parametrize("kind", ["worker", "nginx"])
 async def test_a_burst(start_station: StartStation, kind: str) -> None:
     """Ten times as many as there are slots: all are let in, each is served or told when to come."""
-    station = start_station(
+    gateway = start_station(
         kind,
         max_streams=LIGHT.slots,
         queue_size=LIGHT.line,
         queue_timeout_seconds=LIGHT.wait,
     )
-    await a_burst_is_served_or_refused(station, LIGHT)
+    await a_burst_is_served_or_refused(gateway, LIGHT)
 
 
 @pytest.mark.burst
 @pytest.mark.timeout(300)
 async def test_a_shops_worst_second(start_station: StartStation) -> None:
     """8,000 at once against a cap of 500; those who are being served do not notice."""
-    station = start_station(
+    gateway = start_station(
         "nginx",
         workers=2,
         max_streams=HEAVY.slots,
@@ -167,7 +167,7 @@ async def test_a_shops_worst_second(start_station: StartStation) -> None:
         queue_timeout_seconds=HEAVY.wait,
         log_level="error",
     )
-    made = await a_burst_is_served_or_refused(station, HEAVY)
+    made = await a_burst_is_served_or_refused(gateway, HEAVY)
     began, ended = made.crowd["began"], made.crowd["ended"]
     idle = p99(made.gaps_within(began - HEAVY.quiet, began))
     busy = p99(made.gaps_within(began, ended))
@@ -185,25 +185,27 @@ async def test_a_shops_worst_second(start_station: StartStation) -> None:
     assert after < before + 0.5 * (worst - before)
 
 
-async def stalled_readers(station: Station, count: int, seconds: float) -> dict[str, list[float]]:
+async def stalled_readers(
+    gateway: RunningGateway, count: int, seconds: float
+) -> dict[str, list[float]]:
     """Let so many clients take nothing from a fast upstream; bytes per stream as time goes by."""
     # One stream first: what is only loaded when it is needed is not the streams' weight.
-    host, port = where(station)
+    host, port = where(gateway)
     await told(await program(_CROWD, host, port, 5, "tokens=50"))
-    before = station.memory()
+    before = gateway.memory()
     lines = []
     for number in range(count):
-        lines.append(await Line.open(station.url, receive_buffer=4096))
+        lines.append(await Line.open(gateway.url, receive_buffer=4096))
         await lines[-1].ask(CHAT.request("tokens=100000000", f"stalled-{number}"))
     grown: dict[str, list[float]] = {"workers": [], "nginx": []}
     for _ in range(3):
         await asyncio.sleep(seconds / 3)
-        now = station.memory()
+        now = gateway.memory()
         for kind, sizes in grown.items():
             sizes.append((now[kind] - before[kind]) / count)
     for line in lines:
         line.reset()
-    await station.settled()
+    await gateway.settled()
     return grown
 
 
@@ -214,8 +216,8 @@ MOST_PER_STREAM = 384 * 1024
 @pytest.mark.parametrize("kind", ["worker", "nginx"])
 async def test_clients_that_do_not_read(start_station: StartStation, kind: str) -> None:
     """What is held for each is bounded, however fast the upstream and however long it takes."""
-    station = start_station(kind, slow_client_timeout_seconds=60)
-    grown = await stalled_readers(station, 30, 1.5)
+    gateway = start_station(kind, slow_client_timeout_seconds=60)
+    grown = await stalled_readers(gateway, 30, 1.5)
     for sizes in grown.values():
         assert max(sizes) < MOST_PER_STREAM, grown
 
@@ -225,8 +227,8 @@ async def test_clients_that_do_not_read(start_station: StartStation, kind: str) 
 @pytest.mark.parametrize("kind", ["worker", "nginx"])
 async def test_two_hundred_that_do_not_read(start_station: StartStation, kind: str) -> None:
     """Memory stays flat."""
-    station = start_station(kind, slow_client_timeout_seconds=300)
-    grown = await stalled_readers(station, 200, 30.0)
+    gateway = start_station(kind, slow_client_timeout_seconds=300)
+    grown = await stalled_readers(gateway, 200, 30.0)
     for name, sizes in grown.items():
         print(f"\n{kind}: {name}, KiB per stalled stream: {[round(one / 1024) for one in sizes]}")  # noqa: T201 as above
         assert max(sizes) < MOST_PER_STREAM

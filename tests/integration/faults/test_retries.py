@@ -12,7 +12,7 @@ import pytest
 from proxy.upstream import retry_budget
 from tests.integration.conftest import StartWorker
 from tests.integration.faults.asking import ASKINGS, CHAT, Asking
-from tests.integration.faults.hearing import Scene, Told, for_each
+from tests.integration.faults.recorder import RecordedRequest, Recorder, for_each
 from tests.integration.raw import exchange, request
 
 AT_ONCE = "retry-after=0"
@@ -27,15 +27,15 @@ LASTING = [400, 401, 403, 404, 413, 422, 500, 501]
 
 @pytest.mark.parametrize("words", PASSING)
 async def test_what_passes_is_tried_again(
-    start_every: StartWorker, scene: Scene, words: str
+    start_every: StartWorker, recorder: Recorder, words: str
 ) -> None:
     """The first attempt fails, the second is whole; the client sees only that one."""
     front = await start_every(retries=2)
 
     async def check(asking: Asking) -> None:
-        told = await scene.ask(front, asking, f"seed=same;fail=1;{words}")
+        told = await recorder.ask(front, asking, f"seed=same;fail=1;{words}")
         assert told.outcome == (200, "complete", "")
-        assert told.answer.body == await scene.healthy(asking, "seed=same")
+        assert told.answer.body == await recorder.healthy(asking, "seed=same")
         assert len(told.calls) == 2
 
     await for_each(ASKINGS, check)
@@ -43,13 +43,13 @@ async def test_what_passes_is_tried_again(
 
 @pytest.mark.parametrize("status", LASTING)
 async def test_what_does_not_pass_is_not_tried_again(
-    start_every: StartWorker, scene: Scene, status: int
+    start_every: StartWorker, recorder: Recorder, status: int
 ) -> None:
     """A mistake of the client's stays one; a 500 may have done its work already."""
     front = await start_every(retries=3)
 
     async def check(asking: Asking) -> None:
-        told = await scene.ask(front, asking, f"status={status}")
+        told = await recorder.ask(front, asking, f"status={status}")
         assert told.outcome == (status, "complete", "")
         assert len(told.calls) == 1
 
@@ -57,21 +57,21 @@ async def test_what_does_not_pass_is_not_tried_again(
 
 
 async def test_a_500_is_tried_again_where_the_operator_says_so(
-    start_every: StartWorker, scene: Scene
+    start_every: StartWorker, recorder: Recorder
 ) -> None:
     """By `SLUICE_RETRY_ON_500`."""
     front = await start_every(retry_on_500=True)
-    told = await scene.ask(front, CHAT, "fail=1;status=500")
+    told = await recorder.ask(front, CHAT, "fail=1;status=500")
     assert (told.outcome, len(told.calls)) == ((200, "complete", ""), 2)
 
 
 @pytest.mark.parametrize("status", [429, 503, 529])
-async def test_given_up(start_every: StartWorker, scene: Scene, status: int) -> None:
+async def test_given_up(start_every: StartWorker, recorder: Recorder, status: int) -> None:
     """The last word is the upstream's own: status, body, and all that says when to come again."""
     front = await start_every(retries=1)
 
     async def check(asking: Asking) -> None:
-        told = await scene.ask(front, asking, f"status={status};{AT_ONCE}")
+        told = await recorder.ask(front, asking, f"status={status};{AT_ONCE}")
         assert told.outcome == (status, "complete", "")
         assert len(told.calls) == 2
         assert told.answer.headers["Retry-After"] == "0"
@@ -82,7 +82,7 @@ async def test_given_up(start_every: StartWorker, scene: Scene, status: int) -> 
     await for_each(ASKINGS, check)
 
 
-def _limits(told: Told) -> set[str]:
+def _limits(told: RecordedRequest) -> set[str]:
     return {name.lower() for name in told.answer.headers if "ratelimit" in name.lower()}
 
 
@@ -94,11 +94,11 @@ def _known_limits(asking: Asking) -> set[str]:
 
 
 async def test_the_pause_that_an_upstream_asks_for_is_kept(
-    start_every: StartWorker, scene: Scene
+    start_every: StartWorker, recorder: Recorder
 ) -> None:
     """Not a moment earlier: it would only be refused again."""
     front = await start_every(retries=1)
-    told = await scene.ask(front, CHAT, "fail=1;status=429;retry-after=0.4")
+    told = await recorder.ask(front, CHAT, "fail=1;status=429;retry-after=0.4")
     first, second = told.calls
     assert told.outcome == (200, "complete", "")
     assert first.ended_at is not None
@@ -106,33 +106,35 @@ async def test_the_pause_that_an_upstream_asks_for_is_kept(
 
 
 async def test_a_pause_that_is_too_long_is_the_clients_to_keep(
-    start_every: StartWorker, scene: Scene
+    start_every: StartWorker, recorder: Recorder
 ) -> None:
     """It is told at once when to come again, rather than made to wait."""
     front = await start_every(retries=3, retry_after_cap_seconds=2)
-    told = await scene.ask(front, CHAT, "status=503;retry-after=30")
+    told = await recorder.ask(front, CHAT, "status=503;retry-after=30")
     assert told.outcome == (503, "complete", "")
     assert told.answer.headers["Retry-After"] == "30"
     assert told.answer.headers["retry-after-ms"] == "30000"
     assert len(told.calls) == 1
 
 
-async def test_no_retries(start_every: StartWorker, scene: Scene) -> None:
+async def test_no_retries(start_every: StartWorker, recorder: Recorder) -> None:
     """0: every failure is the client's to handle."""
     front = await start_every(retries=0)
-    told = await scene.ask(front, CHAT, f"fail=1;status=503;{AT_ONCE}")
+    told = await recorder.ask(front, CHAT, f"fail=1;status=503;{AT_ONCE}")
     assert (told.outcome, len(told.calls)) == ((503, "complete", ""), 1)
-    lost = await scene.ask(front, CHAT, "fail=1;reset")
+    lost = await recorder.ask(front, CHAT, "fail=1;reset")
     assert (lost.outcome[0], len(lost.calls)) == (502, 1)
 
 
 @pytest.mark.parametrize("words", ["cut=1", "cut-reset=2;rate=500", "error=1", "cut-clean=3"])
-async def test_never_after_the_commit(start_every: StartWorker, scene: Scene, words: str) -> None:
+async def test_never_after_the_commit(
+    start_every: StartWorker, recorder: Recorder, words: str
+) -> None:
     """What has begun is never begun again: the client would read it twice."""
     front = await start_every(retries=3)
 
     async def check(asking: Asking) -> None:
-        told = await scene.ask(front, asking, f"fail=1;{words}")
+        told = await recorder.ask(front, asking, f"fail=1;{words}")
         assert told.answer.status == 200
         assert len(told.calls) == 1
 
@@ -140,13 +142,13 @@ async def test_never_after_the_commit(start_every: StartWorker, scene: Scene, wo
 
 
 async def test_retries_are_a_small_part_of_the_traffic(
-    start_every: StartWorker, scene: Scene
+    start_every: StartWorker, recorder: Recorder
 ) -> None:
     """An upstream that refuses everything is not asked many times as much as before."""
     front = await start_every(retries=5, eject_after_failures=1000, eject_failure_rate=1)
     requests = 100
     told = await asyncio.gather(
-        *(scene.ask(front, CHAT, f"status=503;{AT_ONCE}") for _ in range(requests))
+        *(recorder.ask(front, CHAT, f"status=503;{AT_ONCE}") for _ in range(requests))
     )
     assert {one.outcome[0] for one in told} == {503}
     further = sum(len(one.calls) for one in told) - requests
@@ -157,7 +159,7 @@ async def test_retries_are_a_small_part_of_the_traffic(
 
 @pytest.mark.parametrize("size", [0, 10, 300_000])
 async def test_the_whole_body_is_sent_again(
-    start_every: StartWorker, scene: Scene, size: int
+    start_every: StartWorker, recorder: Recorder, size: int
 ) -> None:
     """The second attempt carries every byte of the first."""
     front = await start_every(retries=2)
@@ -169,15 +171,15 @@ async def test_the_whole_body_is_sent_again(
     assert answer.status == 200
     assert told["target"] == "/v1/echo?a=b"
     assert told["body"] == {"bytes": size, "sha256": hashlib.sha256(body).hexdigest()}
-    assert [call.body_bytes for call in await scene.calls(run)] == [size, size]
+    assert [call.body_bytes for call in await recorder.calls(run)] == [size, size]
 
 
-async def test_retries_are_counted(start_every: StartWorker, scene: Scene) -> None:
+async def test_retries_are_counted(start_every: StartWorker, recorder: Recorder) -> None:
     """By the upstream and the reason."""
     front = await start_every(retries=2)
     # On a connection of its own: that an old one was closed is nobody's failure.
-    await scene.ask(front, CHAT, "fail=1;reset")
-    await scene.ask(front, CHAT, f"fail=1;status=503;{AT_ONCE}")
+    await recorder.ask(front, CHAT, "fail=1;reset")
+    await recorder.ask(front, CHAT, f"fail=1;status=503;{AT_ONCE}")
 
     def retried(reason: str) -> float | None:
         labels = {"upstream": "default", "reason": reason}
@@ -189,13 +191,13 @@ async def test_retries_are_counted(start_every: StartWorker, scene: Scene) -> No
 
 
 async def test_an_error_that_hides_in_a_200_has_a_true_status_when_given_up(
-    start_every: StartWorker, scene: Scene
+    start_every: StartWorker, recorder: Recorder
 ) -> None:
     """Overloaded as the first event: the client is told by a 503 and when to come again."""
     front = await start_every(retries=1)
 
     async def check(asking: Asking) -> None:
-        told = await scene.ask(front, asking, "overloaded")
+        told = await recorder.ask(front, asking, "overloaded")
         assert told.outcome == (503, "error_event", "upstream_overloaded")
         assert len(told.calls) == 2
         assert int(told.answer.headers["Retry-After"]) >= 1

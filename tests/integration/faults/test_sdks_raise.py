@@ -13,7 +13,7 @@ import openai
 import pytest
 
 from tests.integration.faults.expectations import HASTY_IDLE
-from tests.integration.faults.stations import Station
+from tests.integration.faults.gateways import RunningGateway
 
 SAID: list[Any] = [{"role": "user", "content": "hello"}]
 AT_BOUNDARIES = {
@@ -68,18 +68,18 @@ def must_raise(how: str, kinds: Any) -> Iterator[None]:
 
 
 @asynccontextmanager
-async def async_openai(station: Station) -> AsyncIterator[openai.AsyncOpenAI]:
+async def async_openai(gateway: RunningGateway) -> AsyncIterator[openai.AsyncOpenAI]:
     """OpenAI's SDK, which must not try again by itself here."""
     async with openai.AsyncOpenAI(
-        base_url=f"{station.url}/v1", api_key="any", max_retries=0
+        base_url=f"{gateway.url}/v1", api_key="any", max_retries=0
     ) as client:
         yield client
 
 
 @pytest.mark.parametrize("api", OPENAI)
-async def test_openai_async(station: Station, api: str) -> None:
+async def test_openai_async(gateway: RunningGateway, api: str) -> None:
     """OpenAI's SDK, async: every cut raises, a whole stream does not."""
-    async with async_openai(station) as client:
+    async with async_openai(gateway) as client:
         create = OPENAI[api](client)
         for how, words in CUTS.items():
             with must_raise(how, RAISED_BY_OPENAI[how]):
@@ -89,11 +89,11 @@ async def test_openai_async(station: Station, api: str) -> None:
 
 
 @pytest.mark.parametrize("api", OPENAI)
-async def test_openai_sync(station: Station, api: str) -> None:
+async def test_openai_sync(gateway: RunningGateway, api: str) -> None:
     """OpenAI's SDK, sync: every cut raises, a whole stream does not."""
 
     def walk() -> None:
-        with openai.OpenAI(base_url=f"{station.url}/v1", api_key="any", max_retries=0) as client:
+        with openai.OpenAI(base_url=f"{gateway.url}/v1", api_key="any", max_retries=0) as client:
             create = OPENAI[api](client)
             for how, words in CUTS.items():
                 with must_raise(how, RAISED_BY_OPENAI[how]):
@@ -104,10 +104,10 @@ async def test_openai_sync(station: Station, api: str) -> None:
     await asyncio.to_thread(walk)
 
 
-async def test_anthropic_async(station: Station) -> None:
+async def test_anthropic_async(gateway: RunningGateway) -> None:
     """Anthropic's SDK, async: every cut raises, a whole stream does not."""
     async with anthropic.AsyncAnthropic(
-        base_url=station.url, api_key="any", max_retries=0
+        base_url=gateway.url, api_key="any", max_retries=0
     ) as client:
         for how, words in CUTS.items():
             with must_raise(how, anthropic.APIError):
@@ -117,11 +117,11 @@ async def test_anthropic_async(station: Station) -> None:
         assert [one async for one in whole]
 
 
-async def test_anthropic_sync(station: Station) -> None:
+async def test_anthropic_sync(gateway: RunningGateway) -> None:
     """Anthropic's SDK, sync, by its stream helper: every cut raises, a whole stream does not."""
 
     def walk() -> None:
-        with anthropic.Anthropic(base_url=station.url, api_key="any", max_retries=0) as client:
+        with anthropic.Anthropic(base_url=gateway.url, api_key="any", max_retries=0) as client:
             for how, words in CUTS.items():
                 call = asked("messages", words)
                 del call["stream"]
@@ -134,7 +134,7 @@ async def test_anthropic_sync(station: Station) -> None:
 
 
 @pytest.mark.parametrize("api", OPENAI)
-async def test_openai_sees_the_true_status(station: Station, api: str) -> None:
+async def test_openai_sees_the_true_status(gateway: RunningGateway, api: str) -> None:
     """What went wrong before the answer is the SDK's own error for that status."""
     expected = {
         "status=401": openai.AuthenticationError,
@@ -146,16 +146,16 @@ async def test_openai_sees_the_true_status(station: Station, api: str) -> None:
         "empty": openai.InternalServerError,
         "overloaded": openai.InternalServerError,
     }
-    async with async_openai(station) as client:
+    async with async_openai(gateway) as client:
         for words, kind in expected.items():
             with must_raise(words, kind):
                 await OPENAI[api](client)(**asked(api, words))
 
 
-async def test_anthropic_sees_the_true_status(station: Station) -> None:
+async def test_anthropic_sees_the_true_status(gateway: RunningGateway) -> None:
     """What went wrong before the answer is the SDK's own error for that status."""
     async with anthropic.AsyncAnthropic(
-        base_url=station.url, api_key="any", max_retries=0
+        base_url=gateway.url, api_key="any", max_retries=0
     ) as client:
         for words, kind in {
             "status=401": anthropic.AuthenticationError,

@@ -15,7 +15,7 @@ from proxy.demo.app import create_app, create_runner
 from proxy.demo.state import DEMO_STATE
 from tests.integration.conftest import Demo, StartWorker, Worker, until
 from tests.integration.faults.asking import ASKINGS, CHAT
-from tests.integration.faults.hearing import Scene
+from tests.integration.faults.recorder import Recorder
 from tests.upstream.peer import EVENTS, LAST_CHUNK, Connection, Peer, chunk, plain, serves
 
 WELL = EVENTS + chunk(b"data: [DONE]\n\n") + LAST_CHUNK
@@ -46,27 +46,29 @@ def state_of(front: Worker, name: str) -> dict[str, Any]:
     return next(dict(one) for one in front.state.upstreams.status() if one["name"] == name)
 
 
-async def test_the_model_decides(start_every: StartWorker, scene: Scene, other: Demo) -> None:
+async def test_the_model_decides(start_every: StartWorker, recorder: Recorder, other: Demo) -> None:
     """By globs; a model that nobody serves is a 404 that names it."""
     front = await start_every(
         upstream_url=None,
         upstreams=[
-            at("here", scene.demo.url, models=["gpt-*", "demo-?"]),
+            at("here", recorder.demo.url, models=["gpt-*", "demo-?"]),
             at("there", other.url, models=["claude-*"]),
         ],
     )
-    here = await scene.ask(front, CHAT.of_model("gpt-5"))
-    also = await scene.ask(front, CHAT.of_model("demo-1"))
-    there = await scene.ask(front, CHAT.of_model("claude-x"))
-    nowhere = await scene.ask(front, CHAT.of_model("demo-12"))
+    here = await recorder.ask(front, CHAT.of_model("gpt-5"))
+    also = await recorder.ask(front, CHAT.of_model("demo-1"))
+    there = await recorder.ask(front, CHAT.of_model("claude-x"))
+    nowhere = await recorder.ask(front, CHAT.of_model("demo-12"))
     asked = [one.record.upstream for one in (here, also, there)]
     assert asked == ["here", "here", "there"]
     assert nowhere.outcome == (404, "rejected", "not_found")
     assert "demo-12" in nowhere.answer.json()["error"]["message"]
-    assert (scene.demo.state.seen, other.state.seen) == (2, 1)
+    assert (recorder.demo.state.seen, other.state.seen) == (2, 1)
 
 
-async def test_a_model_goes_by_another_name_there(start_every: StartWorker, scene: Scene) -> None:
+async def test_a_model_goes_by_another_name_there(
+    start_every: StartWorker, recorder: Recorder
+) -> None:
     """Clients keep their name for it; the upstream hears its own."""
     async with Peer(HEALTHY) as upstream:
         front = await start_every(
@@ -76,37 +78,39 @@ async def test_a_model_goes_by_another_name_there(start_every: StartWorker, scen
         for asking in ASKINGS:
             if asking.family == "unknown":
                 continue
-            told = await scene.ask(front, asking.of_model("mine"))
+            told = await recorder.ask(front, asking.of_model("mine"))
             assert told.answer.status == 200
             sent = upstream.heads[-1] + upstream.bodies[-1]
             assert b"theirs" in sent
             assert b"mine" not in sent
 
 
-async def test_the_first_tier_is_used(start_every: StartWorker, scene: Scene, other: Demo) -> None:
+async def test_the_first_tier_is_used(
+    start_every: StartWorker, recorder: Recorder, other: Demo
+) -> None:
     """While it has a healthy member, the second has nothing to do."""
     front = await start_every(
         upstream_url=None,
-        upstreams=[at("first", scene.demo.url), at("second", other.url, priority=1)],
+        upstreams=[at("first", recorder.demo.url), at("second", other.url, priority=1)],
     )
     for _ in range(5):
-        assert (await scene.ask(front, CHAT)).record.upstream == "first"
+        assert (await recorder.ask(front, CHAT)).record.upstream == "first"
     assert other.state.seen == 0
 
 
-async def test_a_tier_that_fails(start_every: StartWorker, scene: Scene) -> None:
+async def test_a_tier_that_fails(start_every: StartWorker, recorder: Recorder) -> None:
     """The next one steps in within the same request."""
     async with Peer(BROKEN) as ill:
         front = await start_every(
             upstream_url=None,
-            upstreams=[at("first", ill.url), at("second", scene.demo.url, priority=1)],
+            upstreams=[at("first", ill.url), at("second", recorder.demo.url, priority=1)],
         )
-        told = await scene.ask(front, CHAT)
+        told = await recorder.ask(front, CHAT)
     assert told.outcome == (200, "complete", "")
     assert (told.record.upstream, told.record.attempts) == ("second", 2)
 
 
-async def test_a_sibling_goes_first(start_every: StartWorker, scene: Scene) -> None:
+async def test_a_sibling_goes_first(start_every: StartWorker, recorder: Recorder) -> None:
     """Nobody is asked twice while another has not been asked at all, and nobody waits for it."""
     async with Peer(BROKEN) as one, Peer(BROKEN) as two, Peer(HEALTHY) as three:
         front = await start_every(
@@ -118,40 +122,42 @@ async def test_a_sibling_goes_first(start_every: StartWorker, scene: Scene) -> N
                 at("three", three.url, priority=2),
             ],
         )
-        told = await scene.ask(front, CHAT)
+        told = await recorder.ask(front, CHAT)
         assert told.outcome == (200, "complete", "")
         assert (len(one.heads), len(two.heads), len(three.heads)) == (1, 1, 1)
         assert told.record.upstream == "three"
 
 
-async def test_weights(start_every: StartWorker, scene: Scene, other: Demo) -> None:
+async def test_weights(start_every: StartWorker, recorder: Recorder, other: Demo) -> None:
     """Idle upstreams are asked in proportion to their weights, roughly."""
     front = await start_every(
         upstream_url=None,
-        upstreams=[at("light", scene.demo.url, weight=1), at("heavy", other.url, weight=9)],
+        upstreams=[at("light", recorder.demo.url, weight=1), at("heavy", other.url, weight=9)],
     )
     for _ in range(60):
-        assert (await scene.ask(front, CHAT, "tokens=1")).answer.status == 200
-    assert other.state.seen > 2 * scene.demo.state.seen
+        assert (await recorder.ask(front, CHAT, "tokens=1")).answer.status == 200
+    assert other.state.seen > 2 * recorder.demo.state.seen
 
 
 async def test_the_less_loaded_is_asked(
-    start_every: StartWorker, scene: Scene, other: Demo
+    start_every: StartWorker, recorder: Recorder, other: Demo
 ) -> None:
     """With all streams open at once, both carry about the same."""
     front = await start_every(
-        upstream_url=None, upstreams=[at("one", scene.demo.url), at("two", other.url)]
+        upstream_url=None, upstreams=[at("one", recorder.demo.url), at("two", other.url)]
     )
-    told = [asyncio.create_task(scene.ask(front, CHAT, "hang=1;hang-for=1")) for _ in range(30)]
-    await until(lambda: len(scene.demo.state.open) + len(other.state.open) == 30, "not all began")
-    loads = (len(scene.demo.state.open), len(other.state.open))
+    told = [asyncio.create_task(recorder.ask(front, CHAT, "hang=1;hang-for=1")) for _ in range(30)]
+    await until(
+        lambda: len(recorder.demo.state.open) + len(other.state.open) == 30, "not all began"
+    )
+    loads = (len(recorder.demo.state.open), len(other.state.open))
     for one in told:
         await one
     assert max(loads) <= 2 * min(loads) + 2
 
 
 async def test_a_failing_upstream_is_taken_out_and_comes_back(
-    start_every: StartWorker, scene: Scene
+    start_every: StartWorker, recorder: Recorder
 ) -> None:
     """After failures in a row nobody is sent there, until one probe of many requests goes well."""
     mended = asyncio.Event()
@@ -170,39 +176,43 @@ async def test_a_failing_upstream_is_taken_out_and_comes_back(
             eject_seconds=0.4,
         )
         for _ in range(6):
-            assert (await scene.ask(front, CHAT)).outcome == (200, "complete", "")
+            assert (await recorder.ask(front, CHAT)).outcome == (200, "complete", "")
         assert state_of(front, "ill")["state"] == "out"
         assert len(ill.heads) == 3
         mended.set()
         await until(lambda: state_of(front, "ill")["back_in_seconds"] == 0, "it stays out")
-        told = await asyncio.gather(*(scene.ask(front, CHAT) for _ in range(5)))
+        told = await asyncio.gather(*(recorder.ask(front, CHAT) for _ in range(5)))
         assert {one.outcome for one in told} == {(200, "complete", "")}
         await until(lambda: state_of(front, "ill")["state"] == "up", "it does not come back")
-        assert (await scene.ask(front, CHAT)).record.upstream == "ill"
+        assert (await recorder.ask(front, CHAT)).record.upstream == "ill"
 
 
-async def test_cut_streams_take_an_upstream_out(start_every: StartWorker, scene: Scene) -> None:
+async def test_cut_streams_take_an_upstream_out(
+    start_every: StartWorker, recorder: Recorder
+) -> None:
     """An upstream that answers and then breaks off is no better than one that does not answer."""
     front = await start_every(
         upstream_url=None,
-        upstreams=[at("one", scene.demo.url), at("two", scene.demo.url, priority=1)],
+        upstreams=[at("one", recorder.demo.url), at("two", recorder.demo.url, priority=1)],
         eject_after_failures=3,
     )
     for _ in range(3):
-        assert (await scene.ask(front, CHAT, "cut=3")).record.upstream == "one"
+        assert (await recorder.ask(front, CHAT, "cut=3")).record.upstream == "one"
     assert state_of(front, "one")["state"] == "out"
-    assert (await scene.ask(front, CHAT)).record.upstream == "two"
+    assert (await recorder.ask(front, CHAT)).record.upstream == "two"
 
 
-async def test_the_last_one_is_never_left_out(start_every: StartWorker, scene: Scene) -> None:
+async def test_the_last_one_is_never_left_out(start_every: StartWorker, recorder: Recorder) -> None:
     """Where there is no other, a bad upstream is better than none."""
     front = await start_every(eject_after_failures=1, eject_seconds=60, retries=0)
     for _ in range(4):
-        assert (await scene.ask(front, CHAT, "status=503")).outcome[0] == 503
-    assert (await scene.ask(front, CHAT)).outcome == (200, "complete", "")
+        assert (await recorder.ask(front, CHAT, "status=503")).outcome[0] == 503
+    assert (await recorder.ask(front, CHAT)).outcome == (200, "complete", "")
 
 
-async def test_retry_after_benches_for_just_so_long(start_every: StartWorker, scene: Scene) -> None:
+async def test_retry_after_benches_for_just_so_long(
+    start_every: StartWorker, recorder: Recorder
+) -> None:
     """Who asked for a pause has it, although it is healthy; then it is asked again."""
     pause = plain(status="503 Service Unavailable", fields={"retry-after-ms": "400"})
     async with Peer(serves(pause, WELL)) as one, Peer(HEALTHY) as two:
@@ -210,32 +220,32 @@ async def test_retry_after_benches_for_just_so_long(start_every: StartWorker, sc
             upstream_url=None,
             upstreams=[at("one", one.url), at("two", two.url, priority=1)],
         )
-        assert (await scene.ask(front, CHAT)).record.upstream == "two"
+        assert (await recorder.ask(front, CHAT)).record.upstream == "two"
         assert 0 < float(state_of(front, "one")["benched_for_seconds"]) <= 0.4
         assert len(one.heads) == 1
         await until(lambda: not state_of(front, "one")["benched_for_seconds"], "it is still out")
-        assert (await scene.ask(front, CHAT)).record.upstream == "one"
+        assert (await recorder.ask(front, CHAT)).record.upstream == "one"
 
 
-async def test_its_own_limit(start_every: StartWorker, scene: Scene, other: Demo) -> None:
+async def test_its_own_limit(start_every: StartWorker, recorder: Recorder, other: Demo) -> None:
     """A full upstream overflows into the next; when all are full, a 503 says so at once."""
     front = await start_every(
         upstream_url=None,
         upstreams=[
-            at("small", scene.demo.url, max_streams=2),
+            at("small", recorder.demo.url, max_streams=2),
             at("next", other.url, priority=1, max_streams=1),
         ],
     )
-    told = [asyncio.create_task(scene.ask(front, CHAT, "hang=1;hang-for=0.6")) for _ in range(3)]
-    await until(lambda: len(scene.demo.state.open) + len(other.state.open) == 3, "not all began")
-    refused = await scene.ask(front, CHAT)
+    told = [asyncio.create_task(recorder.ask(front, CHAT, "hang=1;hang-for=0.6")) for _ in range(3)]
+    await until(lambda: len(recorder.demo.state.open) + len(other.state.open) == 3, "not all began")
+    refused = await recorder.ask(front, CHAT)
     went = Counter([(await one).record.upstream for one in told])
     assert went == {"small": 2, "next": 1}
     assert refused.outcome == (503, "shed", "overloaded")
     assert int(refused.answer.headers["Retry-After"]) >= 1
 
 
-async def test_an_active_probe_brings_it_back(start_every: StartWorker, scene: Scene) -> None:
+async def test_an_active_probe_brings_it_back(start_every: StartWorker, recorder: Recorder) -> None:
     """Where there is a probe path, no client's request has to find out."""
     ill = True
 
@@ -259,13 +269,13 @@ async def test_an_active_probe_brings_it_back(start_every: StartWorker, scene: S
             eject_seconds=0.05,
         )
         await until(lambda: state_of(front, "one")["state"] == "out", "probes find nothing out")
-        assert (await scene.ask(front, CHAT)).record.upstream == "two"
+        assert (await recorder.ask(front, CHAT)).record.upstream == "two"
         ill = False
         await until(lambda: state_of(front, "one")["state"] == "up", "it does not come back")
     assert all(b"GET /healthz" in head or b"POST" in head for head in probed)
 
 
-async def test_each_upstream_gets_its_own_key(start_every: StartWorker, scene: Scene) -> None:
+async def test_each_upstream_gets_its_own_key(start_every: StartWorker, recorder: Recorder) -> None:
     """And never the client's, nor another upstream's."""
     async with Peer(BROKEN) as one, Peer(HEALTHY) as two:
         front = await start_every(
@@ -275,13 +285,15 @@ async def test_each_upstream_gets_its_own_key(start_every: StartWorker, scene: S
                 at("two", two.url, api_key="key-two", priority=1),
             ],
         )
-        await scene.ask(front, CHAT, more=[("Authorization", "Bearer client-key")])
+        await recorder.ask(front, CHAT, more=[("Authorization", "Bearer client-key")])
         assert b"Bearer key-one" in one.heads[0]
         assert b"Bearer key-two" in two.heads[0]
         assert b"client-key" not in one.heads[0] + two.heads[0]
 
 
-async def test_a_refusal_of_all_is_the_last_ones(start_every: StartWorker, scene: Scene) -> None:
+async def test_a_refusal_of_all_is_the_last_ones(
+    start_every: StartWorker, recorder: Recorder
+) -> None:
     """With nobody left to ask, the client gets what an upstream said, not words of ours."""
     ours = serves(plain(json.dumps({"error": {"message": "mine"}}).encode(), "429 Too Many"))
     async with Peer(BROKEN) as one, Peer(ours) as two:
@@ -290,6 +302,6 @@ async def test_a_refusal_of_all_is_the_last_ones(start_every: StartWorker, scene
             upstreams=[at("one", one.url), at("two", two.url, priority=1)],
             retries=1,
         )
-        told = await scene.ask(front, CHAT)
+        told = await recorder.ask(front, CHAT)
         assert told.outcome == (429, "complete", "")
         assert told.answer.json()["error"]["message"] == "mine"

@@ -50,7 +50,7 @@ class Nginx:
         return _log(self.run)
 
 
-class Nginxes:
+class NginxInstances:
     """Every nginx that tests have asked for, one for each set of settings that nginx reads."""
 
     def __init__(self) -> None:

@@ -25,7 +25,7 @@ _LAST_CHUNK = b"0\r\n\r\n"
 
 
 @dataclass(slots=True)
-class Client:
+class BurstConnection:
     """One connection and what it has heard."""
 
     socket: socket.socket
@@ -64,13 +64,13 @@ class Client:
 
 
 @dataclass(slots=True)
-class Crowd:
+class BurstClient:
     """All of them."""
 
     address: tuple[str, int]
     request: bytes
     poll: select.epoll = field(default_factory=select.epoll)
-    clients: dict[int, Client] = field(default_factory=dict)
+    clients: dict[int, BurstConnection] = field(default_factory=dict)
     verdicts: Counter[str] = field(default_factory=Counter)
     connected: list[float] = field(default_factory=list)
     answered: dict[str, list[float]] = field(default_factory=dict)
@@ -100,38 +100,38 @@ class Crowd:
         if code not in {0, errno.EINPROGRESS}:
             self.verdicts[errno.errorcode.get(code, str(code))] += 1
             return
-        self.clients[client.fileno()] = Client(client)
+        self.clients[client.fileno()] = BurstConnection(client)
         self.poll.register(client.fileno(), select.EPOLLOUT)
 
-    def _ready(self, client: Client) -> None:
+    def _ready(self, connection: BurstConnection) -> None:
         now = time.monotonic() - self.began
         try:
-            if not client.asked:
-                client.asked = True
-                client.socket.send(self.request)
+            if not connection.asked:
+                connection.asked = True
+                connection.socket.send(self.request)
                 self.connected.append(now)
-                self.poll.modify(client.socket, select.EPOLLIN)
+                self.poll.modify(connection.socket, select.EPOLLIN)
                 return
-            data = client.socket.recv(65536)
+            data = connection.socket.recv(65536)
         except OSError as error:
-            self._go(client, errno.errorcode.get(error.errno or 0, "unknown"))
+            self._go(connection, errno.errorcode.get(error.errno or 0, "unknown"))
             return
-        client.hear(data, now)
+        connection.hear(data, now)
         if not data:
-            self._go(client, client.verdict)
+            self._go(connection, connection.verdict)
 
-    def _go(self, client: Client, verdict: str) -> None:
+    def _go(self, connection: BurstConnection, verdict: str) -> None:
         self.verdicts[verdict] += 1
-        self.answered.setdefault(verdict, []).append(client.answered_after)
-        self.poll.unregister(client.socket)
-        del self.clients[client.socket.fileno()]
-        client.socket.close()
+        self.answered.setdefault(verdict, []).append(connection.answered_after)
+        self.poll.unregister(connection.socket)
+        del self.clients[connection.socket.fileno()]
+        connection.socket.close()
 
 
 def main(host: str, port: str, count: str, words: str) -> None:
     """Run one crowd and print what became of it."""
     request = CHAT.request(words, more=[("Connection", "close")])
-    print(json.dumps(Crowd((host, int(port)), request).run(int(count))))  # noqa: T201 its output
+    print(json.dumps(BurstClient((host, int(port)), request).run(int(count))))  # noqa: T201 its output
 
 
 if __name__ == "__main__":

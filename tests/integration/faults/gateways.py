@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.integration.fronts import free_port
+from tests.integration.nginx_instances import free_port
 
 START_SECONDS = 20.0
 SETTLE_SECONDS = 10.0
@@ -78,7 +78,7 @@ class Upstream:
 
 
 @dataclass(frozen=True)
-class Station:
+class RunningGateway:
     """A running gateway, seen as an operator sees it."""
 
     name: str
@@ -157,14 +157,14 @@ async def eventually(
         await asyncio.sleep(0.01)
 
 
-async def kill(station: Station, worker: int) -> None:
+async def kill(gateway: RunningGateway, worker: int) -> None:
     """Kill a worker, and wait for the next one."""
-    status = await asyncio.to_thread(fetch, f"{station.admin_url}/status")
+    status = await asyncio.to_thread(fetch, f"{gateway.admin_url}/status")
     killed = status["workers"][worker]["pid"]
     os.kill(killed, signal.SIGKILL)
 
     async def restarted() -> bool:
-        status = await asyncio.to_thread(fetch, f"{station.admin_url}/status")
+        status = await asyncio.to_thread(fetch, f"{gateway.admin_url}/status")
         now = status["workers"][worker]
         return now["state"] == "ready" and now["pid"] not in {None, killed}
 
@@ -188,17 +188,17 @@ def upstream() -> Iterator[Upstream]:
 
 
 @contextmanager
-def worker(behind: Upstream, *, name: str = "worker", **settings: Any) -> Iterator[Station]:
+def worker(behind: Upstream, *, name: str = "worker", **settings: Any) -> Iterator[RunningGateway]:
     """`sluice worker` in front of an upstream."""
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     command = ["worker", "--host", "127.0.0.1", "--port", str(port)]
     with _running(command, url, _environment(behind, settings), "/readyz") as process:
-        yield Station(name, process, behind, f"{url}/internal/status", "")
+        yield RunningGateway(name, process, behind, f"{url}/internal/status", "")
 
 
 @contextmanager
-def appliance(behind: Upstream, *, workers: int = 1, **settings: Any) -> Iterator[Station]:
+def appliance(behind: Upstream, *, workers: int = 1, **settings: Any) -> Iterator[RunningGateway]:
     """`sluice run` in front of an upstream: nginx and so many workers."""
     port, admin = free_port(), free_port()
     given = {
@@ -213,7 +213,7 @@ def appliance(behind: Upstream, *, workers: int = 1, **settings: Any) -> Iterato
     with _running(
         ["run"], f"http://127.0.0.1:{port}", _environment(behind, given), f"{admin_url}/readyz"
     ) as process:
-        yield Station("nginx", process, behind, f"{admin_url}/status", admin_url)
+        yield RunningGateway("nginx", process, behind, f"{admin_url}/status", admin_url)
 
 
 def _environment(behind: Upstream, settings: dict[str, Any]) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Clients of every kind, again and again: `python -m tests.soak.guests URL SECONDS NUMBER SEED`.
+"""Clients of every kind: `python -m tests.soak.mixed_clients URL SECONDS NUMBER SEED`.
 
 A program of its own, so that what it needs is not taken for the gateway's. Prints how often each
 kind came and what became of it, and fails where a client saw what it must not see.

@@ -14,15 +14,15 @@ _EVENT = re.compile(rb".*?(?:\r\n\r\n|\n\n|\r\r)", re.DOTALL)
 
 
 @dataclass
-class Held:
+class PausedAnswer:
     """One answer: what comes at once, and what waits."""
 
     before: bytes
     rest: bytes
-    go_on: asyncio.Event = field(default_factory=asyncio.Event)
+    resume: asyncio.Event = field(default_factory=asyncio.Event)
 
     @classmethod
-    def at(cls, body: bytes, place: Callable[[int], int]) -> Held:
+    def at(cls, body: bytes, place: Callable[[int], int]) -> PausedAnswer:
         """Hold an answer after as many of its events as `place` says of their number."""
         parts = _EVENT.findall(body)
         events = place(len(parts))
@@ -31,11 +31,11 @@ class Held:
         return cls(before, body.removeprefix(before))
 
 
-class Holding:
+class PausableUpstream:
     """The upstream's script: each answer under the run's name that the request has."""
 
     def __init__(self) -> None:
-        self.answers: dict[str, Held] = {}
+        self.answers: dict[str, PausedAnswer] = {}
 
     async def __call__(self, connection: Connection) -> None:
         """Answer one request after the other."""
@@ -44,5 +44,5 @@ class Holding:
             assert found
             held = self.answers[found[1].decode()]
             await connection.say(EVENTS, chunk(held.before))
-            await held.go_on.wait()
+            await held.resume.wait()
             await connection.say(chunk(held.rest), LAST_CHUNK)

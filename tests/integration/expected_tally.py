@@ -26,7 +26,7 @@ _MESSAGE_DELTAS = {
 
 
 @dataclass(frozen=True)
-class Told:
+class ExpectedTally:
     """Events with tokens by channel, and the tokens that the usage states, by type."""
 
     events: Counter[str] = field(default_factory=Counter)
@@ -36,7 +36,7 @@ class Told:
     """1 for an answer that was not streamed and is no JSON."""
 
 
-def told(family: Family, body: bytes, *, streamed: bool = True) -> Told:
+def expected_tally(family: Family, body: bytes, *, streamed: bool = True) -> ExpectedTally:
     """Read an answer, or as much of one as came."""
     channels, usage = _READERS[family]
     stated: Document = {}
@@ -46,7 +46,7 @@ def told(family: Family, body: bytes, *, streamed: bool = True) -> Told:
         events.update(set(channels(document)) if streamed else ())
         stated.update(usage(document) or {})
     totals = _TOTALS[family](stated) if stated else {}
-    return Told(events, totals, unreadable=int(not streamed and not documents))
+    return ExpectedTally(events, totals, unreadable=int(not streamed and not documents))
 
 
 def _documents(body: bytes, *, streamed: bool) -> Iterator[Document]:

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from proxy.demo.state import Call
+from proxy.demo.state import RecordedCall
 from proxy.edge.request_context import RequestContext
 from proxy.record import RequestRecord
 from tests.integration.conftest import Demo, Worker, until
@@ -18,7 +18,7 @@ from tests.integration.faults.events import Event, events_of
 from tests.integration.raw import BrokenOff, Fields, Line, Whole
 
 
-async def heard(url: str, data: bytes) -> tuple[Whole, bool]:
+async def read_answer(url: str, data: bytes) -> tuple[Whole, bool]:
     """An answer as far as it came, and whether it ended cleanly."""
     async with await Line.open(url) as line:
         head = await line.ask(data)
@@ -47,14 +47,14 @@ async def for_each(askings: Iterable[Asking], check: Callable[[Asking], Awaitabl
 
 
 @dataclass(frozen=True)
-class Told:
+class RecordedRequest:
     """One request as the client, the gateway and the upstream saw it."""
 
     answer: Whole
     clean: bool
     seconds: float
     context: RequestContext
-    calls: list[Call]
+    calls: list[RecordedCall]
 
     @property
     def record(self) -> RequestRecord:
@@ -78,37 +78,39 @@ class Told:
 
 
 @dataclass
-class Scene:
+class Recorder:
     """The demo upstream, and everything that the gateways before it have finished."""
 
     demo: Demo
-    visits: list[RequestContext] = field(default_factory=list)
+    contexts: list[RequestContext] = field(default_factory=list)
 
     async def ask(
         self, front: Worker, asking: Asking, words: str = "", more: Fields | None = None
-    ) -> Told:
+    ) -> RecordedRequest:
         """Ask for a stream and hear it out."""
         run = uuid.uuid4().hex
         began = time.monotonic()
-        answer, clean = await heard(front.url, asking.request(words, run, more))
+        answer, clean = await read_answer(front.url, asking.request(words, run, more))
         seconds = time.monotonic() - began
-        return Told(answer, clean, seconds, await self.visit(run), await self.calls(run))
+        return RecordedRequest(
+            answer, clean, seconds, await self.context(run), await self.calls(run)
+        )
 
-    async def visit(self, run: str) -> RequestContext:
+    async def context(self, run: str) -> RequestContext:
         """What the gateway knows of a request, once that has ended."""
         found: list[RequestContext] = []
 
         def ended() -> bool:
-            found[:] = [one for one in self.visits if one.record.request_id == run]
+            found[:] = [one for one in self.contexts if one.record.request_id == run]
             return bool(found)
 
         await until(ended, "the request has not ended")
         return found[0]
 
-    async def calls(self, run: str) -> list[Call]:
+    async def calls(self, run: str) -> list[RecordedCall]:
         """The upstream's calls of a request, once they are over."""
 
-        def mine() -> list[Call]:
+        def mine() -> list[RecordedCall]:
             return [call for call in self.demo.state.calls if call.run == run]
 
         await until(lambda: all(call.ended_by for call in mine()), "the upstream is still at work")
@@ -116,4 +118,4 @@ class Scene:
 
     async def healthy(self, asking: Asking, words: str = "") -> bytes:
         """The body that the upstream sends to whoever asks it directly."""
-        return (await heard(self.demo.url, asking.request(words)))[0].body
+        return (await read_answer(self.demo.url, asking.request(words)))[0].body
