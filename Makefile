@@ -11,7 +11,7 @@ DOCKER_RUN_FLAGS ?=
 PYTEST = $(VENV)/bin/python -m pytest
 UV = uv==0.13.8
 
-.PHONY: setup run test test-real fuzz burst soak lint lock image image-test fresh-test test-browser test-store test-monitoring clean
+.PHONY: setup run test test-real fuzz burst soak lint docs lock image image-test fresh-test test-browser test-store test-monitoring clean
 
 setup: $(VENV)/.ready
 	@:
@@ -34,6 +34,10 @@ lint: setup
 	$(VENV)/bin/mypy
 	$(VENV)/bin/hadolint Dockerfile
 	$(VENV)/bin/shellcheck deploy/setup.sh deploy/apt-install.sh .ci/run
+
+# What docs/ repeats of the program, written anew; tests hold the two together.
+docs: setup
+	$(VENV)/bin/python -m proxy.settings_table
 
 # One resolution for every Python from 3.11 on and every Linux; no index is written down.
 LOCK = UV_CUSTOM_COMPILE_COMMAND='make lock' $(VENV)/bin/uv pip compile --no-config --quiet --universal \

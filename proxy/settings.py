@@ -1,7 +1,7 @@
 """Every setting, defined once: its name, type, default, bounds and what it is for.
 
-The README's table is made from these definitions. Reading them from the environment, files and
-TOML is `proxy.config`'s work; nothing here looks outside.
+The table in docs/settings.md is made from these definitions. Reading them from the environment,
+files and TOML is `proxy.config`'s work; nothing here looks outside.
 """
 
 from __future__ import annotations

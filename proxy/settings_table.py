@@ -1,4 +1,7 @@
-"""The README's table of settings, made from their definitions: `python -m proxy.settings_table`."""
+"""The table in `docs/settings.md`, made from the settings' own definitions.
+
+`python -m proxy.settings_table` (or `make docs`) writes it anew.
+"""
 
 from __future__ import annotations
 
@@ -38,8 +41,8 @@ def put_into(text: str) -> str:
 
 def main(path: str) -> int:
     """Bring a file up to date."""
-    readme = Path(path)
-    readme.write_text(put_into(readme.read_text(encoding="utf-8")), encoding="utf-8")
+    page = Path(path)
+    page.write_text(put_into(page.read_text(encoding="utf-8")), encoding="utf-8")
     return 0
 
 
@@ -52,4 +55,4 @@ def _default(field: FieldInfo) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:] or ("README.md",)))
+    sys.exit(main(*sys.argv[1:] or ("docs/settings.md",)))

@@ -8,12 +8,12 @@ from proxy import settings_table
 from proxy.settings import Settings
 from proxy.settings_table import BEGIN, END, put_into, table
 
-README = Path(__file__).parents[1] / "README.md"
+PAGE = Path(__file__).parents[1] / "docs" / "settings.md"
 
 
-def test_the_readme_holds_the_table() -> None:
-    """What operators read is what the program does: else run `python -m proxy.settings_table`."""
-    text = README.read_text(encoding="utf-8")
+def test_the_page_holds_the_table() -> None:
+    """What operators read is what the program does: else run `make docs`."""
+    text = PAGE.read_text(encoding="utf-8")
     assert put_into(text) == text
 
 
