@@ -19,8 +19,9 @@ def is_own_shortage(error: BaseException) -> bool:
     inner = getattr(error, "os_error", None) or error
     if inner.errno in _OWN or _OWN.intersection(map(int, _NUMBERS.findall(str(inner)))):
         return True
-    # The resolver has codes of its own, and calls it a failure of the name server.
-    return isinstance(inner, socket.gaierror) and _no_descriptor_is_left()
+    # The resolver has codes of its own: a failure of the name server, or a busy device.
+    is_resolver = isinstance(inner, socket.gaierror) or inner.errno == errno.EBUSY
+    return is_resolver and _no_descriptor_is_left()
 
 
 def _is_unthreaded(error: BaseException) -> bool:

@@ -25,6 +25,12 @@ class BrokenOff(Exception):
         self.body = body
 
 
+def code_of(error: dict[str, Any]) -> str:
+    """Sluice's own code of an error: OpenAI and Anthropic have it as `code`, Google as a reason."""
+    details = error.get("details")
+    return str(details[0]["reason"]).lower() if details else str(error["code"])
+
+
 @dataclass
 class Head:
     """Status line and header fields of an answer."""

@@ -9,7 +9,16 @@ from typing import Any
 import pytest
 
 from tests.integration.conftest import Demo, StartWorker, Worker, until
-from tests.integration.raw import BrokenOff, Line, Whole, ask_chat, exchange, post_json, request
+from tests.integration.raw import (
+    BrokenOff,
+    Line,
+    Whole,
+    ask_chat,
+    code_of,
+    exchange,
+    post_json,
+    request,
+)
 
 MOST = 10_000
 UNDERSTOOD = [
@@ -28,7 +37,7 @@ def refused(answer: Whole, status: int, code: str, path: str = "") -> str:
     assert answer.headers["Content-Type"] == "application/json"
     document = answer.json()
     error: dict[str, Any] = document["error"]
-    assert error["code"] == code
+    assert code_of(error) == code
     request_id = answer.headers["X-Request-ID"]
     if path == "/v1/messages":
         assert document["type"] == "error"

@@ -8,6 +8,7 @@ import json
 from collections import Counter
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from typing import Any
 
 import aiohttp
 import pytest
@@ -76,16 +77,19 @@ async def beside_each_other(url: str) -> Seen:
     return seen
 
 
-@pytest.mark.parametrize("keys", [KEYS, {}], ids=["by key", "by address"])
+@pytest.mark.parametrize("keys", [{"client_keys": KEYS}, {}], ids=["by key", "by address"])
 async def test_a_greedy_client_takes_no_more_than_its_part(
-    start_front: StartWorker, keys: dict[str, str]
+    start_front: StartWorker, keys: dict[str, Any]
 ) -> None:
     """No polite one is refused though the line is full, and none is served less than its part.
 
     With keys or, where there are none, by the client's address.
     """
     front = await start_front(
-        max_streams=4, queue_size=AT_ONCE - 10, client_keys=keys, queue_timeout_seconds=60
+        max_streams=4,
+        queue_size=AT_ONCE - 10,
+        **keys,
+        queue_timeout_seconds=60,
     )
     seen = await beside_each_other(front.url)
     polite = [seen.served[name] for name in POLITE]

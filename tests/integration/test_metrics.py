@@ -88,8 +88,9 @@ async def load(gateway: RunningGateway, truth: Truth, number: int) -> None:
             assert answer.status == 429
             truth.ended[path, "429", "complete"] += 1
         elif kind == 2:
-            answer = await line.whole(a_request(path, "cut=4", "cut", stream=True))
-            assert b"error" in answer.body
+            with pytest.raises(BrokenOff) as broken:
+                await line.whole(a_request(path, "cut=4", "cut", stream=True))
+            assert b"error" in broken.value.body
             truth.ended[path, "200", "upstream_cut"] += 1
         elif kind == 3:
             await line.ask(a_request(path, "tokens=100000;rate=50", "left", stream=True))

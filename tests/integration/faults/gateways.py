@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import http.client
 import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import urllib.request
@@ -19,6 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.integration.faults.observed_worker import STATUS_SOCKET
 from tests.integration.nginx_instances import free_port
 
 START_SECONDS = 20.0
@@ -172,9 +176,22 @@ async def kill(gateway: RunningGateway, worker: int) -> None:
 
 
 def fetch(url: str) -> dict[str, Any]:
-    """A JSON document, whatever the status."""
+    """A JSON document; `unix:PATH` asks a worker for its status on that socket."""
+    if url.startswith("unix:"):
+        return _fetch_status(url.removeprefix("unix:"))
     with urllib.request.urlopen(url, timeout=5) as answer:
         found: dict[str, Any] = json.load(answer)
+    return found
+
+
+def _fetch_status(path: str) -> dict[str, Any]:
+    connection = http.client.HTTPConnection("localhost", timeout=5)
+    connection.sock = socket.socket(socket.AF_UNIX)
+    with contextlib.closing(connection):
+        connection.sock.settimeout(5)
+        connection.sock.connect(path)
+        connection.request("GET", "/internal/status")
+        found: dict[str, Any] = json.load(connection.getresponse())
     return found
 
 
@@ -193,8 +210,12 @@ def worker(behind: Upstream, *, name: str = "worker", **settings: Any) -> Iterat
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     command = ["worker", "--host", "127.0.0.1", "--port", str(port)]
-    with _running(command, url, _environment(behind, settings), "/readyz") as process:
-        yield RunningGateway(name, process, behind, f"{url}/internal/status", "")
+    with tempfile.TemporaryDirectory() as folder:
+        status_socket = f"{folder}/status.sock"
+        environment = {**_environment(behind, settings), STATUS_SOCKET: status_socket}
+        program = "tests.integration.faults.observed_worker"
+        with _running(command, url, environment, "/readyz", program) as process:
+            yield RunningGateway(name, process, behind, f"unix:{status_socket}", "")
 
 
 @contextmanager
@@ -228,11 +249,15 @@ def _environment(behind: Upstream, settings: dict[str, Any]) -> dict[str, str]:
 
 @contextmanager
 def _running(
-    command: list[str], url: str, environment: dict[str, str], ready: str
+    command: list[str],
+    url: str,
+    environment: dict[str, str],
+    ready: str,
+    program: str = "proxy",
 ) -> Iterator[Process]:
     clean = {name: text for name, text in os.environ.items() if not name.startswith("SLUICE_")}
     popen = subprocess.Popen(
-        [sys.executable, "-m", "proxy", *command],
+        [sys.executable, "-m", program, *command],
         env=clean | environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
