@@ -76,8 +76,8 @@ async def noticed(gateway: RunningGateway, runs: set[str]) -> None:
     """
 
     async def written_down() -> bool:
-        lines = [line for line in list(gateway.process.lines) if '"event": "access"' in line]
-        return runs <= {json.loads(line)["request_id"] for line in lines}
+        lines = [json.loads(line) for line in list(gateway.process.lines) if "request_id" in line]
+        return runs <= {line["request_id"] for line in lines if line["event"] == "access"}
 
     await eventually(written_down, "nginx did not notice that clients left")
     for _ in range(2):
