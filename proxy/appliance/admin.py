@@ -8,6 +8,7 @@ from aiohttp import web
 
 from proxy.appliance import ports
 from proxy.appliance.admin_guard import guard
+from proxy.appliance.status_page import StatusPage
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -39,6 +40,7 @@ class Admin:
         app.router.add_get("/healthz", self._alive)
         app.router.add_get("/readyz", self._ready)
         app.router.add_get("/status", self._status)
+        StatusPage().add_to(app)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
 
     async def start(self, address: str, port: int) -> None:

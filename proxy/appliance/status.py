@@ -10,8 +10,10 @@ from importlib import import_module
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
+from proxy.appliance import recent_status
 from proxy.appliance.monitor import ProcessState
 from proxy.appliance.processes import described
+from proxy.meter import warnings
 from proxy.version import VERSION
 
 if TYPE_CHECKING:
@@ -50,17 +52,22 @@ class ApplianceStatus:
         """Processes, streams in flight and upstreams, summed over the workers."""
         workers = await self._processes.worker_reports()
         upstreams = [worker.pop("upstreams", []) for worker in workers]
+        recent = [worker.pop("recent", {}) for worker in workers]
+        heard = [warnings.latest(), *(worker.pop("warnings", []) for worker in workers)]
         return {
             "version": VERSION,
             "state": self.why_not_ready() or "ready",
             "uptime_seconds": round(time.monotonic() - self._since, 1),
             "streams": sum(worker.get("streams", 0) for worker in workers),
+            "slots": sum(worker.get("slots", 0) for worker in workers),
             "waiting": sum(worker.get("waiting", 0) for worker in workers),
+            "recent": recent_status.merge(recent),
             "upstreams": merged(upstreams),
             "workers": workers,
             "nginx": {"version": self._nginx_version, **described(self._processes.nginx)},
             "demo": None if self._processes.demo is None else described(self._processes.demo),
             "store": None if self._processes.store is None else described(self._processes.store),
+            "warnings": _newest(chain.from_iterable(heard)),
         }
 
     async def metrics(self) -> bytes:
@@ -79,6 +86,10 @@ class ApplianceStatus:
         return await asyncio.to_thread(_cut_streams, str(self._metrics))
 
 
+def _newest(heard: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    return sorted(heard, key=lambda warning: str(warning["at"]), reverse=True)[: warnings.MOST]
+
+
 def merged(upstreams: Iterable[Iterable[Mapping[str, Any]]]) -> dict[str, dict[str, object]]:
     """Each upstream by its name, as all workers together see it.
 
@@ -94,6 +105,7 @@ def merged(upstreams: Iterable[Iterable[Mapping[str, Any]]]) -> dict[str, dict[s
             "failures_in_a_row": max(view["failures_in_a_row"] for view in seen),
             "back_in_seconds": max(view["back_in_seconds"] for view in seen),
             "benched_for_seconds": max(view["benched_for_seconds"] for view in seen),
+            "last_failure": next(filter(None, (view.get("last_failure") for view in seen)), ""),
         }
         for name, seen in views.items()
     }

@@ -7,6 +7,7 @@ import os
 from aiohttp import web
 
 from proxy.edge.worker_state import WORKER_STATE
+from proxy.meter import warnings
 
 INTERNAL_PATH = "/internal/status"
 """Asked by the supervisor on the worker's own socket; nginx does not pass it on."""
@@ -33,6 +34,9 @@ async def internal(request: web.Request) -> web.Response:
             "draining": state.draining,
             "streams": state.admission.taken,
             "waiting": state.admission.waiting,
+            "slots": state.admission.slots,
             "upstreams": state.upstreams.status(),
+            "recent": state.telemetry.recent(),
+            "warnings": warnings.latest(),
         }
     )

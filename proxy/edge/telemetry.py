@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import os
 import time
-from typing import Self
+from typing import Any, Self
 
 from multidict import CIMultiDict
 from prometheus_client import CollectorRegistry
@@ -19,6 +19,7 @@ from proxy.meter.logs import RequestLog
 from proxy.meter.metrics import Metrics
 from proxy.meter.multiprocess import worker_registry
 from proxy.meter.prices import Prices, read_prices
+from proxy.meter.recent import Recent
 from proxy.meter.tokens import Tally
 from proxy.meter.tracing import onward, spans_asked_for
 from proxy.record import RequestRecord
@@ -50,6 +51,8 @@ class Telemetry:
         self._upstreams = upstreams
         self._pulse: asyncio.Task[None] | None = None
         self._priced: asyncio.Task[None] | None = None
+        self._recent = Recent()
+        self._running: dict[int, RequestContext] = {}
         self._unpriced: list[RequestContext] = []
         """Requests that ended before the prices had been read."""
 
@@ -80,10 +83,16 @@ class Telemetry:
         Should the worker be killed.
         """
         self._in_flight.write(context.record)
+        self._running[id(context)] = context
+
+    def recent(self) -> dict[str, Any]:
+        """What happened in the last minutes, for `/status`."""
+        return self._recent.report(context.tally for context in self._running.values())
 
     def finish(self, context: RequestContext) -> None:
         """Record a request that has ended, however it did."""
         context.record_end()
+        self._running.pop(id(context), None)
         self._levels()
         if self._priced is not None and self._priced.done():
             self._record(context)
@@ -122,6 +131,7 @@ class Telemetry:
     def _record(self, context: RequestContext) -> None:
         cost = self._cost(context)
         self._metrics.record(context.record, context.tally, cost)
+        self._recent.record(context.record, context.tally, cost)
         self._in_flight.remove(context.record)
         self._log.write(context.record, context.tally, cost)
         if self._spans is not None:

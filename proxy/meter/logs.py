@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, TextIO
 import msgspec
 import structlog
 
+from proxy.meter import warnings
 from proxy.meter.tokens import longest_gap, pace, time_to_first_text, time_to_first_token
 from proxy.record import EndedBy
 
@@ -41,6 +42,7 @@ def configure(level: Level = "info", form: Format = "json", stream: TextIO | Non
     chain: list[Processor] = [
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
+        warnings.remember,
     ]
     factory: Any
     if form == "console":

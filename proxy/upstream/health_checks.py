@@ -53,8 +53,10 @@ class HealthChecks:
             return
         if member.health.state is HealthState.EJECTED:
             self._pool.report(member, HealthEvent.CALLED)
-        well = await self._is_well(member.target)
-        self._pool.report(member, HealthEvent.PROBED_WELL if well else HealthEvent.PROBED_BADLY)
+        if await self._is_well(member.target):
+            self._pool.report(member, HealthEvent.PROBED_WELL)
+        else:
+            self._pool.report(member, HealthEvent.PROBED_BADLY, "health check failed")
 
     async def _is_well(self, target: Target) -> bool:
         """Whether it answers the probe in time, and not with an error."""

@@ -45,16 +45,20 @@ class AttemptInFlight:
 
     def report_error(self, error: SluiceError) -> None:
         """The attempt came to nothing by an error; one that is not the upstream's says nothing."""
-        self._report(HealthEvent.FAILED if error.fault.blames_upstream else HealthEvent.ABANDONED)
+        if error.fault.blames_upstream:
+            self._report(HealthEvent.FAILED, error.fault.code)
+        else:
+            self._report(HealthEvent.ABANDONED)
 
     def report_status(self, status: int, retry_after: float | None) -> None:
         """The upstream answered.
 
         `retry_after` is for how many seconds it asked to be left alone.
         """
-        self._report(
-            HealthEvent.FAILED if status >= 500 and status != 501 else HealthEvent.SUCCEEDED
-        )
+        if status >= 500 and status != 501:
+            self._report(HealthEvent.FAILED, f"answered {status}")
+        else:
+            self._report(HealthEvent.SUCCEEDED)
         # With keys passed through, one client's limit is not the next one's.
         limits_all = status != 429 or bool(self._member.target.api_key)
         if retry_after and status in _LIMITED and limits_all:
@@ -69,14 +73,14 @@ class AttemptInFlight:
         # Who counts may want a file, and there may be none to have; the hold ends all the same.
         try:
             if error is not None and error.fault.blames_upstream:
-                self._pool.report(self._member, HealthEvent.CUT)
+                self._pool.report(self._member, HealthEvent.CUT, error.fault.code)
         finally:
             self._release()
 
-    def _report(self, event: HealthEvent) -> None:
+    def _report(self, event: HealthEvent, failure: str = "") -> None:
         if not self._reported:
             self._reported = True
-            self._pool.report(self._member, event)
+            self._pool.report(self._member, event, failure)
 
     def _release(self) -> None:
         if self._open:

@@ -49,6 +49,8 @@ class Member:
     target: Target
     in_flight: int = 0
     health: Health = field(default_factory=Health)
+    last_failure: str = ""
+    """What went wrong last, in a word; empty while nothing has."""
 
     def candidate(self, tries: int) -> Candidate:
         """The member as the choice sees it."""
@@ -123,8 +125,9 @@ class Pool:
             and self._clock() < member.health.ejected_until
         )
 
-    def report(self, member: Member, event: HealthEvent) -> None:
-        """Something happened with a request there."""
+    def report(self, member: Member, event: HealthEvent, failure: str = "") -> None:
+        """Something happened with a request there; `failure` says in a word what went wrong."""
+        member.last_failure = failure or member.last_failure
         before = member.health.state
         member.health = transition(member.health, event, self._clock(), self._policy)
         now = member.health.state
@@ -153,6 +156,7 @@ class Pool:
                 "failures_in_a_row": member.health.failures_in_a_row + member.health.cuts_in_a_row,
                 "back_in_seconds": _left(member.health.ejected_until, now),
                 "benched_for_seconds": _left(member.health.cooling_until, now),
+                "last_failure": member.last_failure,
             }
             for member in self._members.values()
         ]

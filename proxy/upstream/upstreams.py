@@ -90,7 +90,7 @@ class Upstreams:
 
     def report_failure(self, upstream: str) -> None:
         """Hold it against an upstream that an answer, handed out as good, fell silent."""
-        self._pool.report(self._pool.member(upstream), health.HealthEvent.CUT)
+        self._pool.report(self._pool.member(upstream), health.HealthEvent.CUT, "upstream_cut")
 
     def report_success(self, upstream: str) -> None:
         """Hold it to its credit that an answer came to its end."""

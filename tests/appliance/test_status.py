@@ -87,6 +87,7 @@ async def test_the_workers_are_summed(tmp_path: Path) -> None:
 def test_each_worker_s_view_of_an_upstream_counts() -> None:
     """Streams add up; verdicts are counted, for one worker may have met what others did not."""
     out = {**SEEN, "state": "out", "streams": 1, "failures_in_a_row": 5, "back_in_seconds": 7.5}
+    out["last_failure"] = "answered 500"
     assert merged([[SEEN], [out], []]) == {
         "a": {
             "states": {"healthy": 1, "out": 1},
@@ -94,6 +95,7 @@ def test_each_worker_s_view_of_an_upstream_counts() -> None:
             "failures_in_a_row": 5,
             "back_in_seconds": 7.5,
             "benched_for_seconds": 0.0,
+            "last_failure": "answered 500",
         }
     }
 

@@ -124,7 +124,7 @@ def test_the_status_says_how_each_is() -> None:
     """For people and gauges, without addresses and keys."""
     made, _, _ = pool({"api_key": "secret"}, {})
     made.cool_down(made.member("b"), 2.5)
-    made.report(made.member("a"), HealthEvent.FAILED)
+    made.report(made.member("a"), HealthEvent.FAILED, "answered 500")
     made.member("a").in_flight = 3
     assert made.status() == [
         {
@@ -134,6 +134,7 @@ def test_the_status_says_how_each_is() -> None:
             "failures_in_a_row": 1,
             "back_in_seconds": 0.0,
             "benched_for_seconds": 0.0,
+            "last_failure": "answered 500",
         },
         {
             "name": "b",
@@ -142,5 +143,6 @@ def test_the_status_says_how_each_is() -> None:
             "failures_in_a_row": 0,
             "back_in_seconds": 0.0,
             "benched_for_seconds": 2.5,
+            "last_failure": "",
         },
     ]
