@@ -16,7 +16,7 @@ RUN --mount=type=secret,id=ca,target=/run/secrets/ca.crt,required=false \
     /build/bin/pip install --no-cache-dir --no-deps --require-hashes -r deploy/lock/build.txt \
     && /build/bin/pip --python /opt/sluice/bin/python install --no-cache-dir --no-deps \
         --require-hashes --only-binary :all: -r deploy/lock/runtime.txt
-COPY pyproject.toml ./
+COPY pyproject.toml README.md LICENSE ./
 COPY proxy proxy
 COPY nginx nginx
 RUN /build/bin/pip wheel --no-cache-dir --no-deps --no-build-isolation --no-index --wheel-dir /dist . \
@@ -49,6 +49,7 @@ ARG VERSION=dev
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="Sluice" \
     org.opencontainers.image.description="An edge gateway for streamed LLM answers" \
+    org.opencontainers.image.licenses="Apache-2.0" \
     org.opencontainers.image.version="$VERSION" \
     org.opencontainers.image.revision="$REVISION" \
     org.opencontainers.image.base.name="docker.io/library/debian:trixie-slim"

@@ -38,6 +38,10 @@ lint: setup
 # What docs/ repeats of the program, written anew; tests hold the two together.
 docs: setup
 	$(VENV)/bin/python -m proxy.settings_table
+	@sed '/^<!-- faults: what/q' docs/faults.md >docs/faults.md.part
+	@$(VENV)/bin/sluice demo --faults >>docs/faults.md.part
+	@echo '<!-- faults: end -->' >>docs/faults.md.part
+	@mv docs/faults.md.part docs/faults.md
 
 # One resolution for every Python from 3.11 on and every Linux; no index is written down.
 LOCK = UV_CUSTOM_COMPILE_COMMAND='make lock' $(VENV)/bin/uv pip compile --no-config --quiet --universal \

@@ -30,7 +30,7 @@ def _models() -> list[str]:
 
 def _settings() -> list[str]:
     rows = [f"| `{word}` | {said.kind.right} | {said.does} |" for word, said in SETTINGS.items()]
-    return ["### Settings", "", "| word | value | what |", "|---|---|---|", *rows]
+    return ["## Settings", "", "| word | value | what |", "|---|---|---|", *rows]
 
 
 def _faults(stage: str) -> list[str]:
@@ -40,4 +40,4 @@ def _faults(stage: str) -> list[str]:
         if fault.stage == stage
     ]
     head = ["| word | argument, default | the demo | a good gateway |", "|---|---|---|---|"]
-    return [f"### Faults: {stage}", "", *head, *rows]
+    return [f"## Faults: {stage}", "", *head, *rows]
