@@ -9,6 +9,7 @@ import fcntl
 import os
 import signal
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -150,7 +151,11 @@ class Child:
             os.killpg(self.pid, signal.SIGKILL)
 
     async def stderr_tail(self) -> str:
-        """The last lines it wrote to stderr; to be asked once it has ended."""
+        """The last lines it wrote to stderr, once all its lines have been passed on.
+
+        To be asked once it has ended. A grandchild that still holds its pipes is waited for only a
+        moment.
+        """
         return await asyncio.to_thread(self._pipes.stderr_tail)
 
 
@@ -174,8 +179,10 @@ class Pipes:
         os.close(self.err)
 
     def stderr_tail(self) -> str:
-        """The last lines of stderr."""
-        self._err_lines.wait(_STDERR_TAIL_SECONDS)
+        """The last lines of stderr, once all that was written to both pipes has been passed on."""
+        deadline = time.monotonic() + _STDERR_TAIL_SECONDS
+        for lines in (self._out_lines, self._err_lines):
+            lines.wait(max(0.0, deadline - time.monotonic()))
         return self._err_lines.last()
 
 

@@ -46,9 +46,13 @@ class Lines:
         """Begin to read."""
         self._thread.start()
 
-    def wait(self, seconds: float) -> None:
-        """Wait until the pipe has ended; a grandchild that still holds it is not waited for."""
+    def wait(self, seconds: float) -> bool:
+        """Wait until the pipe has ended and its last line has been passed on; whether it has.
+
+        A grandchild may still hold the pipe, and is not waited for longer.
+        """
         self._thread.join(seconds)
+        return not self._thread.is_alive()
 
     def last(self) -> str:
         """The last lines, as text."""

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import time
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,21 @@ async def test_its_words_go_on_and_the_last_are_kept() -> None:
     assert await child.stderr_tail() == "goodbye"
     assert b"goodbye\n" in said
     assert b"to the log\n" in said
+
+
+async def test_all_its_lines_have_come_when_it_is_asked_for_the_last() -> None:
+    """However slowly its log is read: what it said last says why it died, on stdout as well."""
+    said = bytearray()
+
+    def read_slowly(lines: bytes) -> None:
+        time.sleep(0.3)
+        said.extend(lines)
+
+    spec = ProcessSpec("it", ["/bin/sh", "-c", "echo why"], out=read_slowly)
+    child = await Child.start(spec)
+    await end_of(child)
+    assert await child.stderr_tail() == ""
+    assert said == b"why\n"
 
 
 async def test_what_it_leaves_behind_ends_with_it() -> None:

@@ -19,7 +19,7 @@ def pumped(*parts: bytes) -> tuple[list[bytes], str]:
     for part in parts:
         os.write(writing, part)
     os.close(writing)
-    lines.wait(5)
+    assert lines.wait(30)
     return got, lines.last()
 
 
