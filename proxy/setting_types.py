@@ -9,6 +9,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field, HttpUrl
 
 Port = Annotated[int, Field(ge=1, le=65535)]
+Bytes = Annotated[int, Field(ge=0, le=2**50)]
 Count = Annotated[int, Field(ge=0, le=1_000_000)]
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 SecondsOrOff = Annotated[float, Field(ge=0, le=86_400)]

@@ -17,6 +17,7 @@ from proxy.key_settings import KeyDefaults, KeyName, KeySettings, Secret, all_ke
 from proxy.setting_types import (
     Address,
     BaseUrl,
+    Bytes,
     Count,
     Origin,
     PathPrefix,
@@ -49,7 +50,7 @@ class Settings(BaseSettings):
         default_factory=lambda: len(os.sched_getaffinity(0)),
         ge=1,
         le=256,
-        description="worker processes; unset: one for each core",
+        description="worker processes; unset: one for each core, as many as the memory holds",
     )
     nginx_workers: int = Field(
         0,
@@ -98,20 +99,25 @@ class Settings(BaseSettings):
 
     # How much at once.
     max_streams: int = Field(
-        1000, ge=1, le=1_000_000, description="requests relayed at once, over all workers"
+        1000,
+        ge=1,
+        le=1_000_000,
+        description="requests relayed at once, over all workers; unset: less in little memory",
     )
     queue_size: Count = Field(1000, description="requests that may wait for a slot, all workers")
     queue_timeout_seconds: Seconds = Field(30, description="longest wait for a slot")
     max_body_bytes: int = Field(
         32 * 1024 * 1024, ge=1024, le=2**31, description="largest request body"
     )
-
-    body_memory_bytes: int = Field(
+    memory_bytes: Bytes = Field(
         0,
-        ge=0,
-        le=2**40,
+        description="memory that workers, slots and bodies are sized for where they are not set; "
+        "0: the container's limit, else what the machine has",
+    )
+    body_memory_bytes: Bytes = Field(
+        0,
         description="request bodies held in memory at once, over all workers; beyond it requests "
-        "wait, then get 503; 0: a quarter of the container's memory, 128 MiB a worker at most",
+        "wait, then get 503; 0: up to a quarter of the memory, 128 MiB a worker at most",
     )
     body_timeout_seconds: Seconds = Field(
         60, description="for a body to come; each 4 KiB of it buy a second more"

@@ -68,6 +68,8 @@ class Child:
         self._pipes = pipes
         self.pulse = pulse
         """Of a worker; None if it has none."""
+        self.killed = False
+        """Whether it was ended from here."""
 
     @classmethod
     async def start(cls, spec: ProcessSpec) -> Child:
@@ -147,6 +149,7 @@ class Child:
 
     def kill(self) -> None:
         """End the whole group at once."""
+        self.killed = self.killed or self.running
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, signal.SIGKILL)
 

@@ -87,6 +87,8 @@ class Run:
     status: int
     seconds: float
     stderr_tail: str
+    ended_by_us: bool = False
+    """Whether it was killed from here, because it was frozen or never answered."""
 
 
 class ProcessMonitor:
@@ -94,8 +96,8 @@ class ProcessMonitor:
 
     `probe` asks it for a sign of life. `has_spare` tells whether others do its work meanwhile; if
     not, a child that fails to start several times in a row ends the monitoring. `on_exit` is
-    awaited
-    after each death, before the next life. `changed` is called whenever it has another state.
+    awaited after each death, and then `gives_up` is asked whether there is no further life.
+    `changed` is called whenever it has another state.
     """
 
     def __init__(
@@ -104,6 +106,7 @@ class ProcessMonitor:
         probe: Callable[[], Awaitable[ProbeResponse | None]],
         *,
         has_spare: Callable[[], bool] = lambda: False,
+        gives_up: Callable[[Run], bool] = lambda _run: False,
         on_exit: Callable[[], Awaitable[None]] | None = None,
         changed: Callable[[], None] = lambda: None,
         restart_policy: RestartPolicy | None = None,
@@ -117,6 +120,9 @@ class ProcessMonitor:
         self._spec = spec
         self._probe = probe
         self._has_spare = has_spare
+        self._gives_up = gives_up
+        self.given_up = False
+        """Whether it has died for good: it is never started again."""
         self._on_exit = on_exit
         self._restart_policy = restart_policy or RestartPolicy()
         self._child: Child | None = None
@@ -148,6 +154,9 @@ class ProcessMonitor:
         while not self._stopping.is_set():
             ended = await self._run_once()
             if self._stopping.is_set():
+                break
+            if self._gives_up(ended):
+                self.given_up = True
                 break
             deaths = 1 if ended.seconds >= self._restart_policy.stable else deaths + 1
             failures = 0 if ended.came_up else failures + 1
@@ -196,7 +205,8 @@ class ProcessMonitor:
             ending.cancel()
         if self._on_exit is not None:
             await self._on_exit()
-        return Run(came_up, status, loop.time() - born, await child.stderr_tail())
+        seconds, tail = loop.time() - born, await child.stderr_tail()
+        return Run(came_up, status, seconds, tail, ended_by_us=child.killed)
 
     async def _wait_until_up(self, child: Child, ending: asyncio.Task[int]) -> bool:
         """Wait until it answers, and kill it if it does not in time."""

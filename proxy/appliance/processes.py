@@ -8,15 +8,19 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+import structlog
+
 from proxy.appliance import commands, nginx, ports, store_program
 from proxy.appliance.banner import uses_demo
 from proxy.appliance.child import ProcessSpec
 from proxy.appliance.http_probe import ProbeResponse, probe_port, probe_socket
+from proxy.appliance.kills import RepeatedKills
 from proxy.appliance.ledger import WAIT_SECONDS, Ledger
 from proxy.appliance.lines import to_log
 from proxy.appliance.listening import Listening
 from proxy.appliance.monitor import CannotStart, ProcessMonitor, ProcessState, RestartPolicy
 from proxy.appliance.nginx_log import NginxLog
+from proxy.container import oom_kills
 from proxy.state.ping import ping
 
 if TYPE_CHECKING:
@@ -24,10 +28,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from proxy.appliance.directory import RunDirectory
+    from proxy.appliance.monitor import Run
     from proxy.appliance.nginx_program import NginxProgram
     from proxy.settings import Settings
 
 _PROBE_SECONDS = 2.0
+_log = structlog.get_logger("appliance")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +58,10 @@ class Processes:
         self._programs = programs
         self._ledger = Ledger(run.metrics)
         self._settling: asyncio.Task[None] | None = None
-        self._extra = {"PROMETHEUS_MULTIPROC_DIR": str(run.metrics)}
+        self._extra = {"PROMETHEUS_MULTIPROC_DIR": str(run.metrics), **_sizes(settings)}
+        self._kills = RepeatedKills(oom_kills)
+        self.reductions: list[str] = []
+        """What was given up because workers were killed again and again."""
         self._away: dict[ProcessMonitor, asyncio.TimerHandle] = {}
         """Of the workers that are away: when those who wait for them are told to try again."""
         self._sockets = tuple(self._listening(index) for index in range(settings.workers))
@@ -108,6 +117,10 @@ class Processes:
         """
         anybody = self.worker_serving()
         for worker, listening in zip(self.workers, self._sockets, strict=True):
+            if worker.given_up:
+                listening.show(False)
+                listening.turn_away()
+                continue
             listening.show(worker.state is ProcessState.READY or not anybody)
             if worker.state is ProcessState.READY:
                 if worker in self._away:
@@ -161,10 +174,14 @@ class Processes:
 
     def _worker_monitor(self, index: int) -> ProcessMonitor:
         listening = self._sockets[index]
+        environment = commands.environment(**self._extra)
+        for name in self._extra:
+            # What it held is known, and two words on one setting would be a mistake.
+            environment.pop(f"{name}_FILE", None)
         spec = ProcessSpec(
             f"worker-{index}",
             self._programs.worker(listening.path, index, self._settings.workers),
-            environment=commands.environment(**self._extra),
+            environment=environment,
             # nginx, as nobody, must be able to connect; the directory around it is private.
             umask=0o000 if self._run.nginx_user else 0o077,
             listening=listening,
@@ -173,9 +190,33 @@ class Processes:
             spec,
             lambda: probe_socket(str(listening.path), "/readyz", seconds=_PROBE_SECONDS),
             has_spare=self.worker_serving,
+            gives_up=lambda run: self._gives_up(index, run, environment),
             on_exit=lambda: self._forget_levels(index),
             changed=self._direct,
         )
+
+    def _gives_up(self, index: int, run: Run, environment: dict[str, str]) -> bool:
+        """Whether a worker that has died is not started again, so that its siblings may live.
+
+        The last one is, with half the slots.
+        """
+        if not self._kills.died(index, run):
+            return False
+        running = sum(not worker.given_up for worker in self.workers)
+        advice = "Raise the memory limit, or lower SLUICE_WORKERS or SLUICE_MAX_STREAMS."
+        if running > 1:
+            self.reductions.append(f"worker-{index} is not started again")
+            _log.error("fewer_workers", process=f"worker-{index}", left=running - 1, advice=advice)
+            return True
+        slots = int(environment.get("SLUICE_MAX_STREAMS", self._settings.max_streams))
+        # Its own share is what is halved, and shares are parts of the whole.
+        halved = max(self._settings.workers, slots // 2)
+        if halved < slots:
+            environment["SLUICE_MAX_STREAMS"] = str(halved)
+            own = halved // self._settings.workers
+            self.reductions.append(f"worker-{index} has {own} slots")
+            _log.error("fewer_slots", process=f"worker-{index}", slots=own, advice=advice)
+        return False
 
     def _nginx_monitor(self) -> ProcessMonitor:
         settings = self._settings
@@ -200,6 +241,12 @@ class Processes:
 
     def _settle(self) -> None:
         self._settling = asyncio.create_task(asyncio.to_thread(self._ledger.settle))
+
+
+def _sizes(settings: Settings) -> dict[str, str]:
+    """What was chosen for all, so that no worker chooses anew."""
+    names = ("max_streams", "queue_size", "body_memory_bytes")
+    return {f"SLUICE_{name.upper()}": str(getattr(settings, name)) for name in names}
 
 
 def described(monitor: ProcessMonitor) -> dict[str, object]:

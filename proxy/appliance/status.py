@@ -64,6 +64,7 @@ class ApplianceStatus:
             "recent": recent_status.merge(recent),
             "upstreams": merged(upstreams),
             "workers": workers,
+            "reductions": self._processes.reductions,
             "nginx": {"version": self._nginx_version, **described(self._processes.nginx)},
             "demo": None if self._processes.demo is None else described(self._processes.demo),
             "store": None if self._processes.store is None else described(self._processes.store),
@@ -77,7 +78,10 @@ class ApplianceStatus:
             collecting = asyncio.to_thread(_collect, str(self._metrics))
             self._collecting = asyncio.create_task(collecting)
         own = _own_metrics(
-            self._processes.all, draining=self.draining, nginx_version=self._nginx_version
+            self._processes.all,
+            draining=self.draining,
+            nginx_version=self._nginx_version,
+            reductions=len(self._processes.reductions),
         )
         return await asyncio.shield(self._collecting) + own
 
@@ -128,7 +132,9 @@ def _cut_streams(directory: str) -> int:
     )
 
 
-def _own_metrics(keepers: Iterable[ProcessMonitor], *, draining: bool, nginx_version: str) -> bytes:
+def _own_metrics(
+    keepers: Iterable[ProcessMonitor], *, draining: bool, nginx_version: str, reductions: int = 0
+) -> bytes:
     """Prometheus's text format is simple enough for a few figures that live in no registry."""
     runs = {"version": VERSION, "python": platform.python_version(), "nginx": nginx_version}
     labels = ",".join(f'{name}="{value}"' for name, value in runs.items())
@@ -139,6 +145,9 @@ def _own_metrics(keepers: Iterable[ProcessMonitor], *, draining: bool, nginx_ver
         "# HELP sluice_draining 1 from the signal to stop on, until the last process has ended.",
         "# TYPE sluice_draining gauge",
         f"sluice_draining {int(draining)}",
+        "# HELP sluice_reductions_total Times workers or slots were given up after repeated kills.",
+        "# TYPE sluice_reductions_total counter",
+        f"sluice_reductions_total {reductions}",
         "# HELP sluice_process_up Whether a process of this machine answers.",
         "# TYPE sluice_process_up gauge",
     ]
@@ -148,6 +157,7 @@ def _own_metrics(keepers: Iterable[ProcessMonitor], *, draining: bool, nginx_ver
     ]
     for monitor in keepers:
         label = f'{{process="{monitor.name}"}}'
-        lines.append(f"sluice_process_up{label} {int(monitor.state is ProcessState.READY)}")
+        if not monitor.given_up:
+            lines.append(f"sluice_process_up{label} {int(monitor.state is ProcessState.READY)}")
         restarts.append(f"sluice_process_restarts_total{label} {monitor.restarts}")
     return ("\n".join([*lines, *restarts]) + "\n").encode()

@@ -18,6 +18,8 @@ from proxy.appliance.monitor import CannotStart, ProcessMonitor
 from proxy.appliance.preflight import preflight
 from proxy.appliance.processes import Processes, Programs
 from proxy.appliance.status import ApplianceStatus
+from proxy.capacity import sized
+from proxy.container import granted
 from proxy.meter import logs
 
 if TYPE_CHECKING:
@@ -42,6 +44,11 @@ def run(settings: Settings, programs: Callable[[NginxProgram], Programs] = Progr
     logs.configure(settings.log_level, settings.log_format)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _stop_before_the_start)
+    fitting = sized(settings, granted())
+    settings = fitting.settings
+    _log.info("sized", **fitting.chosen, why=fitting.why)
+    for warning in fitting.warnings:
+        _log.warning("limits", advice=warning)
     try:
         with run_directory() as directory:
             # 1. What is wrong is said before anything runs.

@@ -8,37 +8,13 @@ quarter to small ones: a few uploads that never end must not keep everybody's qu
 from __future__ import annotations
 
 import asyncio
-import os
 from collections import deque
-from pathlib import Path
 from typing import NamedTuple
 
 from proxy.errors import BodyTooLarge, Overloaded
 
 SMALL_BYTES = 1024 * 1024
 """Bodies up to this size may use the last quarter."""
-_LARGEST_DEFAULT = 128 * 1024 * 1024
-_SMALLEST_DEFAULT = 8 * 1024 * 1024
-_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
-
-
-def default_budget(workers: int) -> int:
-    """Bytes for each of so many workers: together a quarter of what the container may use."""
-    each = memory_limit() // 4 // workers
-    return min(max(each, _SMALLEST_DEFAULT), _LARGEST_DEFAULT)
-
-
-def memory_limit() -> int:
-    """Bytes that the control group allows (cgroup v2 or v1), or else that the machine has."""
-    most = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    for path in _LIMITS:
-        try:
-            text = Path(path).read_text(encoding="ascii").strip()
-        except OSError:
-            continue
-        if text.isdigit():
-            most = min(most, int(text))
-    return most
 
 
 class _Waiting(NamedTuple):

@@ -18,6 +18,8 @@ import structlog
 import uvloop
 from aiohttp import web
 
+from proxy.capacity import sized
+from proxy.container import granted
 from proxy.edge.app import create_runner
 from proxy.edge.listener import PacedListener
 from proxy.edge.open_worker_state import open_worker_state
@@ -55,6 +57,8 @@ def run(  # noqa: PLR0913 what a command line says
     exit status.
     """
     logs.configure(settings.log_level, settings.log_format)
+    if inherited is None:
+        settings = _sized(settings)
     serving = Worker(settings, index=index, workers=workers, behind_nginx=behind_nginx)
     serving.inherited = inherited
     try:
@@ -64,6 +68,15 @@ def run(  # noqa: PLR0913 what a command line says
         # What an operator can mend needs one line, and no traceback.
         structlog.get_logger().error("worker_cannot_start", worker=index, reason=str(error))
         return 2
+
+
+def _sized(settings: Settings) -> Settings:
+    """What is not set fits into the memory; a supervisor has seen to that for its workers."""
+    log, chosen = structlog.get_logger(), sized(settings, granted(), alone=True)
+    log.info("sized", **chosen.chosen, why=chosen.why)
+    for warning in chosen.warnings:
+        log.warning("limits", advice=warning)
+    return chosen.settings
 
 
 class Inherited(NamedTuple):

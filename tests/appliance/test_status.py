@@ -31,6 +31,7 @@ class Kept:
         self, name: str, state: ProcessState = ProcessState.READY, restarts: int = 0
     ) -> None:
         self.name, self.state, self.restarts, self.pid = name, state, restarts, 17
+        self.given_up = False
 
 
 class Staff:
@@ -41,6 +42,7 @@ class Staff:
         self.nginx = Kept("nginx")
         self.demo = None
         self.store = Kept("store", ProcessState.WAITING, 2)
+        self.reductions = ["worker-1 is not started again"]
         self.all = (Kept("worker-0", ProcessState.WAITING, 4), self.nginx)
 
     async def worker_reports(self) -> list[dict[str, Any]]:

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from proxy.edge.body_memory import SMALL_BYTES, BodyMemory, default_budget, memory_limit
+from proxy.edge.body_memory import SMALL_BYTES, BodyMemory
 from proxy.errors import BodyTooLarge, Overloaded
 
 MIB = 1024 * 1024
@@ -111,10 +111,3 @@ async def test_what_can_never_fit() -> None:
     with pytest.raises(BodyTooLarge, match="SLUICE_BODY_MEMORY_BYTES"):
         await one.hold().take(8 * MIB + 1)
     await one.hold().take(8 * MIB)
-
-
-def test_the_default_comes_from_what_there_is() -> None:
-    """A quarter for all workers together, within bounds."""
-    assert memory_limit() > 0
-    assert default_budget(1) <= 128 * MIB
-    assert default_budget(100_000) == 8 * MIB

@@ -1,0 +1,59 @@
+"""Workers that are killed again and again: the kernel's answer where memory is short.
+
+Starting the same again would only be a loop. A worker that was killed once may have been killed by
+anybody; two that the kernel has counted as killed for want of memory, or three short lives of the
+same worker that end by SIGKILL, are no chance.
+"""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections import deque
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from proxy.appliance.monitor import Run
+
+_BY_SIGKILL = 128 + signal.SIGKILL
+WITHIN_SECONDS = 60.0
+_FOR_WANT_OF_MEMORY = 2
+_IN_A_ROW = 3
+SHORT_LIFE_SECONDS = 10.0
+
+
+class RepeatedKills:
+    """Counts them. `oom_kills` says how many processes the kernel has killed so far."""
+
+    def __init__(
+        self, oom_kills: Callable[[], int | None], now: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._oom_kills = oom_kills
+        self._now = now
+        self._known = oom_kills()
+        self._for_memory: deque[float] = deque()
+        self._in_a_row: dict[int, int] = {}
+
+    def died(self, worker: int, run: Run) -> bool:
+        """Take in a death; whether something has to be given up. Then the count begins anew."""
+        if run.status != _BY_SIGKILL or run.ended_by_us:
+            self._in_a_row[worker] = 0
+            return False
+        now = self._now()
+        if self._killed_by_kernel():
+            self._for_memory.append(now)
+        while self._for_memory and now - self._for_memory[0] > WITHIN_SECONDS:
+            self._for_memory.popleft()
+        row = self._in_a_row.get(worker, 0) if run.seconds < SHORT_LIFE_SECONDS else 0
+        self._in_a_row[worker] = row + 1
+        if len(self._for_memory) < _FOR_WANT_OF_MEMORY and row + 1 < _IN_A_ROW:
+            return False
+        self._for_memory.clear()
+        self._in_a_row[worker] = 0
+        return True
+
+    def _killed_by_kernel(self) -> bool:
+        known, self._known = self._known, self._oom_kills()
+        return known is not None and self._known is not None and self._known > known
