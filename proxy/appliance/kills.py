@@ -32,12 +32,16 @@ class RepeatedKills:
     ) -> None:
         self._oom_kills = oom_kills
         self._now = now
-        self._known = oom_kills()
+        self._known = self._latest = oom_kills()
         self._for_memory: deque[float] = deque()
         self._in_a_row: dict[int, int] = {}
 
+    def look(self) -> None:
+        """Ask how many there are by now. It reads files, so not in the event loop."""
+        self._latest = self._oom_kills()
+
     def died(self, worker: int, run: Run) -> bool:
-        """Take in a death; whether something has to be given up. Then the count begins anew."""
+        """Take in a death, after a `look`; whether something has to be given up. Then the count begins anew."""
         if run.status != _BY_SIGKILL or run.ended_by_us:
             self._in_a_row[worker] = 0
             return False
@@ -55,5 +59,5 @@ class RepeatedKills:
         return True
 
     def _killed_by_kernel(self) -> bool:
-        known, self._known = self._known, self._oom_kills()
+        known, self._known = self._known, self._latest
         return known is not None and self._known is not None and self._known > known

@@ -237,6 +237,7 @@ class Processes:
         """What a dead worker had in flight is in flight no more; what it counted stays."""
         await asyncio.to_thread(_forget_levels, str(self._run.metrics), index)
         await asyncio.to_thread(self._ledger.buried, index)
+        await asyncio.to_thread(self._kills.look)
         asyncio.get_running_loop().call_later(WAIT_SECONDS + 0.1, self._settle)
 
     def _settle(self) -> None:

@@ -46,13 +46,13 @@ def run(settings: Settings, programs: Callable[[NginxProgram], Programs] = Progr
         signal.signal(number, _stop_before_the_start)
     fitting = sized(settings, granted())
     settings = fitting.settings
-    _log.info("sized", **fitting.chosen, why=fitting.why)
-    for warning in fitting.warnings:
-        _log.warning("limits", advice=warning)
     try:
         with run_directory() as directory:
             # 1. What is wrong is said before anything runs.
             chosen = programs(preflight(settings, directory))
+            _log.info("sized", **fitting.chosen, why=fitting.why)
+            for warning in fitting.warnings:
+                _log.warning("limits", advice=warning)
             return asyncio.run(Supervisor(settings, directory, chosen).serve())
     except (CannotStart, OSError) as error:
         print(f"sluice: {error}", file=sys.stderr)  # noqa: T201 for whoever started it

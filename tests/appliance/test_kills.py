@@ -26,6 +26,7 @@ def test_two_kills_for_want_of_memory_are_enough() -> None:
     kills, found = kernel.watch(), []
     for now, count, worker in ((0, 6, 0), (61, 7, 1), (70, 8, 0), (71, 9, 0)):
         kernel.now, kernel.count = now, count
+        kills.look()
         found.append(kills.died(worker, Run(True, 137, 50.0, "")))
     assert found == [False, False, True, False]
 
