@@ -32,16 +32,25 @@ class RepeatedKills:
     ) -> None:
         self._oom_kills = oom_kills
         self._now = now
-        self._known = self._latest = oom_kills()
+        self._known: int | None = None
+        self._latest: int | None = None
         self._for_memory: deque[float] = deque()
         self._in_a_row: dict[int, int] = {}
 
     def look(self) -> None:
-        """Ask how many there are by now. It reads files, so not in the event loop."""
+        """Ask how many there are by now, for the first time at the start.
+
+        It reads files: not in the event loop.
+        """
         self._latest = self._oom_kills()
+        if self._known is None:
+            self._known = self._latest
 
     def died(self, worker: int, run: Run) -> bool:
-        """Take in a death, after a `look`; whether something has to be given up. Then the count begins anew."""
+        """Take in a death, after a `look`; whether something has to be given up.
+
+        If so, the count begins anew.
+        """
         if run.status != _BY_SIGKILL or run.ended_by_us:
             self._in_a_row[worker] = 0
             return False

@@ -59,7 +59,7 @@ class Processes:
         self._ledger = Ledger(run.metrics)
         self._settling: asyncio.Task[None] | None = None
         self._extra = {"PROMETHEUS_MULTIPROC_DIR": str(run.metrics), **_sizes(settings)}
-        self._kills = RepeatedKills(oom_kills)
+        self.kills = RepeatedKills(oom_kills)
         self.reductions: list[str] = []
         """What was given up because workers were killed again and again."""
         self._away: dict[ProcessMonitor, asyncio.TimerHandle] = {}
@@ -200,7 +200,7 @@ class Processes:
 
         The last one is, with half the slots.
         """
-        if not self._kills.died(index, run):
+        if not self.kills.died(index, run):
             return False
         running = sum(not worker.given_up for worker in self.workers)
         advice = "Raise the memory limit, or lower SLUICE_WORKERS or SLUICE_MAX_STREAMS."
@@ -237,7 +237,7 @@ class Processes:
         """What a dead worker had in flight is in flight no more; what it counted stays."""
         await asyncio.to_thread(_forget_levels, str(self._run.metrics), index)
         await asyncio.to_thread(self._ledger.buried, index)
-        await asyncio.to_thread(self._kills.look)
+        await asyncio.to_thread(self.kills.look)
         asyncio.get_running_loop().call_later(WAIT_SECONDS + 0.1, self._settle)
 
     def _settle(self) -> None:

@@ -87,6 +87,7 @@ class Supervisor:
         Raises `CannotStart` with the stderr tail of whatever does not come up.
         """
         self._listen_to_signals()
+        await asyncio.to_thread(self._processes.kills.look)
         admin = None
         try:
             # 2. The demo and the workers; they load while the admin port opens.

@@ -17,7 +17,9 @@ class Kernel:
 
     def watch(self) -> RepeatedKills:
         """What is tested."""
-        return RepeatedKills(lambda: self.count, lambda: self.now)
+        kills = RepeatedKills(lambda: self.count, lambda: self.now)
+        kills.look()
+        return kills
 
 
 def test_two_kills_for_want_of_memory_are_enough() -> None:
