@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from importlib import import_module
-from pathlib import Path
 
+from tests.fixtures.recordings import stream_files
 from tests.fuzz.cuts import Target
 
 NAMES = ("sse", "stream", "chunks", "takeover")
-CORPUS = Path(__file__).parents[3] / "shared" / "corpus"
 
 
 def target(name: str) -> Target:
@@ -20,4 +19,4 @@ def target(name: str) -> Target:
 
 def recorded(longest: int) -> list[bytes]:
     """How the recorded streams begin."""
-    return [path.read_bytes()[:longest] for path in sorted(CORPUS.glob("*.sse"))]
+    return [file.raw[:longest] for file in stream_files().values()]

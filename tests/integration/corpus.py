@@ -1,4 +1,4 @@
-"""Recorded streams of real providers, where they are there to be read."""
+"""Whole streams for replays: of our own making, and recorded ones where they are at hand."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import functools
 import json
 import re
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-FOLDER = Path(__file__).parents[3] / "shared" / "corpus"
-NOT_WHOLE = {"made-openai-truncated.sse"}
+from tests.fixtures.recordings import stream_files
+
+NOT_WHOLE = {"recorded-made-openai-truncated.sse", "chat-truncated.sse"}
 PATHS = {
     "chat": "/v1/chat/completions",
     "completions": "/v1/completions",
@@ -45,14 +45,11 @@ class Recording:
 
 @functools.cache
 def recordings() -> tuple[Recording, ...]:
-    """Every whole recording; none where the folder is not there."""
-    if not FOLDER.is_dir():
-        return ()
-    meta = json.loads((FOLDER / "truth.json").read_text(encoding="utf-8"))
+    """Every whole stream that is at hand."""
     return tuple(
-        Recording(name, about["format"], (FOLDER / name).read_bytes())
-        for name, about in sorted(meta.items())
-        if name not in NOT_WHOLE and (FOLDER / name).is_file()
+        Recording(name, file.truth["format"], file.raw)
+        for name, file in sorted(stream_files().items())
+        if name not in NOT_WHOLE
     )
 
 

@@ -94,7 +94,6 @@ async def replayed(line: Line, recording: Recording, **more: Any) -> Whole:
     return await line.whole(ask(recording.path, recording.name, document))
 
 
-@pytest.mark.skipif(not recordings(), reason="the recorded streams are not here")
 @pytest.mark.parametrize("cut", CUTS)
 async def test_recorded_streams_pass_unchanged(start_every: StartWorker, cut: Cut) -> None:
     """Every provider's own bytes: line ends, comments, odd spaces, errors inside, and all."""
@@ -108,7 +107,6 @@ async def test_recorded_streams_pass_unchanged(start_every: StartWorker, cut: Cu
                 assert (recording.name, got.body) == (recording.name, recording.raw)
 
 
-@pytest.mark.skipif(not recordings(), reason="the recorded streams are not here")
 @pytest.mark.parametrize("cut", CUTS)
 async def test_only_the_usage_chunk_is_kept_from_who_did_not_ask(
     start_every: StartWorker, cut: Cut

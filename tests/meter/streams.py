@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from proxy.meter.reader import StreamReader, reader_for
@@ -14,8 +13,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from proxy.record import Family
-
-CORPUS = Path(__file__).parents[3] / "shared" / "corpus"
 
 
 def sse(*documents: Any, named: bool = False) -> bytes:

@@ -10,11 +10,10 @@ from hypothesis import strategies as st
 from proxy.meter.reader import read_body, reader_for
 from proxy.meter.tokens import Usage
 from proxy.record import EventKind, Family, Reader
-from tests.meter.streams import CORPUS, play, sse
+from tests.fixtures.recordings import stream_files
+from tests.meter.streams import play, sse
 
-TRUTH: dict[str, Any] = {}
-if (CORPUS / "truth.json").exists():
-    TRUTH = json.loads((CORPUS / "truth.json").read_text())
+FILES = stream_files()
 
 
 def cuts(stream: bytes) -> dict[str, list[bytes]]:
@@ -34,11 +33,10 @@ def seen_by(reader: Any) -> tuple[Any, ...]:
     return (*counts, tally.usage, tally.finish_reason, tally.model, tally.malformed, tally.family)
 
 
-@pytest.mark.skipif(not TRUTH, reason="the recorded streams are not at hand")
-@pytest.mark.parametrize("file", TRUTH)
-def test_every_recorded_stream_gives_its_true_figures(file: str) -> None:
+@pytest.mark.parametrize("file", FILES)
+def test_every_stream_gives_its_true_figures(file: str) -> None:
     """Counts, usage, model, finish and end, from its own route and from any odd one."""
-    truth, stream = TRUTH[file], (CORPUS / file).read_bytes()
+    truth, stream = FILES[file].truth, FILES[file].raw
     families = [family for family in Family if family == truth["format"]] or [Family.UNKNOWN]
     odd = {Family.CHAT, Family.COMPLETIONS, Family.MESSAGES, Family.UNKNOWN}
     if families == [Family.UNKNOWN] and truth["format"] != "other":
@@ -73,11 +71,10 @@ def assert_true(tally: Any, truth: dict[str, Any]) -> None:
             assert getattr(said, ours) == usage[name], name
 
 
-@pytest.mark.skipif(not TRUTH, reason="the recorded streams are not at hand")
-@pytest.mark.parametrize("file", TRUTH)
-def test_a_recorded_stream_gives_the_same_however_it_is_cut(file: str) -> None:
+@pytest.mark.parametrize("file", FILES)
+def test_a_stream_gives_the_same_however_it_is_cut(file: str) -> None:
     """Whole, byte by byte, in sevens and with a tail."""
-    stream = (CORPUS / file).read_bytes()
+    stream = FILES[file].raw
     seen = {name: seen_by(play(Family.CHAT, pieces)[0]) for name, pieces in cuts(stream).items()}
     assert len(set(map(repr, seen.values()))) == 1, seen
 

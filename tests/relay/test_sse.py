@@ -5,16 +5,14 @@ from __future__ import annotations
 import base64
 import itertools
 import json
-from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.relay.sse import HELD_BYTES, Framer, ServerSentEvent
+from tests.fixtures.recordings import CORPUS
 from tests.fuzz.sse import same_events
-
-CORPUS = Path(__file__).parents[3] / "shared" / "corpus"
 
 
 def told(chunks: list[bytes]) -> list[tuple[bytes, bytes]]:
@@ -135,21 +133,43 @@ def test_bare_json_is_stray_text() -> None:
     assert json.loads(event.stray)["error"]["code"] == 429
 
 
-@pytest.mark.skipif(not CORPUS.is_dir(), reason="the recorded streams are not here")
-def test_the_web_platform_tests_cases() -> None:
-    """The events that browsers dispatch are those that the framer finds, at every cut."""
-    cases = json.loads((CORPUS / "wpt-eventsource.json").read_text())["cases"]
-    for case in cases:
-        if not case.get("opens", True):
-            continue
-        text = base64.b64decode(case["input_base64"])
-        expected = [
-            ("" if event["type"] == "message" else event["type"], event["data"])
-            for event in case["all_events"]
-        ]
+# Bytes in, (name, data) of the events out (WHATWG HTML, 9.2.6).
+EVENT_SOURCE = [
+    (b"data: a\ndata: b\n\n", [("", "a\nb")]),
+    (b"data:a\r\rdata:  b\r\n\r\n", [("", "a"), ("", " b")]),
+    (b"event: x\ndata: 1\n\ndata: 2\n\n", [("x", "1"), ("", "2")]),
+    (b": only a comment\n\n", []),
+    (b"data\n\ndata\ndata\n\ndata:", [("", ""), ("", "\n")]),
+    (b"event: nothing\n\nid: 7\n\n", []),
+    (b"\xef\xbb\xbfdata: after the mark\n\n", [("", "after the mark")]),
+    (b"retry: 10\ndata: \xe2\x82\xac\nunknown: y\n\n", [("", "\u20ac")]),
+    (b"data: not ended\n", []),
+]
+
+
+def event_source_cases() -> list[tuple[bytes, list[tuple[str, str]]]]:
+    """Those above, and the web platform tests' own where they are at hand."""
+    path = CORPUS / "wpt-eventsource.json"
+    cases = json.loads(path.read_text())["cases"] if path.is_file() else []
+    return EVENT_SOURCE + [
+        (
+            base64.b64decode(case["input_base64"]),
+            [
+                ("" if event["type"] == "message" else event["type"], event["data"])
+                for event in case["all_events"]
+            ],
+        )
+        for case in cases
+        if case.get("opens", True)
+    ]
+
+
+def test_the_events_that_browsers_dispatch() -> None:
+    """They are those that the framer finds, at every cut."""
+    for text, expected in event_source_cases():
         for chunks in ([text], byte_by_byte(text)):
             found = [(n.decode(), d.decode(errors="replace")) for n, d in told(chunks)]
-            assert found == expected, case["name"]
+            assert found == expected, text
 
 
 LINES = st.sampled_from(

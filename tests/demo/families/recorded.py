@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 from itertools import groupby
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import pytest
 
 from proxy.demo.ask import Ask
 from proxy.demo.plan import Plan
+from tests.fixtures.recordings import best_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -18,15 +16,10 @@ if TYPE_CHECKING:
     from proxy.demo.events import Event
     from proxy.demo.families.family import Family
 
-CORPUS = Path(__file__).parents[4] / "shared" / "corpus"
-
 
 def recording(name: str) -> list[Any]:
-    """Read the JSON of a recorded stream's events, or skip where there is no recording."""
-    path = CORPUS / f"{name}.sse"
-    if not path.exists():
-        pytest.skip("The recorded streams are not here.")
-    lines = path.read_text(encoding="utf-8").splitlines()
+    """Read the JSON of a provider's events: recorded, or else written to its documentation."""
+    lines = best_of(name).read_text(encoding="utf-8").splitlines()
     data = [line[5:].strip() for line in lines if line.startswith("data:")]
     return [json.loads(line) for line in data if line != "[DONE]"]
 
