@@ -106,6 +106,20 @@ class Reader(Protocol):
         """
 
 
+@dataclass(frozen=True, slots=True)
+class UpstreamTry:
+    """One attempt at one upstream, up to the moment when its answer stood or was given up."""
+
+    upstream: str
+    seconds: float
+    status: int | None = None
+    """What it answered; None if it did not."""
+    error: str = ""
+    """The code of what was wrong, such as `connect_timeout`; a good status may hide one."""
+    request_id: str = ""
+    """What the upstream calls the request: its support asks for that id."""
+
+
 @dataclass(slots=True)
 class RequestRecord:
     """What is known of one request; filled in as it goes, read once when it has ended.
@@ -121,6 +135,8 @@ class RequestRecord:
     started_at: float
     model: str = ""
     """The model the client asked for; empty if the request names none."""
+    client_address: str = ""
+    """The address of the client, as far as those in front are trusted; empty where it has none."""
     client_key: str = ""
     """The configured name of the client's key, never the key; empty if none is configured."""
     wants_stream: bool = False
@@ -130,7 +146,11 @@ class RequestRecord:
     """The W3C trace context that went to the upstream."""
 
     upstream: str = ""
+    upstream_request_id: str = ""
+    """The id that the upstream gave its answer; empty if it gave none."""
     attempts: int = 0
+    tries: list[UpstreamTry] = field(default_factory=list)
+    """The attempts that are over, in their order."""
     queue_seconds: float = 0.0
     called_at: float | None = None
     """When the upstream was first called: the end of Sluice's own share before it."""

@@ -16,6 +16,13 @@ SecondsOrOff = Annotated[float, Field(ge=0, le=86_400)]
 """0 switches it off."""
 
 
+def listed(value: object) -> object:
+    """A text as the list that it is, separated by commas; all else as it is."""
+    if isinstance(value, str):
+        return tuple(part.strip().rstrip("/") for part in value.split(",") if part.strip())
+    return value
+
+
 def _plain_base(url: HttpUrl) -> HttpUrl:
     if url.query or url.fragment:
         raise ValueError("a base URL has no query and no fragment; set the key as api_key")
@@ -36,6 +43,16 @@ def _address(text: str) -> str:
 
 
 Address = Annotated[str, AfterValidator(_address)]
+
+
+def _network(text: str) -> str:
+    try:
+        return str(ipaddress.ip_network(text.strip("[]"), strict=False))
+    except ValueError:
+        raise ValueError("it must be an address or a network such as 10.0.0.0/8") from None
+
+
+Network = Annotated[str, AfterValidator(_network)]
 
 # RFC 6454, section 7: scheme, host and port, and no path.
 _ORIGIN = re.compile(r"^[a-z][a-z0-9+.-]*://[a-z0-9._\[\]:-]+$")

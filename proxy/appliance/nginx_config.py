@@ -75,9 +75,16 @@ def values_for(
         "LISTEN_ADDRESS": _bracketed(settings.listen_address),
         "LISTEN_PORT": str(settings.listen_port),
         "TLS_PORT": str(settings.tls_port),
-        "LISTEN_OPTIONS": _listen_options(settings.listen_address, sizes.backlog, sizes.processes),
+        "LISTEN_OPTIONS": _listen_options(settings, sizes.backlog, sizes.processes),
         "HTTP2_LISTEN_OPTION": "" if program.has_http2_directive else "http2",
         "HTTP2_DIRECTIVE": "http2 on;" if program.has_http2_directive else "",
+        "TRUSTED_PROXIES": "\n".join(
+            f"set_real_ip_from {one};" for one in settings.trusted_proxies
+        ),
+        "TRUSTED_NETWORKS": "\n".join(f"    {one} 1;" for one in _believed(settings)),
+        "REAL_IP_HEADER": "proxy_protocol" if settings.proxy_protocol else "X-Forwarded-For",
+        # The PROXY protocol says who connected to whoever speaks it.
+        "PEER": "$remote_addr" if settings.proxy_protocol else "$realip_remote_addr",
         "TLS_CERTIFICATE": _quotable("SLUICE_TLS_CERTIFICATE", settings.tls_certificate or ""),
         "TLS_KEY": _quotable("SLUICE_TLS_KEY", settings.tls_key or ""),
         "MAX_BODY_BYTES": str(settings.max_body_bytes),
@@ -136,7 +143,12 @@ def _user_directive(user: str | None) -> str:
     return "" if user is None else f"user {user};"
 
 
-def _listen_options(address: str, backlog: int, processes: int) -> str:
+def _believed(settings: Settings) -> tuple[str, ...]:
+    """Whose `Forwarded` nginx takes; with the PROXY protocol that alone speaks."""
+    return () if settings.proxy_protocol else settings.trusted_proxies
+
+
+def _listen_options(settings: Settings, backlog: int, processes: int) -> str:
     # Clients vanish without a word; on a silent stream only the kernel's questions notice. And left
     # alone it holds megabytes for a client that does not read. Within this bound one connection
     # still carries several megabytes a second over 100 ms: enough for all streams of HTTP/2.
@@ -144,7 +156,9 @@ def _listen_options(address: str, backlog: int, processes: int) -> str:
     if processes > 1:
         # The kernel deals the connections out; else one process takes most of them.
         options.append("reuseport")
-    if address == "::":
+    if settings.proxy_protocol:
+        options.append("proxy_protocol")
+    if settings.listen_address == "::":
         # All addresses means those of IPv4 as well.
         options.append("ipv6only=off")
     return " ".join(options)

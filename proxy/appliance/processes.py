@@ -224,7 +224,12 @@ class Processes:
         spec = nginx.process_spec(self._programs.nginx, self._run, log)
         return self._monitor(
             spec,
-            lambda: _probe_port(settings.listen_address, settings.listen_port, "/healthz"),
+            lambda: _probe_port(
+                settings.listen_address,
+                settings.listen_port,
+                "/healthz",
+                proxy_protocol=settings.proxy_protocol,
+            ),
             on_exit=lambda: asyncio.to_thread(log.flush),
         )
 
@@ -255,8 +260,12 @@ def described(monitor: ProcessMonitor) -> dict[str, object]:
     return {"pid": monitor.pid, "state": monitor.state.value, "restarts": monitor.restarts}
 
 
-async def _probe_port(address: str, port: int, route: str) -> ProbeResponse | None:
-    return await probe_port(address, port, route, seconds=_PROBE_SECONDS)
+async def _probe_port(
+    address: str, port: int, route: str, *, proxy_protocol: bool = False
+) -> ProbeResponse | None:
+    return await probe_port(
+        address, port, route, seconds=_PROBE_SECONDS, proxy_protocol=proxy_protocol
+    )
 
 
 def _forget_levels(directory: str, index: int) -> None:

@@ -33,6 +33,7 @@ async def forward(request: web.Request) -> web.StreamResponse:
 async def _serve(state: WorkerState, context: RequestContext) -> web.StreamResponse:
     record = context.record
     slot = None
+    state.identify(context)
     state.telemetry.keep(context)
     hold = state.body_memory.hold()
     try:

@@ -10,6 +10,7 @@ from proxy.edge.admission import Admission, share
 from proxy.edge.auth import Keys
 from proxy.edge.body_memory import BodyMemory
 from proxy.edge.body_parser import BodyParser
+from proxy.edge.client import TrustedProxies
 from proxy.edge.telemetry import Telemetry
 from proxy.edge.worker_state import WorkerState
 from proxy.relay.timeouts import Timeouts
@@ -51,5 +52,6 @@ async def open_worker_state(
                 wait_seconds=settings.queue_timeout_seconds,
                 most_waiting=share(settings.queue_size, workers, index),
             ),
+            TrustedProxies(settings.trusted_proxies),
             {own.name: timeouts.for_upstream(own) for own in settings.upstreams},
         )

@@ -26,13 +26,15 @@ async def prepare(state: WorkerState, context: RequestContext, hold: Hold) -> Ca
     record.wants_stream = params.wants_stream
     record.hides_usage = params.hides_usage
     context.choices = params.choices
+    client = context.source or state.client_of(request)
     headers = request_headers(
         request.headers,
         Hop(
-            state.peer_of(request),
-            state.scheme_of(request),
-            state.host_of(request),
+            client.peer,
+            client.scheme,
+            client.host,
             state.settings.forward_client_address,
+            client.trusted,
         ),
         record.request_id,
         wants_stream=params.wants_stream,

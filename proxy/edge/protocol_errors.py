@@ -61,6 +61,7 @@ def _refused(app: web.Application, request: web.Request, error: SluiceError) -> 
     context = RequestContext.of(request)
     context.record_error(error)
     if WORKER_STATE in app:
+        app[WORKER_STATE].identify(context)
         app[WORKER_STATE].telemetry.finish(context)
     response = error_response(error, context.record)
     if response.status == web.HTTPMethodNotAllowed.status_code:

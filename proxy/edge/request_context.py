@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from aiohttp import web
 
+from proxy.edge.client import Client
 from proxy.edge.downstream_response import DownstreamResponse
 from proxy.edge.routes import Route, route_of
 from proxy.errors import SluiceError
@@ -45,6 +46,8 @@ class RequestContext:
     response: DownstreamResponse | None = None
     """What goes to the client, once its status has been sent."""
     client: ClientWriter | None = None
+    source: Client | None = None
+    """Who asks, once that has been looked at."""
     choices: int = 1
     """How many choices the request asks for."""
     tally: Tally = field(default_factory=Tally)

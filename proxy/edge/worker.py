@@ -101,6 +101,8 @@ class Worker:
 
     async def serve(self, unix: str | None, host: str, port: int | None) -> int:
         """Run until told to stop."""
+        if self._settings.proxy_protocol and not self._behind_nginx:
+            raise ValueError("SLUICE_PROXY_PROTOCOL is nginx's: `sluice run` speaks it.")
         async with AsyncExitStack() as parts:
             state = await parts.enter_async_context(
                 open_worker_state(

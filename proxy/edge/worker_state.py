@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from proxy.edge.admission import Admission
 from proxy.edge.auth import Keys
 from proxy.edge.body_memory import BodyMemory
 from proxy.edge.body_parser import BodyParser
+from proxy.edge.client import Client, TrustedProxies
 from proxy.edge.request_context import RequestContext
 from proxy.edge.request_head import authority
 from proxy.edge.telemetry import Telemetry
@@ -21,6 +23,9 @@ from proxy.relay.timeouts import Timeouts
 from proxy.relay.watchdog import StreamWatchdog
 from proxy.settings import Settings
 from proxy.upstream.upstreams import Upstreams
+
+PEER, SCHEME = "X-Sluice-Peer", "X-Sluice-Scheme"
+"""Where the nginx in front says who has connected to it, and how."""
 
 
 @dataclass(slots=True)
@@ -37,6 +42,7 @@ class WorkerState:
     """Whether nginx is in front, on this machine: then its word on the client is taken."""
     timeouts: Timeouts
     body_memory: BodyMemory
+    trusted_proxies: TrustedProxies = field(default_factory=lambda: TrustedProxies(()))
     upstream_timeouts: dict[str, Timeouts] = field(default_factory=dict)
     """By upstream, where it has timeouts of its own."""
     watchdogs: set[StreamWatchdog] = field(default_factory=set)
@@ -74,31 +80,28 @@ class WorkerState:
         return len(self.watchdogs) + len(self.pending_timeouts) + self.admission.turn_away(error)
 
     def waits_as(self, context: RequestContext) -> str:
-        """Whose request it is to the waiting line: the key's or, where no key is, its address's.
+        """Whose request it is to the waiting line: the key's or, where no key is, its address's."""
+        record = context.record
+        return record.client_key or network_of(record.client_address)
 
-        Behind nginx its word is taken, the last address of X-Forwarded-For; what is before it
-        anybody may have written.
+    def identify(self, context: RequestContext) -> None:
+        """Write down whose request it is."""
+        context.source = self.client_of(context.request)
+        context.record.client_address = context.source.address
+
+    def client_of(self, request: web.Request) -> Client:
+        """Who asks, by which scheme and for which host, as far as those in front are trusted.
+
+        nginx in front has connected by a unix socket, and tells who has connected to it.
         """
-        if context.record.client_key:
-            return context.record.client_key
-        if not self.behind_nginx:
-            return network_of(context.request.remote or "")
-        said = context.request.headers.getall("X-Forwarded-For", ())
-        return network_of(said[-1].rpartition(",")[2].strip()) if said else ""
-
-    def peer_of(self, request: web.Request) -> str:
-        """The address to append to X-Forwarded-For; nginx has appended it already."""
-        return "" if self.behind_nginx else request.remote or ""
-
-    def scheme_of(self, request: web.Request) -> str:
-        """For X-Forwarded-Proto; nginx, or another proxy in front, has set it already."""
-        said = request.headers.get("X-Forwarded-Proto")
-        return "" if self.behind_nginx or said in {"http", "https"} else request.scheme
-
-    def host_of(self, request: web.Request) -> str:
-        """For X-Forwarded-Host; nginx, or another proxy in front, has set it already."""
-        known = self.behind_nginx or request.headers.get("X-Forwarded-Host")
-        return "" if known else authority(request)
+        told: Mapping[str, str] = request.headers if self.behind_nginx else {}
+        return self.trusted_proxies.client(
+            told.get(PEER, request.remote or ""),
+            scheme=told.get(SCHEME, request.scheme),
+            host=authority(request),
+            headers=request.headers,
+            forwarded=request.forwarded if hdrs.FORWARDED in request.headers else (),
+        )
 
 
 def network_of(address: str) -> str:

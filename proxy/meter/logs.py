@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from structlog.typing import EventDict, Processor
 
     from proxy.meter.tokens import Tally
-    from proxy.record import RequestRecord
+    from proxy.record import RequestRecord, UpstreamTry
 
 Level = Literal["debug", "info", "warning", "error"]
 Format = Literal["json", "console"]
@@ -93,11 +93,13 @@ def facts(record: RequestRecord, tally: Tally, cost: float | None = None) -> dic
     usage = tally.usage
     said: dict[str, Any] = {
         "request_id": record.request_id,
+        "client": record.client_address,
         "method": record.method,
         "route": record.route,
         "model": record.model[:_LONGEST_NAME],
         "response_model": tally.model[:_LONGEST_NAME],
         "upstream": record.upstream,
+        "upstream_request_id": record.upstream_request_id,
         "key": record.client_key,
         "status": record.status,
         "ended_by": str(record.ended_by or ""),
@@ -105,6 +107,7 @@ def facts(record: RequestRecord, tally: Tally, cost: float | None = None) -> dic
         "upstream_error": tally.error,
         "finish_reason": tally.finish_reason,
         "attempts": record.attempts or None,
+        "tries": [_told(one) for one in record.tries] or None,
         "duration_seconds": _rounded(record.duration),
         "queue_seconds": _rounded(record.queue_seconds),
         "ttft_seconds": _rounded(time_to_first_token(record, tally)),
@@ -124,6 +127,12 @@ def facts(record: RequestRecord, tally: Tally, cost: float | None = None) -> dic
         "trace_id": record.traceparent[3:35],
         "notes": record.notes or None,
     }
+    return {name: value for name, value in said.items() if value is not None and value != ""}
+
+
+def _told(one: UpstreamTry) -> dict[str, Any]:
+    said: dict[str, Any] = {"upstream": one.upstream, "status": one.status, "error": one.error}
+    said |= {"seconds": _rounded(one.seconds), "request_id": one.request_id}
     return {name: value for name, value in said.items() if value is not None and value != ""}
 
 

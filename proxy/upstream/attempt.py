@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from proxy.errors import FirstTokenTimeout, SluiceError, UpstreamInvalid
+from proxy.upstream.headers import upstream_request_id
 from proxy.upstream.transport import StaleConnection
 from proxy.upstream.usage import refuses
 
@@ -113,6 +114,7 @@ class Attempt:
             record.headers_at = time.monotonic()
             record.connected_at = record.connected_at or record.headers_at
             record.upstream_status = response.status
+            record.upstream_request_id = upstream_request_id(response.headers)
             if not response.is_event_stream:
                 response.take_first()
             elif self.first_event and 200 <= response.status < 300:
@@ -163,5 +165,6 @@ def _begin(record: RequestRecord, upstream: str) -> None:
     record.attempts += 1
     record.upstream = upstream
     record.upstream_status = None
+    record.upstream_request_id = ""
     record.called_at = record.called_at or time.monotonic()
     record.connected_at = record.headers_at = record.first_byte_at = None

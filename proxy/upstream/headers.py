@@ -33,6 +33,8 @@ HOP_BY_HOP = frozenset(
         "transfer-encoding",
         "upgrade",
         "x-sluice-connection",
+        "x-sluice-peer",
+        "x-sluice-scheme",
     }
 )
 
@@ -53,6 +55,16 @@ _CONTROLS = re.compile("[\x00-\x08\x0a-\x1f\x7f]")
 REQUEST_ID = "X-Request-ID"
 UPSTREAM_REQUEST_ID = "X-Upstream-Request-ID"
 """Where the upstream's own X-Request-ID is kept: its support asks for that one."""
+# OpenAI's own (renamed above) and that of most servers; then Anthropic, Azure, Bedrock, Cloudflare.
+_UPSTREAM_IDS = (
+    UPSTREAM_REQUEST_ID,
+    "Request-Id",
+    "apim-request-id",
+    "x-ms-request-id",
+    "x-amzn-RequestId",
+    "cf-ray",
+)
+_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +79,8 @@ class Hop:
     """The Host that the client asked: for X-Forwarded-Host."""
     tells_client: bool = True
     """Whether the upstream may learn who the client is and which host it asked."""
+    trusted: bool = True
+    """Whether what the request says of the client is believed, and so goes on."""
 
 
 def request_headers(
@@ -78,7 +92,7 @@ def request_headers(
     """
     dropped = HOP_BY_HOP | _REBUILT | _named_in_connection(client)
     headers = _without(client, dropped)
-    if not hop.tells_client:
+    if not (hop.tells_client and hop.trusted):
         headers = CIMultiDict(pair for pair in headers.items() if not tells_client(pair[0]))
     if hop.peer and hop.tells_client:
         before = headers.popall("X-Forwarded-For", ())
@@ -132,6 +146,18 @@ def response_headers(upstream: MultiMapping[str], *, rewritten: bool) -> CIMulti
         # A lenient parser lets control characters in; a strict writer refuses them (RFC 9110, 5.5).
         headers.add(name, _CONTROLS.sub(" ", value))
     return headers
+
+
+def upstream_request_id(headers: MultiMapping[str]) -> str:
+    """The upstream's own id of an answer whose headers are those for the client; empty if none.
+
+    What does not look like an id is none: it is going to be written down.
+    """
+    for name in _UPSTREAM_IDS:
+        found = headers.get(name, "")
+        if _ID.fullmatch(found):
+            return found
+    return ""
 
 
 def _named_in_connection(headers: MultiMapping[str]) -> frozenset[str]:

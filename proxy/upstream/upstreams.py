@@ -9,9 +9,11 @@ from collections import Counter
 from typing import TYPE_CHECKING, Self
 
 from proxy.errors import SluiceError, UpstreamRefused
+from proxy.record import UpstreamTry
 from proxy.upstream import health, retry
 from proxy.upstream.attempt import Attempt, FirstEventCheck
 from proxy.upstream.buffered_response import BufferedResponse, buffer_response
+from proxy.upstream.headers import upstream_request_id
 from proxy.upstream.health_checks import HealthChecks
 from proxy.upstream.in_flight import AttemptInFlight
 from proxy.upstream.pool import Pool
@@ -179,16 +181,29 @@ async def _attempted(
     attempt: Attempt, member: Member, in_flight: AttemptInFlight
 ) -> tuple[StreamingResponse | None, Failure]:
     """Make the attempt and tell the upstream's health; an answer that stands fails at nothing."""
+    began = time.monotonic()
     try:
         response = await attempt.make(member.target)
     except SluiceError as error:
+        _note(attempt.record, began, error.fault.code)
         in_flight.report_error(error)
         return None, Failure(error=error)
+    except asyncio.CancelledError:
+        _note(attempt.record, began, "cancelled")
+        raise
+    _note(attempt.record, began)
     retry_after = (
         parse_retry_after(response.headers, time.time()) if response.status >= 400 else None
     )
     in_flight.report_status(response.status, retry_after)
     return response, Failure(response.status, retry_after=retry_after)
+
+
+def _note(record: RequestRecord, began: float, error: str = "") -> None:
+    """Write down what became of the attempt that is over."""
+    took = time.monotonic() - began
+    status, named = record.upstream_status, record.upstream_request_id
+    record.tries.append(UpstreamTry(record.upstream, took, status, error, named))
 
 
 def _final_response(
@@ -199,5 +214,6 @@ def _final_response(
     if refusal is not None and (error is None or error.fault.retry_safe):
         record.upstream = refusal.upstream
         record.upstream_status = refusal.status
+        record.upstream_request_id = upstream_request_id(refusal.headers)
         return refusal
     raise error or UpstreamRefused(f"Upstream {record.upstream} answered {failure.status}.")

@@ -19,7 +19,7 @@ START_SECONDS = 10.0
 # Below where the kernel takes the ports of outgoing connections from (ip(7)): a port that is free
 # now must still be free when the program that was told of it listens.
 _PORTS = range(12_000, 32_000)
-_READ_BY_NGINX = ("cors_origins", "cors_credentials", "max_body_bytes")
+_READ_BY_NGINX = ("cors_origins", "cors_credentials", "max_body_bytes", "trusted_proxies")
 
 
 def free_port() -> int:

@@ -117,7 +117,7 @@ async def test_the_upstream_does_not_learn_who_asks(front: Worker) -> None:
     assert "llm.example.com" not in told
     assert "sluice.test" not in told
     assert "X-Forwarded-For" not in seen
-    assert seen.getall("X-Forwarded-Proto") == ["https"]
+    assert seen.getall("X-Forwarded-Proto") == ["http"]
 
 
 async def test_the_upstream_learns_who_asks_where_that_is_set(start_front: StartWorker) -> None:
@@ -128,14 +128,27 @@ async def test_the_upstream_learns_who_asks_where_that_is_set(start_front: Start
     assert seen.getall("X-Forwarded-Host") == ["sluice.test"]
 
 
-async def test_what_another_proxy_said_of_the_client_is_kept(start_front: StartWorker) -> None:
+async def test_what_a_trusted_proxy_said_of_the_client_is_kept(start_front: StartWorker) -> None:
     """Behind a TLS proxy the client came by https, under the name that it asked there."""
-    front = await start_front(forward_client_address=True)
+    front = await start_front(forward_client_address=True, trusted_proxies=("127.0.0.1/32",))
     seen = await seen_by_upstream(front, ("X-Forwarded-Proto", "https"), *ADDRESSES)
     assert seen.getall("X-Forwarded-For") == ["203.0.113.7, 127.0.0.1"]
     assert seen.getall("X-Forwarded-Proto") == ["https"]
     assert seen.getall("X-Forwarded-Host") == ["llm.example.com"]
     assert seen.getall("X-Real-IP") == ["203.0.113.7"]
+
+
+@pytest.mark.parametrize("trusted", [(), ("10.0.0.0/8",)])
+async def test_what_anybody_else_says_of_the_client_is_overwritten(
+    start_front: StartWorker, trusted: tuple[str, ...]
+) -> None:
+    """The upstream reads of the connection alone, whatever the client made up."""
+    front = await start_front(forward_client_address=True, trusted_proxies=trusted)
+    seen = await seen_by_upstream(front, ("X-Forwarded-Proto", "https"), *ADDRESSES)
+    assert seen.getall("X-Forwarded-For") == ["127.0.0.1"]
+    assert seen.getall("X-Forwarded-Proto") == ["http"]
+    assert seen.getall("X-Forwarded-Host") == ["sluice.test"]
+    assert "203.0.113.7" not in str(list(seen.items()))
 
 
 async def test_what_any_connection_field_names_ends_here(front: Worker) -> None:

@@ -114,6 +114,10 @@ LINE: dict[str, Callable[[Any], bool]] = {
     "route": lambda value: value == "/v1/chat/completions",
     "model": lambda value: value == "demo",
     "upstream": lambda value: value == "default",
+    "client": lambda value: value == "127.0.0.1",
+    "tries": lambda value: (
+        [(one["upstream"], one["status"]) for one in value] == [("default", 200)]
+    ),
     "status": lambda value: value == 200,
     "ended_by": lambda value: value == "complete",
     "queue_seconds": _is_number,

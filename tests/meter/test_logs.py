@@ -10,7 +10,7 @@ import structlog
 
 from proxy.meter.logs import RequestLog, configure, facts
 from proxy.meter.tokens import TEXT, Tally, Usage
-from proxy.record import EndedBy, Family
+from proxy.record import EndedBy, Family, UpstreamTry
 from tests.meter.requests_made import answered, counted
 from tests.meter.streams import play, sse
 
@@ -104,6 +104,25 @@ def test_what_is_not_known_is_left_out() -> None:
     assert said["error"] == "overloaded"
     assert not {"model", "upstream", "key", "ttft_seconds", "input_tokens", "cost_usd"} & set(said)
     assert not {"attempts", "tokens_per_second", "trace_id", "notes"} & set(said)
+
+
+def test_the_line_tells_who_asked_and_what_each_upstream_said() -> None:
+    """The client's address, the upstream's own id of the request, and every attempt."""
+    tries = [
+        UpstreamTry("a", 10.0, error="connect_timeout"),
+        UpstreamTry("b", 0.25, 503, request_id="req_1"),
+        UpstreamTry("c", 0.1234567, 200, request_id="req_2"),
+    ]
+    said = facts(
+        answered(client_address="192.0.2.7", upstream_request_id="req_2", tries=tries), Tally()
+    )
+    assert said["client"] == "192.0.2.7"
+    assert said["upstream_request_id"] == "req_2"
+    assert said["tries"] == [
+        {"upstream": "a", "error": "connect_timeout", "seconds": 10.0},
+        {"upstream": "b", "status": 503, "seconds": 0.25, "request_id": "req_1"},
+        {"upstream": "c", "status": 200, "seconds": 0.123457, "request_id": "req_2"},
+    ]
 
 
 @pytest.mark.parametrize(

@@ -44,7 +44,7 @@ async def test_a_stream_over_tls(program: NginxProgram, http2: bool) -> None:
         front.worker.script = two_events
         async with httpx.AsyncClient(http2=http2, verify=trusting()) as client:
             answer = await client.get(f"https://localhost:{front.tls_port}/v1/x")
-        assert front.worker.heard[0].headers["x-forwarded-proto"] == "https"
+        assert front.worker.heard[0].headers["x-sluice-scheme"] == "https"
         assert front.worker.heard[0].headers["host"] == f"localhost:{front.tls_port}"
     assert answer.http_version == ("HTTP/2" if http2 else "HTTP/1.1")
     assert answer.text == "data: 1\n\ndata: 2\n\n"

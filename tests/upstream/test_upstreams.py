@@ -60,6 +60,45 @@ async def test_a_passing_failure_is_tried_again(first: bytes, reason: str) -> No
     assert counts.heard == [("retried", "default", reason)]
 
 
+async def test_each_attempt_is_written_down() -> None:
+    """Which upstream, what came of it, how long it took, and what the upstream calls it."""
+    busy = plain(b"busy", "503 Service Unavailable", {"Retry-After": "0", "request-id": "req_1"})
+    late = plain(b"late", "200 OK", {"X-Request-ID": "req_2"})
+    async with Peer(serves(busy, OVERLOADED, late)) as peer, opened(peer) as upstreams:
+        told = new_record()
+        await whole(await ask(upstreams, told=told))
+    assert [(one.upstream, one.status, one.error, one.request_id) for one in told.tries] == [
+        ("default", 503, "", "req_1"),
+        ("default", 200, "upstream_overloaded", ""),
+        ("default", 200, "", "req_2"),
+    ]
+    assert all(0 <= one.seconds < 60 for one in told.tries)
+    assert told.upstream_request_id == "req_2"
+
+
+async def test_an_attempt_that_reached_nobody_is_written_down_too() -> None:
+    """With the error in the place of a status."""
+    settings = {"retries": 1, "upstream_url": "http://127.0.0.1:9"}
+    async with Upstreams(Settings.model_validate(settings)) as upstreams:
+        told = new_record()
+        with pytest.raises(errors.ConnectFailed):
+            await ask(upstreams, told=told)
+    assert [(one.status, one.error) for one in told.tries] == [(None, "upstream_unreachable")] * 2
+
+
+async def test_an_attempt_that_a_leaving_client_ended_is_written_down_too() -> None:
+    """Nobody failed; it says so."""
+    async with Peer(says()) as peer, opened(peer) as upstreams:
+        told = new_record()
+        asking = asyncio.create_task(ask(upstreams, told=told))
+        while told.connected_at is None:
+            await asyncio.sleep(0.005)
+        asking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asking
+    assert [(one.upstream, one.error) for one in told.tries] == [("default", "cancelled")]
+
+
 async def test_a_reset_without_an_answer_is_tried_again() -> None:
     """A new connection that dies before any byte of an answer costs one retry."""
     async with Peer(says(then="reset"), says(GOOD)) as peer, opened(peer) as upstreams:

@@ -1,0 +1,27 @@
+from __future__ import annotations
+
+import pytest
+from pydantic import ValidationError
+
+from proxy.settings import Settings
+
+
+def test_trusted_proxies_are_addresses_and_networks() -> None:
+    """Separated by commas; a network may be named by any address in it."""
+    named = Settings.model_validate({"trusted_proxies": "10.1.2.3/8, 192.0.2.1 ,2001:db8::/32"})
+    assert named.trusted_proxies == ("10.0.0.0/8", "192.0.2.1/32", "2001:db8::/32")
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        ({"trusted_proxies": "balancer.example"}, "10.0.0.0/8"),
+        ({"trusted_proxies": "10.0.0.0/33"}, "10.0.0.0/8"),
+        ({"proxy_protocol": True}, "SLUICE_TRUSTED_PROXIES"),
+        ({"tls_key": "/k.pem"}, "SLUICE_TLS_CERTIFICATE"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(given: dict[str, object], named: str) -> None:
+    """The words say what would be right."""
+    with pytest.raises(ValidationError, match=named):
+        Settings.model_validate(given)
