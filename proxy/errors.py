@@ -38,6 +38,12 @@ class Fault:
     retry_safe: bool = False
     """Whether the upstream cannot have begun to answer, so that another attempt is harmless."""
     blames_upstream: bool = False
+    kind: str = ""
+    """OpenAI's `type` where the status alone does not tell it."""
+    reason: str = ""
+    """As logs and metrics call it, where that is not the code."""
+    final: bool = False
+    """Whether trying again within minutes is in vain; the SDKs are told so."""
 
 
 class SluiceError(Exception):
@@ -277,7 +283,7 @@ def document_of(error: SluiceError, family: Family, request_id: str) -> dict[str
         }
     if family is Family.GEMINI:
         return {"error": google_error(fault.status, fault.code, message, request_id)}
-    kind = "invalid_request_error" if fault.status < 500 else "server_error"
+    kind = fault.kind or ("invalid_request_error" if fault.status < 500 else "server_error")
     detail = {"message": message, "type": kind, "code": fault.code, "request_id": request_id}
     return {"error": detail}
 
@@ -287,4 +293,6 @@ def headers_of(error: SluiceError) -> dict[str, str]:
     after = error.retry_after
     if after is None and error.fault.status in {429, 503}:
         after = 1.0
-    return {} if after is None else {"Retry-After": str(max(1, math.ceil(after)))}
+    headers = {} if after is None else {"Retry-After": str(max(1, math.ceil(after)))}
+    # Not in any standard; OpenAI's and Anthropic's SDKs do as it says.
+    return headers | {"x-should-retry": "false"} if error.fault.final else headers

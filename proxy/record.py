@@ -154,6 +154,8 @@ class RequestRecord:
     queue_seconds: float = 0.0
     called_at: float | None = None
     """When the upstream was first called: the end of Sluice's own share before it."""
+    sent_before: bool = False
+    """Whether an attempt before the last one had sent the request in full."""
     connected_at: float | None = None
     """When the answering attempt's request had been sent in full."""
     headers_at: float | None = None
@@ -181,3 +183,8 @@ class RequestRecord:
     def duration(self) -> float:
         """Seconds from the first to the last moment; 0.0 while it has not ended."""
         return 0.0 if self.ended_at is None else self.ended_at - self.started_at
+
+    @property
+    def reached_upstream(self) -> bool:
+        """Whether any upstream got the request in full, so that it counts as one."""
+        return self.sent_before or self.connected_at is not None

@@ -63,11 +63,11 @@ class Admission:
         """Wait until nobody has a slot, and so nobody waits for one."""
         await self._idle.wait()
 
-    def slot(self, key: str = "") -> Slot:
+    def slot(self, key: str = "", priority: int = 0) -> Slot:
         """A slot for a request with this key, to be entered."""
-        return Slot(self, key)
+        return Slot(self, key, priority)
 
-    async def take(self, key: str) -> float:
+    async def take(self, key: str, priority: int = 0) -> float:
         """Wait for a slot if need be; the moment it was had, by the clock.
 
         Raises `Overloaded` when the line is full, or the wait is or would be too long.
@@ -77,7 +77,7 @@ class Admission:
             self._line.took(key)
             self._idle.clear()
         else:
-            await self._wait(key)
+            await self._wait(key, priority)
         return self._clock()
 
     def give_back(self, key: str, since: float) -> None:
@@ -89,7 +89,7 @@ class Admission:
         """Seconds of the clock that waits and holds are measured by."""
         return self._clock()
 
-    def expected_wait(self, key: str) -> float:
+    def expected_wait(self, key: str, priority: int = 0) -> float:
         """Seconds until a newcomer with this key would be served; 0.0 while nothing is measured.
 
         All slots together serve one request each `hold / slots` seconds. The rate of releases
@@ -97,16 +97,16 @@ class Admission:
         """
         if not self._holds:
             return 0.0
-        return self._line.place(key) * sum(self._holds) / len(self._holds) / self.slots
+        return self._line.place(key, priority) * sum(self._holds) / len(self._holds) / self.slots
 
-    async def _wait(self, key: str) -> None:
-        expected = self.expected_wait(key)
+    async def _wait(self, key: str, priority: int) -> None:
+        expected = self.expected_wait(key, priority)
         if expected > self._queue_timeout:
             raise self._refusal("The wait for a slot would be too long.", expected)
-        if self._line.full and not self._make_room(key):
+        if self._line.full and not self._make_room(key, priority):
             raise self._refusal("All slots are taken and the waiting line is full.", expected)
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._line.join(key, turn)
+        self._line.join(key, turn, priority)
         try:
             async with asyncio.timeout(self._queue_timeout):
                 await turn
@@ -114,12 +114,12 @@ class Admission:
             self._leave(key, turn)
             if isinstance(error, TimeoutError):
                 text = f"No slot became free within {self._queue_timeout:g} s."
-                raise self._refusal(text, self.expected_wait(key)) from None
+                raise self._refusal(text, self.expected_wait(key, priority)) from None
             raise
 
-    def _make_room(self, newcomer: str) -> bool:
+    def _make_room(self, newcomer: str, priority: int) -> bool:
         """Send the last of the key that waits most away, if this key is to have its place."""
-        found = self._line.make_room(newcomer)
+        found = self._line.make_room(newcomer, priority)
         if found is None:
             return False
         key, turn = found
@@ -170,11 +170,12 @@ class Admission:
 class Slot:
     """A place among those that are relayed: a context, left once, on every exit."""
 
-    __slots__ = ("_admission", "_key", "_since", "waited")
+    __slots__ = ("_admission", "_key", "_priority", "_since", "waited")
 
-    def __init__(self, admission: Admission, key: str) -> None:
+    def __init__(self, admission: Admission, key: str, priority: int) -> None:
         self._admission = admission
         self._key = key
+        self._priority = priority
         self._since = 0.0
         self.waited = 0.0
         """Seconds in the line, whether or not there was a slot at its end."""
@@ -182,7 +183,7 @@ class Slot:
     async def __aenter__(self) -> Self:
         arrived = self._admission.now()
         try:
-            self._since = await self._admission.take(self._key)
+            self._since = await self._admission.take(self._key, self._priority)
         finally:
             self.waited = self._admission.now() - arrived
         return self

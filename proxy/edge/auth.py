@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 
 from multidict import MultiMapping
 
-from proxy.errors import NotAuthorized
+from proxy.errors import BadRequest, NotAuthorized
 from proxy.key_settings import KeySettings, digest_of
 
 # The same for all three, so that nobody learns which keys exist.
@@ -38,19 +38,11 @@ class Keys:
         """Whether anybody is let in."""
         return not self._keys
 
-    def name_of(self, headers: MultiMapping[str], query: MultiMapping[str]) -> str:
-        """The configured name of the request's key; empty where no keys are configured.
-
-        Raises `NotAuthorized` if keys are configured and the request has none of them.
-        """
-        key = self.key_of(headers, query)
-        return "" if key is None else key.name
-
     def key_of(self, headers: MultiMapping[str], query: MultiMapping[str]) -> KeySettings | None:
         """What is configured for the request's key; None where no keys are configured.
 
         Raises `NotAuthorized` if keys are configured and the request's is none of them, or has
-        expired.
+        expired; `BadRequest` if it has two.
         """
         if not self._keys:
             return None
@@ -65,11 +57,22 @@ class Keys:
 
 
 def presented(headers: MultiMapping[str], query: MultiMapping[str]) -> str:
-    """The key that a request carries, in any of the fields that SDKs put it; empty if none."""
-    scheme, _, bearer = headers.get("Authorization", "").partition(" ")
-    if scheme.lower() == "bearer" and bearer:
-        return bearer.strip()
+    """The key that a request carries, in any of the fields that SDKs put it; empty if none.
+
+    Raises `BadRequest` where it carries two that differ: which one counts would be a guess, and
+    another server on the way might guess otherwise.
+    """
+    found = {*_bearers(headers), *query.getall("key", ())}
     for name in ("x-api-key", "x-goog-api-key", "api-key"):
-        if key := headers.get(name):
-            return key
-    return query.get("key", "")
+        found.update(value.strip() for value in headers.getall(name, ()))
+    found.discard("")
+    if len(found) > 1:
+        raise BadRequest("The request carries two API keys that differ.")
+    return found.pop() if found else ""
+
+
+def _bearers(headers: MultiMapping[str]) -> Iterator[str]:
+    for value in headers.getall("Authorization", ()):
+        scheme, _, bearer = value.strip().partition(" ")
+        if scheme.lower() == "bearer":
+            yield bearer.strip()

@@ -46,7 +46,8 @@ class CommitIfSilent:
         self._committing = asyncio.create_task(self._send_head())
 
     async def _send_head(self) -> None:
-        headers = stream_headers({}, self._context.record)
+        claim = self._context.claim
+        headers = stream_headers(claim.headers if claim else {}, self._context.record)
         client = await self._context.commit(DownstreamResponse(headers=headers))
         if self._ping:
             self._send_ping(client)

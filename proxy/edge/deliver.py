@@ -104,6 +104,8 @@ def _new_response(
         # The upstream's own id under Anthropic's name is what its support asks for.
         if name == REQUEST_ID or name not in headers:
             headers[name] = value
+    if context.claim is not None:
+        context.claim.put_into(headers)
     if response.is_event_stream:
         headers.update(STREAM_HEADERS)
     headers.add("Server-Timing", server_timing.server_timing(context.record))

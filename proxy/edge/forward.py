@@ -7,7 +7,8 @@ import time
 
 from aiohttp import web
 
-from proxy.edge import cross_site
+from proxy.edge import cross_site, model_list
+from proxy.edge.asked_models import check_rights
 from proxy.edge.commit import CommitIfSilent
 from proxy.edge.deliver import deliver
 from proxy.edge.downstream_response import error_response
@@ -42,10 +43,15 @@ async def _serve(state: WorkerState, context: RequestContext) -> web.StreamRespo
             state.settings.cors_origins,
             spends_key=state.spends_key,
         )
-        record.client_key = state.keys.name_of(context.request.headers, context.request.query)
+        key = context.key = state.keys.key_of(context.request.headers, context.request.query)
+        record.client_key = "" if key is None else key.name
         context.call = await prepare(state, context, hold)
+        if key is not None:
+            check_rights(key, context)
+            if key.limited:
+                await state.limiter.admit(context)
         state.telemetry.keep(context)
-        slot = state.admission.slot(state.waits_as(context))
+        slot = state.admission.slot(state.waits_as(context), key.priority if key else 0)
         async with slot:
             record.queue_seconds = slot.waited
             with await _first_response(state, context) as response:
@@ -72,6 +78,8 @@ async def _serve(state: WorkerState, context: RequestContext) -> web.StreamRespo
         if slot is not None:
             record.queue_seconds = slot.waited
         state.telemetry.finish(context)
+        if context.claim is not None:
+            state.limiter.settle(context)
 
 
 def _send_error(
@@ -79,7 +87,10 @@ def _send_error(
 ) -> web.StreamResponse:
     """Tell the client: by a true status, or inside the stream where a 200 is out already."""
     if context.response is None or context.client is None:
-        return error_response(error, context.record)
+        refused = error_response(error, context.record)
+        if context.claim is not None:
+            context.claim.put_into(refused.headers)
+        return refused
     words = state.start_stream(context).cut(error, context.record.request_id)
     context.client.write(words, time.monotonic())
     context.response.end(Outcome(error.fault.ended_by, whole=False))
@@ -111,12 +122,15 @@ async def _request_upstream(state: WorkerState, context: RequestContext) -> Upst
     try:
         async with asyncio.timeout(total or None) as limit:
             state.pending_timeouts.add(limit)
-            return await state.upstreams.request(
+            response = await state.upstreams.request(
                 call,
                 context.record,
                 is_decidable=is_decidable,
                 find_error=lambda first: hidden_error(family, first),
             )
+            if context.key is not None and model_list.is_listed(context.key, call):
+                return await model_list.only_allowed(context.key, response)
+            return response
     except TimeoutError:
         late = TotalTimeout(f"There was no answer within {total:g} s.")
         raise state.stopped_by or late from None

@@ -2,7 +2,8 @@
 
 Fair between keys, as max-min fairness has it (Bertsekas and Gallager, Data Networks, 6.5.2): the
 next free slot goes to the key that holds the fewest, and where the line is full, the key that waits
-most makes room for one that waits less. Every step takes O(log n) for n keys in line.
+most makes room for one that waits less. A higher priority goes before all that. Every step takes
+O(log n) for n keys in line.
 """
 
 from __future__ import annotations
@@ -82,7 +83,10 @@ class Line(Generic[T]):
         self._turns: dict[str, OrderedDict[T, None]] = {}
         self._fewest_held = Ranking()
         self._most_waiting = Ranking()
-        self._lengths = Lengths(size)
+        self._lengths: dict[int, Lengths] = {}
+        """Of each priority's keys."""
+        self._priorities: dict[str, int] = {}
+        """Of the keys in line, where it is not 0."""
 
     @property
     def full(self) -> bool:
@@ -101,12 +105,17 @@ class Line(Generic[T]):
             del self._held[key]
         self._rank(key)
 
-    def join(self, key: str, turn: T) -> None:
-        """The last of its key waits with this turn. The line must not be full."""
+    def join(self, key: str, turn: T, priority: int = 0) -> None:
+        """The last of its key waits with this turn. The line must not be full.
+
+        All of a key in line have the same priority; the highest is served first.
+        """
+        if key not in self._turns and priority:
+            self._priorities[key] = priority
         turns = self._turns.setdefault(key, OrderedDict())
         turns[turn] = None
         self.waiting += 1
-        self._lengths.change(len(turns), 1)
+        self._lengths_of(self._priority(key)).change(len(turns), 1)
         self._rank(key)
 
     def leave(self, key: str, turn: T) -> bool:
@@ -114,11 +123,12 @@ class Line(Generic[T]):
         turns = self._turns.get(key)
         if turns is None or turn not in turns:
             return False
-        self._lengths.change(len(turns), -1)
+        self._lengths_of(self._priority(key)).change(len(turns), -1)
         del turns[turn]
         self.waiting -= 1
         if not turns:
             del self._turns[key]
+            self._priorities.pop(key, None)
         self._rank(key)
         return True
 
@@ -132,17 +142,21 @@ class Line(Generic[T]):
         self.took(key)
         return key, turn
 
-    def make_room(self, newcomer: str) -> tuple[str, T] | None:
+    def make_room(self, newcomer: str, priority: int = 0) -> tuple[str, T] | None:
         """Who leaves a full line for a newcomer of this key; None if nobody has to.
 
-        It is the last of the key that waits most. Were the two then merely to have changed places,
-        the one that holds more makes room: else they would send each other away for ever.
+        It is the last of the key that waits most, of those with the lowest priority. Were the two
+        then merely to have changed places, the one that holds more makes room: else they would send
+        each other away for ever.
         """
         key = self._most_waiting.first()
         if key is None or key == newcomer:
             return None
+        if priority < self._priority(key):
+            return None
         waits, own = len(self._turns[key]), len(self._turns.get(newcomer, ())) + 1
-        if own > waits or (own == waits and self._held[newcomer] >= self._held[key]):
+        greedier = own > waits or (own == waits and self._held[newcomer] >= self._held[key])
+        if greedier and priority == self._priority(key):
             return None
         turn = next(reversed(self._turns[key]))
         self.leave(key, turn)
@@ -155,11 +169,23 @@ class Line(Generic[T]):
             self.leave(key, turn)
         return [turn for _, turn in turns]
 
-    def place(self, key: str) -> int:
+    def place(self, key: str, priority: int = 0) -> int:
         """Which turn a newcomer of this key would have, if slots went round the keys."""
         own = len(self._turns.get(key, ())) + 1
+        before = sum(
+            lengths.up_to(self.size) for other, lengths in self._lengths.items() if other > priority
+        )
         # Of its own those that wait are all before it, and it is one more.
-        return self._lengths.up_to(own) + 1
+        return before + self._lengths_of(priority).up_to(own) + 1
+
+    def _priority(self, key: str) -> int:
+        return self._priorities.get(key, 0)
+
+    def _lengths_of(self, priority: int) -> Lengths:
+        found = self._lengths.get(priority)
+        if found is None:
+            found = self._lengths[priority] = Lengths(self.size)
+        return found
 
     def _rank(self, key: str) -> None:
         turns = self._turns.get(key)
@@ -167,6 +193,6 @@ class Line(Generic[T]):
             self._fewest_held.drop(key)
             self._most_waiting.drop(key)
         else:
-            held = self._held[key]
-            self._fewest_held.put(key, (held,))
-            self._most_waiting.put(key, (-len(turns), -held))
+            held, priority = self._held[key], self._priority(key)
+            self._fewest_held.put(key, (-priority, held))
+            self._most_waiting.put(key, (priority, -len(turns), -held))

@@ -11,6 +11,7 @@ from proxy.edge.auth import Keys
 from proxy.edge.body_memory import BodyMemory
 from proxy.edge.body_parser import BodyParser
 from proxy.edge.client import TrustedProxies
+from proxy.edge.limiter import Limiter
 from proxy.edge.telemetry import Telemetry
 from proxy.edge.worker_state import WorkerState
 from proxy.relay.timeouts import Timeouts
@@ -36,6 +37,15 @@ async def open_worker_state(
         Upstreams(settings, workers=workers, index=index) as upstreams,
         Telemetry(settings, admission, upstreams, index=index) as telemetry,
     ):
+        limiter = await stack.enter_async_context(
+            Limiter(
+                settings,
+                telemetry.keys,
+                telemetry.store,
+                telemetry.price,
+                queue_size=share(settings.queue_size, workers, index),
+            )
+        )
         body_parser = BodyParser()
         stack.callback(body_parser.close)
         yield WorkerState(
@@ -52,6 +62,7 @@ async def open_worker_state(
                 wait_seconds=settings.queue_timeout_seconds,
                 most_waiting=share(settings.queue_size, workers, index),
             ),
+            limiter,
             TrustedProxies(settings.trusted_proxies),
             {own.name: timeouts.for_upstream(own) for own in settings.upstreams},
         )

@@ -26,6 +26,7 @@ async def prepare(state: WorkerState, context: RequestContext, hold: Hold) -> Ca
     record.wants_stream = params.wants_stream
     record.hides_usage = params.hides_usage
     context.choices = params.choices
+    context.max_output = params.max_output
     client = context.source or state.client_of(request)
     headers = request_headers(
         request.headers,
@@ -41,6 +42,9 @@ async def prepare(state: WorkerState, context: RequestContext, hold: Hold) -> Ca
     )
     if decompressed:
         headers.popall(hdrs.CONTENT_ENCODING)
+    if context.key is not None and "*" not in context.key.models and request.method == "GET":
+        # A list of models is read on its way, and shown in part.
+        headers[hdrs.ACCEPT_ENCODING] = "identity"
     return Call(
         request.method,
         origin_form(request),
@@ -50,6 +54,7 @@ async def prepare(state: WorkerState, context: RequestContext, hold: Hold) -> Ca
         record.family,
         params.wants_stream,
         params.added_usage,
+        "" if context.key is None else context.key.upstream or "",
     )
 
 

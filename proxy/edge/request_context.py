@@ -9,10 +9,12 @@ from dataclasses import dataclass, field
 
 from aiohttp import web
 
+from proxy.edge.claim import Claim
 from proxy.edge.client import Client
 from proxy.edge.downstream_response import DownstreamResponse
 from proxy.edge.routes import Route, route_of
 from proxy.errors import SluiceError
+from proxy.key_settings import KeySettings
 from proxy.meter.tokens import Tally
 from proxy.record import EndedBy, RequestRecord
 from proxy.relay.client_writer import ClientWriter
@@ -50,6 +52,12 @@ class RequestContext:
     """Who asks, once that has been looked at."""
     choices: int = 1
     """How many choices the request asks for."""
+    max_output: int = 0
+    """The most output tokens that the request asks for; 0: it does not say."""
+    key: KeySettings | None = None
+    """What is configured for the client's key; None where no keys are."""
+    claim: Claim | None = None
+    """What the request holds of its key's limits; None where the key has none."""
     tally: Tally = field(default_factory=Tally)
 
     @classmethod
@@ -78,7 +86,7 @@ class RequestContext:
 
     def record_error(self, error: SluiceError) -> None:
         """An error ended it."""
-        self.record.error = error.fault.code
+        self.record.error = error.fault.reason or error.fault.code
         self.record.ended_by = error.fault.ended_by
         if self.response is None:
             self.record.status = error.fault.status

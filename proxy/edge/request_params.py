@@ -15,12 +15,18 @@ _ABSENT = msgspec.Raw()
 _LONGEST_MODEL_BYTES = 4096
 _LARGEST_OPTIONS_BYTES = 4096
 _MOST_CHOICES_DIGITS = 6
+_MOST_TOKENS_DIGITS = 9
+_LARGEST_CONFIG_BYTES = 64 * 1024
 _USAGE_ASKED = b'"stream_options":{"include_usage":true},'
 
 
 class _Members(msgspec.Struct):
     """The members of a body that matter here, as they were written."""
 
+    generationConfig: msgspec.Raw = _ABSENT  # noqa: N815 Gemini's name
+    max_completion_tokens: msgspec.Raw = _ABSENT
+    max_output_tokens: msgspec.Raw = _ABSENT
+    max_tokens: msgspec.Raw = _ABSENT
     model: msgspec.Raw = _ABSENT
     n: msgspec.Raw = _ABSENT
     stream: msgspec.Raw = _ABSENT
@@ -31,8 +37,13 @@ class _Options(msgspec.Struct):
     include_usage: msgspec.Raw = _ABSENT
 
 
+class _GenerationConfig(msgspec.Struct):
+    maxOutputTokens: msgspec.Raw = _ABSENT  # noqa: N815 Gemini's name
+
+
 _MEMBERS = msgspec.json.Decoder(_Members)
 _OPTIONS = msgspec.json.Decoder(_Options)
+_GENERATION = msgspec.json.Decoder(_GenerationConfig)
 _OPTIONS_WHOLE = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
@@ -44,6 +55,8 @@ class RequestFields:
     """Empty if there is none, or none that could be a name."""
     streams: bool = False
     choices: int = 1
+    max_output: int = 0
+    """The most output tokens of a choice; 0 if it does not say."""
     asks_for_usage: bool = False
     options: tuple[int, bytes] | None = None
     """Where the client's own `stream_options` stand, and what they are; None if there are none."""
@@ -61,6 +74,8 @@ class RequestParams:
     wants_stream: bool = False
     choices: int = 1
     """How many choices were asked for (`n`)."""
+    max_output: int = 0
+    """The most output tokens of each; 0 if the body does not say."""
     added_usage: Added | None = None
     """Usage was added to what is asked for, so the client must not see its chunk."""
 
@@ -93,6 +108,7 @@ def parse(body: bytes) -> RequestFields:
         model=members.text_of(seen.model, _LONGEST_MODEL_BYTES),
         streams=bytes(seen.stream) == b"true",
         choices=_count(bytes(seen.n)),
+        max_output=_most_output(seen),
         asks_for_usage=asks,
         options=(place, options) if place >= 0 else None,
         options_are_fixed=bool(options) and place < 0,
@@ -112,6 +128,7 @@ def to_params(
         model=route.model or fields.model,
         wants_stream=streams,
         choices=fields.choices,
+        max_output=fields.max_output,
         added_usage=added,
     )
 
@@ -126,6 +143,20 @@ def _count(number: bytes) -> int:
     if not number.isdigit() or len(number) > _MOST_CHOICES_DIGITS:
         return 1
     return int(number) or 1
+
+
+def _most_output(seen: _Members) -> int:
+    for raw in (seen.max_completion_tokens, seen.max_output_tokens, seen.max_tokens):
+        if tokens := _tokens(bytes(raw)):
+            return tokens
+    config = bytes(seen.generationConfig)
+    if not config.startswith(b"{") or len(config) > _LARGEST_CONFIG_BYTES:
+        return 0
+    return _tokens(bytes(_GENERATION.decode(config).maxOutputTokens))
+
+
+def _tokens(number: bytes) -> int:
+    return int(number) if number.isdigit() and len(number) <= _MOST_TOKENS_DIGITS else 0
 
 
 def _asking_for_usage(body: bytes, options: tuple[int, bytes] | None) -> tuple[bytes, Added]:

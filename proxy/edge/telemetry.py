@@ -13,14 +13,18 @@ from prometheus_client import CollectorRegistry
 
 from proxy.edge.admission import Admission
 from proxy.edge.request_context import RequestContext
+from proxy.edge.store_metrics import StoreMetrics
 from proxy.meter import reader, server_timing
 from proxy.meter.inflight import InFlight, path_of
+from proxy.meter.instruments import Maker
+from proxy.meter.key_instruments import KeyInstruments
+from proxy.meter.key_metrics import KeyMetrics
 from proxy.meter.logs import RequestLog
 from proxy.meter.metrics import Metrics
 from proxy.meter.multiprocess import worker_registry
 from proxy.meter.prices import Prices, read_prices
 from proxy.meter.recent import Recent
-from proxy.meter.tokens import Tally
+from proxy.meter.tokens import Tally, Usage
 from proxy.meter.tracing import onward, spans_asked_for
 from proxy.record import RequestRecord
 from proxy.settings import Settings
@@ -42,6 +46,9 @@ class Telemetry:
         self._metrics = Metrics(
             self.registry, most_models=settings.metrics_models, directory=directory
         )
+        instruments = KeyInstruments(Maker(self.registry))
+        self.keys = KeyMetrics(instruments)
+        self.store = StoreMetrics(instruments)
         self._in_flight = InFlight(path_of(directory, index) if directory else None)
         self._log = RequestLog(worker=index)
         self._settings = settings
@@ -127,6 +134,10 @@ class Telemetry:
     def trailing_figures(self, context: RequestContext) -> bytes:
         """The last comment of a stream, for a client that asked for its figures."""
         return server_timing.trailing_comment(context.record, context.tally, self._cost(context))
+
+    def price(self, record: RequestRecord, usage: Usage) -> float | None:
+        """US dollars for usage of a request, expected or stated; None where it has no price."""
+        return self._prices.cost(record, Tally(usage=usage))
 
     def _record(self, context: RequestContext) -> None:
         cost = self._cost(context)

@@ -14,6 +14,7 @@ from proxy.edge.auth import Keys
 from proxy.edge.body_memory import BodyMemory
 from proxy.edge.body_parser import BodyParser
 from proxy.edge.client import Client, TrustedProxies
+from proxy.edge.limiter import Limiter
 from proxy.edge.request_context import RequestContext
 from proxy.edge.request_head import authority
 from proxy.edge.telemetry import Telemetry
@@ -42,6 +43,7 @@ class WorkerState:
     """Whether nginx is in front, on this machine: then its word on the client is taken."""
     timeouts: Timeouts
     body_memory: BodyMemory
+    limiter: Limiter
     trusted_proxies: TrustedProxies = field(default_factory=lambda: TrustedProxies(()))
     upstream_timeouts: dict[str, Timeouts] = field(default_factory=dict)
     """By upstream, where it has timeouts of its own."""
@@ -77,7 +79,9 @@ class WorkerState:
             watchdog.stop(error)
         for limit in self.pending_timeouts:
             limit.reschedule(asyncio.get_running_loop().time())
-        return len(self.watchdogs) + len(self.pending_timeouts) + self.admission.turn_away(error)
+        running = len(self.watchdogs) + len(self.pending_timeouts)
+        waiting = self.admission.turn_away(error) + self.limiter.lines.turn_away(error)
+        return running + waiting
 
     def waits_as(self, context: RequestContext) -> str:
         """Whose request it is to the waiting line: the key's or, where no key is, its address's."""

@@ -11,6 +11,8 @@ from proxy.state.errors import StoreUnavailable
 from proxy.state.limits import LEASE_SECONDS, NOTHING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from proxy.state.limits import Ledger, Usage, Verdict
 
 RENEW_SECONDS = LEASE_SECONDS / 4
@@ -48,6 +50,8 @@ class Reservations:
         self._unsettled: deque[tuple[Reservation, Usage]] = deque(maxlen=_MOST_UNSETTLED)
         self._settling: set[asyncio.Future[Any]] = set()
         self._renewing: asyncio.Task[None] | None = None
+        self.when_settled: Callable[[str], None] = _nobody_waits
+        """Told the key's name, once the store has what one of its requests used."""
 
     async def __aenter__(self) -> Self:
         """Start renewing."""
@@ -108,6 +112,8 @@ class Reservations:
             self._settling.discard(done)
             if done.cancelled() or done.exception() is not None:
                 self._unsettled.append((reservation, used))
+            else:
+                self.when_settled(reservation.ledger.name)
 
         try:
             answer = reservation.ledger.settle(reservation.id, used)
@@ -137,3 +143,7 @@ class Reservations:
                 _ = ledger.renew(held)
             except StoreUnavailable:
                 return
+
+
+def _nobody_waits(_key: str) -> None:
+    """Nothing to do."""

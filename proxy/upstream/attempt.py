@@ -167,4 +167,5 @@ def _begin(record: RequestRecord, upstream: str) -> None:
     record.upstream_status = None
     record.upstream_request_id = ""
     record.called_at = record.called_at or time.monotonic()
+    record.sent_before = record.reached_upstream
     record.connected_at = record.headers_at = record.first_byte_at = None

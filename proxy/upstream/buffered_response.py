@@ -10,8 +10,10 @@ from proxy.errors import SluiceError
 if TYPE_CHECKING:
     from types import TracebackType
 
+    from multidict import CIMultiDict
+
     from proxy.upstream.raw_body import RawBody
-    from proxy.upstream.response import StreamingResponse
+    from proxy.upstream.response import StreamingResponse, UpstreamResponse
 
 _MOST_BYTES = 64 * 1024
 _LONGEST_SECONDS = 1.0
@@ -24,13 +26,22 @@ class BufferedResponse:
     first = b""
     source: RawBody | None = None
 
-    def __init__(self, response: StreamingResponse, body: bytes) -> None:
+    def __init__(self, response: UpstreamResponse, body: bytes) -> None:
         self.status = response.status
         self.reason = response.reason
         self.headers = response.headers
         self.upstream = response.upstream
         self.is_event_stream = response.is_event_stream
         self._body = body
+
+    @classmethod
+    def of(
+        cls, response: UpstreamResponse, headers: CIMultiDict[str], body: bytes
+    ) -> BufferedResponse:
+        """The answer with another body, and the headers for it."""
+        made = cls(response, body)
+        made.headers = headers
+        return made
 
     async def read(self) -> bytes:
         """The body in one piece, then nothing."""

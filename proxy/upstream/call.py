@@ -34,6 +34,8 @@ class Call:
     wants_stream: bool = False
     added_usage: Added | None = None
     """Where the body asks for usage on the client's behalf."""
+    upstream: str = ""
+    """Name of the upstream that goes before all others that serve the model; empty: none does."""
 
     def without_added_usage(self) -> Call:
         """The same as the client asked it."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
 from proxy.errors import NotFound, Overloaded
@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from proxy.upstream.targets import Target
+
+
+_FIRST = -(10**9)
+"""Before every priority that can be set."""
 
 
 class Observer(Protocol):
@@ -91,14 +95,18 @@ class Pool:
         """Every upstream, in the order of the settings."""
         return self._members.values()
 
-    def next_for(self, model: str, tries: Counter[str]) -> Member:
+    def next_for(self, model: str, tries: Counter[str], preferred: str = "") -> Member:
         """The upstream for the next attempt of a request that has tried so much so far.
+
+        One that is preferred goes first while it may be asked, whatever the priorities.
 
         Raises `NotFound` if nobody serves the model, `Overloaded` if all who do are full.
         """
         candidates = self._candidates(model, tries)
         if not candidates:
             raise NotFound(f"No upstream serves the model {model[:200]!r}.")
+        if preferred:
+            candidates = [_preferring(one, preferred) for one in candidates]
         chosen = select(candidates, self._clock(), self._random, in_order=not model)
         if chosen is None:
             raise Overloaded("Every upstream for this model is full.", retry_after=1.0)
@@ -164,6 +172,10 @@ class Pool:
     def _candidates(self, model: str, tries: Counter[str]) -> list[Candidate]:
         serving = (one for one in self._members.values() if one.target.serves(model))
         return [one.candidate(tries[one.target.name]) for one in serving]
+
+
+def _preferring(candidate: Candidate, name: str) -> Candidate:
+    return replace(candidate, priority=_FIRST) if candidate.name == name else candidate
 
 
 def _left(until: float, now: float) -> float:

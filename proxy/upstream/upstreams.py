@@ -128,7 +128,7 @@ class Upstreams:
         tries: Counter[str] = Counter()
         refusal: BufferedResponse | None = None
         while True:
-            member = self._pool.next_for(call.model, tries)
+            member = self._pool.next_for(call.model, tries, call.upstream)
             tries[member.target.name] += 1
             with AttemptInFlight(self._pool, member) as in_flight:
                 response, failure = await _attempted(attempt, member, in_flight)

@@ -9,7 +9,7 @@ from multidict import CIMultiDict, MultiDict
 from pydantic import SecretStr
 
 from proxy.edge.auth import Keys, presented
-from proxy.errors import NotAuthorized
+from proxy.errors import BadRequest, NotAuthorized
 from proxy.key_settings import KeySettings
 
 NOW = datetime(2027, 1, 1, tzinfo=UTC)
@@ -36,7 +36,9 @@ KEYS = Keys(
 )
 def test_a_known_key(headers: dict[str, str], query: dict[str, str]) -> None:
     """Wherever an SDK puts it, it gives its configured name."""
-    assert KEYS.name_of(CIMultiDict(headers), MultiDict(query)) == "web"
+    found = KEYS.key_of(CIMultiDict(headers), MultiDict(query))
+    assert found is not None
+    assert found.name == "web"
 
 
 @pytest.mark.parametrize(
@@ -51,7 +53,7 @@ def test_a_known_key(headers: dict[str, str], query: dict[str, str]) -> None:
 def test_no_key_or_a_wrong_one_or_an_expired_one(headers: dict[str, str]) -> None:
     """Refused in the same words, without a word of what was sent."""
     with pytest.raises(NotAuthorized) as refused:
-        KEYS.name_of(CIMultiDict(headers), MultiDict())
+        KEYS.key_of(CIMultiDict(headers), MultiDict())
     assert str(refused.value) == "The request's API key is missing, unknown or expired."
 
 
@@ -64,7 +66,7 @@ def test_until_the_moment_it_expires() -> None:
 
 def test_no_keys_configured() -> None:
     """Anybody is let in, under no name."""
-    assert Keys([]).name_of(CIMultiDict({"Authorization": "Bearer any"}), MultiDict()) == ""
+    assert Keys([]).key_of(CIMultiDict({"Authorization": "Bearer any"}), MultiDict()) is None
 
 
 def test_keys_are_held_as_digests() -> None:
@@ -75,7 +77,22 @@ def test_keys_are_held_as_digests() -> None:
     assert kept.key is None
 
 
-def test_the_bearer_goes_first() -> None:
-    """Where a request carries several, one rule decides."""
-    headers = CIMultiDict({"Authorization": "Bearer a", "x-api-key": "b"})
+@pytest.mark.parametrize(
+    ("headers", "query"),
+    [
+        ({"Authorization": "Bearer a", "x-api-key": "b"}, {}),
+        ({"x-api-key": "a", "api-key": "b"}, {}),
+        ({"x-goog-api-key": "a"}, {"key": "b"}),
+    ],
+)
+def test_two_keys_that_differ(headers: dict[str, str], query: dict[str, str]) -> None:
+    """Which one counts would be a guess: the request is refused, without a word of either."""
+    with pytest.raises(BadRequest) as refused:
+        presented(CIMultiDict(headers), MultiDict(query))
+    assert str(refused.value) == "The request carries two API keys that differ."
+
+
+def test_the_same_key_twice() -> None:
+    """Some clients put theirs in two fields; that is one key."""
+    headers = CIMultiDict({"Authorization": "Bearer a", "x-api-key": "a"})
     assert presented(headers, MultiDict()) == "a"

@@ -1,0 +1,50 @@
+"""What is left of a key's limits, in the header fields that the SDKs' users look at.
+
+`x-ratelimit-*` as OpenAI has them ("Rate limits in headers": resets are durations such as `6m0s`),
+and `anthropic-ratelimit-*` as Anthropic has them ("Response headers": resets are RFC 3339 times).
+"""
+
+from __future__ import annotations
+
+import math
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from proxy.state.limits import Figures, Limits
+
+
+def limit_headers(
+    limits: Limits, figures: Figures, *, anthropic: bool, now: datetime | None = None
+) -> dict[str, str]:
+    """The fields for each limit that the key has, of requests and of tokens."""
+    known = (
+        ("requests", limits.requests_per_minute, figures.requests_left, figures.requests_whole_in),
+        ("tokens", limits.tokens_per_minute, figures.tokens_left, figures.tokens_whole_in),
+    )
+    headers: dict[str, str] = {}
+    for what, limit, left, whole_in in known:
+        if not limit or left is None:
+            continue
+        headers[f"x-ratelimit-limit-{what}"] = str(limit)
+        headers[f"x-ratelimit-remaining-{what}"] = str(left)
+        headers[f"x-ratelimit-reset-{what}"] = duration(whole_in)
+        if anthropic:
+            at = (now or datetime.now(UTC)) + timedelta(seconds=math.ceil(whole_in))
+            headers[f"anthropic-ratelimit-{what}-limit"] = str(limit)
+            headers[f"anthropic-ratelimit-{what}-remaining"] = str(left)
+            headers[f"anthropic-ratelimit-{what}-reset"] = at.strftime("%Y-%m-%dT%H:%M:%SZ")
+    return headers
+
+
+def duration(seconds: float) -> str:
+    """Seconds as Go writes them (`time.Duration.String`), rounded up to milliseconds."""
+    milliseconds = math.ceil(seconds * 1000)
+    if milliseconds < 1000:
+        return f"{milliseconds}ms" if milliseconds else "0s"
+    minutes, milliseconds = divmod(milliseconds, 60_000)
+    hours, minutes = divmod(minutes, 60)
+    text = f"{milliseconds / 1000:.3f}".rstrip("0").rstrip(".") + "s"
+    if hours:
+        return f"{hours}h{minutes}m{text}"
+    return f"{minutes}m{text}" if minutes else text

@@ -1,0 +1,50 @@
+"""A key sees its own models only."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import aiohttp
+import pytest
+
+from tests.integration.conftest import StartWorker
+
+KEY = {"x-api-key": "sk-a"}
+
+
+@pytest.mark.parametrize(
+    ("path", "more", "member", "name"),
+    [
+        ("/v1/models", {}, "data", "id"),
+        ("/v1/models", {"anthropic-version": "2023-06-01"}, "data", "id"),
+        ("/v1beta/models?pageSize=50", {}, "models", "name"),
+    ],
+)
+async def test_the_list(
+    start_worker: StartWorker, path: str, more: Any, member: str, name: str
+) -> None:
+    """In each family's shape; a key without rights of its own sees what the upstream has."""
+    keys = ({"name": "a", "key": "sk-a", "models": ["demo"]}, {"name": "b", "key": "sk-b"})
+    worker = await start_worker(keys=keys)
+    async with aiohttp.ClientSession() as http:
+        found = []
+        for key in ("sk-a", "sk-b"):
+            headers = {"x-api-key": key, **more}
+            async with http.get(worker.url + path, headers=headers) as answer:
+                assert answer.status == 200
+                found.append(await answer.json())
+    names = [one[name].removeprefix("models/") for one in found[0][member]]
+    assert names == ["demo"]
+    assert len(found[1][member]) > 1
+    if "first_id" in found[0]:
+        assert found[0]["first_id"] == found[0]["last_id"] == "demo"
+
+
+async def test_one_of_them(start_worker: StartWorker) -> None:
+    """Its own can be looked at."""
+    worker = await start_worker(keys=({"name": "a", "key": "sk-a", "models": ["demo"]},))
+    async with (
+        aiohttp.ClientSession() as http,
+        http.get(worker.url + "/v1/models/demo", headers=KEY) as answer,
+    ):
+        assert answer.status == 200
