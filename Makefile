@@ -82,6 +82,12 @@ fuzz: setup
 burst: setup
 	$(PYTEST) -s -m burst tests/integration/faults/test_overload.py $(ARGS)
 
+# Two appliances behind a real haproxy, one of which is stopped.
+.PHONY: test-balancer
+test-balancer: setup
+	@command -v haproxy >/dev/null || sh deploy/apt-install.sh haproxy
+	$(PYTEST) -m balancer tests/integration/test_behind_haproxy.py $(ARGS)
+
 # Writes its figures into docs/kills.md.
 .PHONY: test-kills
 test-kills: setup

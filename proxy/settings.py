@@ -134,6 +134,11 @@ class Settings(ListenSettings):
         "cancel", description="what becomes of the upstream call: cancel, drain or grace"
     )
     grace_seconds: Seconds = Field(30, description="how long `grace` reads on")
+    lame_duck_seconds: SecondsOrOff = Field(
+        0,
+        description="after SIGTERM: how long new requests are still served while `/readyz` is 503 "
+        "already, so that balancers learn of it in time; 0: none is taken in any more",
+    )
     drain_seconds: SecondsOrOff = Field(
         300, description="how long running streams may go on after SIGTERM"
     )

@@ -39,6 +39,11 @@ class RunDirectory:
         return self.path / "nginx" / "nginx.conf"
 
     @property
+    def lame_duck(self) -> Path:
+        """Is there once nginx shall say that it is not ready."""
+        return self.path / "lame-duck"
+
+    @property
     def metrics(self) -> Path:
         """The `PROMETHEUS_MULTIPROC_DIR` of this start."""
         return self.path / "metrics"

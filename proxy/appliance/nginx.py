@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 from typing import TYPE_CHECKING
@@ -48,6 +49,18 @@ def process_spec(
         err=log.errors,
         masked=_masked,
     )
+
+
+def become_lame_duck(program: NginxProgram, run: RunDirectory) -> str | None:
+    """Have nginx say that it is not ready, and let each answer be the last of its connection.
+
+    The second takes a `RELOAD`; gives what stands against one, None if nothing. Raises `OSError` or
+    `subprocess.SubprocessError`.
+    """
+    run.lame_duck.touch()
+    folder = run.nginx_conf.parent
+    shutil.copyfile(folder / "later" / "lame-duck.conf", folder / "snippets" / "lame-duck.conf")
+    return complaint(program, run)
 
 
 def complaint(program: NginxProgram, run: RunDirectory) -> str | None:

@@ -33,6 +33,8 @@ class ApplianceStatus:
 
     def __init__(self, processes: Processes, metrics: Path, nginx_version: str) -> None:
         self.came_up = False
+        self.lame_duck = False
+        """Whether clients are still served, but should go elsewhere."""
         self.draining = False
         self._processes = processes
         self._metrics = metrics
@@ -44,6 +46,8 @@ class ApplianceStatus:
         """Why new streams should go elsewhere; None when they are welcome."""
         if self.draining:
             return "draining"
+        if self.lame_duck:
+            return "lame duck"
         if not self.came_up:
             return "starting"
         return None if self._processes.serving else "not serving"
@@ -79,7 +83,7 @@ class ApplianceStatus:
             self._collecting = asyncio.create_task(collecting)
         own = _own_metrics(
             self._processes.all,
-            draining=self.draining,
+            draining=self.draining or self.lame_duck,
             nginx_version=self._nginx_version,
             reductions=len(self._processes.reductions),
         )

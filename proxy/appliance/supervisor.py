@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ipaddress
 import signal
+import subprocess
 import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -79,6 +81,9 @@ class Supervisor:
         self._monitored: dict[ProcessMonitor, asyncio.Task[None]] = {}
         self._stop = asyncio.Event()
         self._stop_at_once = asyncio.Event()
+        self._serving_on = False
+        """Whether clients are still served although a signal said stop; `_skip` ends that."""
+        self._skip = asyncio.Event()
         self._reloading: asyncio.Task[None] | None = None
 
     async def serve(self) -> int:
@@ -99,6 +104,7 @@ class Supervisor:
                 await self._until(asyncio.Event().wait(), self._stop)
             except ToldToStop:
                 pass
+            await self._lame_duck()
             # 6. Nothing new; what runs goes on for a while.
             self._status.draining = True
             try:
@@ -126,6 +132,35 @@ class Supervisor:
             _log.warning("open_to_anybody", advice=banner.OPEN_TO_ANYBODY)
         _log.info("ready", url=banner.public_url(self._settings), run=str(self._directory.path))
         print(banner.banner_text(self._settings), flush=True)  # noqa: T201 for people, on stdout
+
+    async def _lame_duck(self) -> None:
+        """Serve on for a while, and send all who can go elsewhere there.
+
+        Balancers learn only with their next question that this machine is not ready.
+        """
+        seconds = self._settings.lame_duck_seconds
+        if not self._status.came_up or not seconds:
+            return
+        self._status.lame_duck = self._serving_on = True
+        _log.info("lame_duck", seconds=seconds)
+        with contextlib.suppress(ToldToStop):
+            await self._until(self._send_away(seconds), self._skip)
+        self._serving_on = False
+
+    async def _send_away(self, seconds: float) -> None:
+        async with asyncio.TaskGroup() as together:
+            together.create_task(asyncio.sleep(seconds))
+            try:
+                complaint = await asyncio.to_thread(
+                    nginx.become_lame_duck, self._program, self._directory
+                )
+            except (OSError, subprocess.SubprocessError) as error:
+                complaint = str(error)
+            if complaint is None:
+                self._processes.nginx.send(nginx.RELOAD)
+            else:
+                # Clients that keep their connections come back on them until nginx closes.
+                _log.error("not_reloaded", complaint=complaint)
 
     async def _drain(self) -> None:
         processes, seconds = self._processes, self._settings.drain_seconds
@@ -218,7 +253,9 @@ class Supervisor:
 
     def _told_to_stop(self, number: signal.Signals) -> None:
         _log.info("signal", signal=number.name)
-        if self._stop.is_set():
+        if self._serving_on and not self._skip.is_set():
+            self._skip.set()
+        elif self._stop.is_set():
             self._stop_at_once.set()
         self._stop.set()
 

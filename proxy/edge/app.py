@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable
 
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from proxy import pages
 from proxy.edge import cors, selftest, status
@@ -44,9 +44,21 @@ def create_app(state: WorkerState) -> web.Application:
     app.router.add_get("/readyz", status.ready)
     app.router.add_get(status.INTERNAL_PATH, status.internal)
     app.router.add_get("/selftest/stream", selftest.stream)
+    if state.settings.lame_duck_seconds:
+        app.on_response_prepare.append(_last_on_its_connection_of_a_lame_duck)
     for prefix in (*ALWAYS_PASSED, *state.settings.paths):
         app.router.add_route("*", prefix + "/{tail:.*}", forward, expect_handler=_later)
     return app
+
+
+async def _last_on_its_connection_of_a_lame_duck(
+    request: web.Request, response: web.StreamResponse
+) -> None:
+    """So that its client connects anew for the next request, and to another machine."""
+    if request.app[WORKER_STATE].lame_duck:
+        response.force_close()
+        # aiohttp has made up the head already.
+        response.headers[hdrs.CONNECTION] = "close"
 
 
 async def _later(_request: web.Request) -> None:

@@ -19,9 +19,11 @@ async def alive(_request: web.Request) -> web.Response:
 
 
 async def ready(request: web.Request) -> web.Response:
-    """New streams are welcome; 503 once the worker drains."""
-    if request.app[WORKER_STATE].draining:
-        return web.json_response({"status": "draining"}, status=503)
+    """New streams are welcome; 503 from the signal to stop on."""
+    state = request.app[WORKER_STATE]
+    if state.draining or state.lame_duck:
+        status = "draining" if state.draining else "lame duck"
+        return web.json_response({"status": status}, status=503)
     return web.json_response({"status": "ready"})
 
 

@@ -51,7 +51,7 @@ def run(  # noqa: PLR0913 what a command line says
     behind_nginx: bool = False,
     inherited: Inherited | None = None,
 ) -> int:
-    """Serve until SIGTERM or SIGINT, then drain; a second signal stops at once.
+    """Serve until SIGTERM or SIGINT, then drain; each further signal skips what it waits for.
 
     Listens on a socket that it has inherited, on a unix socket, or on a host and port. Returns the
     exit status.
@@ -96,6 +96,8 @@ class Worker:
         self._behind_nginx = behind_nginx
         self.inherited: Inherited | None = None
         self._log = structlog.get_logger().bind(worker=index)
+        self._told = asyncio.Event()
+        """That it is to end; `_told_to_stop`: that it is to take nobody in any more."""
         self._told_to_stop = asyncio.Event()
         self._hurrying = asyncio.Event()
 
@@ -124,7 +126,8 @@ class Worker:
             await site.start()
             _settle()
             self._log.info("worker_ready", pid=os.getpid(), listens=site.name)
-            await self._told_to_stop.wait()
+            await self._told.wait()
+            await self._lame_duck(state)
             return await self._drain(state, site)
 
     def _site(
@@ -146,7 +149,7 @@ class Worker:
             else:
                 # systemd sends it to all processes of a service; only the supervisor knows when.
                 signal.signal(number, signal.SIG_IGN)
-        loop.add_signal_handler(DRAIN, self._told_to_stop.set)
+        loop.add_signal_handler(DRAIN, self._drain_now)
         loop.add_signal_handler(HURRY, self._hurry)
 
     def _stop(self) -> None:
@@ -154,12 +157,29 @@ class Worker:
             os._exit(1)
         if self._told_to_stop.is_set():
             self._hurry()
+        elif self._told.is_set() or not self._settings.lame_duck_seconds:
+            self._told_to_stop.set()
+        self._told.set()
+
+    def _drain_now(self) -> None:
         self._told_to_stop.set()
+        self._told.set()
 
     def _hurry(self) -> None:
         self._log.warning("stopped_at_once")
-        self._told_to_stop.set()
+        self._drain_now()
         self._hurrying.set()
+
+    async def _lame_duck(self, state: WorkerState) -> None:
+        """Serve on while those who send clients here learn that they should not."""
+        if self._told_to_stop.is_set():
+            return
+        state.lame_duck = True
+        self._log.info("lame_duck", seconds=self._settings.lame_duck_seconds)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._settings.lame_duck_seconds):
+                await self._told_to_stop.wait()
+        self._told_to_stop.set()
 
     async def _drain(self, state: WorkerState, site: web.BaseSite) -> int:
         # 1. No longer ready, and nothing new is accepted.

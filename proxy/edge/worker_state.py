@@ -53,6 +53,8 @@ class WorkerState:
     """The time limits of the requests that no upstream has answered yet."""
     outliving: set[asyncio.Task[web.StreamResponse]] = field(default_factory=set)
     """Requests that go on without a client."""
+    lame_duck: bool = False
+    """Whether it serves on, but clients and balancers should go elsewhere."""
     draining: bool = False
     stopped_by: SluiceError | None = None
     """What everything was ended with; None while nothing has been."""

@@ -1,0 +1,101 @@
+"""Two appliances behind a real haproxy that looks at them seldom; one of them is stopped."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import subprocess
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.integration.faults import gateways
+from tests.integration.faults.gateways import RunningGateway, eventually
+from tests.integration.nginx_instances import free_port
+
+pytestmark = pytest.mark.balancer
+
+INTERVAL_SECONDS = 3
+CONFIGURATION = """
+defaults
+    mode http
+    timeout connect 2s
+    timeout client 60s
+    timeout server 60s
+    option httpchk GET /readyz
+frontend public
+    bind 127.0.0.1:{port}
+    default_backend sluice
+backend sluice
+    default-server inter {interval}s fall 1 rise 1
+    server a 127.0.0.1:{a} check
+    server b 127.0.0.1:{b} check
+"""
+
+
+@contextlib.contextmanager
+def haproxy(folder: Path, a: str, b: str) -> Iterator[str]:
+    port = free_port()
+    file = folder / "haproxy.cfg"
+    a, b = (url.rpartition(":")[2] for url in (a, b))
+    file.write_text(CONFIGURATION.format(port=port, interval=INTERVAL_SECONDS, a=a, b=b))
+    with subprocess.Popen(["haproxy", "-db", "-f", str(file)]) as process:
+        try:
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            process.kill()
+
+
+async def one_more(url: str, number: int, seen: Counter[str]) -> None:
+    """A newcomer with a stream of about a second; what it saw is counted."""
+    body = {"model": "demo;tokens=20;rate=20", "stream": True, "messages": []}
+    await asyncio.sleep(number * 0.05)
+    try:
+        async with httpx.AsyncClient(timeout=30) as client:
+            answer = await client.post(f"{url}/v1/chat/completions", json=body)
+    except httpx.TransportError as error:
+        seen["cut" if isinstance(error, httpx.RemoteProtocolError) else "refused"] += 1
+        return
+    if answer.status_code != 200:
+        seen[f"{answer.status_code}"] += 1
+    else:
+        seen["complete" if "[DONE]" in answer.text else "cut"] += 1
+
+
+async def test_nobody_is_refused_and_nothing_is_cut(tmp_path: Path) -> None:
+    """Lame for longer than the balancer's interval, the stopped appliance costs no client."""
+    seen: Counter[str] = Counter()
+    settings = {"lame_duck_seconds": INTERVAL_SECONDS + 3, "drain_seconds": 30}
+    with (
+        gateways.upstream() as upstream,
+        gateways.appliance(upstream, **settings) as a,
+        gateways.appliance(upstream, **settings) as b,
+        haproxy(tmp_path, a.url, b.url) as url,
+    ):
+        await reachable(url)
+        newcomers = [asyncio.create_task(one_more(url, number, seen)) for number in range(240)]
+        await asyncio.sleep(1)
+        a.process.popen.send_signal(signal.SIGTERM)
+        await asyncio.gather(*newcomers)
+        assert await asyncio.to_thread(a.process.popen.wait, 40) == 0
+        assert seen == {"complete": 240}
+        assert served(a) > 0
+        assert served(b) > 120
+
+
+async def reachable(url: str) -> None:
+    async def answers() -> bool:
+        async with httpx.AsyncClient() as client:
+            with contextlib.suppress(httpx.TransportError):
+                return (await client.get(f"{url}/healthz")).status_code == 200
+        return False
+
+    await eventually(answers, "haproxy does not serve")
+
+
+def served(gateway: RunningGateway) -> int:
+    return len(gateway.process.ended)
