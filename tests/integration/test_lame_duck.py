@@ -7,6 +7,7 @@ import contextlib
 import signal
 import ssl
 from collections.abc import Iterator
+from typing import Any
 
 import h2.connection
 import h2.events
@@ -32,7 +33,7 @@ def upstream() -> Iterator[gateways.Upstream]:
 
 @contextlib.contextmanager
 def gateway(
-    kind: str, upstream: gateways.Upstream, lame_duck: float = LONG, **more: object
+    kind: str, upstream: gateways.Upstream, lame_duck: float = LONG, **more: Any
 ) -> Iterator[RunningGateway]:
     start = gateways.worker if kind == "worker" else gateways.appliance
     with start(upstream, lame_duck_seconds=lame_duck, drain_seconds=20, **more) as running:
