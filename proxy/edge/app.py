@@ -93,11 +93,12 @@ async def errors_are_json(request: web.Request, handler: Handler) -> web.StreamR
     try:
         return await handler(request)
     except web.HTTPException as answer:
-        context = RequestContext.of(request)
-        response = error_response(
-            _as_error(answer, request.app[WORKER_STATE].settings.paths), context.record
-        )
-        response.set_status(answer.status)
+        state, context = request.app[WORKER_STATE], RequestContext.of(request)
+        error = _as_error(answer, state.settings.paths)
+        context.record_error(error)
+        state.identify(context)
+        state.telemetry.finish(context)
+        response = error_response(error, context.record)
         if "Allow" in answer.headers:
             response.headers["Allow"] = answer.headers["Allow"]
         return response

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections.abc import Awaitable, Callable
 
 from aiohttp import web
+from aiohttp.http import RawRequestMessage
 from aiohttp.http_exceptions import LineTooLong
 from aiohttp.web_protocol import RequestHandler
 
-from proxy.edge import request_head
+from proxy.edge import request_context, request_head
 from proxy.edge.downstream_response import error_response
 from proxy.edge.request_context import RequestContext
 from proxy.edge.worker_state import WORKER_STATE
@@ -22,6 +24,9 @@ LARGEST_FIELD_BYTES = 32 * 1024
 """Must differ from the target's: the parser tells them apart by nothing else."""
 _LARGEST_HEAD_BYTES = 128 * 1024
 _TOO_MANY_FIELDS = "Too many headers"
+_ID_FIELD = re.compile(rb"\r\nX-Request-ID:[ \t]*([A-Za-z0-9._-]{1,128})[ \t]*\r\n", re.IGNORECASE)
+"""In a head that could not be parsed: nginx has logged the request under this id, or the client
+knows it by it."""
 
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 _log = logging.getLogger(__name__)
@@ -39,6 +44,7 @@ class GatewayRunner(web.AppRunner):
         server.__class__ = _Server
         assert isinstance(server, _Server)
         server.head_seconds = self.head_seconds
+        server.app = self.app
         # Before the application: its routing, `Expect` and preflights are for requests only.
         server.request_handler = _checked(self.app, server.request_handler)
         return server
@@ -58,11 +64,7 @@ def _checked(app: web.Application, handler: Handler) -> Handler:
 
 def _refused(app: web.Application, request: web.Request, error: SluiceError) -> web.Response:
     """The refusal, accounted for; the connection closes: what follows may be no request either."""
-    context = RequestContext.of(request)
-    context.record_error(error)
-    if WORKER_STATE in app:
-        app[WORKER_STATE].identify(context)
-        app[WORKER_STATE].telemetry.finish(context)
+    context = _rejected(app, request, error)
     response = error_response(error, context.record)
     if response.status == web.HTTPMethodNotAllowed.status_code:
         response.headers["Allow"] = request_head.ALLOWED_METHODS
@@ -70,8 +72,19 @@ def _refused(app: web.Application, request: web.Request, error: SluiceError) -> 
     return response
 
 
+def _rejected(app: web.Application, request: web.Request, error: SluiceError) -> RequestContext:
+    """The context of a request that is over before it was routed: counted, with its log line."""
+    context = RequestContext.of(request)
+    context.record_error(error)
+    if WORKER_STATE in app:
+        app[WORKER_STATE].identify(context)
+        app[WORKER_STATE].telemetry.finish(context)
+    return context
+
+
 class _Server(web.Server):
     head_seconds: float | None
+    app: web.Application
 
     def __call__(self) -> RequestHandler:
         return _Connection(self, loop=self._loop, **self._kwargs)
@@ -84,13 +97,15 @@ class _Connection(RequestHandler):
     would wait for a head for as long as an idle connection is kept.
     """
 
-    __slots__ = ("_head_bytes", "_head_seconds", "_head_timer")
+    __slots__ = ("_app", "_head_bytes", "_head_seconds", "_head_timer", "_unparsed_id")
 
     def __init__(self, manager: _Server, **kwargs: object) -> None:
         super().__init__(manager, **kwargs)  # type: ignore[arg-type] # aiohttp's own, passed through
         self._head_seconds = manager.head_seconds
+        self._app = manager.app
         self._head_bytes = 0
         self._head_timer: asyncio.TimerHandle | None = None
+        self._unparsed_id = ""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin to wait for the first head."""
@@ -105,6 +120,9 @@ class _Connection(RequestHandler):
     def data_received(self, data: bytes) -> None:
         """Take bytes in, and see whether a head is whole by now."""
         super().data_received(data)
+        if self._messages and not isinstance(self._messages[-1][0], RawRequestMessage):
+            found = _ID_FIELD.search(data)
+            self._unparsed_id = found[1].decode() if found else ""
         if self._current_request is not None or not self._inside_head():
             self._head_came()
         elif data:
@@ -149,7 +167,14 @@ class _Connection(RequestHandler):
         The message is looked at and not repeated: it has the client's bytes.
         """
         assert isinstance(request, web.Request)
-        context = RequestContext.of(request)
+        error = _to_error(status, exc, message or "")
+        if status < 500:
+            # No request was made of the bytes, so nobody has accounted for them.
+            if self._unparsed_id:
+                request_context.adopt_id(request, self._unparsed_id)
+            context = _rejected(self._app, request, error)
+        else:
+            context = RequestContext.of(request)
         _log.info(
             "A request could not be read: %s (request %s)",
             type(exc).__name__,
@@ -157,7 +182,7 @@ class _Connection(RequestHandler):
         )
         if request.writer.output_size > 0:
             raise ConnectionError("There is an answer already.")
-        response = error_response(_to_error(status, exc, message or ""), context.record)
+        response = error_response(error, context.record)
         response.force_close()
         return response
 

@@ -36,6 +36,11 @@ def request_id_of(request: web.Request) -> str:
     return known
 
 
+def adopt_id(request: web.Request, known: str) -> None:
+    """Let a request have an id that stands in no header field of its own."""
+    request[_REQUEST_ID] = known
+
+
 @dataclass(slots=True)
 class RequestContext:
     """A request, its route and its record; the client and the tally once there are any."""

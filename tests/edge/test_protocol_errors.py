@@ -8,8 +8,13 @@ from collections.abc import AsyncIterator
 
 import pytest
 from aiohttp import web
+from prometheus_client import generate_latest
+from structlog.testing import capture_logs
 
+from proxy.edge.app import create_runner
+from proxy.edge.open_worker_state import open_worker_state
 from proxy.edge.protocol_errors import GatewayRunner
+from proxy.settings import Settings
 
 HEAD_SECONDS = 0.3
 
@@ -119,3 +124,37 @@ async def test_a_head_without_an_end(port: int) -> None:
     many = b"".join(b"X-%d: %s\r\n" % (number, b"x" * 900) for number in range(200))
     said_back = await said(port, b"GET / HTTP/1.1\r\nHost: x\r\n" + many)
     assert b"headers_too_large" in said_back or said_back == b""
+
+
+@pytest.mark.parametrize("own", ["", "the-clients-own"])
+async def test_it_has_one_id_and_is_counted_once(own: str) -> None:
+    """The answer, the request's line and the metric tell of the same rejected request."""
+    settings = Settings(upstream_url="http://127.0.0.1:9/v1")
+    with capture_logs() as lines:
+        answer, body, counted = await _refused_by_a_worker(settings, own)
+    request_id = json.loads(body)["error"]["request_id"]
+    assert f"x-request-id: {request_id}" in answer.decode().lower()
+    assert request_id == own or not own
+    told = [line for line in lines if line["event"] == "request"]
+    assert [(line["request_id"], line["ended_by"]) for line in told] == [(request_id, "rejected")]
+    found = [
+        line
+        for line in counted.splitlines()
+        if line.startswith("sluice_requests_total{") and 'ended_by="rejected"' in line
+    ]
+    assert [line.rpartition(" ")[2] for line in found] == ["1.0"], found
+
+
+async def _refused_by_a_worker(settings: Settings, own: str) -> tuple[bytes, bytes, str]:
+    """Head and body of its answer to what is no request, and its metrics."""
+    async with open_worker_state(settings) as state:
+        runner = create_runner(state)
+        await runner.setup()
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        field = f"X-Request-ID: {own}\r\n" if own else ""
+        head = f"GET /v1/models HTTP/1.1\r\nHost: x\r\nBad Name: 1\r\n{field}\r\n".encode()
+        answer, _, body = (await said(site.port, head)).partition(b"\r\n\r\n")
+        await runner.cleanup()
+    # Not before its end: the first requests are counted once the prices have been read.
+    return answer, body, generate_latest(state.telemetry.registry).decode()

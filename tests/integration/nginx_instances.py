@@ -19,7 +19,15 @@ START_SECONDS = 10.0
 # Below where the kernel takes the ports of outgoing connections from (ip(7)): a port that is free
 # now must still be free when the program that was told of it listens.
 _PORTS = range(12_000, 32_000)
-_READ_BY_NGINX = ("cors_origins", "cors_credentials", "max_body_bytes", "trusted_proxies")
+_READ_BY_NGINX = (
+    "cors_origins",
+    "cors_credentials",
+    "max_body_bytes",
+    "playground",
+    "trusted_proxies",
+)
+# As before an upstream that is not the demo: no upstream is named to this nginx.
+_UNLESS_ASKED = {"playground": "off"}
 
 
 def free_port() -> int:
@@ -59,6 +67,7 @@ class NginxInstances:
 
     async def get(self, settings: dict[str, Any]) -> Nginx:
         """One that serves, as soon as somebody listens on its worker's socket."""
+        settings = _UNLESS_ASKED | settings
         read = tuple(settings.get(name) for name in _READ_BY_NGINX)
         if read not in self._running:
             one = await asyncio.to_thread(self._start, dict(zip(_READ_BY_NGINX, read, strict=True)))
