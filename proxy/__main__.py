@@ -164,9 +164,15 @@ def _declare_top(parser: argparse.ArgumentParser) -> None:
 
 
 def _top(chosen: argparse.Namespace) -> int:
+    from proxy import config
     from proxy.appliance import top
 
-    return top.run(chosen.url, once=chosen.once, interval=chosen.interval)
+    try:
+        token = config.admin_token()
+    except config.BadSettings as error:
+        print(f"sluice: the settings are wrong.\n{error}", file=sys.stderr)
+        return BAD_SETTINGS
+    return top.run(chosen.url, once=chosen.once, interval=chosen.interval, token=token)
 
 
 def _seconds(text: str) -> float:

@@ -51,6 +51,16 @@ def load() -> Settings:
         raise BadSettings(f"{CONFIG} or a {FILE_SUFFIX} setting cannot be read: {error}") from None
 
 
+def admin_token() -> str:
+    """The token of the admin port alone, for a command beside a running Sluice; empty if unset.
+
+    Raises `BadSettings` if its file cannot be read.
+    """
+    name = f"{PREFIX}ADMIN_TOKEN"
+    path = os.environ.get(name + FILE_SUFFIX)
+    return _content(name + FILE_SUFFIX, path) if path else os.environ.get(name, "")
+
+
 def effective(settings: Settings) -> dict[str, object]:
     """Every setting by its environment name, secrets masked, ready for JSON."""
     plain = settings.model_dump(mode="python")

@@ -8,6 +8,7 @@ from typing import Annotated
 from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode
 
+from proxy.key_settings import Secret
 from proxy.setting_types import Address, Network, Port, listed
 
 
@@ -23,6 +24,11 @@ class ListenSettings(BaseSettings):
         (),
         description="names, separated by commas, by which the admin port may be asked, beside "
         "localhost and addresses",
+    )
+    admin_token: Secret | None = Field(
+        None,
+        description="asked for by the admin port, as a Bearer token or as the password of HTTP "
+        "Basic; /healthz and /readyz stay open",
     )
     tls_certificate: str | None = Field(None, description="path of a PEM certificate chain")
     tls_key: str | None = Field(None, description="path of its PEM private key")

@@ -8,6 +8,7 @@ from aiohttp import web
 
 from proxy.appliance import ports
 from proxy.appliance.admin_guard import guard
+from proxy.appliance.admin_server import AdminRunner
 from proxy.appliance.status_page import StatusPage
 
 if TYPE_CHECKING:
@@ -33,15 +34,15 @@ class View(Protocol):
 class Admin:
     """The server of the admin port."""
 
-    def __init__(self, view: View, hosts: Iterable[str] = ()) -> None:
+    def __init__(self, view: View, hosts: Iterable[str] = (), token: str = "") -> None:
         self._view = view
-        app = web.Application(middlewares=[guard(hosts)])
+        app = web.Application(middlewares=[guard(hosts, token)])
         app.router.add_get("/metrics", self._metrics)
         app.router.add_get("/healthz", self._alive)
         app.router.add_get("/readyz", self._ready)
         app.router.add_get("/status", self._status)
         StatusPage().add_to(app)
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
+        self._runner = AdminRunner(app, access_log=None, shutdown_timeout=1.0)
 
     async def start(self, address: str, port: int) -> None:
         """Listen.

@@ -6,34 +6,78 @@ it asks for; the name gives it away. Addresses cannot be resolved anew, so they 
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import hmac
 import ipaddress
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from aiohttp import web
 
+from proxy.appliance.admin_server import refusal as answer
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping
 
     from aiohttp.typedefs import Middleware
 
+OPEN = frozenset({"/healthz", "/readyz"})
+"""What anybody may ask, by any name."""
+_UNAUTHORIZED = "Send SLUICE_ADMIN_TOKEN as a Bearer token, or as the password of HTTP Basic."
 _FOREIGN = frozenset({"cross-site", "same-site"})
 
 
-def guard(names: Iterable[str]) -> Middleware:
-    """A middleware that answers 403 to all but these names, localhost and addresses."""
+def guard(names: Iterable[str], token: str = "") -> Middleware:
+    """A middleware that answers 403 to all but these names, localhost and addresses.
+
+    With a token, 401 to all who do not show it. Health checks are open to everybody: load
+    balancers ask by names of their own, and what they learn is no secret.
+    """
     known = frozenset(name.lower() for name in names)
 
     @web.middleware
     async def guarded(
         request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
     ) -> web.StreamResponse:
-        why = refusal(request.headers, known)
-        if why is None:
+        if request.path not in OPEN:
+            why = refusal(request.headers, known)
+            if why is not None:
+                return answer(403, "forbidden", why)
+            if token and not shows(request.headers, token):
+                refused = answer(401, "unauthorized", _UNAUTHORIZED)
+                # A browser asks its user for it; any name will do.
+                refused.headers["WWW-Authenticate"] = 'Basic realm="Sluice", charset="UTF-8"'
+                return refused
+        try:
             return await handler(request)
-        return web.json_response({"error": {"message": why, "code": "forbidden"}}, status=403)
+        except web.HTTPException as error:
+            code = "_".join(error.reason.lower().split())
+            refused = answer(error.status, code, f"{error.reason}.")
+            if "Allow" in error.headers:
+                refused.headers["Allow"] = error.headers["Allow"]
+            return refused
 
     return guarded
+
+
+def shows(headers: Mapping[str, str], token: str) -> bool:
+    """Whether a request has the token: as a Bearer's (RFC 6750), or as a password (RFC 7617)."""
+    scheme, _, said = headers.get("Authorization", "").partition(" ")
+    said = said.strip()
+    if scheme.lower() == "basic":
+        try:
+            said = base64.b64decode(said, validate=True).decode().partition(":")[2]
+        except ValueError:
+            return False
+    elif scheme.lower() != "bearer":
+        return False
+    # Digests, so that not even the length shows in the time it takes.
+    return hmac.compare_digest(_digest(said), _digest(token))
+
+
+def _digest(text: str) -> bytes:
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).digest()
 
 
 def refusal(headers: Mapping[str, str], names: frozenset[str]) -> str | None:

@@ -233,15 +233,18 @@ class Supervisor:
     async def _open_admin(self) -> Admin:
         # Loading the HTTP server takes a while; the children that just started need it too.
         module = await asyncio.to_thread(import_module, "proxy.appliance.admin")
-        admin: Admin = module.Admin(self._status, self._settings.admin_hosts)
+        secret = self._settings.admin_token
+        token = secret.get_secret_value() if secret is not None else ""
+        admin: Admin = module.Admin(self._status, self._settings.admin_hosts, token)
         await admin.start(self._settings.admin_address, self._settings.admin_port)
-        if not ipaddress.ip_address(self._settings.admin_address).is_loopback:
+        if not token and not ipaddress.ip_address(self._settings.admin_address).is_loopback:
             _log.warning(
                 "admin_port_open",
                 address=self._settings.admin_address,
                 port=self._settings.admin_port,
                 advice="Whoever reaches it reads metrics and status without a key: publish it to "
-                "nobody but Prometheus, or set SLUICE_ADMIN_ADDRESS=127.0.0.1.",
+                "nobody but Prometheus, or set SLUICE_ADMIN_TOKEN, or "
+                "SLUICE_ADMIN_ADDRESS=127.0.0.1.",
             )
         return admin
 

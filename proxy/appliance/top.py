@@ -11,9 +11,9 @@ import sys
 import threading
 import time
 import urllib.error
-import urllib.request
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from proxy.appliance.admin_client import get
 from proxy.appliance.top_figures import Change, Scrape
 from proxy.appliance.top_frame import drawn, frame
 
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 URL = "http://127.0.0.1:9464"
-_ANSWER_SECONDS = 5.0
 # DEC private modes 1049 and 25 (xterm's "Control Sequences"): a screen of its own, no cursor.
 _ENTER, _LEAVE = "\x1b[?1049h\x1b[?25l", "\x1b[?25h\x1b[?1049l"
 _HOME, _REST_OF_LINE, _REST_OF_SCREEN = "\x1b[H", "\x1b[K", "\x1b[J"
@@ -38,20 +37,20 @@ class Look(NamedTuple):
     status: dict[str, Any]
 
 
-def run(url: str, *, once: bool = False, interval: float = 2.0) -> int:
+def run(url: str, *, once: bool = False, interval: float = 2.0, token: str = "") -> int:
     """Show what happens until interrupted, or one frame of one interval (seconds).
 
     Returns the exit status: 0, or 1 where nothing answers.
     """
     url = url.rstrip("/") if "://" in url else f"http://{url.rstrip('/')}"
     try:
-        before = look(url)
+        before = look(url, token)
         if once:
             time.sleep(interval)
-            _print(_text(url, before, look(url), ""))
+            _print(_text(url, before, look(url, token), ""))
         else:
             with _screen(), contextlib.suppress(KeyboardInterrupt):
-                _watch(url, before, interval)
+                _watch(url, token, before, interval)
     except NoAnswer as error:
         print(f"sluice top: {error}", file=sys.stderr)  # noqa: T201 the command's output
         return 1
@@ -60,13 +59,17 @@ def run(url: str, *, once: bool = False, interval: float = 2.0) -> int:
     return 0
 
 
-def look(url: str) -> Look:
+def look(url: str, token: str = "") -> Look:
     """Ask once. Raises `NoAnswer`."""
     try:
-        status = json.loads(_get(f"{url}/status"))
-        scrape = Scrape.read(_get(f"{url}/metrics").decode(), time.monotonic())
+        status = json.loads(get(f"{url}/status", token))
+        scrape = Scrape.read(get(f"{url}/metrics", token).decode(), time.monotonic())
     except urllib.error.HTTPError as error:
         error.close()
+        if error.code == http.HTTPStatus.UNAUTHORIZED:
+            raise NoAnswer(
+                f"{error.url} wants its token: set SLUICE_ADMIN_TOKEN (or …_FILE) as it has it."
+            ) from error
         raise NoAnswer(
             f"{error.url} answers with {error.code}. Is this the admin port "
             "(SLUICE_ADMIN_PORT, 9464), and not the public one?"
@@ -84,17 +87,7 @@ def look(url: str) -> Look:
     return Look(scrape, status)
 
 
-def _get(url: str) -> bytes:
-    if not url.startswith(("http://", "https://")):
-        raise ValueError("the address must begin with http:// or https://")
-    # The admin port is near: a proxy of the environment is meant for the world outside.
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    with opener.open(url, timeout=_ANSWER_SECONDS) as answer:
-        body: bytes = answer.read()
-        return body
-
-
-def _watch(url: str, before: Look, interval: float) -> None:
+def _watch(url: str, token: str, before: Look, interval: float) -> None:
     """Draw a frame for each interval, and at once when the window changes its size."""
     resized = threading.Event()
     signal.signal(signal.SIGWINCH, lambda *_: resized.set())
@@ -107,7 +100,7 @@ def _watch(url: str, before: Look, interval: float) -> None:
             continue
         due = time.monotonic() + interval
         try:
-            before, after, note = after, look(url), ""
+            before, after, note = after, look(url, token), ""
         except NoAnswer as error:
             note = f"{error} What follows is the last that was heard."
 

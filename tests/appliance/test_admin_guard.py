@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.appliance.admin_guard import refusal
+from proxy.appliance.admin_guard import refusal, shows
 
 NAMES = frozenset({"sluice", "sluice.example"})
 
@@ -47,3 +47,26 @@ def test_addresses_and_known_names_are_answered(headers: dict[str, str]) -> None
 def test_pages_of_others_are_refused(headers: dict[str, str]) -> None:
     """Under a name that was made to lead here, or from another origin."""
     assert refusal(headers, NAMES) is not None
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ("Bearer t0ken", True),
+        ("bearer  t0ken ", True),
+        ("Basic YW55OnQwa2Vu", True),
+        ("Basic OnQwa2Vu", True),
+        ("Basic dDBrZW4=", False),
+        ("Basic t0ken", False),
+        ("Basic /////w==", False),
+        ("Bearer", False),
+        ("Bearer t0ke", False),
+        ("Bearer t0ken2", False),
+        ("Digest t0ken", False),
+        ("t0ken", False),
+        ("", False),
+    ],
+)
+def test_the_token_is_shown_in_two_ways(said: str, shown: bool) -> None:
+    """As a Bearer token, or as the password of any user; what is malformed shows nothing."""
+    assert shows({"Authorization": said} if said else {}, "t0ken") is shown

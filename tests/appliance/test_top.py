@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import fcntl
 import http.server
@@ -18,11 +19,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from proxy.appliance import ports, top
+from proxy.appliance.admin import Admin
 from tests.appliance.running import wait_until
 from tests.appliance.test_top_frame import METRICS, STATUS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
 Pages = dict[str, bytes]
 
@@ -191,3 +193,27 @@ def test_leaving_gives_the_terminal_back(terminal: Terminal, number: signal.Sign
     assert terminal.process.wait(10) == 0
     wait_until(lambda: terminal.screen.endswith(b"\x1b[?25h\x1b[?1049l"), "the old screen")
     assert b"Traceback" not in terminal.screen
+
+
+async def test_a_token_is_sent_and_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+    """Without it the command says which setting it wants."""
+    admin, port = Admin(_Quiet(), token="t0ken"), ports.free_port()
+    await admin.start("127.0.0.1", port)
+    url = f"http://127.0.0.1:{port}"
+    try:
+        assert await asyncio.to_thread(top.run, url, once=True, interval=0.1) == 1
+        assert "SLUICE_ADMIN_TOKEN" in capsys.readouterr().err
+        assert (await asyncio.to_thread(top.look, url, "t0ken")).status["state"] == "ready"
+    finally:
+        await admin.close()
+
+
+class _Quiet:
+    def why_not_ready(self) -> None:
+        return None
+
+    async def status(self) -> Mapping[str, object]:
+        return {"state": "ready", "workers": [], "upstreams": {}}
+
+    async def metrics(self) -> bytes:
+        return b""
