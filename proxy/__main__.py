@@ -79,21 +79,27 @@ def _declare_worker(parser: argparse.ArgumentParser) -> None:
 
 def _worker(chosen: argparse.Namespace) -> int:
     def serve(settings: Settings) -> int:
+        from contextlib import nullcontext
+
+        from proxy.appliance import lone_store
         from proxy.edge import worker
 
         inherited = None
+        shares = chosen.behind_nginx or chosen.listen_fd is not None or chosen.workers > 1
         if chosen.listen_fd is not None and chosen.pulse_fd is not None:
             inherited = worker.Inherited(chosen.listen_fd, chosen.pulse_fd)
-        return worker.run(
-            settings,
-            unix=chosen.unix,
-            host=chosen.host,
-            port=chosen.port or settings.listen_port,
-            index=chosen.index,
-            workers=chosen.workers,
-            behind_nginx=chosen.behind_nginx,
-            inherited=inherited,
-        )
+        # Whoever starts several workers names them one store; a supervisor has done so.
+        with nullcontext(settings) if shares else lone_store.with_store(settings) as own:
+            return worker.run(
+                own,
+                unix=chosen.unix,
+                host=chosen.host,
+                port=chosen.port or settings.listen_port,
+                index=chosen.index,
+                workers=chosen.workers,
+                behind_nginx=chosen.behind_nginx,
+                inherited=inherited,
+            )
 
     return _with_settings(serve)
 

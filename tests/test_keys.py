@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import re
 import tomllib
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
@@ -65,6 +67,34 @@ def test_the_list_of_keys(
     assert web == ["web", "gpt-*", "60", "-", "-", "2.5", "USD/month", "-"]
     assert old[:3] == ["old", "*", "-"]
     assert "secret" not in said
+
+
+def test_what_a_running_sluice_says_is_left(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Asked on the admin port; without one, the limits alone are shown, and that is said."""
+    one = {"requests_per_minute": {"limit": 60, "used": 2, "left": 58}}
+    body = json.dumps({"keys": {"web": one}}).encode()
+
+    class Status(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    monkeypatch.setenv("SLUICE_KEYS", '[{"name": "web", "key": "s-1", "requests_per_minute": 60}]')
+    with HTTPServer(("127.0.0.1", 0), Status) as server:
+        monkeypatch.setenv("SLUICE_ADMIN_PORT", str(server.server_port))
+        serving = Thread(target=server.handle_request)
+        serving.start()
+        assert main(["keys", "list"]) == 0
+        serving.join()
+    assert "2 used, 58 left of 60" in capsys.readouterr().out
+    assert main(["keys", "list"]) == 0
+    assert "what is used is not known" in " ".join(capsys.readouterr().err.split())
 
 
 def test_no_keys(capsys: pytest.CaptureFixture[str]) -> None:

@@ -58,6 +58,7 @@ class ApplianceStatus:
         upstreams = [worker.pop("upstreams", []) for worker in workers]
         recent = [worker.pop("recent", {}) for worker in workers]
         heard = [warnings.latest(), *(worker.pop("warnings", []) for worker in workers)]
+        keys = [worker.pop("keys", {}) for worker in workers]
         return {
             "version": VERSION,
             "state": self.why_not_ready() or "ready",
@@ -72,6 +73,9 @@ class ApplianceStatus:
             "nginx": {"version": self._nginx_version, **described(self._processes.nginx)},
             "demo": None if self._processes.demo is None else described(self._processes.demo),
             "store": None if self._processes.store is None else described(self._processes.store),
+            "limits_checked": _limits_checked(workers),
+            # One worker asks the store for all.
+            "keys": next(filter(None, keys), {}),
             "warnings": _newest(chain.from_iterable(heard)),
         }
 
@@ -96,6 +100,12 @@ class ApplianceStatus:
 
 def _newest(heard: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     return sorted(heard, key=lambda warning: str(warning["at"]), reverse=True)[: warnings.MOST]
+
+
+def _limits_checked(workers: Iterable[Mapping[str, Any]]) -> bool | None:
+    """Whether every worker reaches the store; None where no key has a limit."""
+    said = [limits["limits_checked"] for one in workers if (limits := one.get("limits"))]
+    return all(said) if said else None
 
 
 def merged(upstreams: Iterable[Iterable[Mapping[str, Any]]]) -> dict[str, dict[str, object]]:

@@ -173,6 +173,20 @@ class Limiter:
                 raise answer
         return found
 
+    def status(self) -> dict[str, object] | None:
+        """The store as this worker sees it; None where nothing needs one."""
+        store = self.store
+        if store is None and not any(key.limited for key in self._settings.all_keys):
+            return None
+        reached = store is not None and store.available
+        return {
+            "store": "reached" if reached else "away" if store else "none",
+            "reason": store.breaker.reason if store else "SLUICE_STORE_URL names none",
+            "limits_checked": reached,
+            "waiting": self.lines.waiting,
+            "held": self.reservations.held,
+        }
+
     def _claim(self, context: RequestContext) -> Claim:
         call, record = context.call, context.record
         if call is None or record.family is Family.UNKNOWN or call.method != "POST":

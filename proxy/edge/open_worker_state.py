@@ -11,6 +11,7 @@ from proxy.edge.auth import Keys
 from proxy.edge.body_memory import BodyMemory
 from proxy.edge.body_parser import BodyParser
 from proxy.edge.client import TrustedProxies
+from proxy.edge.key_report import KeyReport
 from proxy.edge.limiter import Limiter
 from proxy.edge.telemetry import Telemetry
 from proxy.edge.worker_state import WorkerState
@@ -46,6 +47,8 @@ async def open_worker_state(
                 queue_size=share(settings.queue_size, workers, index),
             )
         )
+        report = KeyReport(limiter, settings.all_keys if index == 0 else (), telemetry.keys)
+        await stack.enter_async_context(report)
         body_parser = BodyParser()
         stack.callback(body_parser.close)
         yield WorkerState(
@@ -63,6 +66,7 @@ async def open_worker_state(
                 most_waiting=share(settings.queue_size, workers, index),
             ),
             limiter,
+            report,
             TrustedProxies(settings.trusted_proxies),
             {own.name: timeouts.for_upstream(own) for own in settings.upstreams},
         )

@@ -40,5 +40,8 @@ async def internal(request: web.Request) -> web.Response:
             "upstreams": state.upstreams.status(),
             "recent": state.telemetry.recent(),
             "warnings": warnings.latest(),
+            # Without nginx in front this is a public port.
+            "keys": await state.key_report.now() if state.behind_nginx else {},
+            "limits": state.limiter.status(),
         }
     )

@@ -14,6 +14,7 @@ from proxy.edge.auth import Keys
 from proxy.edge.body_memory import BodyMemory
 from proxy.edge.body_parser import BodyParser
 from proxy.edge.client import Client, TrustedProxies
+from proxy.edge.key_report import KeyReport
 from proxy.edge.limiter import Limiter
 from proxy.edge.request_context import RequestContext
 from proxy.edge.request_head import authority
@@ -44,6 +45,7 @@ class WorkerState:
     timeouts: Timeouts
     body_memory: BodyMemory
     limiter: Limiter
+    key_report: KeyReport
     trusted_proxies: TrustedProxies = field(default_factory=lambda: TrustedProxies(()))
     upstream_timeouts: dict[str, Timeouts] = field(default_factory=dict)
     """By upstream, where it has timeouts of its own."""

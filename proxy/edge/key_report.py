@@ -1,0 +1,80 @@
+"""What each key has used and has left: for `/status` and, every few seconds, for the gauges."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, Self
+
+if TYPE_CHECKING:
+    from proxy.edge.limiter import Limiter
+    from proxy.key_settings import KeySettings
+    from proxy.meter.key_metrics import KeyMetrics
+    from proxy.state.limits import Figures
+
+_LOOK_SECONDS = 2.0
+
+
+class KeyReport:
+    """Asks the store, where a key has a limit; one worker of all does, so that it is asked once."""
+
+    def __init__(
+        self, limiter: Limiter, keys: tuple[KeySettings, ...], metrics: KeyMetrics
+    ) -> None:
+        self._limiter = limiter
+        self._metrics = metrics
+        self._looking: asyncio.Task[None] | None = None
+        self.keys = keys
+
+    async def __aenter__(self) -> Self:
+        if any(key.limited for key in self.keys):
+            self._looking = asyncio.create_task(self._look())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._looking is not None:
+            self._looking.cancel()
+            await asyncio.gather(self._looking, return_exceptions=True)
+
+    async def now(self) -> dict[str, dict[str, Any]]:
+        """Each key by its name with its limits: how much there is, is used and is left."""
+        figures = await self._limiter.figures(self.keys)
+        return {key.name: standing(key, figures.get(key.name)) for key in self.keys}
+
+    async def _look(self) -> None:
+        while True:
+            for name, limits in (await self.now()).items():
+                for limit, known in limits.items():
+                    if known["left"] is None:
+                        continue
+                    if limit == "budget_usd":
+                        self._metrics.budget(name, known["limit"], known["left"])
+                    else:
+                        self._metrics.left(name, limit, known["left"])
+            await asyncio.sleep(_LOOK_SECONDS)
+
+
+def standing(key: KeySettings, figures: Figures | None) -> dict[str, Any]:
+    """A key's limits, with what is used and left of each; None where the store does not say."""
+    found: dict[str, Any] = {}
+    tokens, requests = key.tokens_per_minute, key.requests_per_minute
+    if requests is not None:
+        found["requests_per_minute"] = _of(
+            requests, None if figures is None else figures.requests_left
+        )
+    if tokens is not None:
+        found["tokens_per_minute"] = _of(tokens, None if figures is None else figures.tokens_left)
+    if key.max_streams is not None:
+        left = None if figures is None else max(0, key.max_streams - figures.streams)
+        found["max_streams"] = _of(key.max_streams, left)
+    if key.budget_usd is not None:
+        money = None if figures is None else max(0.0, key.budget_usd - figures.spent_usd)
+        found["budget_usd"] = _of(key.budget_usd, money) | {
+            "period": key.budget_period,
+            "ends_in_seconds": None if figures is None else round(figures.period_ends_in),
+        }
+    return found
+
+
+def _of(limit: float, left: float | None) -> dict[str, Any]:
+    used = None if left is None else round(limit - left, 9)
+    return {"limit": limit, "used": used, "left": left if left is None else round(left, 9)}
