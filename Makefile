@@ -33,7 +33,7 @@ lint: setup
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 	$(VENV)/bin/hadolint Dockerfile
-	$(VENV)/bin/shellcheck deploy/setup.sh deploy/apt-install.sh .ci/run
+	$(VENV)/bin/shellcheck deploy/setup.sh deploy/apt-install.sh bench/peers.sh .ci/run
 
 # What docs/ repeats of the program, written anew; tests hold the two together.
 docs: setup
@@ -117,7 +117,7 @@ bench: setup
 	$(VENV)/bin/python -m bench run $(ARGS)
 
 bench-peers: setup
-	$(VENV)/bin/python -m bench peers
+	sh bench/peers.sh $(VENV)/bin/python
 
 # Instructions, not seconds: the same on a busy machine.
 bench-guard: setup

@@ -8,12 +8,9 @@ import signal
 
 import uvloop
 
-from bench.capacity import add_capacity, run_capacity
 from bench.command_load import add_load, pace_argument, run_load
 from bench.command_run import add_report, add_run, run_report, run_run
-from bench.contestants.everybody import EVERYBODY
 from bench.guard.command import add_guard, run_guard
-from bench.peers import install
 from bench.upstream.server import run as run_upstream
 
 
@@ -27,9 +24,7 @@ def main() -> None:
     upstream.add_argument("--pace", type=pace_argument, default="50-500-0.02")
     add_load(commands.add_parser("load", help="one load generator against one address"))
     add_run(commands.add_parser("run", help="the benchmark"))
-    add_report(commands.add_parser("report", help="table and plot of an earlier run, anew"))
-    commands.add_parser("peers", help="install the peers")
-    add_capacity(commands.add_parser("capacity", help="on paper: larger machines"))
+    add_report(commands.add_parser("report", help="table of an earlier run, anew"))
     add_guard(commands.add_parser("guard", help="instructions per token against the figure"))
     told = parser.parse_args()
     # Ended from outside, it still ends what it started.
@@ -48,12 +43,8 @@ def _run(told: argparse.Namespace) -> None:
             run_run(told)
         case "report":
             run_report(told)
-        case "capacity":
-            run_capacity(told)
-        case "guard":
-            run_guard(told)
         case _:
-            install(EVERYBODY, print)
+            run_guard(told)
 
 
 if __name__ == "__main__":

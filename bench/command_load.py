@@ -8,7 +8,6 @@ from typing import Any
 import uvloop
 
 from bench.load.announce import announce
-from bench.load.burst import BurstLoad, measure_burst
 from bench.load.first import FirstLoad, measure_first
 from bench.load.plain import PlainLoad, PlainRun
 from bench.load.streams import StreamLoad, StreamRun
@@ -44,9 +43,6 @@ def add_load(parser: argparse.ArgumentParser) -> None:
     plain.add_argument("--connections", type=int, default=32)
     plain.add_argument("--warm-up", type=float, default=1.0)
     plain.add_argument("--window", type=float, default=5.0)
-    burst = _kind(kinds, "burst", "N connections in one instant", "1-3-0")
-    burst.add_argument("--connections", type=int, default=4000)
-    burst.add_argument("--patience", type=float, default=60.0)
 
 
 def _kind(kinds: Any, name: str, about: str, pace: str) -> argparse.ArgumentParser:
@@ -77,8 +73,6 @@ def _figures(told: argparse.Namespace) -> dict[str, Any]:
         case "first":
             first = FirstLoad(told.requests, told.warm_up, told.pace, told.patience)
             return uvloop.run(measure_first(target, first))
-        case "plain":
+        case _:
             plain = PlainLoad(told.connections, told.pace, told.warm_up, told.window)
             return uvloop.run(PlainRun(target, plain).run())
-        case _:
-            return measure_burst(target, BurstLoad(told.connections, told.pace, told.patience))

@@ -14,7 +14,6 @@ from typing import Any
 from bench.contestants.contestant import BENCH
 from bench.contestants.everybody import EVERYBODY, by_name
 from bench.measure.machine import machine
-from bench.report.plot import plot
 from bench.report.table import report
 from bench.rounds import present, run_rounds
 from bench.scenarios.all import SCENARIOS, scenarios_by_name
@@ -70,19 +69,19 @@ def run_run(told: argparse.Namespace) -> None:
         results["runs"].append(run.as_dict())
         write(raw, results)
     print(report(results))
-    print(f"written: {raw} and its .md and .svg")
+    print(f"written: {raw} and its .md")
 
 
 def run_report(told: argparse.Namespace) -> None:
-    """Writes the table and the plot of an earlier run again."""
+    """Writes the table of an earlier run again."""
     results = json.loads(told.raw.read_text(encoding="utf-8"))
     write(told.raw, results)
     print(report(results))
 
 
 def write(raw: Path, results: dict[str, Any]) -> None:
-    """The raw results, the table and the plot, side by side; never half written."""
-    texts = {".json": json.dumps(results, indent=1), ".md": report(results), ".svg": plot(results)}
+    """The raw results and the table, side by side; never half written."""
+    texts = {".json": json.dumps(results, indent=1), ".md": report(results)}
     for suffix, text in texts.items():
         part = raw.with_suffix(f"{suffix}.part")
         part.write_text(text + ("\n" if suffix == ".json" else ""), encoding="utf-8")

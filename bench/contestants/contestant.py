@@ -1,4 +1,4 @@
-"""What a contestant declares: where it comes from, how it is configured and started."""
+"""What a contestant declares: how it is found, configured and started."""
 
 from __future__ import annotations
 
@@ -57,18 +57,6 @@ class Launch:
     port_file: Path | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
-    """Where a peer comes from. `kind` is pip, npm, apt or none (already there).
-
-    `overrides` pins what an npm package depends on.
-    """
-
-    kind: str = "none"
-    packages: tuple[str, ...] = ()
-    overrides: Mapping[str, str] = field(default_factory=dict)
-
-
 class AbsentError(Exception):
     """The contestant cannot run here; the message says why."""
 
@@ -87,8 +75,6 @@ class Contestant:
     configuration: str
     find: Callable[[], str]
     launch: Callable[[Place], Launch | None]
-    source: Source = field(default_factory=Source)
     skips: Mapping[str, str] = field(default_factory=dict)
     ready_seconds: float = 20.0
     open_streams: int = 4000
-    own: bool = False

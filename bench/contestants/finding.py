@@ -8,9 +8,19 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from bench.contestants.contestant import AbsentError, peers_directory
+from bench.contestants.contestant import BENCH, AbsentError, peers_directory
 
 _VERSION = re.compile(r"\d+(?:\.\d+)+")
+
+
+def this_tree() -> str:
+    """Sluice itself, as it lies beside the benchmark.
+
+    Raises AbsentError.
+    """
+    if not Path(BENCH.parent, "proxy", "__main__.py").exists():
+        raise AbsentError("there is no sluice command")
+    return "this tree"
 
 
 def program(name: str) -> str:
@@ -36,17 +46,12 @@ def program_version(name: str, flag: str = "-v") -> str:
     return found.group()
 
 
-def venv(peer: str) -> Path:
-    """The virtual environment of a peer from PyPI."""
-    return peers_directory() / peer / "venv"
-
-
 def venv_program(peer: str, name: str) -> str:
     """A program in a peer's virtual environment.
 
     Raises AbsentError.
     """
-    path = venv(peer) / "bin" / name
+    path = peers_directory() / peer / "venv" / "bin" / name
     if not path.exists():
         raise AbsentError("not installed: make bench-peers")
     return str(path)
@@ -57,8 +62,8 @@ def venv_version(peer: str, distribution: str) -> str:
 
     Raises AbsentError.
     """
-    pattern = f"lib/python3*/site-packages/{distribution.replace('-', '_')}-*.dist-info"
-    for found in sorted(venv(peer).glob(pattern)):
+    pattern = f"venv/lib/python3*/site-packages/{distribution.replace('-', '_')}-*.dist-info"
+    for found in sorted((peers_directory() / peer).glob(pattern)):
         return found.name.removesuffix(".dist-info").rpartition("-")[2]
     raise AbsentError(_why_not_installed(peer))
 

@@ -31,7 +31,6 @@ _COLLECTED = re.compile(rb"Collected : (\d+)")
 def add_guard(parser: argparse.ArgumentParser) -> None:
     """Declares its options."""
     parser.add_argument("--record", action="store_true", help="make what is measured the figure")
-    parser.add_argument("--metering", action="store_true", help="say what metering takes of it")
     parser.add_argument("--figures", type=Path, default=FIGURES)
 
 
@@ -41,9 +40,6 @@ def run_guard(told: argparse.Namespace) -> None:
     Raises SystemExit when the figure is exceeded or cannot be measured.
     """
     measured = measure()
-    if told.metering:
-        own = measured - measure("unmetered")
-        print(f"{own:,} of {measured:,} instructions per token are metering: {own / measured:.0%}")
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
     figures: dict[str, int] = {}
     if told.figures.exists():
@@ -73,20 +69,18 @@ def judge(measured: int, committed: int | None, version: str) -> tuple[bool, str
     return True, said
 
 
-def measure(*options: str) -> int:
-    """Instructions per token; the options are those of `bench.guard.hot_path`.
+def measure() -> int:
+    """Instructions per token.
 
     Raises SystemExit where callgrind is missing or fails.
     """
     valgrind = shutil.which("valgrind")
     if valgrind is None:
         raise SystemExit("valgrind is not installed: apt-get install valgrind")
-    return round(
-        (_count(valgrind, _MANY, options) - _count(valgrind, _FEW, options)) / (_MANY - _FEW)
-    )
+    return round((_count(valgrind, _MANY) - _count(valgrind, _FEW)) / (_MANY - _FEW))
 
 
-def _count(valgrind: str, tokens: int, options: tuple[str, ...] = ()) -> int:
+def _count(valgrind: str, tokens: int) -> int:
     with tempfile.TemporaryDirectory() as place:
         done = subprocess.run(
             [
@@ -97,7 +91,6 @@ def _count(valgrind: str, tokens: int, options: tuple[str, ...] = ()) -> int:
                 "-m",
                 "bench.guard.hot_path",
                 str(tokens),
-                *options,
             ],
             cwd=BENCH.parent,
             env={**os.environ, "PYTHONHASHSEED": "0", "PYTHONPATH": str(BENCH.parent)},

@@ -1,4 +1,4 @@
-"""The worker's hot path in one process: `python -m bench.guard.hot_path TOKENS [unmetered]`.
+"""The worker's hot path in one process: `python -m bench.guard.hot_path TOKENS`.
 
 What the upstream's connection delivers goes in, what the client's connection would send comes out;
 the sockets are the only part that is missing. Everything that runs once per stream runs once here
@@ -15,7 +15,7 @@ from typing import Any
 
 from bench.upstream.events import Chunks
 from proxy.meter.reader import reader_for
-from proxy.record import EventKind, Family
+from proxy.record import Family
 from proxy.relay.client_writer import ClientWriter
 from proxy.relay.splice import Splice
 from proxy.relay.stream import Stream
@@ -53,45 +53,7 @@ class Outlet(asyncio.Transport):
         """There is nothing to wait for."""
 
 
-class Blind:
-    """A reader that reads nothing: without it, what is left is the cost of metering."""
-
-    family = Family.CHAT
-    first_token_at = None
-    finishing = False
-    response_id = None
-    sequence = None
-
-    def token(self, event: bytes, at: float) -> bool:  # noqa: ARG002 blind
-        """Every read is a token."""
-        return True
-
-    def event(self, name: bytes, data: bytes, at: float) -> EventKind:  # noqa: ARG002 blind
-        """Every event is data."""
-        return EventKind.DATA
-
-    def oversized(
-        self,
-        name: bytes,  # noqa: ARG002 blind
-        head: bytes,  # noqa: ARG002 blind
-        tail: bytes,  # noqa: ARG002 blind
-        at: float,  # noqa: ARG002 blind
-    ) -> EventKind:
-        """See `event`."""
-        return EventKind.DATA
-
-    def stray(self, text: bytes, at: float) -> EventKind:  # noqa: ARG002 blind
-        """See `event`."""
-        return EventKind.DATA
-
-    def finished(self) -> bool:
-        """It would not know."""
-        return True
-
-
-def open_path(
-    outlet: Outlet, *, metered: bool = True
-) -> tuple[Callable[[bytes], None], asyncio.Task[None]]:
+def open_path(outlet: Outlet) -> tuple[Callable[[bytes], None], asyncio.Task[None]]:
     """What an upstream's connection calls with its bytes, and the task that ends with the body.
 
     The one place that knows how the worker is put together.
@@ -101,18 +63,17 @@ def open_path(
     handler.held = []
     body = RawBody(handler, lambda _: None)
     client = ClientWriter(outlet, outlet, chunked=True, now=time.monotonic())
-    reader = reader_for(Family.CHAT) if metered else Blind()
-    stream = Stream(Family.CHAT, reader, hides_usage=True)
+    stream = Stream(Family.CHAT, reader_for(Family.CHAT), hides_usage=True)
     return body.data_received, asyncio.create_task(Splice(body, stream, client).run())
 
 
-async def pass_through(tokens: int, *, metered: bool = True) -> int:
+async def pass_through(tokens: int) -> int:
     """Sends so many tokens through; returns the bytes that came out.
 
     Raises RuntimeError when less came out than went in.
     """
     outlet = Outlet()
-    receive, done = open_path(outlet, metered=metered)
+    receive, done = open_path(outlet)
     await asyncio.sleep(0)
     chunks = Chunks("guard")
     times = range(0, _MADE * _TOKEN_NANOSECONDS, _TOKEN_NANOSECONDS)
@@ -129,4 +90,4 @@ async def pass_through(tokens: int, *, metered: bool = True) -> int:
 
 
 if __name__ == "__main__":
-    print(asyncio.run(pass_through(int(sys.argv[1]), metered="unmetered" not in sys.argv)))
+    print(asyncio.run(pass_through(int(sys.argv[1]))))

@@ -27,13 +27,8 @@ def distribution(sample: Sequence[float]) -> Distribution | None:
     if not sample:
         return None
     ordered = sorted(sample)
-    return Distribution(
-        len(ordered),
-        percentile(ordered, 50),
-        percentile(ordered, 90),
-        percentile(ordered, 99),
-        ordered[-1],
-    )
+    p50, p90, p99 = (percentile(ordered, percent) for percent in (50, 90, 99))
+    return Distribution(len(ordered), p50, p90, p99, ordered[-1])
 
 
 def percentile(ordered: Sequence[float], percent: float) -> float:

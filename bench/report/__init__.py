@@ -1,1 +1,1 @@
-"""From raw runs to what people read: ratios, a table, a plot."""
+"""From raw runs to what people read: ratios and a table."""

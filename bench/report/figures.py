@@ -44,8 +44,6 @@ FIGURES: dict[str, Figure] = {
         Figure("delay99x", "tokens-200", "delay_us.p99", "delay p99 over nginx", "ratio"),
         Figure("kib", "memory", "bytes_per_stream", "memory/stream", "value", 1 / 1024, 1, "KiB"),
         Figure("crowd", "ten-thousand", "late_us.p99", "10,000: late p99", "value", 0.001, 1, "ms"),
-        Figure("burst", "burst", "all_accepted_seconds", "4,000 accepted in", unit="s"),
-        Figure("served", "burst", "answered_seconds.largest", "and answered in", unit="s"),
         Figure("rps", "plain", "requests_per_second", "plain requests/s", digits=0),
         Figure("request", "plain", "cpu_us_per_request", "CPU/request", "ratio"),
         Figure("cold", "cold-start", "ready_seconds", "cold start", unit="s"),

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bench.capacity import Setting, costs_of, paper
 from bench.contestants.everybody import EVERYBODY
 from bench.report.figures import FIGURES, RawRun, shown, summary
 from bench.report.goals import goal_rows
@@ -17,7 +16,7 @@ _TABLES = (
         "Time: added to the first token over bare nginx; delay per token at 200 streams",
         ("ttft50", "ttft99", "delay50", "delay99", "delay99x"),
     ),
-    ("Many: memory, 10,000 streams, a burst", ("kib", "crowd", "burst", "served")),
+    ("Many: memory, 10,000 streams", ("kib", "crowd")),
     ("Plain requests, and starting", ("rps", "request", "cold")),
 )
 
@@ -27,7 +26,7 @@ def report(results: Mapping[str, Any]) -> str:
     runs: Sequence[RawRun] = results["runs"]
     parts = [_heading(results), _goals(runs)]
     parts += [_table(title, keys, results) for title, keys in _TABLES]
-    parts += [_on_paper(results), _absent(results), _failures(runs)]
+    parts += [_absent(results), _failures(runs)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -71,11 +70,6 @@ def _table(title: str, keys: Sequence[str], results: Mapping[str, Any]) -> str:
             version = results["versions"].get(contestant.name, "")
             lines.append("| " + " | ".join([contestant.title, version, *cells]) + " |")
     return "\n".join(lines) if len(lines) > 4 else ""
-
-
-def _on_paper(results: Mapping[str, Any]) -> str:
-    costs = costs_of(results, "appliance")
-    return "" if costs is None else f"## On paper, beyond this machine\n\n{paper(costs, Setting())}"
 
 
 def _absent(results: Mapping[str, Any]) -> str:

@@ -42,6 +42,19 @@ class Session:
         ):
             yield gateway
 
+    @contextlib.contextmanager
+    def warm_gateway(self, pace: Pace, streams: int = _LARGEST_WARM_UP) -> Iterator[Running]:
+        """The same, warmed up by some streams: imports, pools and compilers have done their work.
+
+        Raises ContestantError and AbsentError.
+        """
+        count = min(streams, _LARGEST_WARM_UP)
+        arguments = ["streams", f"--streams={count}", "--pace=20-30-0.02", "--ramp=0.5"]
+        arguments += ["--settle=0", "--window=0.5", "--patience=20"]
+        with self.gateway(pace) as gateway:
+            self.load(arguments, gateway, lambda: None, 20)
+            yield gateway
+
     def load(
         self, arguments: list[str], gateway: Running, probe: Callable[[], Reading], seconds: float
     ) -> Loaded[Reading]:
@@ -52,24 +65,16 @@ class Session:
         cores = share_cores(os.sched_getaffinity(0), pinned=self.pinned)
         return load(arguments, gateway.target, probe, cores, seconds + _SLACK_SECONDS)
 
-    def warm_up(self, gateway: Running, streams: int) -> None:
-        """Some streams before the measured ones: imports, pools and compilers do their work."""
-        count = min(streams, _LARGEST_WARM_UP)
-        arguments = ["streams", f"--streams={count}", "--pace=20-30-0.02", "--ramp=0.5"]
-        arguments += ["--settle=0", "--window=0.5", "--patience=20"]
-        self.load(arguments, gateway, lambda: None, 20)
-
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """One question, and the function that has it answered by one contestant once.
+    """One question to a contestant, and the function that has it answered once.
 
     `pinned` holds the contestant to one core. `workers` is how many it starts. `most_rounds` is
     for figures that hardly differ between rounds.
     """
 
     name: str
-    question: str
     measure: Callable[[Session], dict[str, Any]]
     pinned: bool = True
     workers: int = 1

@@ -41,8 +41,4 @@ def read_pace(text: str) -> Pace | None:
 
 def choose_pace(said: list[str], default: Pace) -> Pace:
     """The first of the places where a request said its pace; the default if none did."""
-    for text in said:
-        pace = read_pace(text)
-        if pace is not None:
-            return pace
-    return default
+    return next(filter(None, map(read_pace, said)), default)

@@ -15,7 +15,7 @@ def test_a_pace_on_the_command_line() -> None:
         pace_argument("fast")
 
 
-@pytest.mark.parametrize("kind", ["streams", "first", "plain", "burst"])
+@pytest.mark.parametrize("kind", ["streams", "first", "plain"])
 def test_a_load_by_hand(kind: str) -> None:
     """A port is all it needs."""
     parser = argparse.ArgumentParser()

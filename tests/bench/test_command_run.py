@@ -20,14 +20,14 @@ def told(*words: str) -> argparse.Namespace:
 
 
 def test_a_run_is_written_down(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Raw results, table and plot stand side by side, and can be drawn anew."""
+    """Raw results and table stand side by side, and can be made anew."""
 
     def runs(*_: Any, **__: Any) -> list[Run]:
         return [Run("cold-start", "nginx", 0, {"ready_seconds": 0.01})]
 
     monkeypatch.setattr(command_run, "run_rounds", runs)
     run_run(told("--quick", "--contestants=nginx,direct", "--results", str(tmp_path)))
-    assert {path.suffix for path in tmp_path.iterdir()} == {".json", ".md", ".svg"}
+    assert {path.suffix for path in tmp_path.iterdir()} == {".json", ".md"}
     raw = tmp_path / "quick.json"
     assert json.loads(raw.read_text())["runs"][0]["contestant"] == "nginx"
     before = (tmp_path / "quick.md").read_text()

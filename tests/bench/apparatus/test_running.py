@@ -8,8 +8,7 @@ from bench.apparatus.cores import Cores
 from bench.apparatus.loading import load, target_arguments
 from bench.apparatus.running import ContestantError, running, upstream
 from bench.contestants.contestant import Contestant, Launch
-from bench.contestants.direct import DIRECT
-from bench.contestants.naive import NAIVE
+from bench.contestants.everybody import by_name
 from bench.load.target import Target
 from bench.measure.processes import snapshot
 from bench.upstream.pace import Pace
@@ -21,7 +20,7 @@ def test_a_contestant_under_load(tmp_path: Path) -> None:
     """It is measured while all streams run: tokens, their delay, and the CPU time they took."""
     with (
         upstream(Pace(1, 1, 0), Cores()) as port,
-        running(NAIVE, port, tmp_path / "naive", 1, Cores()) as gateway,
+        running(by_name(["naive"])[0], port, tmp_path / "naive", 1, Cores()) as gateway,
     ):
         loaded = load(LOAD, gateway.target, lambda: snapshot(gateway.root), Cores(), 20)
     assert loaded.figures["endings"] == {"complete": 3}
@@ -34,7 +33,7 @@ def test_no_contestant_at_all(tmp_path: Path) -> None:
     """The load goes straight to the upstream."""
     with (
         upstream(Pace(1, 1, 0), Cores()) as port,
-        running(DIRECT, port, tmp_path / "direct", 1, Cores()) as gateway,
+        running(by_name(["direct"])[0], port, tmp_path / "direct", 1, Cores()) as gateway,
     ):
         assert gateway.target.port == port
         assert gateway.root == 0

@@ -28,11 +28,11 @@ def test_recording_and_exceeding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     """What was recorded is what the next run is held to."""
     figures = tmp_path / "figures.json"
     monkeypatch.setattr(command, "measure", lambda: 1000)
-    run_guard(argparse.Namespace(metering=False, record=True, figures=figures))
-    run_guard(argparse.Namespace(metering=False, record=False, figures=figures))
+    run_guard(argparse.Namespace(record=True, figures=figures))
+    run_guard(argparse.Namespace(record=False, figures=figures))
     monkeypatch.setattr(command, "measure", lambda: 1200)
     with pytest.raises(SystemExit):
-        run_guard(argparse.Namespace(metering=False, record=False, figures=figures))
+        run_guard(argparse.Namespace(record=False, figures=figures))
 
 
 def test_the_committed_figures() -> None:

@@ -20,20 +20,13 @@ def test_a_peer_that_was_absent() -> None:
 
 def test_turns_that_went_wrong() -> None:
     """Failures, endings other than complete, and falling behind are all told."""
-    failed = {**run("burst", "envoy"), "failure": "never ready"}
+    failed = {**run("plain", "envoy"), "failure": "never ready"}
     cut = run("tokens-50", "envoy", endings={"complete": 9, "cut": 1})
     behind = run("tokens-200", "envoy", kept_pace=0.5, endings={"complete": 1})
     text = report(results([failed, cut, behind]))
-    assert "- envoy, burst, round 1: never ready" in text
+    assert "- envoy, plain, round 1: never ready" in text
     assert "- envoy, tokens-50, round 1: cut: 1" in text
     assert "- envoy, tokens-200, round 1: fell behind, 50%" in text
-
-
-def test_a_run_with_costs() -> None:
-    """The sheet for larger machines goes with it."""
-    tokens = run("tokens-200", "appliance", cpu_us_per_token=20.0)
-    memory = run("memory", "appliance", bytes_per_stream=30_000.0)
-    assert "| 16 cores | 50 |" in report(results([tokens, memory]))
 
 
 def test_nothing_was_measured() -> None:

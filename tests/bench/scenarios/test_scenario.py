@@ -9,18 +9,19 @@ import pytest
 
 from bench.apparatus.loading import Loaded
 from bench.apparatus.running import Running
-from bench.contestants.naive import NAIVE
+from bench.contestants.everybody import by_name
 from bench.load.target import Target
 from bench.measure.processes import Memory, Snapshot
-from bench.scenarios import memory as memory_scenario
-from bench.scenarios.burst import measure_burst
-from bench.scenarios.cold_start import measure_cold_start
-from bench.scenarios.crowd import measure_crowd
-from bench.scenarios.first_token import measure_first_token
-from bench.scenarios.memory import measure_memory
-from bench.scenarios.plain import measure_plain
+from bench.scenarios import all as scenarios
+from bench.scenarios.all import (
+    measure_cold_start,
+    measure_crowd,
+    measure_first_token,
+    measure_memory,
+    measure_plain,
+    measure_tokens,
+)
 from bench.scenarios.scenario import Session
-from bench.scenarios.tokens import measure_tokens
 from bench.upstream.pace import Pace
 
 
@@ -50,7 +51,7 @@ class Scripted(Session):
 def session(tmp_path: Path) -> Scripted:
     """A quick turn of the naive relay."""
     Scripted.asked = []
-    return Scripted(NAIVE, tmp_path, pinned=True, workers=1, quick=True)
+    return Scripted(by_name(["naive"])[0], tmp_path, pinned=True, workers=1, quick=True)
 
 
 SECOND = 1_000_000_000
@@ -69,8 +70,8 @@ def test_cpu_time_per_token(session: Scripted) -> None:
 
 def test_memory_per_stream(session: Scripted, monkeypatch: pytest.MonkeyPatch) -> None:
     """What grew from warmed up to all streams open, by stream."""
-    monkeypatch.setattr(memory_scenario, "memory", lambda _: Memory(0, 1_000_000))
-    monkeypatch.setattr(memory_scenario, "socket_memory", lambda: 0)
+    monkeypatch.setattr(scenarios, "memory", lambda _: Memory(0, 1_000_000))
+    monkeypatch.setattr(scenarios, "socket_memory", lambda: 0)
     Scripted.figures = {"endings": {"complete": 400}}
     Scripted.edges = (None, (Memory(10_000_000, 9_000_000), 400 * 4096))
     figures = measure_memory(session)
@@ -97,15 +98,13 @@ def test_a_crowd(session: Scripted) -> None:
     assert figures["late_us"] == {"p99": 5.0}
 
 
-def test_a_burst_and_the_first_token(session: Scripted) -> None:
+def test_the_first_token(session: Scripted) -> None:
     """The load generator's own figures are the result."""
     Scripted.figures = {"x": 1}
-    assert measure_burst(session) == {"x": 1}
     assert measure_first_token(session) == {"x": 1}
-    assert [asked[0] for asked in session.asked] == ["streams", "burst", "streams", "first"]
+    assert [asked[0] for asked in session.asked] == ["streams", "first"]
 
 
-def test_a_cold_start(session: Scripted, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cold_start(session: Scripted) -> None:
     """The time from the command to the first answer."""
-    monkeypatch.setattr("bench.scenarios.cold_start.Session", Scripted)
     assert measure_cold_start(session) == {"ready_seconds": 0.25}
