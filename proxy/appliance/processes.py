@@ -144,6 +144,8 @@ class Processes:
             "demo",
             self._programs.demo(port),
             environment=commands.environment(),
+            # It ends after the streams that it answers.
+            deaf=True,
             out=said,
             err=said,
         )
@@ -159,6 +161,7 @@ class Processes:
         spec = ProcessSpec(
             "store",
             store_program.command(program, socket, self._settings.store_memory_bytes),
+            deaf=True,
             out=said,
             err=said,
         )

@@ -185,7 +185,8 @@ class Supervisor:
             worker.stop(commands.HURRY)
         await self._ended(self._processes.workers, self._restart_policy.stop)
         for monitor in self._monitored:
-            monitor.stop(nginx.STOP if monitor is self._processes.nginx else signal.SIGTERM)
+            # Not SIGTERM, which is kept from all of them.
+            monitor.stop(nginx.STOP)
         await self._ended(self._monitored, self._restart_policy.stop)
         for monitor in self._monitored:
             monitor.kill()
