@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import tomllib
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from proxy.complaints import PREFIX
+from proxy.config import load
 from proxy.demo.page import page
 from proxy.settings import Settings
 
@@ -68,6 +70,31 @@ def test_every_setting_named_is_there(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     for name in re.findall(rf"\b{PREFIX}([A-Z0-9_]*[A-Z0-9])\b", text):
         assert name in known or BESIDE_SETTINGS.fullmatch(name), f"{PREFIX}{name}"
+
+
+@all_pages
+def test_every_toml_example_is_a_file_that_starts(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is copied from a page is taken, once the dots are filled in."""
+    blocks = re.findall(r"```toml\n(.*?)```", path.read_text(encoding="utf-8"), re.DOTALL)
+    for name in [name for name in os.environ if name.startswith(PREFIX)]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv(f"{PREFIX}CONFIG", str(tmp_path / "sluice.toml"))
+    for block in blocks:
+        filled = re.sub(r'(sha256 = )"…"', rf'\1"{"0" * 64}"', block).replace("…", "secret")
+        (tmp_path / "sluice.toml").write_text(filled, encoding="utf-8")
+        load()
+
+
+def test_the_settings_that_matter_are_as_the_readme_says() -> None:
+    """Ten of them, and a default that is spelt out is the program's."""
+    text = README.read_text(encoding="utf-8")
+    rows = re.findall(rf"^\| `{PREFIX}(\w+)` \| (\S+) \|", text, re.MULTILINE)
+    assert len(rows) == 10
+    for name, default in rows:
+        if default.startswith("`"):
+            assert str(Settings.model_fields[name.lower()].default) == default.strip("`"), name
 
 
 @all_pages
