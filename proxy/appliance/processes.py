@@ -228,7 +228,7 @@ class Processes:
         return self._monitor(
             spec,
             lambda: _probe_port(
-                settings.listen_address,
+                settings.plain_address,
                 settings.listen_port,
                 "/healthz",
                 proxy_protocol=settings.proxy_protocol,

@@ -202,7 +202,7 @@ class Supervisor:
         settings, loop = self._settings, asyncio.get_running_loop()
         deadline = loop.time() + _STOP_ACCEPTING_SECONDS
         while loop.time() < deadline and self._processes.nginx.pid is not None:
-            if not await accepts(settings.listen_address, settings.listen_port):
+            if not await accepts(settings.plain_address, settings.listen_port):
                 return
             await asyncio.sleep(0.005)
 

@@ -92,7 +92,13 @@ def test_a_request_that_another_worker_answered_is_that_one_s(
     ("status", "outcome"),
     [
         *((400, "rejected"), (413, "rejected"), (414, "rejected"), (431, "rejected")),
-        *((408, "rejected"), (499, "client_left"), (503, "shed"), (502, "failed")),
+        *(
+            (408, "rejected"),
+            (499, "client_left"),
+            (503, "shed"),
+            (429, "limited"),
+            (502, "failed"),
+        ),
         *((504, "failed"), (505, "rejected")),
     ],
 )
