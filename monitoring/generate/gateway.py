@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from monitoring.generate import itself, shared, upstreams
+from monitoring.generate import itself, keys, shared, upstreams
 from monitoring.generate.document import dashboard as document
 from monitoring.generate.panels import (
     GREEN,
@@ -46,6 +46,7 @@ def dashboard() -> Document:
         "Saturation": _saturation(),
         "Upstreams": upstreams.panels(),
         "Cost": _cost(),
+        "Keys": keys.panels(),
         "Sluice itself": itself.panels(),
     }
     return document("sluice", "Sluice", text, rows)

@@ -116,6 +116,7 @@ class Limiter:
             self._warn(store.breaker.reason)
 
     def _warn(self, reason: str) -> None:
+        self._observer.state(available=False)
         _log.warning(
             "limits_without_store",
             reason=reason,

@@ -7,7 +7,8 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from monitoring.generate.__main__ import files
-from proxy.meter.instruments import Instruments
+from proxy.meter.instruments import Instruments, Maker
+from proxy.meter.key_instruments import KeyInstruments
 from tests.monitoring.dashboards import FILES, Asked, loaded, queries, variables
 from tests.monitoring.prometheus import MONITORING
 
@@ -24,6 +25,7 @@ def exported() -> set[str]:
     """The names of everything that the admin port can show, as Prometheus stores them."""
     registry = CollectorRegistry()
     Instruments(registry)
+    KeyInstruments(Maker(registry))
     names = set(OTHERS)
     for family in registry.collect():
         parts = {
