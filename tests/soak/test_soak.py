@@ -1,6 +1,6 @@
 """Twenty minutes of mixed faults and leaving clients: nothing grows.
 
-`make soak`; `SLUICE_SOAK_SECONDS` is for how long. The figures stand in the README.
+`make soak`; `SLUICE_SOAK_SECONDS` is for how long. The figures stand in docs/performance.md.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """More than fits: a burst of clients, and clients that do not read.
 
 The light tests run with all others. The heavy ones are `make burst`: their figures, with the
-machine, stand in the README.
+machine, stand in docs/performance.md.
 """
 
 from __future__ import annotations
