@@ -52,6 +52,11 @@ class Settings(ListenSettings):
         description="age at which a connection to an upstream gets no further request, so that a "
         "name that moved is followed; 0: none",
     )
+    upstream_ca: str | None = Field(
+        None,
+        description="path of PEM certificates that upstreams' may be signed by, beside the "
+        "system's; they are always verified",
+    )
     fast_path: bool = Field(
         True, description="move event streams past the HTTP parser; off: the plain way"
     )

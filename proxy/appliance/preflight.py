@@ -9,6 +9,7 @@ import structlog
 
 from proxy.appliance import nginx, nginx_config, nginx_program, ports, sizing
 from proxy.appliance.monitor import CannotStart
+from proxy.upstream.trust import tls_context
 
 if TYPE_CHECKING:
     from proxy.appliance.directory import RunDirectory
@@ -24,6 +25,10 @@ def preflight(settings: Settings, run: RunDirectory) -> NginxProgram:
     Raises `CannotStart` with what is wrong and what to do about it.
     """
     _check_ports(settings)
+    try:
+        tls_context(settings.upstream_ca)
+    except ValueError as error:
+        raise CannotStart(str(error)) from None
     try:
         program = nginx_program.find(settings.nginx_path)
         sizes = sizing.sizes_for(

@@ -22,6 +22,7 @@ from proxy.upstream.headers import closing
 from proxy.upstream.parser_bypass import BypassHandler
 from proxy.upstream.response import StreamingResponse
 from proxy.upstream.shortage import is_own_shortage
+from proxy.upstream.trust import tls_context
 from proxy.upstream.upload import Upload, UploadBody, trace_config
 
 if TYPE_CHECKING:
@@ -55,12 +56,19 @@ class Transport:
     """All connections of this worker to upstreams; open it inside the event loop."""
 
     def __init__(
-        self, pool_connections: int = 0, *, fast_path: bool = True, connection_age: float = 0.0
+        self,
+        pool_connections: int = 0,
+        *,
+        fast_path: bool = True,
+        connection_age: float = 0.0,
+        private_ca: str | None = None,
     ) -> None:
         """`pool_connections`: how many at once; 0: as many as there are streams.
 
         `fast_path`: chunked event streams go past aiohttp's parser. `connection_age`: seconds
         after which a connection gets no further request, and a moved name is followed; 0.0: none.
+        `private_ca`: a file of certificates that are trusted beside the system's; raises
+        `ValueError` if it is none.
         """
         loop = asyncio.get_running_loop()
         names = min(_DNS_SECONDS, connection_age / 2) if connection_age else _DNS_SECONDS
@@ -68,6 +76,7 @@ class Transport:
         self._connector = Connector(
             # What a name meant may be as old as that when a connection is made.
             partial(protocol, loop, longest_life=connection_age and connection_age - names),
+            ssl=tls_context(private_ca) or True,
             limit=pool_connections,
             limit_per_host=0,
             keepalive_timeout=_KEEPALIVE_SECONDS,

@@ -63,6 +63,7 @@ class Upstreams:
             self._settings.pool_connections,
             fast_path=self._settings.fast_path,
             connection_age=self._settings.upstream_connection_max_age_seconds,
+            private_ca=self._settings.upstream_ca,
         )
         interval = self._settings.probe_interval_seconds
         self._health_checks = HealthChecks(self._pool, self._transport, interval)
