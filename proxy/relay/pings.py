@@ -17,17 +17,17 @@ from __future__ import annotations
 
 from proxy.record import Family
 
-_COMMENT = b": ping\n\n"
+COMMENT = b": ping\n\n"
 _EMPTY_LINES = b"\n\n"
 _OWN_EVENT = b'event: ping\ndata: {"type": "ping"}\n\n'
 
 PINGS: dict[Family, bytes] = {
-    Family.CHAT: _COMMENT,
-    Family.COMPLETIONS: _COMMENT,
-    Family.RESPONSES: _COMMENT,
+    Family.CHAT: COMMENT,
+    Family.COMPLETIONS: COMMENT,
+    Family.RESPONSES: COMMENT,
     Family.MESSAGES: _OWN_EVENT,
     Family.GEMINI: _EMPTY_LINES,
-    Family.UNKNOWN: _COMMENT,
+    Family.UNKNOWN: COMMENT,
 }
 
 

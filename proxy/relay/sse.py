@@ -105,7 +105,7 @@ class Framer:
     def _cut(self, text: bytes | bytearray, look_from: int) -> tuple[list[ServerSentEvent], int]:
         events: list[ServerSentEvent] = []
         start = 0
-        for end in _ends(text, look_from):
+        for end in event_ends(text, look_from):
             events.append(self._event(bytes(text[start:end])))
             start = end
         return events, start
@@ -136,7 +136,7 @@ def _is_filler(line: bytes | bytearray) -> bool:
     return not line or line.startswith(b":")
 
 
-def _ends(text: bytes | bytearray, start: int) -> list[int]:
+def event_ends(text: bytes | bytearray, start: int) -> list[int]:
     """Where events end. A CR at the very end may be half a CRLF, unless lone CRs end its lines."""
     if _CR not in text:
         return _ends_of_lf(text, start)

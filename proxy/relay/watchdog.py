@@ -127,9 +127,9 @@ class StreamWatchdog:
     def _ping(self, now: float) -> None:
         if self._pings and self._body_filter.between_events and not self._stuck_since:
             self._client.write(self._body_filter.ping, now)
-        else:
-            # No place for a ping: look for one again after another interval.
-            self._client.written_at = now
+        # Where there is no place for a ping, or nobody to send it to, the next look is due after
+        # another interval.
+        self._client.written_at = now
 
     def _note_progress(self, now: float) -> None:
         waiting = self._client.waiting

@@ -40,7 +40,10 @@ FOREIGN = (RedisError, RedisClusterException, OSError)
 
 
 class Backend(Protocol):
-    """One kind of store. Both methods raise `StoreUnavailable`."""
+    """One kind of store. `connect` and `run` raise `StoreUnavailable`."""
+
+    one_node: bool
+    """Whether one command may name keys of several tags."""
 
     async def connect(self) -> None:
         """Make sure that a connection is there and usable."""
@@ -68,6 +71,8 @@ def backend_for(address: StoreAddress, connections: int) -> Backend:
 
 class PoolBackend:
     """A single server, or the master of a Sentinel set."""
+
+    one_node = True
 
     def __init__(
         self, pool: ConnectionPool, connections: int, beside: Sequence[Redis] = ()
@@ -130,6 +135,8 @@ class PoolBackend:
 
 class ClusterBackend:
     """A cluster, whose client follows the slots itself."""
+
+    one_node = False
 
     def __init__(self, address: StoreAddress) -> None:
         self._client = RedisCluster(

@@ -27,10 +27,10 @@ class Script:
 
 
 @cache
-def load(name: str) -> Script:
-    """The script of that name, what all share put before it.
+def load(name: str, common: str = _COMMON) -> Script:
+    """The script of that name, what all of its kind share put before it.
 
     Raises `OSError` where the package is not whole.
     """
-    texts = [(_FOLDER / f"{one}.lua").read_text(encoding="utf-8") for one in (_COMMON, name)]
+    texts = [(_FOLDER / f"{one}.lua").read_text(encoding="utf-8") for one in (common, name)]
     return Script.of(name, "\n".join(texts))

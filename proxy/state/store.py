@@ -20,10 +20,12 @@ from proxy.state.patience import deadline
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from proxy.state.backend import Backend
+    from proxy.state.backend import Backend, Command
     from proxy.state.script import Script
 
 _log = structlog.get_logger("store")
+
+Argument = str | bytes | int
 
 _PROBE = script.load("probe")
 
@@ -53,11 +55,11 @@ class Observer:
 class _Call:
     script: Script
     keys: tuple[str, ...]
-    arguments: tuple[str | int, ...]
+    arguments: tuple[Argument, ...]
     answer: asyncio.Future[Any]
     resent: bool = False
 
-    def command(self, *, whole: bool) -> tuple[str | int, ...]:
+    def command(self, *, whole: bool) -> Command:
         how = ("EVAL", self.script.source) if whole else ("EVALSHA", self.script.sha)
         return (*how, len(self.keys), *self.keys, *self.arguments)
 
@@ -107,7 +109,7 @@ class Store:
         return self.available
 
     async def run(
-        self, script: Script, keys: Sequence[str], arguments: Sequence[str | int] = ()
+        self, script: Script, keys: Sequence[str], arguments: Sequence[Argument] = ()
     ) -> Any:
         """Run a script, and give its answer.
 
@@ -117,7 +119,7 @@ class Store:
         return await self._waited(self.send(script, keys, arguments))
 
     def send(
-        self, script: Script, keys: Sequence[str], arguments: Sequence[str | int] = ()
+        self, script: Script, keys: Sequence[str], arguments: Sequence[Argument] = ()
     ) -> asyncio.Future[Any]:
         """Send a script with the next batch; its answer, or `StoreUnavailable`, comes later.
 
@@ -133,6 +135,24 @@ class Store:
         answer.add_done_callback(lambda done: done.cancelled() or done.exception())
         self._enqueue(_Call(script, tuple(keys), tuple(arguments), answer))
         return answer
+
+    async def pipeline(self, commands: Sequence[Command], seconds: float) -> list[Any]:
+        """Plain commands in one write; an error reply is an exception in its place.
+
+        For what nobody waits for. Raises `StoreUnavailable`; whatever was sent may have been done.
+        """
+        if not self.available:
+            raise StoreUnavailable(self.breaker.reason, hopeless=True)
+        try:
+            await self.backend.connect()
+            answers = await self.backend.run(commands, seconds)
+        except StoreUnavailable as error:
+            self._failed(error)
+            raise
+        for answer in answers:
+            if isinstance(answer, Exception) and mapped(answer).hopeless:
+                self._failed(mapped(answer))
+        return answers
 
     async def _waited(self, answer: asyncio.Future[Any]) -> Any:
         began = self.clock()

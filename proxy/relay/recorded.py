@@ -1,0 +1,80 @@
+"""An event stream whose events are kept, too, so that another reader can have them later."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from proxy.record import EndedBy, Family, Reader
+from proxy.relay.event_cutter import EventCutter
+from proxy.relay.pings import COMMENT, ping_of
+from proxy.relay.stream import Stream
+
+if TYPE_CHECKING:
+    from proxy.errors import SluiceError
+
+
+class Log(Protocol):
+    """Where the events go."""
+
+    def add(self, event: bytes) -> None:
+        """One more whole event."""
+
+
+class RecordedStream(Stream):
+    """The same bytes as of a `Stream`; each whole event goes to the log as well."""
+
+    __slots__ = ("_cutter", "_log", "_recorded_family")
+
+    def __init__(
+        self, family: Family, reader: Reader, log: Log, *, hides_usage: bool = False
+    ) -> None:
+        super().__init__(family, reader, hides_usage=hides_usage)
+        self._log = log
+        self._cutter = EventCutter()
+        self._recorded_family = family
+
+    @property
+    def rest(self) -> bytes:
+        """What came after the last whole event."""
+        return self._cutter.rest
+
+    @property
+    def ping(self) -> bytes:
+        """A ping that is no event: a reader's cursor must not depend on who was sent how many."""
+        return recorded_ping(self._recorded_family) or super().ping
+
+    def feed(self, chunk: bytes, now: float) -> bytes:
+        """As `Stream.feed`."""
+        out = super().feed(chunk, now)
+        if out:
+            self._record(out)
+        return out
+
+    def close(self, now: float) -> tuple[EndedBy, bytes]:
+        """As `Stream.close`."""
+        ended_by, owed = super().close(now)
+        self._record(owed)
+        return ended_by, owed
+
+    def cut(self, error: SluiceError, request_id: str) -> bytes:
+        """As `Stream.cut`: readers of the log see the stream broken off, too."""
+        words = super().cut(error, request_id)
+        self._record(words)
+        return words
+
+    def _record(self, out: bytes) -> None:
+        if self._cutter.is_single(out):
+            self._log.add(out)
+            return
+        for event in self._cutter.feed(out):
+            self._log.add(event)
+
+
+def recorded_ping(family: Family) -> bytes:
+    """The ping of a stream that can be resumed; empty where the family's usual one is no event."""
+    return COMMENT if family is Family.MESSAGES else b""
+
+
+def ping_for(family: Family, *, recorded: bool) -> bytes:
+    """A ping for a stream of this family that has no bytes of its own yet."""
+    return (recorded_ping(family) if recorded else b"") or ping_of(family)

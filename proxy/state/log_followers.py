@@ -1,0 +1,250 @@
+"""All live readers of one worker: one blocking read for every log that is produced elsewhere.
+
+What a producer in the same worker makes is handed on at once, without the store. A producer whose
+heartbeat has stopped is taken for dead, and its log gets its end from here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from typing import TYPE_CHECKING, Any, Self
+
+from proxy.state import script
+from proxy.state.errors import StoreUnavailable
+from proxy.state.log_entry import entry_of, heartbeat_of, inbox_of, keys_of
+from proxy.state.log_reader import ENTRIES_AT_ONCE, READ
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from proxy.state.backend import Backend
+    from proxy.state.log_entry import Entry, EntryId
+    from proxy.state.log_reader import LogReader
+    from proxy.state.log_writer import LogWriter
+    from proxy.state.store import Store
+    from proxy.state.stream_log import StreamLog
+
+_LEASE = script.load("log_lease", "log")
+
+LEASE_SECONDS = 5.0
+LOOK_SECONDS = 0.5
+DEAD_AFTER_SECONDS = 1.0
+"""For so long a heartbeat must have been missing, with the store answering all the while."""
+_BLOCK_SECONDS = 1.0
+_POLL_SECONDS = 0.04
+"""In a cluster, where one read cannot name keys of several nodes."""
+_RETRY_SECONDS = 0.1
+_WAKE_TTL_MILLISECONDS = 60_000
+
+
+class Followed:
+    """One log that is read here."""
+
+    def __init__(self, stream_id: str, position: EntryId, log: StreamLog | None) -> None:
+        self.id = stream_id
+        self.position = position
+        self.log = log
+        """Where it is produced, if that is in this worker."""
+        self.readers: set[LogReader] = set()
+        self.missing_since: float | None = None
+
+    def deliver(self, entry: Entry) -> None:
+        """Hand an entry to every reader."""
+        before, self.position = self.position, max(self.position, entry.id)
+        for reader in list(self.readers):
+            reader.offer(entry, before)
+
+
+class LogFollowers:
+    """A context manager; `bury` ends the log of a producer that has died."""
+
+    def __init__(
+        self,
+        store: Store,
+        blocking: Backend,
+        writer: LogWriter,
+        bury: Callable[[str], Awaitable[None]],
+    ) -> None:
+        self._store = store
+        self._blocking = blocking
+        self._writer = writer
+        self._bury = bury
+        self._followed: dict[str, Followed] = {}
+        self._producers: dict[str, str] = {}
+        self._inbox = inbox_of(writer.worker)
+        self._inbox_at = b"0-0"
+        self._some = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._sending: set[asyncio.Future[Any]] = set()
+
+    async def __aenter__(self) -> Self:
+        """Start reading and looking."""
+        read = self._block_for_ever() if self._blocking.one_node else self._poll_for_ever()
+        self._tasks = [asyncio.create_task(read), asyncio.create_task(self._look_for_ever())]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Stop."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._blocking.close()
+
+    @property
+    def readers(self) -> int:
+        """How many read here."""
+        return sum(len(one.readers) for one in self._followed.values())
+
+    def expect(self, stream_id: str, producer: str) -> None:
+        """Say who produces a log that is about to be followed."""
+        self._producers[stream_id] = producer
+
+    def join(self, reader: LogReader) -> Followed:
+        """Hand this reader what comes from now on."""
+        followed = self._followed.get(reader.stream_id)
+        if followed is None:
+            followed = self._follow(reader)
+        followed.readers.add(reader)
+        return followed
+
+    def leave(self, reader: LogReader) -> None:
+        """No more."""
+        followed = self._followed.get(reader.stream_id)
+        if followed is None:
+            return
+        followed.readers.discard(reader)
+        if not followed.readers:
+            del self._followed[reader.stream_id]
+            self._producers.pop(reader.stream_id, None)
+            if followed.log is not None:
+                followed.log.written = None
+
+    def _follow(self, reader: LogReader) -> Followed:
+        log = self._writer.running.get(reader.stream_id)
+        position = reader.tail if log is None else log.position
+        followed = Followed(reader.stream_id, position, log)
+        self._followed[reader.stream_id] = followed
+        if log is not None:
+            log.written = followed.deliver
+        else:
+            self._wake()
+        return followed
+
+    def _wake(self) -> None:
+        """Have the blocking read begin anew, with one log more."""
+        self._some.set()
+        if self._blocking.one_node:
+            word = secrets.token_hex(2)
+            waking = self._store.pipeline(
+                [
+                    ("XADD", self._inbox, "MAXLEN", "=", 1, "*", "wake", word),
+                    ("PEXPIRE", self._inbox, _WAKE_TTL_MILLISECONDS),
+                ],
+                self._store.timeout,
+            )
+            task = asyncio.ensure_future(_tried(waking))
+            self._sending.add(task)
+            task.add_done_callback(self._sending.discard)
+
+    def _remote(self) -> list[Followed]:
+        return [one for one in self._followed.values() if one.log is None]
+
+    async def _block_for_ever(self) -> None:
+        while True:
+            followed = {keys_of(one.id)[1].encode(): one for one in self._remote()}
+            if not followed:
+                self._some.clear()
+                await self._some.wait()
+                continue
+            try:
+                await self._blocking.connect()
+                answers = await self._blocking.run([self._read(followed)], _BLOCK_SECONDS + 2)
+            except StoreUnavailable:
+                await asyncio.sleep(_RETRY_SECONDS)
+                continue
+            if isinstance(answers[0], Exception):
+                await asyncio.sleep(_RETRY_SECONDS)
+                continue
+            for key, entries in answers[0] or ():
+                if key in followed:
+                    for raw in entries:
+                        followed[key].deliver(entry_of(raw))
+                else:
+                    self._inbox_at = entries[-1][0]
+
+    def _read(self, followed: dict[bytes, Followed]) -> tuple[str | bytes | int, ...]:
+        positions = [str(one.position) for one in followed.values()]
+        how = ("XREAD", "COUNT", ENTRIES_AT_ONCE, "BLOCK", round(_BLOCK_SECONDS * 1000))
+        return (*how, "STREAMS", self._inbox, *followed, self._inbox_at, *positions)
+
+    async def _poll_for_ever(self) -> None:
+        while True:
+            followed = self._remote()
+            if not followed:
+                self._some.clear()
+                await self._some.wait()
+            await asyncio.gather(*map(self._poll, followed))
+            await asyncio.sleep(_POLL_SECONDS)
+
+    async def _poll(self, followed: Followed) -> None:
+        arguments = [str(followed.position), ENTRIES_AT_ONCE]
+        try:
+            found = await self._store.run(READ, keys_of(followed.id), arguments)
+        except StoreUnavailable:
+            return
+        for raw in found:
+            followed.deliver(entry_of(raw))
+
+    async def _look_for_ever(self) -> None:
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            if self._followed:
+                self._hand_over()
+                await asyncio.gather(*map(self._look, list(self._followed.values())))
+
+    def _hand_over(self) -> None:
+        """What is not produced here any more is read from the store."""
+        for one in self._followed.values():
+            if one.log is not None and one.log.ended.is_set() and not one.log.lost:
+                one.log = None
+                self._wake()
+
+    async def _look(self, followed: Followed) -> None:
+        try:
+            there = await self._store.run(
+                _LEASE,
+                keys_of(followed.id),
+                [round(LEASE_SECONDS * 1000), *(reader.lease for reader in followed.readers)],
+            )
+            if not there and (followed.log is None or not followed.log.lost):
+                self._lose(followed)
+            elif followed.log is None and (producer := self._producers.get(followed.id)):
+                await self._look_at(followed, producer)
+        except StoreUnavailable:
+            followed.missing_since = None
+
+    async def _look_at(self, followed: Followed, producer: str) -> None:
+        [alive] = await self._store.pipeline(
+            [("EXISTS", heartbeat_of(producer))], self._store.timeout
+        )
+        if alive == 1 or isinstance(alive, Exception):
+            followed.missing_since = None
+        elif followed.missing_since is None:
+            followed.missing_since = time.monotonic()
+        elif time.monotonic() - followed.missing_since >= DEAD_AFTER_SECONDS:
+            await self._bury(followed.id)
+
+    def _lose(self, followed: Followed) -> None:
+        for reader in list(followed.readers):
+            reader.lose()
+
+
+async def _tried(waking: Awaitable[list[Any]]) -> None:
+    """A wake-up that is lost costs a second: the read ends by itself."""
+    try:
+        await waking
+    except StoreUnavailable:
+        return
+

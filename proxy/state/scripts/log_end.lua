@@ -1,0 +1,21 @@
+-- Ends a log: `end` and `tail` after the last event. ARGV: TTL, entry id, end, tail, the id that
+-- must be the last (or '' for any), and, for an end that a reader makes, lengths and bytes of one
+-- more event with its id. Returns 1; 0 if it has ended already, -1 if it is not there, -2 if
+-- somebody has written meanwhile.
+if redis.call('EXISTS', KEYS[1]) == 0 then
+  return -1
+end
+if redis.call('HEXISTS', KEYS[1], 'ended') == 1 then
+  return 0
+end
+local last = redis.call('XREVRANGE', KEYS[2], '+', '-', 'COUNT', 1)
+if ARGV[5] ~= '' and (not last[1] or last[1][1] ~= ARGV[5]) then
+  return -2
+end
+if #ARGV > 5 then
+  redis.call('XADD', KEYS[2], ARGV[8], 'l', ARGV[6], 'd', ARGV[7])
+end
+redis.call('XADD', KEYS[2], ARGV[2], 'end', ARGV[3], 'tail', ARGV[4])
+redis.call('HSET', KEYS[1], 'ended', ARGV[3])
+keep(ARGV[1])
+return 1

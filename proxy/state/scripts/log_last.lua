@@ -1,0 +1,2 @@
+-- The last entry, if there is any.
+return redis.call('XREVRANGE', KEYS[2], '+', '-', 'COUNT', 1)

@@ -1,0 +1,6 @@
+-- Renews readers' leases. ARGV: lease, readers. Returns whether the log is there.
+local now = now_ms()
+for i = 2, #ARGV do
+  lease(ARGV[i], tonumber(ARGV[1]), now)
+end
+return redis.call('EXISTS', KEYS[1])

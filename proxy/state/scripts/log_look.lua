@@ -1,0 +1,20 @@
+-- What there is of a log. ARGV: owner, reader (or '' for none), its lease, most readers.
+-- Returns nothing if there is none of this owner; 'full' if no further reader may come; else the
+-- header, the first two entries and the last.
+if not belongs_to(ARGV[1]) then
+  return {}
+end
+if ARGV[2] ~= '' then
+  local now = now_ms()
+  redis.call('ZREMRANGEBYSCORE', KEYS[3], '-inf', now)
+  if not redis.call('ZSCORE', KEYS[3], ARGV[2])
+    and redis.call('ZCARD', KEYS[3]) >= tonumber(ARGV[4]) then
+    return {'full'}
+  end
+  lease(ARGV[2], tonumber(ARGV[3]), now)
+end
+local first, last = first_and_last()
+return {
+  'ok', redis.call('HGETALL', KEYS[1]), first, last,
+  redis.call('ZCOUNT', KEYS[3], now_ms(), '+inf'),
+}

@@ -1,0 +1,10 @@
+-- Asks the producer to stop. ARGV: owner. Returns -1 if there is none of this owner, 0 if it has
+-- ended, else 1.
+if not belongs_to(ARGV[1]) then
+  return -1
+end
+if redis.call('HEXISTS', KEYS[1], 'ended') == 1 then
+  return 0
+end
+redis.call('HSET', KEYS[1], 'stop', '1')
+return 1
