@@ -75,6 +75,8 @@ class KeyDefaults(BaseModel):
     """In the waiting line; the higher goes first."""
     upstream: Annotated[str | None, BeforeValidator(_lifted)] = None
     """Name of the upstream that it goes to by default."""
+    resumable: bool = False
+    """Whether all of its streams can be resumed, unless SLUICE_RESUMABLE is off."""
 
     @field_validator("models", "routes")
     @classmethod

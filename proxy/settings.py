@@ -14,6 +14,7 @@ from pydantic_settings import NoDecode, SettingsConfigDict
 from proxy import store_address
 from proxy.key_settings import KeyDefaults, KeyName, KeySettings, Secret, all_keys
 from proxy.listen_settings import ListenSettings
+from proxy.resume_settings import ResumeSettings
 from proxy.setting_types import (
     BaseUrl,
     Bytes,
@@ -27,7 +28,7 @@ from proxy.setting_types import (
 from proxy.upstream_settings import UpstreamSettings
 
 
-class Settings(ListenSettings):
+class Settings(ListenSettings, ResumeSettings):
     """What an operator can set; frozen after start."""
 
     model_config = SettingsConfigDict(env_prefix="SLUICE_", frozen=True, extra="forbid")
@@ -138,7 +139,9 @@ class Settings(ListenSettings):
     on_client_left: Literal["cancel", "drain", "grace"] = Field(
         "cancel", description="what becomes of the upstream call: cancel, drain or grace"
     )
-    grace_seconds: Seconds = Field(30, description="how long `grace` reads on")
+    grace_seconds: Seconds = Field(
+        30, description="how long `grace` reads on, and a resumable stream without a reader"
+    )
     lame_duck_seconds: SecondsOrOff = Field(
         0,
         description="after SIGTERM: how long new requests are still served while `/readyz` is 503 "

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from proxy.complaints import PREFIX
+from proxy.resume_settings import ResumeSettings
 from proxy.settings import Settings
 
 if TYPE_CHECKING:
@@ -22,7 +23,9 @@ END = "<!-- settings: end -->"
 def table() -> str:
     """The settings as a Markdown table, in the order of their definition."""
     rows = ["| name | default | meaning |", "|---|---|---|"]
-    for name, field in Settings.model_fields.items():
+    last = ResumeSettings.model_fields
+    fields = sorted(Settings.model_fields.items(), key=lambda item: item[0] in last)
+    for name, field in fields:
         rows.append(f"| `{PREFIX}{name.upper()}` | {_default(field)} | {field.description} |")
     return "\n".join(rows)
 

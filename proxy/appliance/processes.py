@@ -151,12 +151,15 @@ class Processes:
         )
         return self._monitor(spec, lambda: _probe_port("127.0.0.1", port, "/v1/models"))
 
-    def _store_keeper(self) -> ProcessMonitor:
+    def _store_keeper(self) -> ProcessMonitor | None:
         socket, said = self._run.store_socket, to_log("store")
         try:
             program = store_program.find()
         except store_program.NoStore as error:
-            raise CannotStart(str(error)) from None
+            if store_program.needed(self._settings):
+                raise CannotStart(str(error)) from None
+            _log.warning("streams_not_resumable", advice=store_program.NOT_RESUMABLE)
+            return None
         self._extra["SLUICE_STORE_URL"] = f"unix://{socket}"
         spec = ProcessSpec(
             "store",

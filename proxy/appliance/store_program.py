@@ -18,13 +18,25 @@ _NAMES = ("valkey-server", "redis-server")
 _MORE_PATH = "/usr/sbin:/usr/local/sbin:/usr/local/bin"
 
 
+NOT_RESUMABLE = (
+    "There is no store to keep streams in, so none can be resumed: install valkey-server or "
+    "redis-server, or set SLUICE_STORE_URL to one that runs. SLUICE_RESUMABLE=off says that none "
+    "shall be."
+)
+
+
 class NoStore(Exception):
     """No program for the embedded store; the text says what to do."""
 
 
 def wanted(settings: Settings) -> bool:
-    """Whether something has to be counted and nobody has named a store, or declined one."""
-    return settings.store_url is None and any(key.limited for key in settings.all_keys)
+    """Whether something has use for one and nobody has named a store, or declined one."""
+    return settings.store_url is None and (needed(settings) or settings.resumable != "off")
+
+
+def needed(settings: Settings) -> bool:
+    """Whether something has to be counted; all else can do without."""
+    return any(key.limited for key in settings.all_keys)
 
 
 def find() -> str:

@@ -13,7 +13,7 @@ import time
 from proxy.edge.downstream_response import DownstreamResponse, stream_headers
 from proxy.edge.request_context import RequestContext
 from proxy.relay.client_writer import ClientWriter
-from proxy.relay.pings import ping_of
+from proxy.relay.recorded import ping_for
 
 
 class CommitIfSilent:
@@ -48,10 +48,15 @@ class CommitIfSilent:
     async def _send_head(self) -> None:
         claim = self._context.claim
         headers = stream_headers(claim.headers if claim else {}, self._context.record)
+        recording = self._context.recording
+        if recording is not None:
+            recording.put_into(headers)
         client = await self._context.commit(DownstreamResponse(headers=headers))
         if self._ping:
             self._send_ping(client)
 
     def _send_ping(self, client: ClientWriter) -> None:
-        client.write(ping_of(self._context.record.family), time.monotonic())
+        recorded = self._context.recording is not None
+        ping = ping_for(self._context.record.family, recorded=recorded)
+        client.write(ping, time.monotonic())
         self._timer = asyncio.get_running_loop().call_later(self._ping, self._send_ping, client)

@@ -54,6 +54,8 @@ async def deliver(
         pings=response.is_event_stream,
     )
     state.watchdogs.add(watchdog)
+    if context.recording is not None:
+        context.recording.watch_by(watchdog)
     try:
         outcome = await pump(response, body_filter, client, watchdog, record.request_id)
     finally:
@@ -108,6 +110,8 @@ def _new_response(
         context.claim.put_into(headers)
     if response.is_event_stream:
         headers.update(STREAM_HEADERS)
+    if context.recording is not None:
+        context.recording.answered(headers, is_stream=response.is_event_stream)
     headers.add("Server-Timing", server_timing.server_timing(context.record))
     return DownstreamResponse(status=response.status, reason=response.reason, headers=headers)
 

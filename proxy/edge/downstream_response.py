@@ -68,6 +68,11 @@ class DownstreamResponse(web.StreamResponse):
         """How the body ended; if it is not whole, the connection is broken off after it."""
         self._whole = outcome.whole
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether the body has ended, and cleanly."""
+        return self._whole
+
     async def write_eof(self, data: bytes = b"") -> None:
         """End the body cleanly, or else raise `ConnectionResetError`, at which aiohttp hangs up."""
         if not self._whole:

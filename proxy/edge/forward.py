@@ -8,14 +8,18 @@ import time
 from aiohttp import web
 
 from proxy.edge import cross_site, model_list
+from proxy.edge.admission import Slot
 from proxy.edge.asked_models import check_rights
+from proxy.edge.body_memory import Hold
 from proxy.edge.commit import CommitIfSilent
 from proxy.edge.deliver import deliver
 from proxy.edge.downstream_response import error_response
 from proxy.edge.exhausted import refusal_for
 from proxy.edge.first_event import hidden_error, is_decidable
 from proxy.edge.prepare import prepare
+from proxy.edge.recording import accepted
 from proxy.edge.request_context import RequestContext
+from proxy.edge.resumables import owner_of
 from proxy.edge.worker_state import WORKER_STATE, WorkerState
 from proxy.errors import Internal, SluiceError, TotalTimeout
 from proxy.relay.pump import Outcome
@@ -25,8 +29,14 @@ from proxy.upstream.response import UpstreamResponse
 async def forward(request: web.Request) -> web.StreamResponse:
     """Relay one request. With `cancel` its end is the client's; else it may outlive the client."""
     state = request.app[WORKER_STATE]
-    context = RequestContext.of(request)
-    if state.settings.on_client_left == "cancel":
+    return await serve(state, RequestContext.of(request))
+
+
+async def serve(state: WorkerState, context: RequestContext) -> web.StreamResponse:
+    """Relay the request of this context."""
+    if state.resumables is not None:
+        context.recording = context.recording or state.resumables.recording_for(context, state.keys)
+    if context.recording is None and state.settings.on_client_left == "cancel":
         return await _serve(state, context)
     return await _outlive(state, context)
 
@@ -38,20 +48,7 @@ async def _serve(state: WorkerState, context: RequestContext) -> web.StreamRespo
     state.telemetry.keep(context)
     hold = state.body_memory.hold()
     try:
-        cross_site.check(
-            context.request,
-            state.settings.cors_origins,
-            spends_key=state.spends_key,
-        )
-        key = context.key = state.keys.key_of(context.request.headers, context.request.query)
-        record.client_key = "" if key is None else key.name
-        context.call = await prepare(state, context, hold)
-        if key is not None:
-            check_rights(key, context)
-            if key.limited:
-                await state.limiter.admit(context)
-        state.telemetry.keep(context)
-        slot = state.admission.slot(state.waits_as(context), key.priority if key else 0)
+        slot = await _admitted(state, context, hold)
         async with slot:
             record.queue_seconds = slot.waited
             with await _first_response(state, context) as response:
@@ -62,8 +59,12 @@ async def _serve(state: WorkerState, context: RequestContext) -> web.StreamRespo
         context.record_error(error)
         return _send_error(error, state, context)
     except asyncio.CancelledError:
-        context.record_client_left()
-        raise
+        stopped_by = context.recording and context.recording.stopped_by
+        if not stopped_by:
+            context.record_client_left()
+            raise
+        context.record_error(stopped_by)
+        return _send_error(stopped_by, state, context)
     except (MemoryError, OSError, RuntimeError) as error:
         short = refusal_for(error)
         context.record_error(short or Internal("Sluice failed."))
@@ -77,9 +78,35 @@ async def _serve(state: WorkerState, context: RequestContext) -> web.StreamRespo
         hold.release()
         if slot is not None:
             record.queue_seconds = slot.waited
-        state.telemetry.finish(context)
-        if context.claim is not None:
-            state.limiter.settle(context)
+        _finish(state, context)
+
+
+async def _admitted(state: WorkerState, context: RequestContext, hold: Hold) -> Slot:
+    """Who asks, for what, and whether it may: its slot, to be entered.
+
+    Raises what refuses it.
+    """
+    origins = state.settings.cors_origins
+    cross_site.check(context.request, origins, spends_key=state.spends_key)
+    key = context.key = state.keys.key_of(context.request.headers, context.request.query)
+    context.record.client_key = "" if key is None else key.name
+    context.call = await prepare(state, context, hold)
+    if key is not None:
+        check_rights(key, context)
+        if key.limited:
+            await state.limiter.admit(context)
+    if context.recording is not None:
+        await context.recording.open(owner_of(context.request, key))
+    state.telemetry.keep(context)
+    return state.admission.slot(state.waits_as(context), key.priority if key else 0)
+
+
+def _finish(state: WorkerState, context: RequestContext) -> None:
+    state.telemetry.finish(context)
+    if context.claim is not None:
+        state.limiter.settle(context)
+    if context.recording is not None:
+        context.recording.end()
 
 
 def _send_error(
@@ -100,7 +127,8 @@ def _send_error(
 async def _first_response(state: WorkerState, context: RequestContext) -> UpstreamResponse:
     """The upstream's answer as it begins; the 200 may be out by then, if it was long in coming."""
     after = state.settings.commit_after_seconds
-    if not context.record.wants_stream or not after:
+    # A detached request has a response from the start, and nobody whom a silence could alarm.
+    if not context.record.wants_stream or not after or context.response is not None:
         return await _request_upstream(state, context)
     response = None
     try:
@@ -139,15 +167,25 @@ async def _request_upstream(state: WorkerState, context: RequestContext) -> Upst
 
 
 async def _outlive(state: WorkerState, context: RequestContext) -> web.StreamResponse:
-    """Serve in a task that goes on when the client leaves, for as long as the setting says."""
+    """Serve in a task that goes on when the client leaves.
+
+    For as long as the setting says or, where the stream is kept, as somebody may resume it.
+    """
     serving = asyncio.create_task(_serve(state, context))
     state.outliving.add(serving)
     serving.add_done_callback(state.outliving.discard)
+    recording = context.recording
     try:
+        if recording is not None:
+            recording.serving = serving
+            if recording.detached and await recording.begun():
+                return accepted(recording, context.record.request_id)
         return await asyncio.shield(serving)
     except asyncio.CancelledError:
+        if recording is not None and recording.client_left():
+            raise
         context.record_client_left()
-        if context.record.called_at is None:
+        if context.record.called_at is None or state.settings.on_client_left == "cancel":
             serving.cancel()
         elif state.settings.on_client_left == "grace":
             _cancel_after(serving, state.settings.grace_seconds)

@@ -13,6 +13,7 @@ from proxy.edge.body_parser import BodyParser
 from proxy.edge.client import TrustedProxies
 from proxy.edge.key_report import KeyReport
 from proxy.edge.limiter import Limiter
+from proxy.edge.resumables import open_resumables
 from proxy.edge.telemetry import Telemetry
 from proxy.edge.worker_state import WorkerState
 from proxy.relay.timeouts import Timeouts
@@ -49,6 +50,9 @@ async def open_worker_state(
         )
         report = KeyReport(limiter, settings.all_keys if index == 0 else (), telemetry.keys)
         await stack.enter_async_context(report)
+        resumables = await stack.enter_async_context(
+            open_resumables(settings, telemetry.lost_log, index=index, workers=workers)
+        )
         body_parser = BodyParser()
         stack.callback(body_parser.close)
         yield WorkerState(
@@ -69,4 +73,5 @@ async def open_worker_state(
             report,
             TrustedProxies(settings.trusted_proxies),
             {own.name: timeouts.for_upstream(own) for own in settings.upstreams},
+            resumables=resumables,
         )

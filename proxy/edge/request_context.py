@@ -6,6 +6,7 @@ import os
 import re
 import time
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from aiohttp import web
 
@@ -19,6 +20,9 @@ from proxy.meter.tokens import Tally
 from proxy.record import EndedBy, RequestRecord
 from proxy.relay.client_writer import ClientWriter
 from proxy.upstream.call import Call
+
+if TYPE_CHECKING:
+    from proxy.edge.recording import Recording
 
 _REQUEST_ID = web.RequestKey("request_id", str)
 """Where a request keeps its id. The request itself would be a circle that waits for the
@@ -64,6 +68,8 @@ class RequestContext:
     claim: Claim | None = None
     """What the request holds of its key's limits; None where the key has none."""
     tally: Tally = field(default_factory=Tally)
+    recording: Recording | None = None
+    """What keeps its stream for those who resume it; None for nearly all."""
 
     @classmethod
     def of(cls, request: web.Request) -> RequestContext:
@@ -88,6 +94,10 @@ class RequestContext:
         self.record.committed_at = time.monotonic()
         self.record.status = downstream.status
         return client
+
+    def place_in_line(self) -> int:
+        """Which turn it has in the waiting line; 0 if it does not wait."""
+        return 0
 
     def record_error(self, error: SluiceError) -> None:
         """An error ended it."""

@@ -22,8 +22,8 @@ _PASSED = re.compile(
     r"/v1(?:beta)?/(?:audio|batches|embeddings|files|images|models|moderations|rerank"
     r"|responses|messages)(?=/|$)"
 )
-
-
+_STREAMS = re.compile(r"/v1/streams?(?=/|$)")
+"""Sluice's own: the logs of resumable streams."""
 _END = re.compile(r"/(?:[^/]+/)+?(?P<end>(?:chat/)?completions|responses|messages)")
 _GEMINI_END = re.compile(r"/(?:[^/]+/)+models/(?P<model>[^/]+):(?P<verb>\w+)")
 
@@ -54,6 +54,8 @@ def route_of(path: str) -> Route:
         return _gemini(match)
     if not path.startswith(("/v1/", "/v1beta/")):
         return _by_its_end(path)
+    if match := _STREAMS.match(path):
+        return Route(match.group())
     if match := _PASSED.match(path):
         return Route(match.group())
     return Route(OTHER)

@@ -106,6 +106,10 @@ class Telemetry:
         else:
             self._unpriced.append(context)
 
+    def lost_log(self, reason: str) -> None:
+        """A stream that was to be resumable is an ordinary one from here on."""
+        self._metrics.instruments.resumable.lost[reason,].inc()
+
     def left_early(self, record: RequestRecord, tally: Tally) -> None:
         """Count a request whose client had left before it began.
 

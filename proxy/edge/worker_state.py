@@ -18,6 +18,7 @@ from proxy.edge.key_report import KeyReport
 from proxy.edge.limiter import Limiter
 from proxy.edge.request_context import RequestContext
 from proxy.edge.request_head import authority
+from proxy.edge.resumables import Resumables
 from proxy.edge.telemetry import Telemetry
 from proxy.errors import SluiceError
 from proxy.relay.stream import Stream
@@ -57,6 +58,8 @@ class WorkerState:
     """Requests that go on without a client."""
     lame_duck: bool = False
     """Whether it serves on, but clients and balancers should go elsewhere."""
+    resumables: Resumables | None = None
+    """The logs of streams; None where they are off or have no store."""
     draining: bool = False
     stopped_by: SluiceError | None = None
     """What everything was ended with; None while nothing has been."""
@@ -74,6 +77,8 @@ class WorkerState:
         """Start what an event stream passes through; its reader's tally becomes the request's."""
         record = context.record
         reader = self.telemetry.meter_stream(context)
+        if context.recording is not None and (kept := context.recording.stream(record, reader)):
+            return kept
         return Stream(record.family, reader, hides_usage=record.hides_usage)
 
     def cut_all(self, error: SluiceError) -> int:

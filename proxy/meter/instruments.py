@@ -255,6 +255,26 @@ class Workers:
         self.cpu = make.counter("sluice_worker_cpu_seconds_total", "CPU time of all workers.")
 
 
+class Resumable:
+    """How the streams fare that can be resumed."""
+
+    def __init__(self, make: Maker) -> None:
+        self.running = make.gauge(
+            "sluice_resumable_streams", "Resumable streams that are being relayed.", "livesum"
+        )
+        self.readers = make.gauge(
+            "sluice_resumable_readers", "Readers of resumable streams.", "livesum"
+        )
+        self.resumed = make.counter(
+            "sluice_resumed_reads_total", "Readers that were let in, by the way they came.", "door"
+        )
+        self.lost = make.counter(
+            "sluice_resumable_streams_lost_total",
+            "Streams that were to be resumable and became ordinary ones, and why.",
+            "reason",
+        )
+
+
 class Instruments:
     """The instruments of one registry."""
 
@@ -264,3 +284,4 @@ class Instruments:
         self.counts = Counts(make)
         self.upstreams = UpstreamInstruments(make)
         self.workers = Workers(make)
+        self.resumable = Resumable(make)

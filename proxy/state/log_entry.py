@@ -8,7 +8,7 @@ is refused, and the end needs no message of its own: it is an entry, too.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from proxy.state.store import key_of
@@ -39,21 +39,16 @@ class End:
     ended_by: str
     error: str = ""
     """The code of the error that ended it; empty if none did."""
-    message: str = ""
+    whole: bool = False
+    """Whether its last byte may be followed by a clean end."""
     figures: dict[str, Any] = field(default_factory=dict)
     events: int = 0
+    rest: int = 0
+    """How many bytes of a further event came that never became whole."""
 
     def encoded(self) -> str:
         """As it stands in the log."""
-        return json.dumps(
-            {
-                "ended_by": self.ended_by,
-                "error": self.error,
-                "message": self.message,
-                "figures": self.figures,
-                "events": self.events,
-            }
-        )
+        return json.dumps(asdict(self))
 
     @classmethod
     def decoded(cls, text: bytes | str) -> End:

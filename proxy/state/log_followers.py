@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from proxy.state.log_entry import Entry, EntryId
     from proxy.state.log_reader import LogReader
     from proxy.state.log_writer import LogWriter
-    from proxy.state.store import Store
+    from proxy.state.store import Argument, Store
     from proxy.state.stream_log import StreamLog
 
 _LEASE = script.load("log_lease", "log")
@@ -189,7 +189,7 @@ class LogFollowers:
             await asyncio.sleep(_POLL_SECONDS)
 
     async def _poll(self, followed: Followed) -> None:
-        arguments = [str(followed.position), ENTRIES_AT_ONCE]
+        arguments: list[Argument] = [str(followed.position), ENTRIES_AT_ONCE]
         try:
             found = await self._store.run(READ, keys_of(followed.id), arguments)
         except StoreUnavailable:
@@ -247,4 +247,3 @@ async def _tried(waking: Awaitable[list[Any]]) -> None:
         await waking
     except StoreUnavailable:
         return
-

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
 import structlog
@@ -22,7 +23,7 @@ from proxy.state.stream_log import StreamLog
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from proxy.state.store import Store
+    from proxy.state.store import Argument, Store
 
 _OPEN = script.load("log_open", "log")
 _TEND = script.load("log_tend", "log")
@@ -186,7 +187,7 @@ class LogWriter:
         if entry is None or entry.end is None:
             self.changed(log)
             return
-        arguments = [self._ttl, str(entry.id), entry.end.encoded(), entry.tail, ""]
+        arguments: list[Argument] = [self._ttl, str(entry.id), entry.end.encoded(), entry.tail, ""]
         try:
             made = await self._store.run(_END, log.keys, arguments)
         except StoreUnavailable:
@@ -221,7 +222,7 @@ class LogWriter:
                 answer = self._store.send(_TEND, log.keys, [self._running_ttl, *arguments])
             except StoreUnavailable:
                 return
-            answer.add_done_callback(lambda done, log=log: self._tended(log, done))
+            answer.add_done_callback(partial(self._tended, log))
 
     def _tended(self, log: StreamLog, done: asyncio.Future[Any]) -> None:
         if done.cancelled() or done.exception() is not None or log.ended.is_set():

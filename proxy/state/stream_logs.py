@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from proxy.state.backend import Backend
-    from proxy.state.store import Store
+    from proxy.state.store import Argument, Store
 
 _LOOK = script.load("log_look", "log")
 _LEAVE = script.load("log_leave", "log")
@@ -70,7 +70,7 @@ class LogState:
 class StreamLogs:
     """All that a worker does with logs; a context manager."""
 
-    def __init__(  # noqa: PLR0913 what the settings say
+    def __init__(
         self,
         store: Store,
         blocking: Backend,
@@ -109,13 +109,20 @@ class StreamLogs:
         """
         return _state(stream_id, await self.store.run(_LOOK, keys_of(stream_id), [owner, "", 0, 0]))
 
-    async def read(self, stream_id: str, owner: str, cursor: int) -> tuple[LogState, LogReader] | None:
+    async def read(
+        self, stream_id: str, owner: str, cursor: int
+    ) -> tuple[LogState, LogReader] | None:
         """A reader from a cursor on, with what there is; to be given to `leave`.
 
         None if this owner has no log of that id. Raises `TooManyReaders` and `StoreUnavailable`.
         """
         lease = secrets.token_hex(8)
-        arguments = [owner, lease, round(LEASE_SECONDS * 1000), self._readers_per_stream]
+        arguments: list[Argument] = [
+            owner,
+            lease,
+            round(LEASE_SECONDS * 1000),
+            self._readers_per_stream,
+        ]
         state = _state(stream_id, await self.store.run(_LOOK, keys_of(stream_id), arguments))
         if state is None:
             return None
@@ -183,8 +190,14 @@ class StreamLogs:
         last = entry_of(raw[3][0]) if raw[3] else Entry(EntryId(0, 1))
         words, end = self._last_words(state.header, last)
         events = state.last.event + 1
-        arguments = [self._ttl, str(end_id(events)), end.encoded(), b"", str(state.last)]
-        more = [joined([len(words)]), words, str(EntryId(events))]
+        arguments: list[Argument] = [
+            self._ttl,
+            str(end_id(events)),
+            end.encoded(),
+            b"",
+            str(state.last),
+        ]
+        more: list[Argument] = [joined([len(words)]), words, str(EntryId(events))]
         await self.store.run(_END, keys, [*arguments, *more])
 
     async def _owner(self, stream_id: str) -> bytes:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from proxy.appliance.directory import RunDirectory
 from proxy.appliance.monitor import CannotStart, ProcessState, RestartPolicy
@@ -26,7 +27,7 @@ def processes(*, nginx_user: str | None = None, **settings: Any) -> Processes:
 
 def test_without_an_upstream_there_is_a_demo_and_the_workers_are_told() -> None:
     """The demo comes first, and its address is the workers' upstream."""
-    hired = processes(workers=2)
+    hired = processes(workers=2, resumable="off")
     assert [monitor.name for monitor in hired.all] == ["demo", "worker-0", "worker-1", "nginx"]
     environment = hired.workers[1]._spec.environment
     assert hired.demo is not None
@@ -37,7 +38,7 @@ def test_without_an_upstream_there_is_a_demo_and_the_workers_are_told() -> None:
 
 def test_with_an_upstream_there_is_no_demo() -> None:
     """Nobody gets made-up answers by accident."""
-    hired = processes(workers=1, **UPSTREAM)
+    hired = processes(workers=1, resumable="off", **UPSTREAM)
     assert hired.demo is None
     assert [monitor.name for monitor in hired.behind_nginx] == ["worker-0"]
 
@@ -53,7 +54,19 @@ def test_a_key_with_a_limit_brings_a_store() -> None:
     assert environment is not None
     assert environment["SLUICE_STORE_URL"] == "unix:///run/x/store.sock"
     for more in ({"keys": [{"name": "web", "key": "k"}]}, {"keys": LIMITED, "store_url": "off"}):
-        assert processes(workers=1, **more, **UPSTREAM).store is None
+        assert processes(workers=1, resumable="off", **more, **UPSTREAM).store is None
+
+
+def test_resumable_streams_bring_a_store_where_there_is_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Without a program for it everything else works all the same."""
+    hired = processes(workers=1, **UPSTREAM)
+    assert [monitor.name for monitor in hired.behind_nginx] == ["store", "worker-0"]
+    monkeypatch.setattr("proxy.appliance.store_program.candidates", lambda: iter(()))
+    with capture_logs() as said:
+        assert processes(workers=1, **UPSTREAM).store is None
+    assert [line["event"] for line in said] == ["streams_not_resumable"]
 
 
 def test_a_limit_and_no_program_to_count_in(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -104,7 +117,9 @@ async def test_what_a_dead_worker_had_in_flight_is_forgotten(tmp_path: Path) -> 
     for name in ("gauge_livesum_worker-0.db", "gauge_livesum_worker-1.db", "counter_worker-0.db"):
         (run.metrics / name).touch()
     hired = Processes(
-        Settings(workers=2, **UPSTREAM), run, Programs(NginxProgram("nginx", (1, 26)))
+        Settings(workers=2, resumable="off", **UPSTREAM),
+        run,
+        Programs(NginxProgram("nginx", (1, 26))),
     )
     buried = hired.workers[0]._on_exit
     assert buried is not None

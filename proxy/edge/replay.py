@@ -1,0 +1,227 @@
+"""Sends a log to one reader: what it has not seen, then what comes, then the end."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from multidict import CIMultiDict
+
+from proxy.edge.downstream_response import DownstreamResponse, hang_up, stream_headers
+from proxy.edge.recording import STREAM_ID
+from proxy.record import EndedBy, Family
+from proxy.relay.pump import Outcome
+from proxy.relay.recorded import ping_for
+from proxy.state.errors import StoreUnavailable
+from proxy.state.log_reader import LogGone, LogTrimmed
+
+if TYPE_CHECKING:
+    from proxy.edge.request_context import RequestContext
+    from proxy.edge.worker_state import WorkerState
+    from proxy.relay.client_writer import ClientWriter
+    from proxy.state.log_entry import End
+    from proxy.state.log_reader import Events, LogReader
+    from proxy.state.stream_logs import LogState
+
+ENDED_BY = "Sluice-Ended-By"
+_WAIT_SECONDS = 0.5
+"""The longest wait for news, so that other things can be looked at."""
+_SEQUENCE = re.compile(rb'"sequence_number"\s*:\s*(\d{1,15})')
+_LINE_ENDS = (b"\r\n", b"\n", b"\r")
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """How a reader wants to see the events."""
+
+    ids: bool = False
+    """Each with an `id:` line, and a plain end."""
+    progress: bool = False
+    """Frames between the events that say how far it is."""
+    sequence_after: int | None = None
+    """Only those whose `sequence_number` is above this."""
+    opening: bytes = b""
+    """What is sent before anything else."""
+
+
+class Replay:
+    """One reader's answer."""
+
+    def __init__(
+        self,
+        state: WorkerState,
+        context: RequestContext,
+        log: LogState,
+        view: View,
+        progress_of: Callable[[], Any],
+    ) -> None:
+        """`progress_of` asks for what the producer says of the stream."""
+        self._state = state
+        self._context = context
+        self._log = log
+        self._view = view
+        self._progress_of = progress_of
+        self._family = family_of(log)
+        self._passing = view.sequence_after is None
+        self._seen_end: End | None = None
+        self._progressed_at = 0.0
+        self._progress = Progress()
+
+    async def run(self, reader: LogReader) -> DownstreamResponse:
+        """Send until the end; the response has been sent but for its last chunk."""
+        downstream = DownstreamResponse(status=200, headers=self._headers())
+        client = await self._context.commit(downstream, self._view.opening)
+        outcome = Outcome(EndedBy.UPSTREAM_CUT, whole=False)
+        try:
+            async with asyncio.timeout(None) as patience:
+                outcome = await self._send(reader, client, patience)
+        except TimeoutError:
+            outcome = Outcome(EndedBy.SLOW_CLIENT, whole=False, error="slow_client")
+            hang_up(self._context.request)
+        except (LogTrimmed, LogGone, StoreUnavailable) as error:
+            outcome = Outcome(EndedBy.UPSTREAM_CUT, whole=False, error=type(error).__name__)
+        self._context.record.ended_by = outcome.ended_by
+        self._context.record.error = outcome.error
+        downstream.end(outcome)
+        return downstream
+
+    def _headers(self) -> CIMultiDict[str]:
+        try:
+            kept = json.loads(self._log.header.get("head", "{}"))
+        except ValueError:
+            kept = {}
+        headers = CIMultiDict(kept)
+        content_type = headers.get("Content-Type")
+        headers.update(stream_headers({}, self._context.record))
+        if content_type:
+            headers["Content-Type"] = content_type
+        headers[STREAM_ID] = self._log.id
+        if (end := self._log.end) is not None:
+            headers[ENDED_BY] = end.ended_by
+        return headers
+
+    async def _send(
+        self, reader: LogReader, client: ClientWriter, patience: asyncio.Timeout
+    ) -> Outcome:
+        ping = self._state.timeouts.ping
+        while True:
+            if self._view.progress:
+                await self._send_progress(client)
+            found = await reader.next(_WAIT_SECONDS)
+            now = time.monotonic()
+            if found is not None:
+                client.write(self._rendered(found), now)
+                if found.end is not None:
+                    return await self._end(found, client)
+                if client.is_congested():
+                    await self._drain(client, patience)
+            elif self._state.resumables is None or self._state.resumables.closing:
+                return Outcome(EndedBy.DRAINED, whole=False, error="gateway_stopped")
+            elif now - client.written_at >= ping:
+                client.write(ping_for(self._family, recorded=True), now)
+
+    async def _drain(self, client: ClientWriter, patience: asyncio.Timeout) -> None:
+        slow = self._state.settings.slow_client_timeout_seconds
+        loop = asyncio.get_running_loop()
+        patience.reschedule(loop.time() + slow if slow else None)
+        await client.drain()
+        patience.reschedule(None)
+
+    def _rendered(self, found: Events) -> bytes:
+        events = list(found.events)
+        if not self._passing:
+            events = self._above_sequence(events)
+        if not self._view.ids:
+            return b"".join(events)
+        numbered = enumerate(events, found.first)
+        return b"".join(with_id(event, f"{self._log.id}:{number}") for number, event in numbered)
+
+    def _above_sequence(self, events: list[bytes]) -> list[bytes]:
+        after = self._view.sequence_after
+        assert after is not None
+        for place, event in enumerate(events):
+            numbers = _SEQUENCE.findall(event)
+            if numbers and int(numbers[-1]) > after:
+                self._passing = True
+                return events[place:]
+        return []
+
+    async def _end(self, found: Events, client: ClientWriter) -> Outcome:
+        end, now = found.end, time.monotonic()
+        assert end is not None
+        client.write(found.tail, now)
+        if self._view.progress:
+            client.write(self._progress.last(end.figures), now)
+        if self._view.ids:
+            said = {"ended_by": end.ended_by} | ({"error": end.error} if end.error else {})
+            text = f"event: done\nid: {self._log.id}:{end.events}\ndata: {json.dumps(said)}\n\n"
+            client.write(text.encode(), now)
+        # A browser's reader needs a plain end; everybody else sees what the first client saw.
+        return Outcome(
+            EndedBy(end.ended_by or EndedBy.FAILED),
+            whole=end.whole or self._view.ids,
+            error=end.error,
+        )
+
+    async def _send_progress(self, client: ClientWriter) -> None:
+        now = time.monotonic()
+        if now - self._progressed_at < _WAIT_SECONDS:
+            return
+        self._progressed_at = now
+        said = await self._progress_of()
+        if said is not None and (frame := self._progress.frame(said)):
+            client.write(frame, now)
+
+
+class Progress:
+    """Frames of progress, which never go backwards."""
+
+    def __init__(self) -> None:
+        self._percent = 0.0
+
+    def frame(self, said: dict[str, Any]) -> bytes:
+        """One frame; empty where the stream has ended, of which `last` tells."""
+        if said.get("stage") == "ended":
+            return b""
+        if "percent" in said:
+            self._percent = max(self._percent, said["percent"])
+            said = {**said, "percent": self._percent}
+        elif self._percent:
+            said = {**said, "percent": self._percent}
+        return _frame(said)
+
+    def last(self, figures: dict[str, Any]) -> bytes:
+        """The frame of the end: 100, exactly."""
+        kept = ("elapsed_seconds", "tokens", "tokens_per_second")
+        said = {name: figures.get(name) for name in kept}
+        return _frame({"stage": "ended", **said, "percent": 100, "left_seconds": 0})
+
+
+def _frame(said: dict[str, Any]) -> bytes:
+    return f"event: progress\ndata: {json.dumps(said)}\n\n".encode()
+
+
+def with_id(event: bytes, name: str) -> bytes:
+    """The event with an `id:` line of its own, before the empty line that ends it.
+
+    Not at its beginning: there may be whole comments there, after which a browser would take the
+    event for seen that it has not had yet.
+    """
+    for end in _LINE_ENDS:
+        if event.endswith(end + end):
+            return event[: -len(end)] + b"id: " + name.encode() + end + end
+    # Line ends of two kinds.
+    return event.rstrip(b"\r\n") + b"\nid: " + name.encode() + b"\n\n"
+
+
+def family_of(log: LogState) -> Family:
+    """The family of a log's events."""
+    try:
+        return Family(log.header.get("family", ""))
+    except ValueError:
+        return Family.UNKNOWN

@@ -1,0 +1,57 @@
+"""A stream's state as JSON: how far it is, how it ended, and the whole answer once it is done."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from proxy.edge.replay import family_of
+from proxy.meter.whole.assemble import assemble
+from proxy.record import EndedBy
+
+if TYPE_CHECKING:
+    from proxy.edge.resumables import Resumables
+    from proxy.state.stream_logs import LogState
+
+_ENDED = "ended"
+
+
+async def describe(resumables: Resumables, log: LogState) -> dict[str, Any]:
+    """The document. Raises `StoreUnavailable`."""
+    progress = _progress(resumables, log)
+    end = log.end
+    stage = progress.pop("stage", "queued")
+    if stage == _ENDED and end is None:
+        # Its last events are on their way to the store.
+        stage = "generating"
+    document: dict[str, Any] = {
+        "id": log.id,
+        "object": "stream",
+        "status": _ENDED if end else stage,
+        "events": log.events,
+        "first_event": log.first,
+    }
+    if "place" in progress and end is None:
+        document["place"] = progress["place"]
+    if end is None:
+        progress.pop("place", None)
+        return {**document, "figures": progress}
+    document["ended_by"] = end.ended_by
+    if end.error:
+        document["error"] = end.error
+    document["figures"] = end.figures
+    if end.ended_by == EndedBy.COMPLETE and log.first <= 1:
+        whole = assemble(family_of(log), await resumables.logs.whole(log))
+        if whole is not None:
+            document["response"] = whole
+    return document
+
+
+def _progress(resumables: Resumables, log: LogState) -> dict[str, Any]:
+    """What the producer says of it now, asked directly if it is in this worker."""
+    running = resumables.logs.writer.running.get(log.id)
+    said = log.header.get("progress", "{}")
+    if running is not None and running.progress is not None:
+        said = str(running.progress()["progress"])
+    found: dict[str, Any] = json.loads(said)
+    return found

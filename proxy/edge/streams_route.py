@@ -1,0 +1,225 @@
+"""`/v1/streams/{id}`: the rest of a stream, its state, its end; for every family alike."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
+
+from aiohttp import hdrs, web
+
+from proxy.edge import cross_site
+from proxy.edge.cursor import Cursor, cursor_of, stream_id, wants_progress
+from proxy.edge.downstream_response import error_response, ids_of
+from proxy.edge.recording import STREAM_ID
+from proxy.edge.replay import ENDED_BY, Replay, View
+from proxy.edge.request_context import RequestContext
+from proxy.edge.resumables import owner_of
+from proxy.edge.stream_errors import (
+    EventsGone,
+    LogsUnavailable,
+    ProducerLost,
+    StreamNotFound,
+    TooManyReaders,
+)
+from proxy.edge.stream_state import describe
+from proxy.edge.worker_state import WORKER_STATE, WorkerState
+from proxy.errors import BadRequest, SluiceError
+from proxy.record import EndedBy
+from proxy.state import stream_logs
+from proxy.state.errors import StoreUnavailable
+
+if TYPE_CHECKING:
+    from proxy.edge.resumables import Resumables
+    from proxy.state.stream_logs import LogState
+
+_AHEAD_SECONDS = 5.0
+_LOOK_SECONDS = 0.1
+_MOST_AHEAD = 10_000
+"""Events that a client can have seen and the store not yet; more are no cursor of this stream."""
+Door = Callable[[WorkerState, "Resumables", RequestContext, str], Awaitable[web.StreamResponse]]
+
+
+async def get(request: web.Request) -> web.StreamResponse:
+    """The events after the cursor, or the state as JSON."""
+    return await handle(request, _get, request.match_info["id"])
+
+
+async def delete(request: web.Request) -> web.StreamResponse:
+    """Stop the stream, wherever it is made; again: nothing more happens."""
+    return await handle(request, _delete, request.match_info["id"])
+
+
+async def not_allowed(request: web.Request) -> web.StreamResponse:
+    """A stream is read and stopped, and nothing else."""
+    raise web.HTTPMethodNotAllowed(request.method, ["GET", "DELETE"])
+
+
+async def handle(request: web.Request, door: Door, name: str) -> web.StreamResponse:
+    """What all requests for logs share: who may ask, what the errors look like, the log line."""
+    state = request.app[WORKER_STATE]
+    context = RequestContext.of(request)
+    try:
+        cross_site.check(request, state.settings.cors_origins, spends_key=state.spends_key)
+        key = state.keys.key_of(request.headers, request.query)
+        context.key, context.record.client_key = key, "" if key is None else key.name
+        if state.resumables is None:
+            raise StreamNotFound("No streams are kept here.")
+        response = await door(state, state.resumables, context, name)
+        if context.response is None:
+            context.record.status = response.status
+            if context.record.ended_by is None:
+                context.record.ended_by = EndedBy.COMPLETE
+        return response
+    except StoreUnavailable:
+        return _refused(context, LogsUnavailable("The store does not answer.", retry_after=1.0))
+    except SluiceError as error:
+        return _refused(context, error)
+    except asyncio.CancelledError:
+        context.record_client_left()
+        raise
+    finally:
+        state.telemetry.finish(context)
+
+
+async def read(
+    state: WorkerState, context: RequestContext, name: str, cursor: int, view: View
+) -> web.StreamResponse:
+    """A reader's answer, from the cursor on."""
+    resumables = state.resumables
+    assert resumables is not None
+    owner = owner_of(context.request, context.key)
+    if not resumables.begin_reading():
+        raise TooManyReaders("As many streams are read as may be.", retry_after=1.0)
+    reader = None
+    try:
+        try:
+            found = await resumables.logs.read(name, owner, cursor)
+        except stream_logs.TooManyReaders:
+            text = "This stream has as many readers as it may have."
+            raise TooManyReaders(text, retry_after=1.0) from None
+        if found is None:
+            raise StreamNotFound("There is no such stream.")
+        log, reader = found
+
+        async def progress() -> Any:
+            return await _progress_of(resumables, name, owner)
+
+        return await Replay(state, context, log, view, progress).run(reader)
+    finally:
+        if reader is not None:
+            resumables.logs.leave(reader)
+        resumables.end_reading()
+
+
+async def found_log(resumables: Resumables, context: RequestContext, name: str) -> LogState:
+    """The log, if it is this client's; one whose producer died has its end by then.
+
+    Raises `StreamNotFound` and `StoreUnavailable`.
+    """
+    owner = owner_of(context.request, context.key)
+    log = await resumables.logs.look(name, owner)
+    if log is None:
+        raise StreamNotFound("There is no such stream.")
+    if await resumables.logs.is_dead(log):
+        await resumables.logs.bury(name)
+        log = await resumables.logs.look(name, owner) or log
+    return log
+
+
+async def _get(
+    state: WorkerState, resumables: Resumables, context: RequestContext, name: str
+) -> web.StreamResponse:
+    request = context.request
+    stream = stream_id(name)
+    if wants_json(request):
+        log = await found_log(resumables, context, stream)
+        document = await describe(resumables, log)
+        return web.json_response(
+            document, headers={**ids_of(context.record), hdrs.CACHE_CONTROL: "no-store"}
+        )
+    cursor = cursor_of(request, stream)
+    log = await _at_cursor(resumables, context, stream, cursor)
+    if cursor.after + 1 < log.first:
+        return _gone(context, log)
+    if (end := log.end) is not None and not end.rest and cursor.after >= log.events:
+        if not _missed_last_words(log, cursor):
+            return nothing_left(context, log)
+        cursor = Cursor(log.events - 1, cursor.ids)
+    view = View(cursor.ids, wants_progress(request))
+    return await read(state, context, stream, cursor.after, view)
+
+
+async def _at_cursor(
+    resumables: Resumables, context: RequestContext, stream: str, cursor: Cursor
+) -> LogState:
+    """The log, once it has what this client has seen: the store hears of it a moment later.
+
+    Raises `BadRequest` for a cursor that it never had.
+    """
+    loop = asyncio.get_running_loop()
+    until = loop.time() + _AHEAD_SECONDS
+    while True:
+        log = await found_log(resumables, context, stream)
+        ahead = cursor.after - log.events
+        if ahead <= 0 or _missed_last_words(log, cursor):
+            return log
+        if log.end is not None or ahead > _MOST_AHEAD or loop.time() >= until:
+            raise BadRequest(f"The stream has {log.events} events, not {cursor.after}.")
+        await asyncio.sleep(_LOOK_SECONDS)
+
+
+def _missed_last_words(log: LogState, cursor: Cursor) -> bool:
+    """Whether the client saw more than the log has, of a stream whose worker died at that."""
+    end = log.end
+    lost = end is not None and end.error == ProducerLost.fault.code
+    return lost and log.events < cursor.after <= log.events + _MOST_AHEAD
+
+
+async def _delete(
+    _state: WorkerState, resumables: Resumables, context: RequestContext, name: str
+) -> web.StreamResponse:
+    stream = stream_id(name)
+    if not await resumables.logs.stop(stream, owner_of(context.request, context.key)):
+        raise StreamNotFound("There is no such stream.")
+    return web.Response(status=204, headers=ids_of(context.record))
+
+
+async def _progress_of(resumables: Resumables, name: str, owner: str) -> Any:
+    if (log := resumables.logs.writer.running.get(name)) is not None and log.progress:
+        return json.loads(log.progress()["progress"])
+    try:
+        found = await resumables.logs.look(name, owner)
+    except StoreUnavailable:
+        return None
+    return None if found is None else json.loads(found.header.get("progress", "null"))
+
+
+def wants_json(request: web.Request) -> bool:
+    """Whether the state is asked for, and not the events."""
+    accept = ",".join(request.headers.getall(hdrs.ACCEPT, ())).lower()
+    return "application/json" in accept and "text/event-stream" not in accept
+
+
+def nothing_left(context: RequestContext, log: LogState) -> web.Response:
+    """204: it has ended, and all of it has been seen. A browser stops asking at that."""
+    end = log.end
+    assert end is not None
+    headers = {STREAM_ID: log.id, ENDED_BY: end.ended_by, hdrs.CACHE_CONTROL: "no-store"}
+    return web.Response(status=204, headers={**headers, **ids_of(context.record)})
+
+
+def _gone(context: RequestContext, log: LogState) -> web.Response:
+    error = EventsGone(f"The stream is kept from event {log.first} on.")
+    response = _refused(context, error)
+    assert isinstance(response.body, bytes)
+    document = json.loads(response.body)
+    document["first_event"] = document["error"]["first_event"] = log.first
+    response.body = json.dumps(document).encode()
+    return response
+
+
+def _refused(context: RequestContext, error: SluiceError) -> web.Response:
+    context.record_error(error)
+    return error_response(error, context.record)

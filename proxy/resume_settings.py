@@ -1,0 +1,43 @@
+"""The settings of resumable streams; `proxy.settings` has all the others."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from proxy.setting_types import Seconds
+
+
+class ResumeSettings(BaseSettings):
+    """What an operator can set about streams that outlive their connection."""
+
+    model_config = SettingsConfigDict(env_prefix="SLUICE_", frozen=True, extra="forbid")
+
+    resumable: Literal["request", "all", "off"] = Field(
+        "request",
+        description="which streams can be resumed: those that ask for it (`Sluice-Resumable: "
+        "true`, or by key), all, or none",
+    )
+    resume_ttl_seconds: Seconds = Field(
+        600, description="how long a resumable stream can be read after its end"
+    )
+    resume_stream_bytes: int = Field(
+        8 * 1024 * 1024,
+        ge=4096,
+        le=2**31,
+        description="kept of one resumable stream; beyond it the oldest events are dropped",
+    )
+    resume_total_bytes: int = Field(
+        128 * 1024 * 1024,
+        ge=4096,
+        le=2**44,
+        description="kept of all resumable streams together; beyond it the oldest are dropped",
+    )
+    resume_readers: int = Field(
+        1000, ge=1, le=1_000_000, description="readers of resumable streams at once, all workers"
+    )
+    resume_readers_per_stream: int = Field(
+        16, ge=1, le=10_000, description="readers of one resumable stream at once"
+    )
