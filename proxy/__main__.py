@@ -74,6 +74,7 @@ def _declare_worker(parser: argparse.ArgumentParser) -> None:
     # Of the supervisor: the socket that outlives a worker, and the pipe for its pulse.
     parser.add_argument("--listen-fd", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--pulse-fd", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--settings-fd", type=int, help=argparse.SUPPRESS)
     parser.set_defaults(run=_worker)
 
 
@@ -87,7 +88,7 @@ def _worker(chosen: argparse.Namespace) -> int:
         inherited = None
         shares = chosen.behind_nginx or chosen.listen_fd is not None or chosen.workers > 1
         if chosen.listen_fd is not None and chosen.pulse_fd is not None:
-            inherited = worker.Inherited(chosen.listen_fd, chosen.pulse_fd)
+            inherited = worker.Inherited(chosen.listen_fd, chosen.pulse_fd, chosen.settings_fd)
         # Whoever starts several workers names them one store; a supervisor has done so.
         with nullcontext(settings) if shares else lone_store.with_store(settings) as own:
             return worker.run(
@@ -99,8 +100,16 @@ def _worker(chosen: argparse.Namespace) -> int:
                 workers=chosen.workers,
                 behind_nginx=chosen.behind_nginx,
                 inherited=inherited,
+                as_set=settings,
             )
 
+    if chosen.settings_fd is not None:
+        from proxy import shared_settings
+
+        settings = shared_settings.read(chosen.settings_fd)[1]
+        # Its supervisor may give a single worker fewer slots.
+        slots = int(os.environ.get("SLUICE_MAX_STREAMS", settings.max_streams))
+        return serve(settings.model_copy(update={"max_streams": slots}))
     return _with_settings(serve)
 
 

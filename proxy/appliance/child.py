@@ -49,6 +49,8 @@ class ProcessSpec:
     """Takes what it writes to stderr; these are its stderr tail."""
     listening: Listening | None = None
     """The socket that it inherits and has a pulse beside; None if it opens its own."""
+    settings: int | None = None
+    """The descriptor of the settings that it inherits beside the socket."""
     masked: Callable[[bytes], bytes] = bytes
     """Makes a line fit to be kept as part of the stderr tail."""
 
@@ -85,6 +87,8 @@ class Child:
             if spec.listening is not None:
                 pulse = Pulse()
                 inherited = (spec.listening.fileno(), pulse.writing)
+                if spec.settings is not None:
+                    inherited = (*inherited, spec.settings)
             process = await asyncio.create_subprocess_exec(
                 sys.executable,
                 # Neither the user's site nor anything of the present folder: it starts in 15 ms.
@@ -165,8 +169,8 @@ class Child:
 def _handed_over(inherited: tuple[int, ...]) -> list[str]:
     if not inherited:
         return []
-    listening, pulse = inherited
-    return ["--listen-fd", str(listening), "--pulse-fd", str(pulse)]
+    names = ("--listen-fd", "--pulse-fd", "--settings-fd")
+    return [word for pair in zip(names, map(str, inherited), strict=False) for word in pair]
 
 
 class Pipes:

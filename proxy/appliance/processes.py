@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from dataclasses import dataclass, field
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import structlog
+from pydantic import SecretStr
 
+from proxy import shared_settings
 from proxy.appliance import commands, nginx, ports, store_program
 from proxy.appliance.banner import uses_demo
 from proxy.appliance.child import ProcessSpec
@@ -59,6 +62,8 @@ class Processes:
         self._ledger = Ledger(run.metrics)
         self._settling: asyncio.Task[None] | None = None
         self._extra = {"PROMETHEUS_MULTIPROC_DIR": str(run.metrics), **_sizes(settings)}
+        self._shared = os.memfd_create("sluice-settings")
+        self._generation = -1
         self.kills = RepeatedKills(oom_kills)
         self.reductions: list[str] = []
         """What was given up because workers were killed again and again."""
@@ -69,6 +74,7 @@ class Processes:
         self.store = self._store_keeper() if store_program.wanted(settings) else None
         self.workers = tuple(self._worker_monitor(index) for index in range(settings.workers))
         self.nginx = self._nginx_monitor()
+        self.hand_over(settings)
 
     @property
     def behind_nginx(self) -> tuple[ProcessMonitor, ...]:
@@ -88,6 +94,18 @@ class Processes:
     def worker_serving(self) -> bool:
         """Whether at least one worker answers."""
         return any(worker.state is ProcessState.READY for worker in self.workers)
+
+    def hand_over(self, settings: Settings) -> int:
+        """Have these settings ready for the workers, now and when they start; their number."""
+        self._generation += 1
+        # What the supervisor itself has started stands in for what nobody has set.
+        update: dict[str, Any] = {}
+        if self.demo is not None and uses_demo(settings):
+            update["upstream_url"] = self._extra["SLUICE_UPSTREAM_URL"]
+        if self.store is not None and settings.store_url is None:
+            update["store_url"] = SecretStr(self._extra["SLUICE_STORE_URL"])
+        shared_settings.write(self._shared, self._generation, settings.model_copy(update=update))
+        return self._generation
 
     def close_sockets(self) -> None:
         """Own the workers' sockets no longer: nobody is going to be started again."""
@@ -191,6 +209,7 @@ class Processes:
             # nginx, as nobody, must be able to connect; the directory around it is private.
             umask=0o000 if self._run.nginx_user else 0o077,
             listening=listening,
+            settings=self._shared,
         )
         return self._monitor(
             spec,

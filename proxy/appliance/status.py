@@ -17,7 +17,7 @@ from proxy.meter import warnings
 from proxy.version import VERSION
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
     from proxy.appliance.monitor import ProcessMonitor
@@ -31,7 +31,13 @@ class ApplianceStatus:
     said stop. One worker that is being restarted does not take the whole machine out of service.
     """
 
-    def __init__(self, processes: Processes, metrics: Path, nginx_version: str) -> None:
+    def __init__(
+        self,
+        processes: Processes,
+        metrics: Path,
+        nginx_version: str,
+        latest_reload: Callable[[], dict[str, object] | None] = lambda: None,
+    ) -> None:
         self.came_up = False
         self.lame_duck = False
         """Whether clients are still served, but should go elsewhere."""
@@ -39,6 +45,7 @@ class ApplianceStatus:
         self._processes = processes
         self._metrics = metrics
         self._nginx_version = nginx_version
+        self._latest_reload = latest_reload
         self._since = time.monotonic()
         self._collecting: asyncio.Task[bytes] | None = None
 
@@ -69,6 +76,7 @@ class ApplianceStatus:
             "recent": recent_status.merge(recent),
             "upstreams": merged(upstreams),
             "workers": workers,
+            "reload": self._latest_reload(),
             "reductions": self._processes.reductions,
             "nginx": {"version": self._nginx_version, **described(self._processes.nginx)},
             "demo": None if self._processes.demo is None else described(self._processes.demo),

@@ -19,6 +19,7 @@ from proxy.appliance.http_probe import accepts
 from proxy.appliance.monitor import CannotStart, ProcessMonitor
 from proxy.appliance.preflight import preflight
 from proxy.appliance.processes import Processes, Programs
+from proxy.appliance.reload import ApplianceReload
 from proxy.appliance.status import ApplianceStatus
 from proxy.capacity import sized
 from proxy.container import granted
@@ -46,7 +47,7 @@ def run(settings: Settings, programs: Callable[[NginxProgram], Programs] = Progr
     logs.configure(settings.log_level, settings.log_format)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _stop_before_the_start)
-    fitting = sized(settings, granted())
+    as_set, fitting = settings, sized(settings, granted())
     settings = fitting.settings
     try:
         with run_directory() as directory:
@@ -55,7 +56,7 @@ def run(settings: Settings, programs: Callable[[NginxProgram], Programs] = Progr
             _log.info("sized", **fitting.chosen, why=fitting.why)
             for warning in fitting.warnings:
                 _log.warning("limits", advice=warning)
-            return asyncio.run(Supervisor(settings, directory, chosen).serve())
+            return asyncio.run(Supervisor(settings, directory, chosen, as_set).serve())
     except (CannotStart, OSError) as error:
         print(f"sluice: {error}", file=sys.stderr)  # noqa: T201 for whoever started it
         return 1
@@ -69,14 +70,26 @@ def _stop_before_the_start(_number: int, _frame: object) -> None:
 class Supervisor:
     """The steps of one run."""
 
-    def __init__(self, settings: Settings, directory: RunDirectory, programs: Programs) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        directory: RunDirectory,
+        programs: Programs,
+        at_start: Settings | None = None,
+    ) -> None:
         self._settings = settings
         self._directory = directory
         self._program = programs.nginx
         self._restart_policy = programs.restart_policy
         self._processes = Processes(settings, directory, programs)
+        self._reload_all = ApplianceReload(
+            settings, at_start or settings, directory, programs.nginx, self._processes
+        )
         self._status = ApplianceStatus(
-            self._processes, directory.metrics, programs.nginx.version_text
+            self._processes,
+            directory.metrics,
+            programs.nginx.version_text,
+            latest_reload=lambda: self._reload_all.latest,
         )
         self._monitored: dict[ProcessMonitor, asyncio.Task[None]] = {}
         self._stop = asyncio.Event()
@@ -267,16 +280,8 @@ class Supervisor:
         self._reloading = asyncio.create_task(self._reload())
 
     async def _reload(self) -> None:
-        """Let nginx read the certificates anew; its streams go on in its old processes.
-
-        The settings stay: they are frozen, and the workers hold them.
-        """
-        complaint = await asyncio.to_thread(nginx.complaint, self._program, self._directory)
-        if complaint is not None:
-            _log.error("not_reloaded", complaint=complaint)
-        elif not self._stop.is_set():
-            self._processes.nginx.send(nginx.RELOAD)
-            _log.info("reloaded", what="nginx and its certificates; settings are frozen")
+        if not self._stop.is_set():
+            await self._reload_all.reload()
 
 
 async def _all_ready(keepers: Iterable[ProcessMonitor]) -> None:

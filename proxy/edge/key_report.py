@@ -26,9 +26,14 @@ class KeyReport:
         self.keys = keys
 
     async def __aenter__(self) -> Self:
-        if any(key.limited for key in self.keys):
-            self._looking = asyncio.create_task(self._look())
+        self.apply(self.keys)
         return self
+
+    def apply(self, keys: tuple[KeySettings, ...]) -> None:
+        """Report on these keys from now on."""
+        self.keys = keys
+        if self._looking is None and any(key.limited for key in keys):
+            self._looking = asyncio.create_task(self._look())
 
     async def __aexit__(self, *_: object) -> None:
         if self._looking is not None:

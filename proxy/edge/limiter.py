@@ -96,6 +96,13 @@ class Limiter:
     async def __aexit__(self, *_: object) -> None:
         await self._parts.aclose()
 
+    async def apply(self, settings: Settings) -> None:
+        """Enforce the limits of these settings from now on; what is reserved stays so."""
+        self._settings = settings
+        self._ledgers.clear()
+        if any(key.limited for key in settings.all_keys):
+            await self.connect()
+
     async def connect(self) -> None:
         """Have a store to ask, if one is configured and there is none yet.
 

@@ -38,6 +38,7 @@ async def internal(request: web.Request) -> web.Response:
             "waiting": state.admission.waiting,
             "slots": state.admission.slots,
             "upstreams": state.upstreams.status(),
+            "reload": state.reload._asdict(),
             "recent": state.telemetry.recent(),
             "warnings": warnings.latest(),
             # Without nginx in front this is a public port.

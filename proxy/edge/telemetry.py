@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import time
+from collections.abc import Iterable
 from typing import Any, Self
 
 from multidict import CIMultiDict
@@ -64,9 +65,7 @@ class Telemetry:
         """Requests that ended before the prices had been read."""
 
     async def __aenter__(self) -> Self:
-        settings = self._settings
-        own = await asyncio.to_thread(read_prices, settings.prices) if settings.prices else None
-        self._prices = Prices(own, {one.name: str(one.url) for one in settings.upstreams})
+        self._prices = await _own_prices(self._settings)
         self._priced = asyncio.create_task(self._load_prices())
         self._metrics.know(str(one["name"]) for one in self._upstreams.status())
         self._upstreams.observe(self._metrics)
@@ -83,6 +82,17 @@ class Telemetry:
             await self._priced
         if self._spans is not None:
             await asyncio.to_thread(self._spans.close)
+
+    async def prices_from(self, settings: Settings) -> Prices:
+        """The prices by these settings, ready for use. Raises `PricesError`."""
+        prices = await _own_prices(settings)
+        await asyncio.to_thread(prices.load)
+        return prices
+
+    def replace_prices(self, prices: Prices, upstreams: Iterable[str]) -> None:
+        """Count by these from now on, and for upstreams of these names."""
+        self._prices = prices
+        self._metrics.know(upstreams)
 
     def keep(self, context: RequestContext) -> None:
         """Write down that a request is here, and what is known of it.
@@ -177,3 +187,8 @@ class Telemetry:
             lag = time.monotonic() - before - _PULSE_SECONDS
             self._metrics.pulse(max(0.0, lag), *self._upstreams.connections())
             self._levels()
+
+
+async def _own_prices(settings: Settings) -> Prices:
+    own = await asyncio.to_thread(read_prices, settings.prices) if settings.prices else None
+    return Prices(own, {one.name: str(one.url) for one in settings.upstreams})

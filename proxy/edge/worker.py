@@ -24,6 +24,7 @@ from proxy.edge.app import create_runner
 from proxy.edge.listener import PacedListener
 from proxy.edge.open_worker_state import open_worker_state
 from proxy.edge.pulse import Pulse
+from proxy.edge.reload import Reloader
 from proxy.edge.worker_state import WorkerState
 from proxy.errors import Drained
 from proxy.meter import logs
@@ -50,17 +51,20 @@ def run(  # noqa: PLR0913 what a command line says
     workers: int = 1,
     behind_nginx: bool = False,
     inherited: Inherited | None = None,
+    as_set: Settings | None = None,
 ) -> int:
     """Serve until SIGTERM or SIGINT, then drain; each further signal skips what it waits for.
 
-    Listens on a socket that it has inherited, on a unix socket, or on a host and port. Returns the
-    exit status.
+    Listens on a socket that it has inherited, on a unix socket, or on a host and port. `as_set` are
+    the settings before anything was added to them. Returns the exit status.
     """
     logs.configure(settings.log_level, settings.log_format)
+    as_set = as_set or settings
     if inherited is None:
         settings = _sized(settings)
     serving = Worker(settings, index=index, workers=workers, behind_nginx=behind_nginx)
     serving.inherited = inherited
+    serving.as_set = as_set
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             return runner.run(serving.serve(unix, host or settings.listen_address, port))
@@ -84,6 +88,7 @@ class Inherited(NamedTuple):
 
     listening: int
     pulse: int
+    settings: int | None = None
 
 
 class Worker:
@@ -95,6 +100,10 @@ class Worker:
         self._workers = workers
         self._behind_nginx = behind_nginx
         self.inherited: Inherited | None = None
+        self.as_set = settings
+        """The settings before anything was chosen for what they leave open."""
+        self._reloader: Reloader | None = None
+        self._reloading: asyncio.Task[None] | None = None
         self._log = structlog.get_logger().bind(worker=index)
         self._told = asyncio.Event()
         """That it is to end; `_told_to_stop`: that it is to take nobody in any more."""
@@ -118,6 +127,9 @@ class Worker:
             await runner.setup()
             parts.push_async_callback(runner.cleanup)
             site = self._site(runner, unix, host, port)
+            self._reloader = Reloader(
+                state, self.inherited.settings if self.inherited else None, self.as_set
+            )
             self._listen_to_signals()
             if self.inherited is not None:
                 # Felt before it is ready, so that there is never a doubt whether it has a pulse.
@@ -149,8 +161,13 @@ class Worker:
             else:
                 # systemd sends it to all processes of a service; only the supervisor knows when.
                 signal.signal(number, signal.SIG_IGN)
+        loop.add_signal_handler(signal.SIGHUP, self._reload)
         loop.add_signal_handler(DRAIN, self._drain_now)
         loop.add_signal_handler(HURRY, self._hurry)
+
+    def _reload(self) -> None:
+        if self._reloader is not None:
+            self._reloading = asyncio.create_task(self._reloader.reload())
 
     def _stop(self) -> None:
         if self._hurrying.is_set():

@@ -6,6 +6,7 @@ import asyncio
 import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from aiohttp import hdrs, web
 
@@ -29,6 +30,13 @@ from proxy.upstream.upstreams import Upstreams
 
 PEER, SCHEME = "X-Sluice-Peer", "X-Sluice-Scheme"
 """Where the nginx in front says who has connected to it, and how."""
+
+
+class Reload(NamedTuple):
+    """What came of the latest reload of the settings; its number, and why it changed nothing."""
+
+    generation: int
+    complaint: str | None = None
 
 
 @dataclass(slots=True)
@@ -61,6 +69,7 @@ class WorkerState:
     resumables: Resumables | None = None
     """The logs of streams; None where they are off or have no store."""
     draining: bool = False
+    reload: Reload = Reload(0)  # noqa: RUF009 it is immutable
     stopped_by: SluiceError | None = None
     """What everything was ended with; None while nothing has been."""
 

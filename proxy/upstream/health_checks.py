@@ -53,7 +53,13 @@ class HealthChecks:
             return
         if member.health.state is HealthState.EJECTED:
             self._pool.report(member, HealthEvent.CALLED)
-        if await self._is_well(member.target):
+        try:
+            well = await self._is_well(member.target)
+        except BaseException:
+            # It was called off: without a verdict the next one may ask.
+            self._pool.report(member, HealthEvent.ABANDONED)
+            raise
+        if well:
             self._pool.report(member, HealthEvent.PROBED_WELL)
         else:
             self._pool.report(member, HealthEvent.PROBED_BADLY, "health check failed")

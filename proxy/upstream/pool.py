@@ -126,6 +126,21 @@ class Pool:
         """The upstream of that name. Raises `KeyError` if there is none."""
         return self._members[name]
 
+    def find(self, name: str) -> Member | None:
+        """The upstream of that name; None if there is none, or none any more."""
+        return self._members.get(name)
+
+    def replace(self, targets: Iterable[Target]) -> None:
+        """Have these from now on. One that has kept its name and address keeps its standing."""
+        kept: dict[str, Member] = {}
+        for target in targets:
+            member = self._members.get(target.name)
+            if member is None or member.target.base != target.base:
+                member = Member(target)
+            member.target = target
+            kept[target.name] = member
+        self._members = kept
+
     def is_waiting(self, member: Member) -> bool:
         """Whether it is out and its time has not come."""
         return (

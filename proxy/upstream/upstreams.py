@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from proxy.upstream.call import Call
     from proxy.upstream.pool import Member, Observer
     from proxy.upstream.response import StreamingResponse, UpstreamResponse
+    from proxy.upstream.targets import Target
 
 _LOOK_SECONDS = 0.2
 
@@ -42,7 +43,8 @@ class Upstreams:
 
     def __init__(self, settings: Settings, *, workers: int = 1, index: int = 0) -> None:
         """`workers` share the limits of the upstreams; this one is number `index`."""
-        targets = targets_of(settings, workers=workers, index=index)
+        self._workers, self.index = workers, index
+        targets = self.targets_from(settings)
         ejection = health.EjectionPolicy(
             settings.eject_after_failures, settings.eject_failure_rate, settings.eject_seconds
         )
@@ -79,6 +81,20 @@ class Upstreams:
         await self._health_checks.stop()
         await self._transport.close()
 
+    def targets_from(self, settings: Settings) -> tuple[Target, ...]:
+        """What these settings name; nothing changes yet. Raises `ValueError` if that is nothing."""
+        return targets_of(settings, workers=self._workers, index=self.index)
+
+    def replace(self, targets: tuple[Target, ...]) -> None:
+        """Ask these from now on; what runs goes on where it is."""
+        self._pool.replace(targets)
+        self.asks_for_usage = any(target.include_usage for target in targets)
+
+    async def probe_anew(self) -> None:
+        """Probe those that are asked by now, and no others."""
+        await self._health_checks.stop()
+        self._health_checks.start()
+
     def observe(self, observer: Observer) -> None:
         """Have retries, ejections and returns counted."""
         self._pool.observer = observer
@@ -93,11 +109,14 @@ class Upstreams:
 
     def report_failure(self, upstream: str) -> None:
         """Hold it against an upstream that an answer, handed out as good, fell silent."""
-        self._pool.report(self._pool.member(upstream), health.HealthEvent.CUT, "upstream_cut")
+        # One that a reload took away is asked no more.
+        if (member := self._pool.find(upstream)) is not None:
+            self._pool.report(member, health.HealthEvent.CUT, "upstream_cut")
 
     def report_success(self, upstream: str) -> None:
         """Hold it to its credit that an answer came to its end."""
-        self._pool.report(self._pool.member(upstream), health.HealthEvent.ENDED)
+        if (member := self._pool.find(upstream)) is not None:
+            self._pool.report(member, health.HealthEvent.ENDED)
 
     async def request(
         self,

