@@ -38,6 +38,7 @@ lint: setup
 # What docs/ repeats of the program, written anew; tests hold the two together.
 docs: setup
 	$(VENV)/bin/python -m proxy.settings_table
+	$(VENV)/bin/python -m proxy.appliance.metrics_table
 	@sed '/^<!-- faults: what/q' docs/faults.md >docs/faults.md.part
 	@$(VENV)/bin/sluice demo --faults >>docs/faults.md.part
 	@echo '<!-- faults: end -->' >>docs/faults.md.part
