@@ -125,6 +125,23 @@ bench-guard: setup
 	@command -v valgrind >/dev/null || sh deploy/apt-install.sh valgrind
 	$(VENV)/bin/python -m bench guard $(ARGS)
 
+# What is known against the locked packages; asks the vulnerability service of PyPI, and fails
+# where that cannot be reached, since nothing is known then.
+.PHONY: audit sbom
+audit: setup
+	@set -e; tools=$$(mktemp -d); trap 'rm -rf "$$tools"' EXIT; \
+		$(PYTHON) -m venv "$$tools" && "$$tools/bin/pip" install --quiet pip-audit \
+		&& "$$tools/bin/pip-audit" --strict --require-hashes --disable-pip -r deploy/lock/runtime.txt \
+		|| { echo 'make audit: no clean answer; see above.' >&2; exit 1; }
+
+# The bill of materials of the runtime lock (CycloneDX), as SBOM.
+SBOM ?= sbom.json
+sbom: setup
+	@set -e; tools=$$(mktemp -d); trap 'rm -rf "$$tools"' EXIT; \
+		$(PYTHON) -m venv "$$tools" && "$$tools/bin/pip" install --quiet cyclonedx-bom \
+		&& "$$tools/bin/cyclonedx-py" requirements --output-reproducible --of JSON -o $(SBOM) \
+			deploy/lock/runtime.txt
+
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .fuzz
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
