@@ -68,9 +68,9 @@ def main(path: str) -> int:
 
 
 def _described(one: MetricWrapperBase) -> Described:
-    kind = one._type  # noqa: SLF001
+    kind = str(one._type)  # noqa: SLF001
     name = f"{one._name}" + ("_total" if kind == "counter" else "")  # noqa: SLF001
-    return Described(name, kind, tuple(one._labelnames), one._documentation)  # noqa: SLF001
+    return Described(name, kind, tuple(one._labelnames), str(one._documentation))  # noqa: SLF001
 
 
 def _supervisors() -> list[Described]:
