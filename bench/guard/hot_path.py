@@ -14,13 +14,13 @@ from collections.abc import Callable
 from typing import Any
 
 from bench.upstream.events import Chunks
+from proxy.http.parser_bypass import BypassHandler
+from proxy.http.raw_body import RawBody
 from proxy.meter.reader import reader_for
 from proxy.record import Family
 from proxy.relay.client_writer import ClientWriter
 from proxy.relay.splice import Splice
 from proxy.relay.stream import Stream
-from proxy.upstream.parser_bypass import BypassHandler
-from proxy.upstream.raw_body import RawBody
 
 _TOKEN_NANOSECONDS = 20_000_000
 _MADE = 100

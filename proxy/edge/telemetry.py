@@ -26,7 +26,8 @@ from proxy.meter.multiprocess import worker_registry
 from proxy.meter.prices import Prices, read_prices
 from proxy.meter.recent import Recent
 from proxy.meter.tokens import Tally, Usage
-from proxy.meter.tracing import onward, spans_asked_for
+from proxy.meter.trace_context import onward
+from proxy.meter.tracing import spans_asked_for
 from proxy.record import RequestRecord
 from proxy.settings import Settings
 from proxy.upstream.upstreams import Upstreams

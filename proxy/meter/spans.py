@@ -27,7 +27,7 @@ from opentelemetry.trace import (
 
 from proxy.meter.labels import error_type, operation_of, provider_of
 from proxy.meter.tokens import pace, time_to_first_text, time_to_first_token
-from proxy.meter.tracing import Context
+from proxy.meter.trace_context import Context
 from proxy.record import EndedBy, Family
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from multidict import CIMultiDict
 
-    from proxy.upstream.raw_body import RawBody
+    from proxy.http.raw_body import RawBody
     from proxy.upstream.response import StreamingResponse, UpstreamResponse
 
 _MOST_BYTES = 64 * 1024

@@ -16,7 +16,7 @@ from proxy.errors import (
     UpstreamInvalid,
     UpstreamReset,
 )
-from proxy.upstream.connection import BadHead
+from proxy.http.connection import BadHead
 from proxy.upstream.shortage import is_own_shortage
 
 CLIENT_ERRORS = (aiohttp.ClientError, OSError, HttpProcessingError)

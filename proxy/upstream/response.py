@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Protocol, Self
 from aiohttp import ClientPayloadError
 
 from proxy.errors import SluiceError
+from proxy.http.parser_bypass import bypassed_body
+from proxy.http.raw_body import RawBody
 from proxy.upstream.error_map import CLIENT_ERRORS, map_body_error
 from proxy.upstream.headers import response_headers
 from proxy.upstream.inflate import Inflater
-from proxy.upstream.parser_bypass import bypassed_body
-from proxy.upstream.raw_body import RawBody
 
 if TYPE_CHECKING:
     from collections.abc import Callable

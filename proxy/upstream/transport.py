@@ -14,12 +14,12 @@ from aiohttp import ClientSession, ClientTimeout, DummyCookieJar
 from yarl import URL
 
 from proxy.errors import SluiceError, UpstreamReset
+from proxy.http.connection import Connection
+from proxy.http.connector import Connector
+from proxy.http.parser_bypass import BypassHandler
 from proxy.upstream.call import prepare
-from proxy.upstream.connection import Connection
-from proxy.upstream.connector import Connector
 from proxy.upstream.error_map import CLIENT_ERRORS, map_request_error
 from proxy.upstream.headers import closing
-from proxy.upstream.parser_bypass import BypassHandler
 from proxy.upstream.response import StreamingResponse
 from proxy.upstream.shortage import is_own_shortage
 from proxy.upstream.trust import tls_context

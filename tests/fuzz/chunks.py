@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from unittest.mock import patch
 
-from proxy.upstream import chunks
-from proxy.upstream.chunks import Chunks
+from proxy.http import chunks
+from proxy.http.chunks import Chunks
 from tests.fuzz.cuts import Target, given, pieces
 
 MARK = re.compile(rb"\r\n(?=[0-9A-Fa-f]+\r\n)")

@@ -13,13 +13,13 @@ from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.streams import EMPTY_PAYLOAD
 
 from proxy.errors import SluiceError, UpstreamCut
+from proxy.http.connection import Connection
+from proxy.http.parser_bypass import BypassHandler
+from proxy.http.raw_body import RawBody
 from proxy.relay import client_writer as relay_client
 from proxy.relay.client_writer import ClientWriter
 from proxy.relay.opaque import Opaque
 from proxy.relay.splice import Splice
-from proxy.upstream.connection import Connection
-from proxy.upstream.parser_bypass import BypassHandler
-from proxy.upstream.raw_body import RawBody
 from tests.fuzz.chunks import decoded
 from tests.fuzz.cuts import Target, given, pieces
 from tests.relay.peers import FakeTransport

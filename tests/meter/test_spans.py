@@ -9,7 +9,8 @@ from aiohttp import web
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from proxy.meter.tokens import Tally
-from proxy.meter.tracing import Context, spans_asked_for
+from proxy.meter.trace_context import Context
+from proxy.meter.tracing import spans_asked_for
 from proxy.record import EndedBy, Family, RequestRecord
 from tests.meter.requests_made import answered, counted
 

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, cast
 
-from proxy.upstream.chunks import Chunks
+from proxy.http.chunks import Chunks
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from proxy.errors import SluiceError
-    from proxy.upstream.parser_bypass import BypassHandler
 
 HELD_BYTES = 64 * 1024
 """What is held of a body that nobody asks for; beyond it the connection is not read on."""
@@ -27,11 +26,38 @@ class Receiver(Protocol):
         """The body's clean end, or the error that cut it; nothing comes after."""
 
 
+class BypassedConnection(Protocol):
+    """The connection's own protocol, which the body stands in for until its end."""
+
+    held: list[bytes] | None
+    """Raw body bytes that were kept from the parser."""
+    lost: Exception | None
+
+    @property
+    def transport(self) -> asyncio.Transport | None:
+        """The connection; None once it is lost."""
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """See `asyncio.Protocol`."""
+
+    def eof_received(self) -> None:
+        """See `asyncio.Protocol`."""
+
+    def pause_writing(self) -> None:
+        """See `asyncio.Protocol`."""
+
+    def resume_writing(self) -> None:
+        """See `asyncio.Protocol`."""
+
+    def body_ended(self, *, reusable: bool) -> None:
+        """The body is over: the connection may serve the next request, or not."""
+
+
 class RawBody(asyncio.Protocol):
     """A body past the parser: read by whoever waits for it, or handed to a receiver as it comes."""
 
     def __init__(
-        self, protocol: BypassHandler, on_end: Callable[[Exception | None], SluiceError | None]
+        self, protocol: BypassedConnection, on_end: Callable[[Exception | None], SluiceError | None]
     ) -> None:
         """`on_end` is called once, with what went wrong or None, and gives Sluice's name for it."""
         assert protocol.held is not None
@@ -141,7 +167,7 @@ class RawBody(asyncio.Protocol):
     def _give_back(self) -> None:
         """The connection is the handler's again, for the next request if nothing is left over."""
         if self._transport is not None:
-            self._transport.set_protocol(self._protocol)
+            self._transport.set_protocol(cast("asyncio.Protocol", self._protocol))
             self._transport.resume_reading()
             self._protocol.body_ended(reusable=not self._chunks.rest)
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.upstream.chunks import Chunks
+from proxy.http.chunks import Chunks
 from tests.fuzz.chunks import same_body
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from proxy.upstream import connector
+from proxy.http import connector
 from proxy.upstream.transport import Transport
 from tests.upstream.kit import GOOD, send, whole
 from tests.upstream.peer import DEADLINE, EVENTS, LAST_CHUNK, Connection, Peer, chunk, plain, serves

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, cast
 
 from aiohttp import TCPConnector
 
-from proxy.upstream.connection import Connection
+from proxy.http.connection import Connection
 
 if TYPE_CHECKING:
     from collections.abc import Callable

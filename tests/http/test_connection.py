@@ -10,7 +10,7 @@ import pytest
 from multidict import CIMultiDict
 
 from proxy import errors
-from proxy.upstream import connection as connections
+from proxy.http import connection as connections
 from proxy.upstream.call import Call
 from tests.upstream.kit import GOOD, call, send, whole
 from tests.upstream.peer import DEADLINE, EVENTS, LAST_CHUNK, Peer, chunk, plain, says, serves

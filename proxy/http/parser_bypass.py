@@ -18,8 +18,8 @@ from typing import Any
 from aiohttp import ClientResponse
 
 from proxy.errors import SluiceError
-from proxy.upstream.connection import Connection
-from proxy.upstream.raw_body import HELD_BYTES, RawBody
+from proxy.http.connection import Connection
+from proxy.http.raw_body import HELD_BYTES, RawBody
 
 _BYPASSED_STATUS = re.compile(rb"HTTP/1\.1 2(?!04)\d\d")
 """RFC 9112, 6.3: after a 204, as after HEAD, no body follows, whatever the head says."""
