@@ -5,37 +5,58 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from aiohttp import hdrs, web
 
 from proxy.edge.downstream_response import DownstreamResponse
 from proxy.edge.stream_errors import NobodyReads, Stopped
-from proxy.edge.stream_figures import StreamFigures
+from proxy.edge.stream_figures import History, MeasuredRequest, StreamFigures
 from proxy.relay.client_writer import ClientWriter
 from proxy.relay.recorded import RecordedStream
 from proxy.state.errors import StoreUnavailable
 from proxy.state.log_entry import End
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from multidict import CIMultiDict
 
-    from proxy.edge.request_context import RequestContext
-    from proxy.edge.resumables import Resumables
     from proxy.errors import SluiceError
     from proxy.record import Reader, RequestRecord
     from proxy.relay.watchdog import StreamWatchdog
     from proxy.state.stream_log import StreamLog
+    from proxy.state.stream_logs import StreamLogs
 
 STREAM_ID = "Sluice-Stream-Id"
 _LOOK_SECONDS = 0.25
 _NOT_REPLAYED = frozenset({"content-length", "server-timing", "x-request-id", "request-id", "date"})
 
 
+class RecordedRequest(MeasuredRequest, Protocol):
+    """The request whose stream is kept."""
+
+    response: DownstreamResponse | None
+    client: ClientWriter | None
+
+
+class RecordingHost(Protocol):
+    """What all recordings of a worker share."""
+
+    logs: StreamLogs
+    history: History
+    grace_seconds: float | None
+    """How long a stream goes on without a reader; None: to its end."""
+    lost: Callable[[str], None]
+    """Told of a log that could not be kept, and why."""
+
+
 class Recording:
     """Made for each request that asks for it; there is a log only if the store has given one."""
 
-    def __init__(self, resumables: Resumables, context: RequestContext, *, detached: bool) -> None:
+    def __init__(
+        self, resumables: RecordingHost, context: RecordedRequest, *, detached: bool
+    ) -> None:
         self.detached = detached
         """Whether it has no client from the start."""
         self.needs_readers = not detached

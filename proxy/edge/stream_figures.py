@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 import time
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from proxy.meter.tokens import pace, time_to_first_token
 
 if TYPE_CHECKING:
-    from proxy.edge.request_context import RequestContext
     from proxy.meter.tokens import Tally
     from proxy.record import RequestRecord
 
@@ -46,10 +45,25 @@ class History:
         return mean if spread <= mean / 2 else None
 
 
+class MeasuredRequest(Protocol):
+    """What the figures are taken from: a request while it is served."""
+
+    @property
+    def record(self) -> RequestRecord:
+        """What is known of it."""
+
+    @property
+    def tally(self) -> Tally:
+        """What has been counted of its answer."""
+
+    def place_in_line(self) -> int:
+        """Which turn it has in the waiting line; 0 if it does not wait."""
+
+
 class StreamFigures:
     """The figures of one stream, as its readers are told them."""
 
-    def __init__(self, context: RequestContext, history: History) -> None:
+    def __init__(self, context: MeasuredRequest, history: History) -> None:
         self._context = context
         self._history = history
         self._percent = 0.0
