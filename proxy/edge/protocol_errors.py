@@ -17,7 +17,7 @@ from proxy.edge.downstream_response import error_response
 from proxy.edge.request_context import RequestContext
 from proxy.edge.worker_state import WORKER_STATE
 from proxy.errors import BadRequest, Internal, SluiceError
-from proxy.refusals import HeadersTooLarge, UriTooLong
+from proxy.refusals import HeadersTooLarge, HttpVersionNotSupported, UriTooLong
 
 LONGEST_TARGET_BYTES = 16 * 1024
 LARGEST_FIELD_BYTES = 32 * 1024
@@ -27,6 +27,7 @@ _TOO_MANY_FIELDS = "Too many headers"
 _ID_FIELD = re.compile(rb"\r\nX-Request-ID:[ \t]*([A-Za-z0-9._-]{1,128})[ \t]*\r\n", re.IGNORECASE)
 """In a head that could not be parsed: nginx has logged the request under this id, or the client
 knows it by it."""
+_OTHER_VERSION = re.compile(rb"\r*\n*[!-~]+ [!-~]+ HTTP/(?!1\.[01]\r)[0-9]\.[0-9]+\r")
 
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 _log = logging.getLogger(__name__)
@@ -97,7 +98,14 @@ class _Connection(RequestHandler):
     would wait for a head for as long as an idle connection is kept.
     """
 
-    __slots__ = ("_app", "_head_bytes", "_head_seconds", "_head_timer", "_unparsed_id")
+    __slots__ = (
+        "_app",
+        "_head_bytes",
+        "_head_seconds",
+        "_head_timer",
+        "_unparsed_id",
+        "_unparsed_version",
+    )
 
     def __init__(self, manager: _Server, **kwargs: object) -> None:
         super().__init__(manager, **kwargs)  # type: ignore[arg-type] # aiohttp's own, passed through
@@ -106,6 +114,7 @@ class _Connection(RequestHandler):
         self._head_bytes = 0
         self._head_timer: asyncio.TimerHandle | None = None
         self._unparsed_id = ""
+        self._unparsed_version = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin to wait for the first head."""
@@ -123,6 +132,7 @@ class _Connection(RequestHandler):
         if self._messages and not isinstance(self._messages[-1][0], RawRequestMessage):
             found = _ID_FIELD.search(data)
             self._unparsed_id = found[1].decode() if found else ""
+            self._unparsed_version = _OTHER_VERSION.match(data) is not None
         if self._current_request is not None or not self._inside_head():
             self._head_came()
         elif data:
@@ -168,6 +178,8 @@ class _Connection(RequestHandler):
         """
         assert isinstance(request, web.Request)
         error = _to_error(status, exc, message or "")
+        if self._unparsed_version and isinstance(error, BadRequest):
+            error = HttpVersionNotSupported("The request is in another version of HTTP.")
         if status < 500:
             # No request was made of the bytes, so nobody has accounted for them.
             if self._unparsed_id:

@@ -21,6 +21,7 @@ ALLOWED_METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 _REFUSED_METHODS = frozenset({hdrs.METH_TRACE, hdrs.METH_CONNECT})
 _AUTHORITY = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]+)(?::[0-9]{0,5})?")
 _ABSOLUTE = re.compile(r"https?://([^/?#]*)", re.IGNORECASE)
+_ENCODED_WRONGLY = re.compile("%(?![0-9A-Fa-f]{2})")
 _CONTROLS = re.compile(rb"[\x00-\x1f\x7f]")
 _OVERLONG = re.compile(rb"\xc0\xae|\xe0\x80\xae|\xf0\x80\x80\xae")
 """A dot as lenient decoders of UTF-8 read it."""
@@ -40,8 +41,10 @@ def check(request: web.Request) -> None:
         raise MethodNotAllowed(f"{request.method} is not served here.")
     _check_framing(request)
     _check_host(request)
+    _check_form(request.raw_path)
     _check_path(origin_form(request))
-    if request.rel_url.raw_path.startswith(_INTERNAL) and not _came_by_unix_socket(request):
+    # Decoded, as the router will read it.
+    if request.path.startswith(_INTERNAL) and not _came_by_unix_socket(request):
         raise NotFound("There is no such route.")
 
 
@@ -101,12 +104,20 @@ def _check_host(request: web.Request) -> None:
             raise BadRequest("The Host is none.")
 
 
+def _check_form(target: str) -> None:
+    # Only a proxy is asked for other schemes, or for an authority alone (RFC 9112, 3.2).
+    if not target.startswith("/") and target != "*" and not _ABSOLUTE.match(target):
+        raise BadRequest("The request target is neither a path nor a URL of http or https.")
+
+
 def _check_path(target: str) -> None:
     path = target.partition("?")[0]
     if target == "*":
         return
     if not path.startswith("/") or path.startswith("//") or "#" in target:
         raise BadRequest("The request target is no path.")
+    if _ENCODED_WRONGLY.search(path):
+        raise BadRequest("The path has a % that encodes nothing.")
     if "\\" in path or "%5c" in path.lower():
         raise BadRequest("The path has a backslash.")
     if _CONTROLS.search(unquote_to_bytes(path.encode("utf-8", "surrogateescape"))):

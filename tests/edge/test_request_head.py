@@ -115,7 +115,21 @@ def test_a_path_that_only_looks_like_it(path: str) -> None:
     asks(path)
 
 
-@pytest.mark.parametrize("target", ["//v1/models", "/v1\\x", "/v1/%5cx", "/v1/%00", "/v1/a%0d%0ab"])
+@pytest.mark.parametrize(
+    "target",
+    [
+        "//v1/models",
+        "/v1\\x",
+        "/v1/%5cx",
+        "/v1/%00",
+        "/v1/a%0d%0ab",
+        "/v1/%zz",
+        "/v1/a%",
+        "/v1/%2",
+        "ftp://a/v1/x",
+        "v1/x",
+    ],
+)
 def test_a_target_that_is_no_path(target: str) -> None:
     """Slashes that lean the other way, and what could end a line somewhere."""
     with pytest.raises(BadRequest):
@@ -127,11 +141,12 @@ def test_the_query_may_say_what_it_likes() -> None:
     asks("/v1/models?url=..%2f..&x=%00\\")
 
 
-def test_what_workers_tell_is_for_their_own_socket() -> None:
-    """On a port the route does not exist."""
+@pytest.mark.parametrize("path", ["/internal/status", "/%69nternal/status", "/internal%2Fstatus"])
+def test_what_workers_tell_is_for_their_own_socket(path: str) -> None:
+    """On a port the route does not exist, however it is written."""
     with pytest.raises(NotFound):
-        asks("/internal/status")
-    asks("/internal/status", socket="/run/worker.sock")
+        asks(path)
+    asks(path, socket="/run/worker.sock")
 
 
 def test_an_absolute_target() -> None:

@@ -41,8 +41,8 @@ SITUATIONS: dict[str, tuple[str, int, str]] = {
     ),
     "unknown coding": (
         f"POST /v1/x HTTP/1.1\r\n{HOST}Transfer-Encoding: smoke\r\n\r\n",
-        501,
-        "not_implemented",
+        400,
+        "invalid_request",
     ),
     "version 3": (f"GET /v1/x HTTP/3.0\r\n{HOST}\r\n", 505, "http_version_not_supported"),
 }
