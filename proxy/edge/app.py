@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from aiohttp import hdrs, web
 
 from proxy import pages
-from proxy.edge import cors, selftest, status, streams_route
+from proxy.edge import cors, event_source, responses_route, selftest, status, streams_route
 from proxy.edge.downstream_response import error_response
 from proxy.edge.exhausted import refusal_for
 from proxy.edge.forward import forward
@@ -49,6 +49,9 @@ def create_app(state: WorkerState) -> web.Application:
     app.router.add_get("/v1/streams/{id}", streams_route.get, allow_head=False)
     app.router.add_delete("/v1/streams/{id}", streams_route.delete)
     app.router.add_route("*", "/v1/streams/{id}", streams_route.not_allowed)
+    app.router.add_get("/v1/stream", event_source.get, allow_head=False)
+    app.router.add_get("/v1/responses/{id}", responses_route.get, allow_head=False)
+    app.router.add_post("/v1/responses/{id}/cancel", responses_route.cancel)
     for prefix in (*ALWAYS_PASSED, *state.settings.paths):
         app.router.add_route("*", prefix + "/{tail:.*}", forward, expect_handler=_later)
     return app

@@ -67,7 +67,9 @@ async def _read_params(
     """
     request, most = context.request, state.settings.max_body_bytes
     seconds = state.settings.body_timeout_seconds
-    body = await read(request, hold, most=most, seconds=seconds)
+    body = context.body
+    if body is None:
+        body = await read(request, hold, most=most, seconds=seconds)
     context.record.bytes_in = len(body)
     coding = request.headers.get(hdrs.CONTENT_ENCODING, "identity").strip().lower()
     readable = coding == "identity" or can_decompress(coding)

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Protocol
 from aiohttp import hdrs, web
 
 from proxy.edge.downstream_response import DownstreamResponse
-from proxy.edge.stream_errors import NobodyReads, Stopped
+from proxy.edge.stream_errors import LogsUnavailable, NobodyReads, Stopped
 from proxy.edge.stream_figures import History, MeasuredRequest, StreamFigures
+from proxy.record import Family
 from proxy.relay.client_writer import ClientWriter
 from proxy.relay.recorded import RecordedStream
+from proxy.state.aliases import aliased
 from proxy.state.errors import StoreUnavailable
 from proxy.state.log_entry import End
 
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 
 STREAM_ID = "Sluice-Stream-Id"
 _LOOK_SECONDS = 0.25
+_LONGEST_RESPONSE_ID = 200
 _NOT_REPLAYED = frozenset({"content-length", "server-timing", "x-request-id", "request-id", "date"})
 
 
@@ -55,12 +58,18 @@ class Recording:
     """Made for each request that asks for it; there is a log only if the store has given one."""
 
     def __init__(
-        self, resumables: RecordingHost, context: RecordedRequest, *, detached: bool
+        self,
+        resumables: RecordingHost,
+        context: RecordedRequest,
+        *,
+        detached: bool,
+        for_readers: bool = False,
     ) -> None:
         self.detached = detached
         """Whether it has no client from the start."""
-        self.needs_readers = not detached
-        """Whether it ends when nobody has read it for a while."""
+        self.for_readers = for_readers
+        """Whether a detached one is made for readers only: without a log, or without a reader for
+        a while, there is no use in it."""
         self.log: StreamLog | None = None
         self.opened: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         """Whether there is a log, once that is known."""
@@ -103,18 +112,22 @@ class Recording:
         except StoreUnavailable as error:
             self._resumables.lost(error.reason)
             record.notes["resumable"] = f"lost: {error.reason}"
+            if self.for_readers:
+                raise LogsUnavailable("The store does not answer.", retry_after=1.0) from None
             self._resolve(opened=False)
             return
         record.notes["resumable"] = self.log.id
         self.log.stopped = lambda: self.stop(Stopped("The stream was stopped."))
         self.log.gone = self._lost
         self.log.progress = self._figures.fields
+        if record.family is Family.RESPONSES:
+            self.log.batched = self._name
         if self.detached:
             # What is written is for nobody; an error after this is one inside the stream.
             context.client = ClientWriter.gone(time.monotonic())
             context.response = DownstreamResponse(status=200)
             record.status = 202
-            if self.needs_readers:
+            if self.for_readers and self._resumables.grace_seconds is not None:
                 self._watch()
         self._resolve(opened=True)
 
@@ -205,6 +218,14 @@ class Recording:
             rest,
         )
 
+    def _name(self) -> None:
+        """Let the stream be found by the id that the upstream gave its answer."""
+        if self.log is None or not (response_id := self._context.tally.response_id):
+            return
+        self.log.batched = None
+        self.log.header["response_id"] = response_id[:_LONGEST_RESPONSE_ID]
+        self.log.commands.append(aliased(response_id, self.log.id, self._context.record.upstream))
+
     def _resolve(self, *, opened: bool) -> None:
         if not self.opened.done():
             self.opened.set_result(opened)
@@ -217,6 +238,8 @@ class Recording:
         grace = self._resumables.grace_seconds
         if self.log is None or grace is None or self.log.ending is not None:
             return
+        if self.log.written is not None:
+            self.log.last_read_at = time.monotonic()
         if time.monotonic() - self.log.last_read_at >= grace and not self.log.lost:
             self.stop(NobodyReads(f"Nobody read the stream for {grace:g} s."))
             return

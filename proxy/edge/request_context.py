@@ -68,6 +68,8 @@ class RequestContext:
     claim: Claim | None = None
     """What the request holds of its key's limits; None where the key has none."""
     tally: Tally = field(default_factory=Tally)
+    body: bytes | None = None
+    """What takes the place of the request's own body; None: that is read."""
     recording: Recording | None = None
     """What keeps its stream for those who resume it; None for nearly all."""
 

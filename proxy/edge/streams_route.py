@@ -60,6 +60,7 @@ async def handle(request: web.Request, door: Door, name: str) -> web.StreamRespo
     """What all requests for logs share: who may ask, what the errors look like, the log line."""
     state = request.app[WORKER_STATE]
     context = RequestContext.of(request)
+    state.identify(context)
     try:
         cross_site.check(request, state.settings.cors_origins, spends_key=state.spends_key)
         key = state.keys.key_of(request.headers, request.query)
@@ -139,7 +140,18 @@ async def _get(
         return web.json_response(
             document, headers={**ids_of(context.record), hdrs.CACHE_CONTROL: "no-store"}
         )
-    cursor = cursor_of(request, stream)
+    return await go_on(state, resumables, context, stream, cursor_of(request, stream))
+
+
+async def go_on(
+    state: WorkerState,
+    resumables: Resumables,
+    context: RequestContext,
+    stream: str,
+    cursor: Cursor,
+    opening: bytes = b"",
+) -> web.StreamResponse:
+    """The stream from the cursor on; 204 where nothing is left, 410 where it is not kept."""
     log = await _at_cursor(resumables, context, stream, cursor)
     if cursor.after + 1 < log.first:
         return _gone(context, log)
@@ -147,7 +159,7 @@ async def _get(
         if not _missed_last_words(log, cursor):
             return nothing_left(context, log)
         cursor = Cursor(log.events - 1, cursor.ids)
-    view = View(cursor.ids, wants_progress(request))
+    view = View(cursor.ids, wants_progress(context.request), opening=opening)
     return await read(state, context, stream, cursor.after, view)
 
 

@@ -108,7 +108,10 @@ class LogWriter:
     def changed(self, log: StreamLog) -> None:
         """Write this log with the next pipeline."""
         self._dirty[log] = None
-        if self._timer is None:
+        if not log.position.event:
+            # The first events tell by which name the stream can be found: they are not kept back.
+            self._wake.set()
+        elif self._timer is None:
             loop = asyncio.get_running_loop()
             self._timer = loop.call_later(FLUSH_SECONDS, self._due)
 
@@ -153,13 +156,17 @@ class LogWriter:
             await asyncio.gather(*map(self._end, ending))
 
     async def _write(self, logs: list[StreamLog]) -> None:
+        more = [command for log in logs for command in log.commands]
+        for log in logs:
+            log.commands.clear()
+        batches = [log.command() for log in logs]
         try:
-            answers = await self._store.pipeline([log.command() for log in logs], _WRITE_SECONDS)
+            answers = await self._store.pipeline([*batches, *more], _WRITE_SECONDS)
         except StoreUnavailable:
             for log in logs:
                 self._doubt(log)
             return
-        for log, answer in zip(logs, answers, strict=True):
+        for log, answer in zip(logs, answers, strict=False):
             if answer is None:
                 self._lose(log, "forgotten")
             elif isinstance(answer, Exception):

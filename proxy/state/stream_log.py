@@ -46,6 +46,10 @@ class StreamLog:
         """Who reads it in this very worker is handed each entry."""
         self.progress: Callable[[], dict[str, str | bytes]] | None = None
         """What the header should say of the stream by now."""
+        self.batched: Callable[[], None] | None = None
+        """Called before each batch; it may add to `commands`."""
+        self.commands: list[Command] = []
+        """What is to be sent with the next batch."""
         self.position = EntryId(0, 1)
         """The id of the last entry that was made."""
         self.unsent: deque[Entry] = deque()
@@ -100,6 +104,8 @@ class StreamLog:
         """Make one batch of what waits. Whoever reads here is told of it at once."""
         if not self._pending:
             return
+        if self.batched is not None:
+            self.batched()
         lengths = tuple(map(len, self._pending))
         entry = Entry(EntryId(self.events), lengths, b"".join(self._pending))
         self._pending.clear()

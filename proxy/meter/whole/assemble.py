@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable
+from typing import Any
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
+from proxy.meter.whole.chat import whole_chat, whole_completion
+from proxy.meter.whole.gemini import whole_content
+from proxy.meter.whole.messages import whole_message
+from proxy.meter.whole.responses import whole_response
+from proxy.record import Family
 
-    from proxy.record import Family
+_FAMILIES: dict[Family, Callable[[Iterable[bytes]], dict[str, Any] | None]] = {
+    Family.CHAT: whole_chat,
+    Family.COMPLETIONS: whole_completion,
+    Family.RESPONSES: whole_response,
+    Family.MESSAGES: whole_message,
+    Family.GEMINI: whole_content,
+}
 
 
-def assemble(family: Family, events: Iterable[bytes]) -> Any:
+def assemble(family: Family, events: Iterable[bytes]) -> dict[str, Any] | None:
     """The whole answer; None where it cannot be told."""
-    del family, events
-    return None
+    made = _FAMILIES.get(family)
+    return None if made is None else made(events)

@@ -1,0 +1,142 @@
+"""`GET /v1/stream?model=…&q=…[&system=…]`: one question as the URL of a browser's EventSource.
+
+The browser asks again by itself when its connection breaks (WHATWG HTML, 9.2.3). It then gets the
+rest of the same answer: nothing is asked, or billed, a second time.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING, Any
+
+from aiohttp import hdrs, web
+
+from proxy.edge.cursor import Cursor, last_event, wants_progress
+from proxy.edge.forward import serve
+from proxy.edge.recording import Recording
+from proxy.edge.replay import View
+from proxy.edge.request_context import RequestContext, request_id_of
+from proxy.edge.resumables import owner_of
+from proxy.edge.stream_errors import Stopped
+from proxy.edge.streams_route import go_on, handle, read
+from proxy.errors import BadRequest
+from proxy.state import aliases
+from proxy.state.errors import StoreUnavailable
+
+if TYPE_CHECKING:
+    from multidict import CIMultiDict
+
+    from proxy.edge.resumables import Resumables
+    from proxy.edge.worker_state import WorkerState
+    from proxy.state.stream_logs import LogState
+
+_RETRY = b"retry: 1000\n"
+_CHAT = "/v1/chat/completions"
+_DROPPED = ("Last-Event-ID", hdrs.CONTENT_LENGTH, hdrs.TRANSFER_ENCODING, "Prefer")
+_RUNS_SECONDS = 3600
+
+
+async def get(request: web.Request) -> web.StreamResponse:
+    """Ask, or go on with the answer that the browser was reading."""
+    return await handle(request, _get, "")
+
+
+async def _get(
+    state: WorkerState, resumables: Resumables, context: RequestContext, _name: str
+) -> web.StreamResponse:
+    request = context.request
+    if (last := last_event(request)) is not None:
+        stream, after = last
+        return await go_on(state, resumables, context, stream, Cursor(after, ids=True), _RETRY)
+    body = _body(request)
+    question = _question(state, context)
+    stream = await _answering(resumables, context, question) or ""
+    if not stream:
+        started = await _start(state, resumables, context, body)
+        if isinstance(started, web.StreamResponse):
+            return started
+        stream = started
+        seconds = max(_RUNS_SECONDS, round(state.settings.grace_seconds))
+        await _tell(resumables, aliases.asked(question, stream, seconds))
+    # The browser knows from here on which stream to go on with; an event without data is none.
+    opening = _RETRY + f"id: {stream}:0\n\n".encode()
+    view = View(ids=True, progress=wants_progress(request), opening=opening)
+    response = await read(state, context, stream, 0, view)
+    await _tell(resumables, aliases.answered(question))
+    return response
+
+
+def _body(request: web.Request) -> bytes:
+    model, question = request.query.get("model", ""), request.query.get("q", "")
+    if not model or not question:
+        raise BadRequest("`model` and `q` are needed: /v1/stream?model=…&q=…")
+    messages = [{"role": "user", "content": question}]
+    if system := request.query.get("system"):
+        messages.insert(0, {"role": "system", "content": system})
+    return json.dumps({"model": model, "stream": True, "messages": messages}).encode()
+
+
+async def _start(
+    state: WorkerState, resumables: Resumables, context: RequestContext, body: bytes
+) -> str | web.StreamResponse:
+    """Ask the upstream; the stream's id, or the refusal."""
+    request = context.request
+    headers: CIMultiDict[str] = request.headers.copy()
+    for name in _DROPPED:
+        headers.popall(name, None)
+    headers[hdrs.CONTENT_TYPE] = "application/json"
+    headers[hdrs.ACCEPT] = "text/event-stream"
+    headers["X-Request-ID"] = request_id_of(request)
+    key = {"key": request.query["key"]} if "key" in request.query else {}
+    asking = request.clone(
+        method=hdrs.METH_POST,
+        rel_url=request.rel_url.with_path(_CHAT).with_query(key),
+        headers=headers,
+    )
+    inner = RequestContext.of(asking)
+    inner.body = body
+    inner.recording = Recording(resumables, inner, detached=True, for_readers=True)
+    response = await serve(state, inner)
+    log = inner.recording.log
+    if log is None or response.status != web.HTTPAccepted.status_code:
+        context.record.ended_by = inner.record.ended_by
+        context.record.error = inner.record.error
+        return response
+    return log.id
+
+
+async def _answering(resumables: Resumables, context: RequestContext, question: str) -> str | None:
+    """The stream that answers this very question and has lost its reader."""
+    store = resumables.logs.store
+    stream = await aliases.answers(store, question)
+    if stream is None:
+        return None
+    log = await resumables.logs.look(stream, owner_of(context.request, context.key))
+    if log is None or log.readers or log.first > 1 or not _is_fresh(resumables, log):
+        return None
+    return stream
+
+
+def _is_fresh(resumables: Resumables, log: LogState) -> bool:
+    """Whether its reader may still come back: it runs, or has ended a moment ago."""
+    end = log.end
+    if end is None:
+        return True
+    if end.error == Stopped.fault.code:
+        return False
+    ended = float(log.header.get("created", 0)) + float(end.figures.get("elapsed_seconds", 0))
+    return time.time() - ended < (resumables.grace_seconds or 0)
+
+
+def _question(state: WorkerState, context: RequestContext) -> str:
+    """Who asks what. Where no key tells who, the address does."""
+    who = owner_of(context.request, context.key)
+    return f"{who} {state.waits_as(context)} {context.request.query_string}"
+
+
+async def _tell(resumables: Resumables, command: Any) -> None:
+    try:
+        await resumables.logs.store.pipeline([command], resumables.logs.store.timeout)
+    except StoreUnavailable:
+        return

@@ -1,0 +1,117 @@
+"""`/v1/responses/{id}`: what the `openai` SDK asks to resume, see or cancel a response.
+
+Served from the stream's log where there is one; any other id goes to the upstream that made it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from aiohttp import hdrs, web
+
+from proxy.edge.cursor import number, says_yes
+from proxy.edge.downstream_response import ids_of
+from proxy.edge.forward import forward
+from proxy.edge.replay import View
+from proxy.edge.resumables import owner_of
+from proxy.edge.stream_errors import StreamNotFound
+from proxy.edge.streams_route import found_log, handle, read
+from proxy.edge.worker_state import WORKER_STATE, WorkerState
+from proxy.errors import SluiceError
+from proxy.meter.whole.responses import so_far
+from proxy.state import aliases
+from proxy.state.errors import StoreUnavailable
+
+if TYPE_CHECKING:
+    from proxy.edge.request_context import RequestContext
+    from proxy.edge.resumables import Resumables
+    from proxy.state.stream_logs import LogState
+
+_CANCEL_SECONDS = 3.0
+_LOOK_SECONDS = 0.05
+_NEWS_SECONDS = 0.1
+
+
+async def get(request: web.Request) -> web.StreamResponse:
+    """Resume it, or say how far it is."""
+    stream = await _stream_of(request)
+    return await (handle(request, _get, stream) if stream else forward(request))
+
+
+async def cancel(request: web.Request) -> web.StreamResponse:
+    """Stop it, and say what there is of it."""
+    stream = await _stream_of(request)
+    return await (handle(request, _cancel, stream) if stream else forward(request))
+
+
+async def _stream_of(request: web.Request) -> str:
+    """The stream whose log is this client's to read; empty where there is none."""
+    state = request.app[WORKER_STATE]
+    if state.resumables is None:
+        return ""
+    logs = state.resumables.logs
+    try:
+        name = request.match_info["id"]
+        alias = await aliases.alias_of(logs.store, name)
+        if alias is None:
+            # The client may know of it before the store does.
+            await asyncio.sleep(_NEWS_SECONDS)
+            alias = await aliases.alias_of(logs.store, name)
+        if alias is None or not alias.stream:
+            return ""
+        key = state.keys.key_of(request.headers, request.query)
+        found = await logs.look(alias.stream, owner_of(request, key))
+    except (StoreUnavailable, SluiceError):
+        return ""  # Whatever is wrong with the request is said on the usual way.
+    return "" if found is None else alias.stream
+
+
+async def _get(
+    state: WorkerState, resumables: Resumables, context: RequestContext, stream: str
+) -> web.StreamResponse:
+    request = context.request
+    if not says_yes(request, "stream"):
+        return await _described(resumables, context, stream)
+    after = number(request, "starting_after") if "starting_after" in request.query else None
+    await found_log(resumables, context, stream)
+    return await read(state, context, stream, 0, View(sequence_after=after))
+
+
+async def _cancel(
+    _state: WorkerState, resumables: Resumables, context: RequestContext, stream: str
+) -> web.StreamResponse:
+    owner = owner_of(context.request, context.key)
+    if not await resumables.logs.stop(stream, owner):
+        raise StreamNotFound("There is no such response.")
+    loop = asyncio.get_running_loop()
+    until = loop.time() + _CANCEL_SECONDS
+    while loop.time() < until and (log := await resumables.logs.look(stream, owner)):
+        if log.end is not None:
+            break
+        await asyncio.sleep(_LOOK_SECONDS)
+    return await _described(resumables, context, stream, stopping=True)
+
+
+async def _described(
+    resumables: Resumables, context: RequestContext, stream: str, *, stopping: bool = False
+) -> web.Response:
+    log = await found_log(resumables, context, stream)
+    document = so_far(await resumables.logs.whole(log))
+    document.setdefault("id", context.request.match_info["id"])
+    document.setdefault("object", "response")
+    document["status"] = _status(log, document, stopping=stopping)
+    headers = {**ids_of(context.record), hdrs.CACHE_CONTROL: "no-store"}
+    return web.json_response(document, headers=headers)
+
+
+def _status(log: LogState, document: dict[str, Any], *, stopping: bool) -> str:
+    """The response's status in OpenAI's words."""
+    end = log.end
+    if end is None:
+        return "cancelled" if stopping else str(document.get("status") or "in_progress")
+    if end.ended_by == "client_left":
+        return "cancelled"
+    if end.ended_by != "complete":
+        return "failed"
+    return str(document.get("status") or "completed")
