@@ -98,10 +98,16 @@ test-kills: setup
 soak: setup
 	$(PYTEST) -s -m soak tests/soak $(ARGS)
 
-# In Debian's Chromium, installed where it is missing and may be; SLUICE_TEST_SCREENSHOTS keeps pictures.
+# In Debian's Chromium, installed where it is missing and may be.
 test-browser: setup
 	@command -v chromium >/dev/null || sh deploy/apt-install.sh chromium
 	$(PYTEST) -m browser tests/browser $(ARGS)
+
+# Pictures of the playground and the status page: light, dark and on a phone.
+.PHONY: screenshots
+screenshots: setup
+	@command -v chromium >/dev/null || sh deploy/apt-install.sh chromium
+	$(VENV)/bin/python -m tests.browser.screenshots docs/pictures
 
 # A Sentinel set that fails over and a cluster that loses a node, of real servers.
 test-store: setup

@@ -12,7 +12,6 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, Request, sync_playwright
@@ -156,9 +155,3 @@ def _ready(admin: str) -> bool:
             return bool(answer.status == 200)
     except OSError:
         return False
-
-
-def screenshots_to() -> Path | None:
-    """Where pictures are wanted, if they are."""
-    folder = os.environ.get("SLUICE_TEST_SCREENSHOTS")
-    return Path(folder) if folder else None

@@ -84,3 +84,24 @@ def test_without_an_answer_it_says_so(page: Page) -> None:
     expect(page.locator("#fresh")).to_contain_text("as of")
     stop(process)
     expect(page.locator("#fresh")).to_contain_text("no news", timeout=15_000)
+
+
+@pytest.fixture(scope="module")
+def with_a_limited_key() -> Iterator[Appliance]:
+    key = {"name": "shop", "key": "sk-shop-1", "requests_per_minute": 10}
+    process, running = start(SLUICE_KEYS=json.dumps([key]))
+    yield running
+    stop(process)
+
+
+def test_what_a_key_has_left(page: Page, with_a_limited_key: Appliance) -> None:
+    """Its name, its limit, what it used and what is left; never the key."""
+    body = json.dumps({"model": "demo;tokens=3;rate=0;ttft=0", "messages": []}).encode()
+    fields = {"Content-Type": "application/json", "Authorization": "Bearer sk-shop-1"}
+    url = f"{with_a_limited_key.url}/v1/chat/completions"
+    urllib.request.urlopen(urllib.request.Request(url, body, fields), timeout=10).read()
+    page.goto(f"{with_a_limited_key.admin}/")
+    row = page.locator("#keys tr", has_text="shop")
+    expect(row).to_contain_text("requests_per_minute: 10", timeout=10_000)
+    expect(row).to_contain_text("9", timeout=10_000)
+    assert "sk-shop-1" not in page.content()

@@ -37,7 +37,7 @@ function show(now) {
   showLatencies(now.recent);
   showEndings(now.recent.ended_by);
   rows($("upstreams"), Object.entries(now.upstreams).map(upstreamRow));
-  showKeys(now.keys);
+  showKeys(now);
   rows($("processes"), processRows(now));
   rows($("warnings"), (now.warnings ?? []).map((one) => [one.at.slice(0, 19).replace("T", " "), mark(one.level, one.level === "warning" ? "warn" : "bad"), `${one.event} ${one.detail}`]));
   if (!now.warnings?.length) rows($("warnings"), [["", mark("none", "good"), ""]]);
@@ -85,14 +85,17 @@ function upstreamRow([name, { states, streams, last_failure: failure, back_in_se
   return [name, mark(text, kind), reasons.join(", "), streams];
 }
 
-function showKeys(keys) {
-  $("keys-section").hidden = !keys?.length;
-  rows($("keys"), (keys ?? []).flatMap((key) => keyRows(key)));
+function showKeys({ keys = {}, limits_checked: checked }) {
+  const all = Object.entries(keys);
+  $("keys-section").hidden = !all.length;
+  $("unchecked").hidden = checked !== false;
+  rows($("keys"), all.flatMap(([name, limits]) => keyRows(name, limits)));
 }
 
-function keyRows({ name, limits = [] }) {
-  if (!limits.length) return [[name, "none", "", ""]];
-  return limits.map(({ limit, used, left }, at) => [at ? "" : name, limit, used ?? "–", left === 0 ? mark("0", "bad") : left ?? "–"]);
+function keyRows(name, limits) {
+  const known = Object.entries(limits).filter(([, one]) => one?.limit !== undefined);
+  if (!known.length) return [[name, "no limit", "", ""]];
+  return known.map(([limit, one], at) => [at ? "" : name, `${limit}: ${one.limit}`, one.used ?? "unknown", one.left === 0 ? mark("0", "bad") : one.left ?? "unknown"]);
 }
 
 function processRows(now) {
