@@ -1,0 +1,74 @@
+"""Programs of examples/ as their files stand, before a worker with the demo upstream behind it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.integration.faults import gateways
+from tests.integration.faults.gateways import RunningGateway
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+RUNS_SECONDS = 45
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What a program printed, and how it ended."""
+
+    text: str
+    error: str
+    status: int
+
+
+@dataclass(frozen=True)
+class Program:
+    """How a program of examples/ is started: its interpreter and its file."""
+
+    name: str
+    folder: Path = EXAMPLES
+
+    @property
+    def command(self) -> list[str]:
+        """The words before the question."""
+        interpreter = [sys.executable] if self.name.endswith(".py") else ["node"]
+        return [*interpreter, str(self.folder / self.name)]
+
+    def run(self, url: str, model: str, question: str = "Hello", **more: str) -> Ran:
+        """Run it to its end."""
+        process = self.start(url, model, question, **more)
+        try:
+            out, err = process.communicate(timeout=RUNS_SECONDS)
+        finally:
+            process.kill()
+        return Ran(out.decode(), err.decode(), process.returncode)
+
+    def start(
+        self, url: str, model: str, question: str = "Hello", **more: str
+    ) -> subprocess.Popen[bytes]:
+        """Start it with the settings that its file names."""
+        own = {name: value for name, value in os.environ.items() if not name.startswith("SLUICE_")}
+        settings = {"SLUICE_URL": url, "SLUICE_MODEL": model, "PYTHONUTF8": "1", **more}
+        return subprocess.Popen(
+            [*self.command, question],
+            env=own | settings,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+
+
+@pytest.fixture(scope="session")
+def sluice() -> Iterator[RunningGateway]:
+    """A worker that tries nothing again: what the demo does is what a program gets."""
+    with (
+        gateways.upstream() as upstream,
+        gateways.worker(upstream, retries=0, eject_after_failures=1000) as gateway,
+    ):
+        yield gateway

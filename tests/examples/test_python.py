@@ -1,0 +1,53 @@
+"""Each Python example, run as its file stands."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.examples import promises
+from tests.examples.conftest import EXAMPLES, Program
+from tests.integration.faults.gateways import RunningGateway
+
+pytestmark = [pytest.mark.no_blockbuster, pytest.mark.timeout(120)]
+
+BY_THE_STANDARD = ["openai_chat", "anthropic_messages", "requests_chat", "aiohttp_chat"]
+PROGRAMS = [*BY_THE_STANDARD, "split_lines", "split_blocks"]
+
+
+def program(name: str) -> Program:
+    return Program(f"python/{name}.py")
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+@pytest.mark.parametrize("fault", ["split-utf8;comments", "no-done"])
+def test_a_whole_answer(sluice: RunningGateway, name: str, fault: str) -> None:
+    """Its text is printed, and nothing else."""
+    promises.gives_the_whole_text(program(name), sluice, fault)
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+@pytest.mark.parametrize("fault", ["cut=9", "no-end"])
+def test_a_cut(sluice: RunningGateway, name: str, fault: str) -> None:
+    """It is told from a whole answer."""
+    promises.never_shows_a_cut_as_whole(program(name), sluice, fault)
+
+
+@pytest.mark.parametrize("name", BY_THE_STANDARD)
+def test_busy(sluice: RunningGateway, name: str) -> None:
+    """`Retry-After` is kept."""
+    promises.asks_again_when_it_may(program(name), sluice, f"busy-{name}")
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_ctrl_c(sluice: RunningGateway, name: str) -> None:
+    """The answer stops upstream."""
+    promises.stops_the_answer_when_it_is_stopped(program(name), sluice, f"stop-{name}")
+
+
+@pytest.mark.parametrize("file", sorted(EXAMPLES.glob("python/*.py")), ids=lambda file: file.name)
+def test_short_enough_to_read(file: Path) -> None:
+    """Less than sixty lines; eighty for what is to be copied whole."""
+    lines = file.read_text().count("\n")
+    assert lines < (80 if file.name.startswith("resum") else 60)
