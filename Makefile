@@ -109,6 +109,12 @@ screenshots: setup
 	@command -v chromium >/dev/null || sh deploy/apt-install.sh chromium
 	$(VENV)/bin/python -m tests.browser.screenshots docs/pictures
 
+# Programs on node, with their packages from npm in a folder that is thrown away.
+.PHONY: test-examples
+test-examples: setup
+	@command -v npm >/dev/null || sh deploy/apt-install.sh nodejs npm
+	$(PYTEST) -m examples tests/examples $(ARGS)
+
 # A Sentinel set that fails over and a cluster that loses a node, of real servers.
 test-store: setup
 	$(PYTEST) -m store tests/state $(ARGS)

@@ -15,6 +15,8 @@ pytestmark = [pytest.mark.no_blockbuster, pytest.mark.timeout(120)]
 BY_THE_STANDARD = ["openai_chat", "anthropic_messages", "requests_chat", "aiohttp_chat"]
 PROGRAMS = [*BY_THE_STANDARD, "split_lines", "split_blocks"]
 
+FILES = sorted(one for kind in ("py", "js", "html") for one in EXAMPLES.glob(f"*/*.{kind}"))
+
 
 def program(name: str) -> Program:
     return Program(f"python/{name}.py")
@@ -46,7 +48,7 @@ def test_ctrl_c(sluice: RunningGateway, name: str) -> None:
     promises.stops_the_answer_when_it_is_stopped(program(name), sluice, f"stop-{name}")
 
 
-@pytest.mark.parametrize("file", sorted(EXAMPLES.glob("python/*.py")), ids=lambda file: file.name)
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
 def test_short_enough_to_read(file: Path) -> None:
     """Less than sixty lines; eighty for what is to be copied whole."""
     lines = file.read_text().count("\n")

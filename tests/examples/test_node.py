@@ -1,0 +1,55 @@
+"""Each program of examples/node, run as its file stands with its packages from npm."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.examples import promises
+from tests.examples.conftest import EXAMPLES, Program
+from tests.integration.faults.gateways import RunningGateway
+
+pytestmark = [pytest.mark.examples, pytest.mark.no_blockbuster, pytest.mark.timeout(300)]
+
+BY_THE_STANDARD = ["fetch-chat", "openai-chat"]
+PROGRAMS = [*BY_THE_STANDARD, "split-lines", "split-blocks"]
+
+
+@pytest.fixture(scope="session")
+def node_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The files as they stand, and their packages beside them."""
+    folder = tmp_path_factory.mktemp("examples") / "node"
+    shutil.copytree(EXAMPLES / "node", folder, ignore=shutil.ignore_patterns("node_modules"))
+    command = ["npm", "install", "--no-audit", "--no-fund", "--no-package-lock", "--loglevel=error"]
+    subprocess.run(command, cwd=folder, check=True, timeout=280)
+    return folder
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+@pytest.mark.parametrize("fault", ["split-utf8;comments", "crlf", "no-done"])
+def test_a_whole_answer(sluice: RunningGateway, node_folder: Path, name: str, fault: str) -> None:
+    """Its text is printed, and nothing else."""
+    promises.gives_the_whole_text(Program(f"{name}.js", node_folder), sluice, fault)
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+@pytest.mark.parametrize("fault", ["cut=9", "cut-utf8=9", "json-error=9", "no-end"])
+def test_a_cut(sluice: RunningGateway, node_folder: Path, name: str, fault: str) -> None:
+    """It is told from a whole answer."""
+    promises.never_shows_a_cut_as_whole(Program(f"{name}.js", node_folder), sluice, fault)
+
+
+@pytest.mark.parametrize("name", BY_THE_STANDARD)
+def test_busy(sluice: RunningGateway, node_folder: Path, name: str) -> None:
+    """`Retry-After` is kept."""
+    promises.asks_again_when_it_may(Program(f"{name}.js", node_folder), sluice, f"busy-{name}")
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_ctrl_c(sluice: RunningGateway, node_folder: Path, name: str) -> None:
+    """The answer stops upstream."""
+    program = Program(f"{name}.js", node_folder)
+    promises.stops_the_answer_when_it_is_stopped(program, sluice, f"stop-{name}")
