@@ -20,6 +20,12 @@ _LINE = re.compile(
 )
 _PREFIX = re.compile(r"^nginx: (?:\[(?P<level>\w+)\] )?")
 _LEVELS = {"warn": "warning", "error": "error", "crit": "error", "alert": "error", "emerg": "error"}
+# Sluice breaks a cut stream off, so that no client takes it for whole; its own line of the request
+# says why, and where a worker died its supervisor does. Before the head it stays an error.
+_BROKEN_OFF = re.compile(
+    r"(?:upstream prematurely closed connection|recv\(\) failed \(104: Connection reset by peer\))"
+    r" while reading upstream"
+)
 _CLIENT = re.compile(r", client: (?P<client>[0-9A-Fa-f.:]+|unix:)(?:,|$| while)")
 _REQUEST = re.compile(r'request: "(?P<method>[A-Z_-]+) (?P<path>/[^\s?"]*)')
 _WORKER = re.compile(r'upstream: "\w+://(?P<worker>unix:/[^:\s"]+\.sock)')
@@ -73,6 +79,8 @@ def error_fields(line: str) -> tuple[str, dict[str, Any]]:
             fields |= found.groupdict()
     if "path" in fields:
         fields["path"] = safe_path(fields["path"])
+    if "worker" in fields and _BROKEN_OFF.fullmatch(fields["message"]):
+        level = "info"
     return level, fields | {"connection": int(match["connection"])}
 
 

@@ -46,6 +46,28 @@ def test_a_complaint_says_of_whom_and_of_what() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("message", "level"),
+    [
+        ("upstream prematurely closed connection while reading upstream", "info"),
+        ("recv() failed (104: Connection reset by peer) while reading upstream", "info"),
+        (
+            "upstream prematurely closed connection while reading response header from upstream",
+            "error",
+        ),
+        ("upstream timed out (110: Connection timed out) while reading upstream", "error"),
+    ],
+)
+def test_a_stream_that_sluice_breaks_off_is_no_error(message: str, level: str) -> None:
+    """A cut stream is broken off on purpose; a worker that says nothing at all is an error."""
+    line = (
+        f'{AT} [error] 1#1: *3 {message}, {OF_CLIENT}request: "GET /v1/x HTTP/1.1", '
+        'upstream: "http://unix:/tmp/w-0.sock:/v1/x"'
+    )
+    said, fields = error_fields(line)
+    assert (said, fields["message"]) == (level, message)
+
+
 _HEADER = "client sent %s header line: "
 _LARGE = "client intended to send too large body: 9 bytes"
 _READING = "while reading client request line"
