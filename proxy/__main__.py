@@ -126,10 +126,9 @@ def _declare_check(parser: argparse.ArgumentParser) -> None:
 
 def _check(_chosen: argparse.Namespace) -> int:
     def show(settings: Settings) -> int:
-        from proxy import config
+        from proxy.appliance import check
 
-        print(config.as_json(settings))
-        return 0
+        return check.run(settings, BAD_SETTINGS)
 
     return _with_settings(show)
 
@@ -212,7 +211,7 @@ _COMMANDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] = {
     "run": ("Run the appliance: nginx, the workers, and all they need.", _declare_run),
     "worker": ("Run one worker: a whole gateway without nginx.", _declare_worker),
     "demo": ("Run the demo upstream with its fault kit.", _declare_demo),
-    "check": ("Check the settings and print them, secrets masked.", _declare_check),
+    "check": ("Check the settings and what they name; print them, secrets masked.", _declare_check),
     "keys": ("Make client keys, and list those that are configured.", _declare_keys),
     "selftest": ("Find out whether something in front of Sluice buffers.", _declare_selftest),
     "top": ("Watch a running Sluice from its admin port.", _declare_top),

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -10,9 +11,11 @@ from pathlib import Path
 import pytest
 
 from proxy.__main__ import main
+from proxy.appliance import ports
 from proxy.version import VERSION
 
 ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("SLUICE_")}
+LOOPBACK = "127.0.0.1"
 
 
 def sluice(*words: str, **settings: str) -> subprocess.CompletedProcess[str]:
@@ -27,12 +30,42 @@ def sluice(*words: str, **settings: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+def free() -> dict[str, str]:
+    """Ports that nobody listens on."""
+    names = ("SLUICE_LISTEN_PORT", "SLUICE_ADMIN_PORT", "SLUICE_TLS_PORT")
+    return {name: str(ports.free_port()) for name in names}
+
+
 def test_check_prints_the_effective_settings() -> None:
     """JSON on stdout, secrets masked, exit status 0."""
-    done = sluice("check", SLUICE_UPSTREAM_API_KEY="sk-secret", SLUICE_WORKERS="3")
+    done = sluice("check", SLUICE_UPSTREAM_API_KEY="sk-secret", SLUICE_WORKERS="3", **free())
     assert done.returncode == 0
     assert "sk-secret" not in done.stdout
     assert json.loads(done.stdout)["SLUICE_WORKERS"] == 3
+
+
+def test_check_finds_what_run_would_trip_over(tmp_path: Path) -> None:
+    """Each is said once and names its setting; the exit status is that of wrong settings."""
+    absent = str(tmp_path / "absent")
+    files = ("SLUICE_TLS_CERTIFICATE", "SLUICE_TLS_CLIENT_CA", "SLUICE_UPSTREAM_CA")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        own = {"SLUICE_TLS_KEY": absent, "SLUICE_PRICES": absent, "SLUICE_ADMIN_ADDRESS": LOOPBACK}
+        given = free() | own | dict.fromkeys(files, absent) | {"SLUICE_ADMIN_PORT": port}
+        done = sluice("check", **given)
+    assert done.returncode == 2
+    for name in (*files, "SLUICE_PRICES", "SLUICE_ADMIN_PORT"):
+        assert done.stderr.count(f"{name}: ") == 1
+    assert "Traceback" not in done.stderr
+
+
+def test_check_warns_of_a_store_that_is_away() -> None:
+    """Sluice starts without it, so it is no mistake; the password is not told."""
+    url = f"redis://:secret@{LOOPBACK}:{ports.free_port()}"
+    done = sluice("check", SLUICE_STORE_URL=url, **free())
+    assert done.returncode == 0
+    assert done.stderr.count("warning: SLUICE_STORE_URL: ") == 1
+    assert "secret" not in done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("command", ["check", "run", "worker"])

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import ssl
 import subprocess
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import structlog
 
-from proxy.appliance import nginx, nginx_config, nginx_program, ports, sizing
+from proxy.appliance import certificate, nginx, nginx_config, nginx_program, ports, sizing
 from proxy.appliance.monitor import CannotStart
-from proxy.upstream.trust import tls_context
+from proxy.meter.prices import PricesError, read_prices
+from proxy.upstream.trust import load_ca
 
 if TYPE_CHECKING:
     from proxy.appliance.directory import RunDirectory
@@ -20,15 +23,12 @@ _log = structlog.get_logger("appliance")
 
 
 def preflight(settings: Settings, run: RunDirectory) -> NginxProgram:
-    """Check the ports, find nginx, render its files and let it check them.
+    """Check files and ports, find nginx, render its files and let it check them.
 
     Raises `CannotStart` with what is wrong and what to do about it.
     """
-    _check_ports(settings)
-    try:
-        tls_context(settings.upstream_ca)
-    except ValueError as error:
-        raise CannotStart(str(error)) from None
+    if complaints := [*_port_complaints(settings), *file_complaints(settings)]:
+        raise CannotStart("\n".join(complaints))
     try:
         program = nginx_program.find(settings.nginx_path)
         sizes = sizing.sizes_for(
@@ -45,10 +45,44 @@ def preflight(settings: Settings, run: RunDirectory) -> NginxProgram:
         raise CannotStart(f"nginx refuses its configuration:\n{complaint}")
     for warning in sizes.warnings:
         _log.warning("limits", advice=warning)
+    for warning in certificate_warnings(settings):
+        _log.warning("certificate", advice=warning)
     return program
 
 
-def _check_ports(settings: Settings) -> None:
+def file_complaints(settings: Settings) -> list[str]:
+    """What is wrong with the files that settings name, one sentence each, with the setting."""
+    complaints: list[str | None] = []
+    if settings.tls_certificate and settings.tls_key:
+        complaints.append(certificate.pair_complaint(settings.tls_certificate, settings.tls_key))
+    for name, path in (
+        ("SLUICE_TLS_CLIENT_CA", settings.tls_client_ca),
+        ("SLUICE_UPSTREAM_CA", settings.upstream_ca),
+    ):
+        try:
+            if path is not None:
+                load_ca(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), name, path)
+        except ValueError as error:
+            complaints.append(str(error))
+    if settings.prices:
+        try:
+            read_prices(settings.prices)
+        except PricesError as error:
+            complaints.append(f"SLUICE_PRICES: {error}")
+    return [complaint for complaint in complaints if complaint is not None]
+
+
+def certificate_warnings(settings: Settings) -> list[str]:
+    """That the certificate has expired, which clients refuse and nginx does not mind."""
+    if settings.tls_certificate is None:
+        return []
+    end = certificate.not_after(settings.tls_certificate)
+    if end > datetime.now(UTC):
+        return []
+    return [f"SLUICE_TLS_CERTIFICATE: {settings.tls_certificate!r} expired on {end:%Y-%m-%d}."]
+
+
+def _port_complaints(settings: Settings) -> list[str]:
     wanted = [
         ("SLUICE_LISTEN_PORT", settings.plain_address, settings.listen_port),
         ("SLUICE_ADMIN_PORT", settings.admin_address, settings.admin_port),
@@ -58,5 +92,4 @@ def _check_ports(settings: Settings) -> None:
     complaints = [words for one in wanted if (words := ports.complaint(*one)) is not None]
     if len({port for _, _, port in wanted}) < len(wanted):
         complaints.append(f"{', '.join(name for name, _, _ in wanted)} must all differ.")
-    if complaints:
-        raise CannotStart("\n".join(complaints))
+    return complaints

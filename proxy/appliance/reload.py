@@ -14,7 +14,7 @@ from proxy import config, shared_settings
 from proxy.appliance import nginx, nginx_config, sizing, store_program
 from proxy.appliance.banner import uses_demo
 from proxy.appliance.monitor import ProcessState
-from proxy.meter.prices import PricesError, read_prices
+from proxy.appliance.preflight import file_complaints
 
 if TYPE_CHECKING:
     from proxy.appliance.directory import RunDirectory
@@ -149,10 +149,8 @@ class ApplianceReload:
 def _checked() -> Settings:
     try:
         settings = config.load()
-        if settings.prices:
-            read_prices(settings.prices)
     except config.BadSettings as error:
         raise NotReloaded(str(error)) from None
-    except PricesError as error:
-        raise NotReloaded(f"SLUICE_PRICES: {error}") from None
+    if complaints := file_complaints(settings):
+        raise NotReloaded("\n".join(complaints))
     return settings

@@ -13,14 +13,15 @@ def tls_context(private_ca: str | None) -> ssl.SSLContext | None:
     if private_ca is None:
         return None
     context = ssl.create_default_context()
-    try:
-        context.load_verify_locations(cafile=private_ca)
-    except ssl.SSLError:
-        raise ValueError(
-            f"SLUICE_UPSTREAM_CA: {private_ca!r} holds no certificate in PEM."
-        ) from None
-    except OSError as error:
-        raise ValueError(
-            f"SLUICE_UPSTREAM_CA: {private_ca!r} cannot be read ({error.strerror})."
-        ) from None
+    load_ca(context, "SLUICE_UPSTREAM_CA", private_ca)
     return context
+
+
+def load_ca(context: ssl.SSLContext, name: str, path: str) -> None:
+    """Add the CAs of a file. Raises `ValueError` that names the setting where it holds none."""
+    try:
+        context.load_verify_locations(cafile=path)
+    except ssl.SSLError:
+        raise ValueError(f"{name}: {path!r} holds no certificate in PEM.") from None
+    except OSError as error:
+        raise ValueError(f"{name}: {path!r} cannot be read ({error.strerror}).") from None

@@ -1,0 +1,110 @@
+"""Certificates in files: whether a pair can be used, and until when.
+
+The standard library tells the dates of certificates only for a connection's peer and for CAs, so
+the one date that is needed is read from the DER here (RFC 5280, section 4.1).
+"""
+
+from __future__ import annotations
+
+import ssl
+from datetime import UTC, datetime
+from pathlib import Path
+
+_SEQUENCE, _VERSION, _UTC_TIME, _GENERALIZED_TIME = 0x30, 0xA0, 0x17, 0x18
+_BEGIN, _END = "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"
+_LONG_LENGTH = 0x80
+_MOST_LENGTH_BYTES = 4
+
+
+def not_after(path: str) -> datetime:
+    """Until when the first certificate of a PEM file is valid: of a chain, the server's own.
+
+    Raises `OSError` where it cannot be read, and `ValueError` where it holds no certificate.
+    """
+    text = Path(path).read_bytes().decode("ascii", "replace")
+    _, begin, rest = text.partition(_BEGIN)
+    body, end, _ = rest.partition(_END)
+    if not begin or not end:
+        raise ValueError("it holds no certificate in PEM")
+    try:
+        return _not_after(ssl.PEM_cert_to_DER_cert(f"{begin}{body}{end}"))
+    except (ValueError, IndexError):
+        raise ValueError("its first certificate cannot be read") from None
+
+
+def pair_complaint(certificate: str, key: str) -> str | None:
+    """Why nginx could not serve with these two files, naming the setting; None if it can."""
+    try:
+        not_after(certificate)
+    except OSError as error:
+        return _unreadable("SLUICE_TLS_CERTIFICATE", certificate, error)
+    except ValueError as error:
+        return f"SLUICE_TLS_CERTIFICATE: {certificate!r} cannot be used: {error}."
+    try:
+        Path(key).read_bytes()
+    except OSError as error:
+        return _unreadable("SLUICE_TLS_KEY", key, error)
+    try:
+        # An empty passphrase, so that OpenSSL does not ask a terminal for one; nginx cannot either.
+        ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(
+            certificate, key, password=""
+        )
+    except ssl.SSLError as error:
+        if error.reason == "KEY_VALUES_MISMATCH":
+            return f"SLUICE_TLS_KEY: {key!r} is not the key of the certificate {certificate!r}."
+        return (
+            f"SLUICE_TLS_KEY: {key!r} cannot be used with {certificate!r}: it must be that "
+            "certificate's private key, in PEM and without a passphrase."
+        )
+    return None
+
+
+def _unreadable(name: str, path: str, error: OSError) -> str:
+    return f"{name}: {path!r} cannot be read ({error.strerror})."
+
+
+def _not_after(der: bytes) -> datetime:
+    certificate = _content(_expect(_element(der), _SEQUENCE))
+    signed = _content(_expect(_element(certificate), _SEQUENCE))
+    if _element(signed)[0] == _VERSION:
+        signed = _after(signed)
+    # Serial number, algorithm and issuer come before the validity, whose second date it is.
+    for _ in range(3):
+        signed = _after(signed)
+    validity = _content(_expect(_element(signed), _SEQUENCE))
+    tag, value, _ = _element(_after(validity))
+    text = value.decode("ascii")
+    if tag == _UTC_TIME:
+        # Two digits of a year: up to 49 of this century (RFC 5280, section 4.1.2.5.1).
+        text = ("20" if int(text[:2]) < 50 else "19") + text
+    elif tag != _GENERALIZED_TIME:
+        raise ValueError
+    return datetime.strptime(text, "%Y%m%d%H%M%SZ").replace(tzinfo=UTC)
+
+
+def _element(der: bytes) -> tuple[int, bytes, bytes]:
+    """The tag and the content of the first element, and what follows it."""
+    tag, length, start = der[0], der[1], 2
+    if length & _LONG_LENGTH:
+        start += length & ~_LONG_LENGTH
+        if not 2 < start <= 2 + _MOST_LENGTH_BYTES:
+            raise ValueError
+        length = int.from_bytes(der[2:start], "big")
+    end = start + length
+    if end > len(der):
+        raise ValueError
+    return tag, der[start:end], der[end:]
+
+
+def _expect(element: tuple[int, bytes, bytes], tag: int) -> tuple[int, bytes, bytes]:
+    if element[0] != tag:
+        raise ValueError
+    return element
+
+
+def _content(element: tuple[int, bytes, bytes]) -> bytes:
+    return element[1]
+
+
+def _after(der: bytes) -> bytes:
+    return _element(der)[2]
