@@ -12,7 +12,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeAlias
 
 from proxy.edge.line import Line
 from proxy.errors import Overloaded, SluiceError
@@ -21,6 +21,10 @@ _MEASURED_HOLDS = 64
 _LONGEST_RETRY_AFTER = 300.0
 _SPREAD = 4.0
 """Seconds over which those that are refused come back, at least."""
+
+
+Turn: TypeAlias = "asyncio.Future[None]"
+"""What somebody in the line waits with."""
 
 
 def share(total: int, workers: int, index: int) -> int:
@@ -67,9 +71,12 @@ class Admission:
         """A slot for a request with this key, to be entered."""
         return Slot(self, key, priority)
 
-    async def take(self, key: str, priority: int = 0) -> float:
+    async def take(
+        self, key: str, priority: int = 0, on_wait: Callable[[Turn], None] | None = None
+    ) -> float:
         """Wait for a slot if need be; the moment it was had, by the clock.
 
+        `on_wait` is told of the turn, if there is a wait.
         Raises `Overloaded` when the line is full, or the wait is or would be too long.
         """
         if self._free and not self._line.waiting:
@@ -77,8 +84,12 @@ class Admission:
             self._line.took(key)
             self._idle.clear()
         else:
-            await self._wait(key, priority)
+            await self._wait(key, priority, on_wait)
         return self._clock()
+
+    def place_of(self, key: str, turn: Turn) -> int:
+        """Which turn it has in the line; 0 if it does not wait there."""
+        return self._line.place_of(key, turn)
 
     def give_back(self, key: str, since: float) -> None:
         """A slot that this key had since that moment is free again."""
@@ -99,14 +110,16 @@ class Admission:
             return 0.0
         return self._line.place(key, priority) * sum(self._holds) / len(self._holds) / self.slots
 
-    async def _wait(self, key: str, priority: int) -> None:
+    async def _wait(self, key: str, priority: int, on_wait: Callable[[Turn], None] | None) -> None:
         expected = self.expected_wait(key, priority)
         if expected > self._queue_timeout:
             raise self._refusal("The wait for a slot would be too long.", expected)
         if self._line.full and not self._make_room(key, priority):
             raise self._refusal("All slots are taken and the waiting line is full.", expected)
-        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        turn: Turn = asyncio.get_running_loop().create_future()
         self._line.join(key, turn, priority)
+        if on_wait is not None:
+            on_wait(turn)
         try:
             async with asyncio.timeout(self._queue_timeout):
                 await turn
@@ -137,7 +150,7 @@ class Admission:
             turn.set_exception(error)
         return len(turns)
 
-    def _leave(self, key: str, turn: asyncio.Future[None]) -> None:
+    def _leave(self, key: str, turn: Turn) -> None:
         if self._line.leave(key, turn):
             return
         if not turn.cancelled() and turn.exception() is None:
@@ -170,20 +183,28 @@ class Admission:
 class Slot:
     """A place among those that are relayed: a context, left once, on every exit."""
 
-    __slots__ = ("_admission", "_key", "_priority", "_since", "waited")
+    __slots__ = ("_admission", "_key", "_priority", "_since", "_turn", "waited")
 
     def __init__(self, admission: Admission, key: str, priority: int) -> None:
         self._admission = admission
         self._key = key
         self._priority = priority
         self._since = 0.0
+        self._turn: Turn | None = None
         self.waited = 0.0
         """Seconds in the line, whether or not there was a slot at its end."""
+
+    def place(self) -> int:
+        """Which turn it has in the line; 0 if it does not wait there."""
+        return 0 if self._turn is None else self._admission.place_of(self._key, self._turn)
+
+    def _waits(self, turn: Turn) -> None:
+        self._turn = turn
 
     async def __aenter__(self) -> Self:
         arrived = self._admission.now()
         try:
-            self._since = await self._admission.take(self._key, self._priority)
+            self._since = await self._admission.take(self._key, self._priority, self._waits)
         finally:
             self.waited = self._admission.now() - arrived
         return self

@@ -98,7 +98,8 @@ async def _admitted(state: WorkerState, context: RequestContext, hold: Hold) -> 
     if context.recording is not None:
         await context.recording.open(owner_of(context.request, key))
     state.telemetry.keep(context)
-    return state.admission.slot(state.waits_as(context), key.priority if key else 0)
+    context.slot = state.admission.slot(state.waits_as(context), key.priority if key else 0)
+    return context.slot
 
 
 def _finish(state: WorkerState, context: RequestContext) -> None:

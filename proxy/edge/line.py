@@ -40,6 +40,10 @@ class Ranking:
             self._heap = list(self._entries.values())
             heapq.heapify(self._heap)
 
+    def is_before(self, key: str, other: str) -> bool:
+        """Whether of two keys that have a rank this one comes first."""
+        return self._entries[key] < self._entries[other]
+
     def drop(self, key: str) -> None:
         """The key has no rank any more."""
         self._entries.pop(key, None)
@@ -177,6 +181,26 @@ class Line(Generic[T]):
         )
         # Of its own those that wait are all before it, and it is one more.
         return before + self._lengths_of(priority).up_to(own) + 1
+
+    def place_of(self, key: str, turn: T) -> int:
+        """Which turn this one has as the line stands, slots going round the keys; 0 if none.
+
+        For people who wait, so it may look at every key.
+        """
+        turns = self._turns.get(key)
+        if turns is None or turn not in turns:
+            return 0
+        own = list(turns).index(turn) + 1
+        priority, place = self._priority(key), own
+        for other, line in self._turns.items():
+            if other == key or self._priority(other) < priority:
+                continue
+            if self._priority(other) > priority:
+                place += len(line)
+            else:
+                before = self._fewest_held.is_before(other, key)
+                place += min(len(line), own if before else own - 1)
+        return place
 
     def _priority(self, key: str) -> int:
         return self._priorities.get(key, 0)

@@ -22,6 +22,7 @@ from proxy.relay.client_writer import ClientWriter
 from proxy.upstream.call import Call
 
 if TYPE_CHECKING:
+    from proxy.edge.admission import Slot
     from proxy.edge.recording import Recording
 
 _REQUEST_ID = web.RequestKey("request_id", str)
@@ -67,6 +68,8 @@ class RequestContext:
     """What is configured for the client's key; None where no keys are."""
     claim: Claim | None = None
     """What the request holds of its key's limits; None where the key has none."""
+    slot: Slot | None = None
+    """Its place among those that are relayed, or in the line before them."""
     tally: Tally = field(default_factory=Tally)
     body: bytes | None = None
     """What takes the place of the request's own body; None: that is read."""
@@ -99,7 +102,7 @@ class RequestContext:
 
     def place_in_line(self) -> int:
         """Which turn it has in the waiting line; 0 if it does not wait."""
-        return 0
+        return 0 if self.slot is None else self.slot.place()
 
     def record_error(self, error: SluiceError) -> None:
         """An error ended it."""

@@ -56,6 +56,10 @@ class MeasuredRequest(Protocol):
     def tally(self) -> Tally:
         """What has been counted of its answer."""
 
+    @property
+    def max_output(self) -> int:
+        """The most output tokens that it asks for; 0: it does not say."""
+
     def place_in_line(self) -> int:
         """Which turn it has in the waiting line; 0 if it does not wait."""
 
@@ -86,13 +90,21 @@ class StreamFigures:
         }
         if said["stage"] == "queued" and (place := context.place_in_line()):
             said["place"] = place
-        if (expected := self._history.expected(record.model)) and tally.counted:
+        if (expected := self._expected()) and tally.counted:
             percent = min(_MOST_PERCENT, 100 * tally.counted / expected)
             self._percent = max(self._percent, percent)
             said["percent"] = round(self._percent, 1)
             if found and self._percent < _MOST_PERCENT:
                 said["left_seconds"] = round((expected - tally.counted) * found[0], 1)
         return said
+
+    def _expected(self) -> float | None:
+        """How many tokens it will come to: as its model's answers did, and no more than asked for.
+
+        None where neither is known.
+        """
+        most, mean = self._context.max_output, self._history.expected(self._context.record.model)
+        return min(mean, most) if mean and most else mean or most or None
 
     def stage(self) -> str:
         """`queued`, `connecting`, `waiting`, `thinking`, `generating` or `ended`."""

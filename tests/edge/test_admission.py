@@ -261,3 +261,24 @@ async def test_slots_go_to_the_key_that_holds_fewest() -> None:
     await asyncio.gather(*tasks)
     assert order[:2] == ["polite", "polite"]
     await stuck.__aexit__(None, None, None)
+
+
+async def test_who_waits_knows_the_place() -> None:
+    """First in line is 1; slots go round the keys; it is 0 with the slot."""
+    admission = Admission(1, 10, 10.0)
+    names = ["b1", "b2", "c1"]
+    slots = {name: admission.slot(name[0]) for name in names}
+    served = []
+
+    async def wait(name: str) -> None:
+        async with slots[name]:
+            assert slots[name].place() == 0
+            served.append(name)
+
+    async with admission.slot("a"):
+        tasks = [asyncio.create_task(wait(name)) for name in names]
+        await asyncio.sleep(0)
+        places = {name: slots[name].place() for name in names}
+    await asyncio.gather(*tasks)
+    assert places == {"b1": 1, "c1": 2, "b2": 3}
+    assert served == sorted(names, key=places.__getitem__)
