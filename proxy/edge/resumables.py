@@ -37,6 +37,8 @@ _PREFER = "Prefer"
 _RESPOND_ASYNC = re.compile(r"(?:^|[,;])\s*respond-async\s*(?:$|[,;=])", re.IGNORECASE)
 _YES = frozenset({"true", "1", "yes"})
 _NO = frozenset({"false", "0", "no"})
+_FLUSH_SECONDS = 2.0
+_CALL_SECONDS = 1.0
 _FIRST_CONNECTION_SECONDS = 1.0
 _SEQUENCE = re.compile(rb'"sequence_number"\s*:\s*(\d{1,15})')
 _RESPONSE_ID = re.compile(rb'"response"\s*:\s*\{\s*"id"\s*:\s*"([^"]{1,200})"')
@@ -81,6 +83,12 @@ class Resumables:
         ):
             return Recording(self, context, detached=detached)
         return None
+
+    async def close(self) -> None:
+        """Have all ends written, and then send every reader elsewhere."""
+        await self.logs.writer.flushed(_FLUSH_SECONDS)
+        self.closing = True
+        await self.all_read.wait()
 
     def begin_reading(self) -> bool:
         """One more reader, if there may be one."""
@@ -166,13 +174,16 @@ async def open_resumables(
         yield None
         return
     address = parse(url)
-    store = Store(backend_for(address, LANES), settings.store_timeout_seconds)
+    # Only the beginning of a log is waited for by a request; for all else a busy store is there.
+    patience = max(settings.store_timeout_seconds, _CALL_SECONDS)
+    store = Store(backend_for(address, LANES), patience)
     async with store:
         await store.ready(_FIRST_CONNECTION_SECONDS)
         logs = StreamLogs(
             store,
             backend_for(address, 1),
             ttl_seconds=settings.resume_ttl_seconds,
+            open_seconds=settings.store_timeout_seconds,
             stream_bytes=settings.resume_stream_bytes,
             readers_per_stream=settings.resume_readers_per_stream,
             lost=lost,

@@ -206,13 +206,13 @@ class Worker:
         self._log.info("draining", streams=state.admission.taken)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._settings.drain_seconds):
-                await _first_of(state.admission.idle(), self._hurrying.wait())
+                await _first_of(state.idle(), self._hurrying.wait())
         # 3. What still runs is told so, and counted.
         cut = state.cut_all(Drained("The gateway is stopping."))
         # 4. Its last words may leave; then the connections close.
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(0.8 if self._hurrying.is_set() else _LAST_WORDS_SECONDS):
-                await state.admission.idle()
+                await state.told()
         self._log.info("drained", cut=cut)
         if self._hurrying.is_set():
             # Closing each connection in order may take longer than there is.

@@ -90,6 +90,18 @@ class WorkerState:
             return kept
         return Stream(record.family, reader, hides_usage=record.hides_usage)
 
+    async def idle(self) -> None:
+        """Wait until nothing is relayed and nobody reads a log."""
+        await self.admission.idle()
+        if self.resumables is not None:
+            await self.resumables.all_read.wait()
+
+    async def told(self) -> None:
+        """Wait until all that was cut has ended, in the logs and for their readers, too."""
+        await self.admission.idle()
+        if self.resumables is not None:
+            await self.resumables.close()
+
     def cut_all(self, error: SluiceError) -> int:
         """End everything that runs or waits, visibly; gives its number."""
         self.stopped_by = error

@@ -16,8 +16,9 @@ import structlog
 from redis.exceptions import ResponseError
 
 from proxy.state import script
-from proxy.state.errors import StoreUnavailable, mapped
+from proxy.state.errors import TIMEOUT, StoreUnavailable, mapped
 from proxy.state.log_entry import heartbeat_of, id_of
+from proxy.state.patience import deadline
 from proxy.state.stream_log import StreamLog
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ _LAST = script.load("log_last", "log")
 
 FLUSH_SECONDS = 0.035
 TEND_SECONDS = 0.4
-HEARTBEAT_MILLISECONDS = 2500
+HEARTBEAT_MILLISECONDS = 2200
 _WRITE_SECONDS = 1.0
 _PATIENCE_SECONDS = 10.0
 """For so long batches wait for a store that is away."""
@@ -51,6 +52,7 @@ class LogWriter:
         store: Store,
         *,
         ttl_seconds: float,
+        open_seconds: float,
         stream_bytes: int,
         lost: Callable[[str], None] = lambda _reason: None,
     ) -> None:
@@ -58,6 +60,7 @@ class LogWriter:
         """Names this producer; a worker that comes after a crash is another one."""
         self.running: dict[str, StreamLog] = {}
         self._store = store
+        self._open_seconds = open_seconds
         self._ttl = round(ttl_seconds * 1000)
         self._stream_bytes = stream_bytes
         self._lost = lost
@@ -87,10 +90,14 @@ class LogWriter:
         log = StreamLog(self, secrets.token_hex(16), self._stream_bytes)
         fields = {**header, "producer": self.worker}
         flat = [word for pair in fields.items() for word in pair]
-        if not self.running:
-            # Before the first reader can look for it.
-            await self._store.pipeline([self._heartbeat()], self._store.timeout)
-        made = await self._store.run(_OPEN, log.keys, [self._running_ttl, *flat])
+        try:
+            async with deadline(self._open_seconds):
+                if not self.running:
+                    # Before the first reader can look for it.
+                    await self._store.pipeline([self._heartbeat()], self._open_seconds)
+                made = await self._store.run(_OPEN, log.keys, [self._running_ttl, *flat])
+        except TimeoutError:
+            raise StoreUnavailable(TIMEOUT) from None
         if made != 1:
             raise StoreUnavailable("id taken")
         self.running[log.id] = log

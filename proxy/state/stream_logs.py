@@ -76,6 +76,7 @@ class StreamLogs:
         blocking: Backend,
         *,
         ttl_seconds: float,
+        open_seconds: float,
         stream_bytes: int,
         readers_per_stream: int,
         lost: Callable[[str], None] = lambda _reason: None,
@@ -84,7 +85,11 @@ class StreamLogs:
         """`last_words`: the terminal event of a stream whose producer died, and its end."""
         self.store = store
         self.writer = LogWriter(
-            store, ttl_seconds=ttl_seconds, stream_bytes=stream_bytes, lost=lost
+            store,
+            ttl_seconds=ttl_seconds,
+            open_seconds=open_seconds,
+            stream_bytes=stream_bytes,
+            lost=lost,
         )
         self.followers = LogFollowers(store, blocking, self.writer, self.bury)
         self._ttl = round(ttl_seconds * 1000)
