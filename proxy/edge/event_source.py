@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import hdrs, web
 
 from proxy.edge.cursor import Cursor, last_event, wants_progress
+from proxy.edge.downstream_response import DownstreamResponse
 from proxy.edge.forward import serve
 from proxy.edge.recording import Recording
 from proxy.edge.replay import View
@@ -46,11 +47,14 @@ async def _get(
     state: WorkerState, resumables: Resumables, context: RequestContext, _name: str
 ) -> web.StreamResponse:
     request = context.request
+    question = _question(state, context)
     if (last := last_event(request)) is not None:
         stream, after = last
-        return await go_on(state, resumables, context, stream, Cursor(after, ids=True), _RETRY)
+        cursor = Cursor(after, ids=True)
+        response = await go_on(state, resumables, context, stream, cursor, _RETRY)
+        await _note_end(resumables, response, question)
+        return response
     body = _body(request)
-    question = _question(state, context)
     stream = await _answering(resumables, context, question) or ""
     if not stream:
         started = await _start(state, resumables, context, body)
@@ -63,7 +67,7 @@ async def _get(
     opening = _RETRY + f"id: {stream}:0\n\n".encode()
     view = View(ids=True, progress=wants_progress(request), opening=opening)
     response = await read(state, context, stream, 0, view)
-    await _tell(resumables, aliases.answered(question))
+    await _note_end(resumables, response, question)
     return response
 
 
@@ -133,6 +137,13 @@ def _question(state: WorkerState, context: RequestContext) -> str:
     """Who asks what. Where no key tells who, the address does."""
     who = owner_of(context.request, context.key)
     return f"{who} {state.waits_as(context)} {context.request.query_string}"
+
+
+async def _note_end(resumables: Resumables, response: web.StreamResponse, question: str) -> None:
+    """Whoever asks the same again after an answer has been read to its end asks anew."""
+    was_read = isinstance(response, DownstreamResponse) and response.is_whole
+    if was_read or response.status == web.HTTPNoContent.status_code:
+        await _tell(resumables, aliases.answered(question))
 
 
 async def _tell(resumables: Resumables, command: Any) -> None:

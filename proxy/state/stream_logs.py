@@ -70,7 +70,7 @@ class LogState:
 class StreamLogs:
     """All that a worker does with logs; a context manager."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 what the settings say
         self,
         store: Store,
         blocking: Backend,

@@ -16,8 +16,8 @@ FIELDS = (b"id:", b"data:", b"event:", b"retry:")
 
 
 @pytest.fixture
-async def front(start_front: StartWorker, store: StoreServer) -> Worker:
-    return await start_front(store_url=store.url)
+async def front(start_front: StartWorker, own_store: StoreServer) -> Worker:
+    return await start_front(store_url=own_store.url, store_timeout_seconds=5)
 
 
 def last_id(body: bytes) -> str:
@@ -35,7 +35,7 @@ def without_ids(body: bytes) -> bytes:
 
 async def test_a_question_and_its_end(front: Worker) -> None:
     """`retry:` and an id come first, each event has an id, and after `done` there is nothing."""
-    url = f"{front.url}/v1/stream?model=demo;tokens=5&q=Hello&system=Be+brief"
+    url = f"{front.url}/v1/stream?model=demo;tokens=5&q=Hello1&system=Be+brief"
     answer = await ask(url)
     assert (answer.status, answer.whole) == (200, True)
     assert answer.headers["Content-Type"].startswith("text/event-stream")
@@ -49,13 +49,12 @@ async def test_a_question_and_its_end(front: Worker) -> None:
 
 async def test_a_broken_connection_asks_once(front: Worker, demo: Demo) -> None:
     """However often it breaks, the browser has every event once, and one request was made."""
-    url = f"{front.url}/v1/stream?model=demo;tokens=40;rate=15&q=Hello"
+    url = f"{front.url}/v1/stream?model=demo;tokens=40;rate=15&q=Hello2"
     texts, last = [], ""
     for events in (0, 3, 1, 10, 0):
         more = {"Last-Event-ID": last} if last else {}
         async with asked(url, **more) as answer:
-            if answer.status == 204:
-                break
+            assert answer.status == 200
             body = b""
             while body.count(b"\n\n") <= events:
                 body += await answer.content.readany()
@@ -66,14 +65,13 @@ async def test_a_broken_connection_asks_once(front: Worker, demo: Demo) -> None:
     stream = last.partition(":")[0]
     everything = await ask(f"{front.url}/v1/streams/{stream}?ids=1")
     joined, said = b"".join(texts) + without_ids(rest.body), without_ids(everything.body)
-    # A busy machine may have been too slow to meet the stream while it ran.
-    assert joined == said or (rest.status == 204 and said.startswith(joined))
+    assert joined == said
     assert demo.state.seen == 1
 
 
 async def test_asked_again_without_an_id(front: Worker, demo: Demo) -> None:
     """A connection that broke before its first byte finds its answer by the question."""
-    url = f"{front.url}/v1/stream?model=demo;tokens=20;rate=20&q=Hello"
+    url = f"{front.url}/v1/stream?model=demo;tokens=20;rate=20&q=Hello3"
     async with asked(url) as answer:
         first = answer.headers["Sluice-Stream-Id"]
     again = await ask(url)
@@ -85,7 +83,7 @@ async def test_asked_again_without_an_id(front: Worker, demo: Demo) -> None:
 
 
 @pytest.mark.parametrize(
-    ("query", "status"), [("", 400), ("?model=demo", 400), ("?q=Hello", 400), ("?model=&q=x", 400)]
+    ("query", "status"), [("", 400), ("?model=demo", 400), ("?q=Hello4", 400), ("?model=&q=x", 400)]
 )
 async def test_half_a_question(front: Worker, query: str, status: int) -> None:
     """Both the model and the question are needed."""
@@ -94,14 +92,14 @@ async def test_half_a_question(front: Worker, query: str, status: int) -> None:
 
 async def test_another_streams_cursor(front: Worker) -> None:
     """A cursor of another stream is 404, never the answer from its beginning."""
-    url = f"{front.url}/v1/stream?model=demo&q=Hello"
+    url = f"{front.url}/v1/stream?model=demo&q=Hello5"
     for wrong in ("0" * 32 + ":3", "5", "nonsense:1"):
         assert (await ask(url, **{"Last-Event-ID": wrong})).status == 404
 
 
 async def test_progress(front: Worker) -> None:
     """Frames between the events; 100 comes once, with the end."""
-    url = f"{front.url}/v1/stream?model=demo;tokens=20;rate=20&q=Hello&progress=1"
+    url = f"{front.url}/v1/stream?model=demo;tokens=20;rate=20&q=Hello6&progress=1"
     answer = await ask(url)
     frames = answer.body.count(b"event: progress\n")
     assert frames >= 2
@@ -113,7 +111,7 @@ async def test_progress(front: Worker) -> None:
 async def test_nobody_reads_on(start_front: StartWorker, store: StoreServer) -> None:
     """Without a reader the upstream is stopped after the grace time."""
     front = await start_front(store_url=store.url, grace_seconds=0.5)
-    async with asked(f"{front.url}/v1/stream?model=demo;tokens=9999;rate=20&q=Hello") as answer:
+    async with asked(f"{front.url}/v1/stream?model=demo;tokens=9999;rate=20&q=Hello7") as answer:
         stream = answer.headers["Sluice-Stream-Id"]
         await answer.content.readany()
     state = await ended(front.url, stream)

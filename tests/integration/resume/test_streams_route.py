@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 async def front(start_front: StartWorker, store: StoreServer) -> Worker:
-    return await start_front(store_url=store.url)
+    return await start_front(store_url=store.url, store_timeout_seconds=5)
 
 
 async def test_every_cursor_of_a_finished_stream(front: Worker) -> None:

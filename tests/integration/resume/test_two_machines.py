@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 async def two(start_worker: StartWorker, store: StoreServer) -> tuple[Worker, Worker]:
-    return await start_worker(store_url=store.url), await start_worker(store_url=store.url)
+    settings = {"store_url": store.url, "store_timeout_seconds": 5}
+    return await start_worker(**settings), await start_worker(**settings)
 
 
 async def test_begun_on_one_and_resumed_on_the_other(two: tuple[Worker, Worker]) -> None:
