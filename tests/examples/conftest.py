@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -72,3 +73,13 @@ def sluice() -> Iterator[RunningGateway]:
         gateways.worker(upstream, retries=0, eject_after_failures=1000) as gateway,
     ):
         yield gateway
+
+
+@pytest.fixture(scope="session")
+def node_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The files for node as they stand, and their packages beside them."""
+    folder = tmp_path_factory.mktemp("node") / "examples"
+    shutil.copytree(EXAMPLES, folder, ignore=shutil.ignore_patterns("node_modules"))
+    command = ["npm", "install", "--no-audit", "--no-fund", "--no-package-lock", "--loglevel=error"]
+    subprocess.run(command, cwd=folder / "node", check=True, timeout=280)
+    return folder / "node"

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -81,6 +83,8 @@ class Script:
     ended_by: str = "complete"
     busy: int = 0
     """So many reconnects are answered with 503 first."""
+    pause: float = 0.0
+    """Seconds between two pieces."""
     asked: list[str] = field(default_factory=list)
     stopped: threading.Event = field(default_factory=threading.Event)
 
@@ -93,7 +97,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.rfile.read(int(self.headers["Content-Length"]))
         resumable = self.headers.get("Sluice-Resumable", "no")
         self.script.asked.append(f"POST {resumable}")
-        self._send(0)
+        with contextlib.suppress(OSError):  # a client that left
+            self._send(0)
 
     def do_GET(self) -> None:
         self.script.asked.append(f"GET {self.path.removeprefix(f'/v1/streams/{STREAM}')}")
@@ -133,6 +138,7 @@ class _Handler(BaseHTTPRequestHandler):
         for at in range(0, len(body) if whole else cut, 64):
             chunk = body[at : at + 64 if whole else min(at + 64, cut)]
             self.wfile.write(b"%x\r\n%b\r\n" % (len(chunk), chunk))
+            time.sleep(self.script.pause)
         if whole and self.script.ended_by == "complete":
             self.wfile.write(b"0\r\n\r\n")
         else:

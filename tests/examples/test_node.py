@@ -2,30 +2,18 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
 
 from tests.examples import promises
-from tests.examples.conftest import EXAMPLES, Program
+from tests.examples.conftest import Program
 from tests.integration.faults.gateways import RunningGateway
 
 pytestmark = [pytest.mark.examples, pytest.mark.no_blockbuster, pytest.mark.timeout(300)]
 
 BY_THE_STANDARD = ["fetch-chat", "openai-chat"]
 PROGRAMS = [*BY_THE_STANDARD, "split-lines", "split-blocks"]
-
-
-@pytest.fixture(scope="session")
-def node_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The files as they stand, and their packages beside them."""
-    folder = tmp_path_factory.mktemp("examples") / "node"
-    shutil.copytree(EXAMPLES / "node", folder, ignore=shutil.ignore_patterns("node_modules"))
-    command = ["npm", "install", "--no-audit", "--no-fund", "--no-package-lock", "--loglevel=error"]
-    subprocess.run(command, cwd=folder, check=True, timeout=280)
-    return folder
 
 
 @pytest.mark.parametrize("name", PROGRAMS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import pytest
@@ -53,3 +54,24 @@ def test_short_enough_to_read(file: Path) -> None:
     """Less than sixty lines; eighty for what is to be copied whole."""
     lines = file.read_text().count("\n")
     assert lines < (80 if file.name.startswith("resum") else 60)
+
+
+def test_the_table_names_every_file() -> None:
+    """What is not in the table is not found."""
+    table = (EXAMPLES / "README.md").read_text()
+    assert [
+        file.name for file in FILES if f"/{file.name}`" not in table and file.name != "sse.js"
+    ] == []
+
+
+def test_vendored_files_are_what_they_were() -> None:
+    """Each has the hash that is written down beside it, and its licence."""
+    vendor = EXAMPLES / "browser" / "vendor"
+    hashes = dict(
+        reversed(line.split()) for line in (vendor / "SHA256SUMS.txt").read_text().splitlines()
+    )
+    files = {one.name: one for one in vendor.iterdir() if one.name != "SHA256SUMS.txt"}
+    assert hashes == {
+        name: hashlib.sha256(file.read_bytes()).hexdigest() for name, file in files.items()
+    }
+    assert "vue.LICENSE" in files

@@ -1,0 +1,1 @@
+../../nginx/html/playground/resuming-fetch.js
