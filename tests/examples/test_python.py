@@ -67,9 +67,8 @@ def test_the_table_names_every_file() -> None:
 def test_vendored_files_are_what_they_were() -> None:
     """Each has the hash that is written down beside it, and its licence."""
     vendor = EXAMPLES / "browser" / "vendor"
-    hashes = dict(
-        reversed(line.split()) for line in (vendor / "SHA256SUMS.txt").read_text().splitlines()
-    )
+    lines = (vendor / "SHA256SUMS.txt").read_text().splitlines()
+    hashes = {name: digest for digest, name in (line.split() for line in lines)}
     files = {one.name: one for one in vendor.iterdir() if one.name != "SHA256SUMS.txt"}
     assert hashes == {
         name: hashlib.sha256(file.read_bytes()).hexdigest() for name, file in files.items()
