@@ -15,11 +15,11 @@ from proxy.edge.forward import forward
 from proxy.edge.playground import Playground
 from proxy.edge.protocol_errors import LARGEST_FIELD_BYTES, LONGEST_TARGET_BYTES, GatewayRunner
 from proxy.edge.request_context import RequestContext
+from proxy.edge.routes import ALWAYS_PASSED
 from proxy.edge.worker_state import WORKER_STATE, WorkerState
 from proxy.errors import Internal, NotFound, SluiceError
 from proxy.refusals import MethodNotAllowed
 
-ALWAYS_PASSED = ("/v1", "/v1beta")
 """The prefixes that need no setting."""
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _KEEPALIVE_SECONDS = 3660.0

@@ -12,7 +12,7 @@ import socket
 import time
 from typing import TYPE_CHECKING
 
-from proxy.edge.routes import route_of
+from proxy.edge.routes import ALWAYS_PASSED, route_of
 from proxy.errors import ClientLeft
 from proxy.meter.tokens import Tally
 from proxy.record import RequestRecord
@@ -34,19 +34,23 @@ def has_left(connection: socket.socket) -> bool:
     return bool(poll.poll(0))
 
 
-def count(connection: socket.socket, telemetry: Telemetry) -> bool:
+def count(connection: socket.socket, telemetry: Telemetry, paths: tuple[str, ...] = ()) -> bool:
     """Count the request that was sent on it, if it is one that is relayed; whether it was.
 
-    The socket must not be a blocking one.
+    The socket must not be a blocking one. `paths` are the further prefixes that are relayed
+    (`SLUICE_PATHS`).
     """
     try:
         head = connection.recv(_HEAD_BYTES)
     except OSError:
         return False
     line = _REQUEST_LINE.match(head)
-    if line is None or not line[2].startswith((b"/v1/", b"/v1beta/")):
+    if line is None:
         return False
-    route = route_of(line[2].decode("latin-1"))
+    path = line[2].decode("latin-1")
+    if not path.startswith(tuple(f"{prefix}/" for prefix in (*ALWAYS_PASSED, *paths))):
+        return False
+    route = route_of(path)
     now = time.monotonic()
     record = RequestRecord(os.urandom(16).hex(), line[1].decode(), route.label, route.family, now)
     record.client_left_at = record.ended_at = now

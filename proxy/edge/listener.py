@@ -108,7 +108,9 @@ class PacedListener(web.SockSite):
         state = self._gateway()
         connection.setblocking(False)
         if left.has_left(connection):
-            if state is not None and left.count(connection, state.telemetry):
+            if state is not None and left.count(
+                connection, state.telemetry, state.settings.paths
+            ):
                 self._tell_of_left()
             connection.close()
             return False

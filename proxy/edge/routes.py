@@ -8,6 +8,8 @@ from urllib.parse import unquote
 
 from proxy.record import Family
 
+ALWAYS_PASSED = ("/v1", "/v1beta")
+"""What is relayed whatever `SLUICE_PATHS` says."""
 OTHER = "other"
 
 _UNDERSTOOD = {
