@@ -108,9 +108,7 @@ class PacedListener(web.SockSite):
         state = self._gateway()
         connection.setblocking(False)
         if left.has_left(connection):
-            if state is not None and left.count(
-                connection, state.telemetry, state.settings.paths
-            ):
+            if state is not None and left.count(connection, state.telemetry, state.settings.paths):
                 self._tell_of_left()
             connection.close()
             return False

@@ -1,0 +1,148 @@
+"""Clients that ask and leave as fast as they can, and a good one beside them.
+
+The light form runs with all others. The heavy one is `make burst`: its figures stand in
+docs/performance.md.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+import pytest
+
+from tests.integration.faults import gateways
+from tests.integration.faults.asking import CHAT
+from tests.integration.faults.gateways import RunningGateway
+from tests.integration.faults.programs import program, told
+from tests.integration.nginx_instances import free_port
+from tests.integration.raw import exchange
+from tests.integration.scraping import scrape
+from tests.nginx.pem import ONE
+
+_ATTACKERS = "tests.integration.faults.leaving_crowd"
+HOST = "127.0.0.1"
+BETWEEN_SECONDS = 0.05
+AFTER_SECONDS = 1.0
+HEAVY_SECONDS, LIGHT_SECONDS = 5.0, 1.0
+LONGEST_WAIT = 1.0
+"""Seconds; half of it is the aim, on a machine with nothing else to do."""
+LONGEST_WAIT_WHEN_BUSY = 5.0
+"""Without the look at who has left it is the attack's own length and more, on an idle machine."""
+
+
+@dataclass
+class Attacked:
+    """What the good client and the metrics say."""
+
+    waits: list[float]
+    """Of the good client: seconds until its answer was whole."""
+    sent: dict[str, float]
+    left: float
+    """Requests that ended by `client_left`."""
+    others: dict[str, int]
+    """All other outcomes, with their status."""
+
+    @property
+    def longest_wait(self) -> float:
+        """The good client's, in seconds."""
+        return max(self.waits)
+
+
+@contextmanager
+def attacked_appliance() -> Iterator[tuple[RunningGateway, int]]:
+    """With a port for TLS."""
+    tls_port = free_port()
+    with (
+        gateways.upstream() as upstream,
+        gateways.appliance(
+            upstream,
+            workers=2,
+            tls_port=tls_port,
+            tls_certificate=ONE.certificate,
+            tls_key=ONE.key,
+            log_level="error",
+        ) as gateway,
+    ):
+        yield gateway, tls_port
+
+
+async def keep_asking(
+    gateway: RunningGateway, waits: list[tuple[float, float]], stop: asyncio.Event
+) -> None:
+    """One after the other, each on a connection of its own; when it began, and how long it took."""
+    while not stop.is_set():
+        began = time.monotonic()
+        async with asyncio.timeout(60):
+            answer = await exchange(gateway.url, CHAT.request("tokens=2"))
+        assert answer.status == 200, answer
+        assert b"[DONE]" in answer.body
+        waits.append((began, time.monotonic() - began))
+        await asyncio.sleep(BETWEEN_SECONDS)
+
+
+async def attack(gateway: RunningGateway, tls_port: int, how: str, seconds: float) -> Attacked:
+    """Let them attack beside a good client, and look at the counters when all is over."""
+    port = tls_port if how == "reset" else int(urlsplit(gateway.url).port or 0)
+    waits: list[tuple[float, float]] = []
+    stop = asyncio.Event()
+    good = asyncio.create_task(keep_asking(gateway, waits, stop))
+    while not waits and not good.done():
+        await asyncio.sleep(0.01)
+    sent = await told(await program(_ATTACKERS, how, HOST, port, seconds))
+    while not good.done() and waits[-1][0] < sent["ended"] + AFTER_SECONDS:
+        await asyncio.sleep(0.01)
+    stop.set()
+    await good
+    await gateway.settled()
+    counted = await scrape(gateway.admin_url)
+    left, others = 0.0, Counter[str]()
+    for labels, value in counted.by("sluice_requests_total"):
+        if labels["ended_by"] == "client_left":
+            # With 499, or the status that had already been sent.
+            left += value
+        else:
+            others[f"{labels['ended_by']} {labels['status']}"] += round(value)
+    return Attacked([wait for _, wait in waits], sent, left, others)
+
+
+def all_are_counted(made: Attacked) -> None:
+    """Each that was sent is one that left, and nothing else has happened.
+
+    Of a connection that nginx ends, it has not read what was still on its way.
+    """
+    sent, ended = made.sent["requests"], made.sent.get("ended by the other side", 0)
+    assert made.sent.get("refused", 0) == 0
+    assert made.left <= sent
+    assert made.left == sent or ended, made
+    assert made.left > 0
+    assert made.others == {"complete 200": len(made.waits)}, made.others
+
+
+@pytest.mark.parametrize("how", ["close", "reset"])
+async def test_a_moments_attack(how: str) -> None:
+    """A good client is served during and after it, and every request is counted."""
+    with attacked_appliance() as (gateway, tls_port):
+        made = await attack(gateway, tls_port, how, LIGHT_SECONDS)
+    all_are_counted(made)
+    assert made.longest_wait < LONGEST_WAIT_WHEN_BUSY
+
+
+@pytest.mark.burst
+@pytest.mark.parametrize("how", ["close", "reset"])
+async def test_a_long_attack(how: str) -> None:
+    """A good client hardly notices it, neither during nor after it."""
+    with attacked_appliance() as (gateway, tls_port):
+        made = await attack(gateway, tls_port, how, HEAVY_SECONDS)
+    print(  # noqa: T201 the figures are what this is run for
+        f"\n{how}: {made.sent['requests']} requests on {made.sent['connections']} connections, "
+        f"{made.left:.0f} counted as left; a good client waited {made.longest_wait:.2f} s at most, "
+        f"{sorted(made.waits)[len(made.waits) // 2]:.3f} s in the middle of {len(made.waits)}"
+    )
+    all_are_counted(made)
+    assert made.longest_wait < LONGEST_WAIT
