@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from monitoring.generate import itself, keys, shared, upstreams
+from monitoring.generate import itself, keys, resumable, shared, upstreams
 from monitoring.generate.document import dashboard as document
 from monitoring.generate.panels import (
     GREEN,
@@ -47,6 +47,7 @@ def dashboard() -> Document:
         "Upstreams": upstreams.panels(),
         "Cost": _cost(),
         "Keys": keys.panels(),
+        "Resumable streams": resumable.panels(),
         "Sluice itself": itself.panels(),
     }
     return document("sluice", "Sluice", text, rows)

@@ -52,7 +52,8 @@ def test_it_runs_as_long_as_the_worker() -> None:
 
 def test_nothing_is_started_in_vain() -> None:
     """No key with a limit, or a store that is named: the settings stay as they are."""
-    for settings in (Settings(), Settings(keys=KEYS, store_url=SecretStr("off"))):
+    without = Settings(resumable="off")
+    for settings in (without, Settings(keys=KEYS, store_url=SecretStr("off"))):
         with with_store(settings) as same:
             assert same is settings
 

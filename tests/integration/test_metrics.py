@@ -139,7 +139,7 @@ async def test_the_scrape_equals_the_clients_count(gateway: RunningGateway) -> N
             await asyncio.gather(*(load(gateway, truth, n) for n in range(start, start + 50)))
         now = await agrees(gateway, truth, since)
     assert len(scrapes) >= 3
-    assert len([*now.by("sluice_process_up")]) == WORKERS + 1
+    assert len([*now.by("sluice_process_up")]) == WORKERS + len(["nginx", "store"])
     lines = await logged(gateway, earlier, truth.ended.total())
     assert {line["worker"] for line in lines} == set(range(WORKERS))
     in_log = Counter((line["route"], str(line["status"]), line["ended_by"]) for line in lines)

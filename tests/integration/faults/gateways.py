@@ -25,7 +25,7 @@ from typing import Any
 from tests.integration.faults.observed_worker import STATUS_SOCKET
 from tests.integration.nginx_instances import free_port
 
-START_SECONDS = 20.0
+START_SECONDS = 40.0
 SETTLE_SECONDS = 10.0
 _STOP_SECONDS = 20.0
 _ROOT = Path(__file__).parents[3]
