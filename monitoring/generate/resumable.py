@@ -12,12 +12,8 @@ def panels() -> list[Panel]:
         lines(
             "Resumable streams and their readers",
             "Streams that are being relayed with a log, and readers of logs.",
-            Query(
-                f"sum by(instance) (sluice_resumable_streams{{{HERE}}})", "{{instance}} streams"
-            ),
-            Query(
-                f"sum by(instance) (sluice_resumable_readers{{{HERE}}})", "{{instance}} readers"
-            ),
+            Query(f"sum by(instance) (sluice_resumable_streams{{{HERE}}})", "{{instance}} streams"),
+            Query(f"sum by(instance) (sluice_resumable_readers{{{HERE}}})", "{{instance}} readers"),
         ),
         lines(
             "Reads of logs",
