@@ -7,7 +7,7 @@ import time
 
 from aiohttp import web
 
-from proxy.edge import cross_site, model_list
+from proxy.edge import affinity, cross_site, model_list
 from proxy.edge.admission import Slot
 from proxy.edge.asked_models import check_rights
 from proxy.edge.body_memory import Hold
@@ -95,6 +95,8 @@ async def _admitted(state: WorkerState, context: RequestContext, hold: Hold) -> 
         check_rights(key, context)
         if key.limited:
             await state.limiter.admit(context)
+    if state.resumables is not None:
+        await affinity.prefer(state, context)
     if context.recording is not None:
         await context.recording.open(owner_of(context.request, key))
     state.telemetry.keep(context)
@@ -104,6 +106,8 @@ async def _admitted(state: WorkerState, context: RequestContext, hold: Hold) -> 
 
 def _finish(state: WorkerState, context: RequestContext) -> None:
     state.telemetry.finish(context)
+    if state.resumables is not None:
+        affinity.remember(state, context)
     if context.claim is not None:
         state.limiter.settle(context)
     if context.recording is not None:

@@ -53,6 +53,8 @@ async def open_worker_state(
         resumables = await stack.enter_async_context(
             open_resumables(settings, telemetry.lost_log, index=index, workers=workers)
         )
+        if resumables is not None:
+            telemetry.resumable_levels = resumables.levels
         body_parser = BodyParser()
         stack.callback(body_parser.close)
         yield WorkerState(

@@ -84,6 +84,10 @@ class Resumables:
             return Recording(self, context, detached=detached)
         return None
 
+    def levels(self) -> tuple[int, int]:
+        """How many streams are kept here at present, and how many logs are read."""
+        return len(self.logs.writer.running), self.readers
+
     async def close(self) -> None:
         """Have all ends written, and then send every reader elsewhere."""
         await self.logs.writer.flushed(_FLUSH_SECONDS)
@@ -185,6 +189,7 @@ async def open_resumables(
             ttl_seconds=settings.resume_ttl_seconds,
             open_seconds=settings.store_timeout_seconds,
             stream_bytes=settings.resume_stream_bytes,
+            total_bytes=settings.resume_total_bytes,
             readers_per_stream=settings.resume_readers_per_stream,
             lost=lost,
             last_words=last_words,

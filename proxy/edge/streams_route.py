@@ -104,6 +104,8 @@ async def read(
             raise StreamNotFound("There is no such stream.")
         log, reader = found
 
+        state.telemetry.resumed(context.record.route)
+
         async def progress() -> Any:
             return await _progress_of(resumables, name, owner)
 

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Self
 
 from multidict import CIMultiDict
@@ -58,6 +58,8 @@ class Telemetry:
         self._spans = spans_asked_for(os.environ)
         self._admission = admission
         self._upstreams = upstreams
+        self.resumable_levels: Callable[[], tuple[int, int]] | None = None
+        """How many streams are kept, and how many logs are read; None where none can be."""
         self._pulse: asyncio.Task[None] | None = None
         self._priced: asyncio.Task[None] | None = None
         self._recent = Recent()
@@ -116,6 +118,10 @@ class Telemetry:
             self._record(context)
         else:
             self._unpriced.append(context)
+
+    def resumed(self, door: str) -> None:
+        """A reader of a log was let in, by this way."""
+        self._metrics.instruments.resumable.resumed[door,].inc()
 
     def lost_log(self, reason: str) -> None:
         """A stream that was to be resumable is an ordinary one from here on."""
@@ -179,6 +185,11 @@ class Telemetry:
         self._metrics.levels(
             streams=admission.taken, waiting=admission.waiting, slots=admission.slots
         )
+        if self.resumable_levels is not None:
+            running, readers = self.resumable_levels()
+            instruments = self._metrics.instruments.resumable
+            instruments.running[()].set(running)
+            instruments.readers[()].set(readers)
 
     async def _beat(self) -> None:
         """Look once a second at what no request tells: the loop's lag, the pool, the CPU time."""

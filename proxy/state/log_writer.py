@@ -17,6 +17,7 @@ from redis.exceptions import ResponseError
 
 from proxy.state import script
 from proxy.state.errors import TIMEOUT, StoreUnavailable, mapped
+from proxy.state.log_account import LogAccount
 from proxy.state.log_entry import heartbeat_of, id_of
 from proxy.state.patience import deadline
 from proxy.state.stream_log import StreamLog
@@ -54,6 +55,7 @@ class LogWriter:
         ttl_seconds: float,
         open_seconds: float,
         stream_bytes: int,
+        total_bytes: int,
         lost: Callable[[str], None] = lambda _reason: None,
     ) -> None:
         self.worker = secrets.token_hex(8)
@@ -64,6 +66,7 @@ class LogWriter:
         self._ttl = round(ttl_seconds * 1000)
         self._stream_bytes = stream_bytes
         self._lost = lost
+        self._account = LogAccount(store, total_bytes)
         self._dirty: dict[StreamLog, None] = {}
         self._doubtful: dict[StreamLog, None] = {}
         self._timer: asyncio.TimerHandle | None = None
@@ -211,6 +214,7 @@ class LogWriter:
             self._lose(log, "forgotten")
             return
         self._forget(log)
+        self._account.ended(log, self._ttl)
         log.ended.set()
 
     async def _tend_for_ever(self) -> None:
@@ -220,6 +224,7 @@ class LogWriter:
                 await self._beat()
                 self._tend()
             await self._settle_doubts()
+            await self._account.report(list(self.running.values()), self._running_ttl)
 
     async def _beat(self) -> None:
         try:

@@ -62,7 +62,10 @@ class StreamLog:
         self._pending: list[bytes] = []
         self._pending_bytes = 0
         self._kept: deque[tuple[int, int]] = deque()
-        self._kept_bytes = 0
+        self.kept_bytes = 0
+        """What the store has of it."""
+        self.reported_bytes = 0
+        """How much of that the account of all logs has heard of."""
 
     def add(self, event: bytes) -> None:
         """One more whole event."""
@@ -111,7 +114,7 @@ class StreamLog:
         self._pending.clear()
         self._pending_bytes = 0
         self._kept.append((self.events, len(entry.data)))
-        self._kept_bytes += len(entry.data)
+        self.kept_bytes += len(entry.data)
         self.unsent.append(entry)
         self._made(entry)
 
@@ -130,8 +133,8 @@ class StreamLog:
         """
         entry = self.unsent[0]
         trimming: Command = ()
-        while self._kept_bytes > self._most_bytes and len(self._kept) > 1:
-            self._kept_bytes -= self._kept.popleft()[1]
+        while self.kept_bytes > self._most_bytes and len(self._kept) > 1:
+            self.kept_bytes -= self._kept.popleft()[1]
             trimming = ("MINID", "=", f"{self._kept[0][0]}-0")
         batch = ("l", joined(entry.lengths), "d", entry.data)
         return ("XADD", self.keys[1], "NOMKSTREAM", *trimming, str(entry.id), *batch)

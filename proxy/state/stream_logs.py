@@ -78,6 +78,7 @@ class StreamLogs:
         ttl_seconds: float,
         open_seconds: float,
         stream_bytes: int,
+        total_bytes: int,
         readers_per_stream: int,
         lost: Callable[[str], None] = lambda _reason: None,
         last_words: Callable[[Mapping[str, str], Entry], tuple[bytes, End]],
@@ -89,6 +90,7 @@ class StreamLogs:
             ttl_seconds=ttl_seconds,
             open_seconds=open_seconds,
             stream_bytes=stream_bytes,
+            total_bytes=total_bytes,
             lost=lost,
         )
         self.followers = LogFollowers(store, blocking, self.writer, self.bury)

@@ -1,0 +1,87 @@
+"""Which upstream made a response, so that who asks for it, or goes on from it, comes to that one.
+
+Only where there are several upstreams and a store. An upstream that is out is not insisted on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from proxy.record import Family
+from proxy.state import aliases
+from proxy.state.errors import StoreUnavailable
+
+if TYPE_CHECKING:
+    from proxy.edge.request_context import RequestContext
+    from proxy.edge.worker_state import WorkerState
+
+_RESPONSE = re.compile(r"/v1/responses/([^/]+)")
+_LONGEST_ID = 200
+
+
+class _Members(msgspec.Struct):
+    previous_response_id: object = None
+
+
+_decode = msgspec.json.Decoder(_Members).decode
+_sending: set[asyncio.Future[Any]] = set()
+
+
+async def prefer(state: WorkerState, context: RequestContext) -> None:
+    """Have the call go to the upstream that made the response it is about."""
+    if not applies(state) or context.call is None or context.call.upstream:
+        return
+    response_id = _asked_about(context)
+    if not response_id or state.resumables is None:
+        return
+    try:
+        alias = await aliases.alias_of(state.resumables.logs.store, response_id)
+    except StoreUnavailable:
+        return  # Any upstream may know it.
+    if alias is not None and alias.upstream:
+        context.call = replace(context.call, upstream=alias.upstream)
+
+
+def remember(state: WorkerState, context: RequestContext) -> None:
+    """Keep which upstream made the response, if it is one; nobody waits for it."""
+    record, response_id = context.record, context.tally.response_id
+    if record.family is not Family.RESPONSES or not response_id or not record.upstream:
+        return
+    recording = context.recording
+    if not applies(state) or state.resumables is None or (recording and recording.log):
+        return
+    store = state.resumables.logs.store
+    command = aliases.aliased(response_id[:_LONGEST_ID], "", record.upstream)
+    task = asyncio.ensure_future(store.pipeline([command], store.timeout))
+    _sending.add(task)
+    task.add_done_callback(_sent)
+
+
+def applies(state: WorkerState) -> bool:
+    """Whether there is a choice of upstreams, and a place to remember one."""
+    return state.resumables is not None and len(state.settings.upstreams) > 1
+
+
+def _asked_about(context: RequestContext) -> str:
+    assert context.call is not None
+    if found := _RESPONSE.match(context.request.rel_url.raw_path):
+        return found[1]
+    if context.record.family is not Family.RESPONSES:
+        return ""
+    try:
+        previous = _decode(context.call.body).previous_response_id
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return ""
+    return previous[:_LONGEST_ID] if isinstance(previous, str) else ""
+
+
+def _sent(done: asyncio.Future[Any]) -> None:
+    _sending.discard(done)
+    # Retrieved, so that a store that is away is no warning of an exception that nobody looked at.
+    if not done.cancelled():
+        done.exception()
