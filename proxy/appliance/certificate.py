@@ -10,6 +10,9 @@ import ssl
 from datetime import UTC, datetime
 from pathlib import Path
 
+import structlog
+
+_log = structlog.get_logger("appliance")
 _SEQUENCE, _VERSION, _UTC_TIME, _GENERALIZED_TIME = 0x30, 0xA0, 0x17, 0x18
 _BEGIN, _END = "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"
 _LONG_LENGTH = 0x80
@@ -30,6 +33,29 @@ def not_after(path: str) -> datetime:
         return _not_after(ssl.PEM_cert_to_DER_cert(f"{begin}{body}{end}"))
     except (ValueError, IndexError):
         raise ValueError("its first certificate cannot be read") from None
+
+
+class ServedCertificate:
+    """The end of the certificate that a server has loaded, read when it was."""
+
+    def __init__(self) -> None:
+        self._read: tuple[str | None, object] = (None, None)
+        self._end: float | None = None
+
+    def end(self, path: str | None, loads: object) -> float | None:
+        """In Unix time; None without a certificate, or where it cannot be read any more.
+
+        `loads` changes each time that the server has loaded its files.
+        """
+        if (path, loads) != self._read:
+            self._read = (path, loads)
+            self._end = None
+            if path is not None:
+                try:
+                    self._end = not_after(path).timestamp()
+                except (OSError, ValueError) as error:
+                    _log.warning("certificate", path=path, complaint=str(error))
+        return self._end
 
 
 def pair_complaint(certificate: str, key: str) -> str | None:

@@ -13,6 +13,7 @@ import structlog
 from proxy import config, shared_settings
 from proxy.appliance import nginx, nginx_config, sizing, store_program
 from proxy.appliance.banner import uses_demo
+from proxy.appliance.certificate import ServedCertificate
 from proxy.appliance.monitor import ProcessState
 from proxy.appliance.preflight import file_complaints
 
@@ -50,8 +51,19 @@ class ApplianceReload:
         self._program = program
         self._processes = processes
         self._lock = asyncio.Lock()
+        self._applied = 0
+        self._certificate = ServedCertificate()
         self.latest: dict[str, object] | None = None
         """When the latest was, and with what result, for `/status`."""
+
+    def certificate_end(self) -> float | None:
+        """When the certificate that nginx serves expires, in Unix time; None without TLS.
+
+        nginx reads the file as it starts and with each reload; what lies there since then is not
+        served yet.
+        """
+        loads = (self._applied, self._processes.nginx.restarts)
+        return self._certificate.end(self._settings.tls_certificate, loads)
 
     async def reload(self) -> None:
         """Read the settings anew and apply them everywhere; what runs goes on."""
@@ -92,6 +104,7 @@ class ApplianceReload:
         # 4. nginx: its streams go on in its old processes.
         self._processes.nginx.send(nginx.RELOAD)
         self._settings = settings
+        self._applied += 1
         return shared_settings.frozen_changes(self._at_start, read_anew)
 
     def _rendered(self, settings: Settings) -> str | None:

@@ -37,6 +37,7 @@ class ApplianceStatus:
         metrics: Path,
         nginx_version: str,
         latest_reload: Callable[[], dict[str, object] | None] = lambda: None,
+        certificate_end: Callable[[], float | None] = lambda: None,
     ) -> None:
         self.came_up = False
         self.lame_duck = False
@@ -46,6 +47,7 @@ class ApplianceStatus:
         self._metrics = metrics
         self._nginx_version = nginx_version
         self._latest_reload = latest_reload
+        self._certificate_end = certificate_end
         self._since = time.monotonic()
         self._collecting: asyncio.Task[bytes] | None = None
 
@@ -98,6 +100,7 @@ class ApplianceStatus:
             draining=self.draining or self.lame_duck,
             nginx_version=self._nginx_version,
             reductions=len(self._processes.reductions),
+            certificate_end=self._certificate_end(),
         )
         return await asyncio.shield(self._collecting) + own
 
@@ -155,7 +158,12 @@ def _cut_streams(directory: str) -> int:
 
 
 def _own_metrics(
-    keepers: Iterable[ProcessMonitor], *, draining: bool, nginx_version: str, reductions: int = 0
+    monitors: Iterable[ProcessMonitor],
+    *,
+    draining: bool,
+    nginx_version: str,
+    reductions: int = 0,
+    certificate_end: float | None = None,
 ) -> bytes:
     """Prometheus's text format is simple enough for a few figures that live in no registry."""
     runs = {"version": VERSION, "python": platform.python_version(), "nginx": nginx_version}
@@ -170,6 +178,7 @@ def _own_metrics(
         "# HELP sluice_reductions_total Times workers or slots were given up after repeated kills.",
         "# TYPE sluice_reductions_total counter",
         f"sluice_reductions_total {reductions}",
+        *_certificate(certificate_end),
         "# HELP sluice_process_up Whether a process of this machine answers.",
         "# TYPE sluice_process_up gauge",
     ]
@@ -177,9 +186,19 @@ def _own_metrics(
         "# HELP sluice_process_restarts_total Times a process was started again.",
         "# TYPE sluice_process_restarts_total counter",
     ]
-    for monitor in keepers:
+    for monitor in monitors:
         label = f'{{process="{monitor.name}"}}'
         if not monitor.given_up:
             lines.append(f"sluice_process_up{label} {int(monitor.state is ProcessState.READY)}")
         restarts.append(f"sluice_process_restarts_total{label} {monitor.restarts}")
     return ("\n".join([*lines, *restarts]) + "\n").encode()
+
+
+def _certificate(end: float | None) -> list[str]:
+    """Without TLS there is no sample, so that no alert takes it for expired in 1970."""
+    name = "sluice_tls_certificate_expiry_timestamp_seconds"
+    said = [
+        f"# HELP {name} When the certificate that nginx serves expires, in Unix time.",
+        f"# TYPE {name} gauge",
+    ]
+    return said if end is None else [*said, f"{name} {end:.0f}"]

@@ -90,6 +90,7 @@ class Supervisor:
             directory.metrics,
             programs.nginx.version_text,
             latest_reload=lambda: self._reload_all.latest,
+            certificate_end=self._reload_all.certificate_end,
         )
         self._monitored: dict[ProcessMonitor, asyncio.Task[None]] = {}
         self._stop = asyncio.Event()

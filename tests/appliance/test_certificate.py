@@ -9,22 +9,11 @@ import pytest
 import structlog.testing
 
 from proxy.appliance import ports
-from proxy.appliance.certificate import not_after, pair_complaint
+from proxy.appliance.certificate import ServedCertificate, not_after, pair_complaint
 from proxy.appliance.directory import run_directory
 from proxy.appliance.preflight import preflight
 from tests.appliance.test_preflight import settings
 from tests.nginx import pem
-
-
-def ending(folder: Path, written: bytes) -> str:
-    """The first test certificate with another end, as the DER of a date."""
-    der = ssl.PEM_cert_to_DER_cert(Path(pem.ONE.certificate).read_text())
-    end = f"{not_after(pem.ONE.certificate):%Y%m%d%H%M%SZ}".encode()
-    assert der.count(b"\x18\x0f" + end) == 1
-    changed = der.replace(b"\x18\x0f" + end, b"\x18\x0f" + written)
-    path = folder / "changed.pem"
-    path.write_text(ssl.DER_cert_to_PEM_cert(changed))
-    return str(path)
 
 
 def test_the_end_of_a_certificate_is_the_one_that_openssl_sees(tmp_path: Path) -> None:
@@ -34,7 +23,7 @@ def test_the_end_of_a_certificate_is_the_one_that_openssl_sees(tmp_path: Path) -
     stated = str(known.get_ca_certs()[0]["notAfter"])
     assert not_after(pem.ONE.certificate).timestamp() == ssl.cert_time_to_seconds(stated)
     chain = tmp_path / "chain.pem"
-    first = ending(tmp_path, b"20200229120000Z")
+    first = pem.ending(pem.ONE, tmp_path, b"20200229120000Z")
     chain.write_text(
         "words before\n" + Path(first).read_text() + Path(pem.ONE.certificate).read_text()
     )
@@ -76,9 +65,23 @@ def test_a_pair_that_cannot_serve_is_explained(
 
 def test_an_expired_certificate_is_a_warning(tmp_path: Path) -> None:
     """Sluice starts: it may be renewed and reloaded while it runs."""
-    old = ending(tmp_path, b"20200229120000Z")
+    old = pem.ending(pem.ONE, tmp_path, b"20200229120000Z")
     given = settings(tls_certificate=old, tls_key=pem.ONE.key, tls_port=ports.free_port())
     with run_directory() as run, structlog.testing.capture_logs() as logged:
         preflight(given, run)
     said = [entry["advice"] for entry in logged if entry["event"] == "certificate"]
     assert said == [f"SLUICE_TLS_CERTIFICATE: {old!r} expired on 2020-02-29."]
+
+
+def test_the_end_is_of_the_certificate_that_was_loaded(tmp_path: Path) -> None:
+    """A renewed file counts from the next load on; one that is gone by then has no end."""
+    path = Path(pem.ending(pem.ONE, tmp_path, b"20200229120000Z"))
+    served = ServedCertificate()
+    first = served.end(str(path), 0)
+    assert first == datetime(2020, 2, 29, 12, tzinfo=UTC).timestamp()
+    path.write_text(Path(pem.ONE.certificate).read_text())
+    assert served.end(str(path), 0) == first
+    assert served.end(str(path), 1) == not_after(pem.ONE.certificate).timestamp()
+    path.unlink()
+    assert served.end(str(path), 2) is None
+    assert served.end(None, 2) is None

@@ -120,3 +120,9 @@ async def test_the_scrape_says_what_runs_and_whether_it_is_ending(tmp_path: Path
     assert "\nsluice_draining 0\n" in text
     shown.draining = True
     assert b"\nsluice_draining 1\n" in await shown.metrics()
+
+
+async def test_without_tls_no_certificate_expires(tmp_path: Path) -> None:
+    """No sample, rather than one that looks like 1970."""
+    text = (await appliance_status(tmp_path).metrics()).decode()
+    assert "\nsluice_tls_certificate_expiry_timestamp_seconds" not in text

@@ -15,8 +15,9 @@ from pathlib import Path
 import pytest
 
 from proxy.appliance import ports
+from proxy.appliance.certificate import not_after
 from tests.appliance.running import DEADLINE, Running, alive, children_of, wait_until
-from tests.nginx.pem import ONE, TWO
+from tests.nginx.pem import ONE, TWO, ending
 
 QUICK = json.dumps(
     {"first_delay": 0.02, "check": 0.1, "final_events": 0.3, "flush": 1.0, "stop": 0.3}
@@ -33,6 +34,12 @@ def pid_of(running: Running, process: str) -> int:
 def certificate_of(port: int) -> str:
     """The certificate that a port shows."""
     return ssl.get_server_certificate(("127.0.0.1", port))
+
+
+def expiry_in(running: Running) -> float:
+    """When the certificate expires, by the metrics."""
+    text = running.get("/metrics", admin=True)[1].decode()
+    return float(text.partition("\nsluice_tls_certificate_expiry_timestamp_seconds ")[2].split()[0])
 
 
 def test_it_says_where_it_listens_and_how_to_try_it(tmp_path: Path) -> None:
@@ -249,13 +256,14 @@ def test_sighup_takes_up_a_new_certificate(tmp_path: Path) -> None:
     ) as running:
         running.ready()
         assert certificate_of(tls) == Path(ONE.certificate).read_text()
+        assert expiry_in(running) == not_after(ONE.certificate).timestamp()
         with running.stream() as stream:
-            shutil.copy(TWO.certificate, certificate)
+            renewed = ending(TWO, tmp_path, b"21000301000000Z")
+            shutil.copy(renewed, certificate)
             shutil.copy(TWO.key, key)
             running.signal(signal.SIGHUP)
-            wait_until(
-                lambda: certificate_of(tls) == Path(TWO.certificate).read_text(), "the new one"
-            )
+            wait_until(lambda: certificate_of(tls) == Path(renewed).read_text(), "the new one")
+            wait_until(lambda: expiry_in(running) == not_after(renewed).timestamp(), "its end")
             running.get("/v1/release")
             assert stream.read().endswith(b"data: released\n\n")
 
