@@ -18,6 +18,9 @@ from playwright.sync_api import Page, expect
 from proxy.appliance import ports
 from tests.browser.conftest import Appliance
 from tests.browser.cutting_proxy import CuttingProxy
+from tests.examples.conftest import node_folder
+
+__all__ = ["node_folder"]
 
 pytestmark = [pytest.mark.browser, pytest.mark.no_blockbuster]
 
@@ -29,11 +32,14 @@ EVENT_SOURCES = ["eventsource", "task"]
 FETCHES = ["prompt", "vue"]
 
 
+AIOHTTP = (sys.executable, str(EXAMPLES / "backend" / "aiohttp_backend.py"))
+
+
 @contextmanager
-def backend(sluice: str, model: str) -> Iterator[str]:
-    """The backend of the examples as its file stands."""
+def backend(sluice: str, model: str, program: tuple[str, str] = AIOHTTP) -> Iterator[str]:
+    """A backend of the examples as its file stands."""
     port = ports.free_port()
-    command = [sys.executable, str(EXAMPLES / "backend" / "aiohttp_backend.py"), str(port)]
+    command = [*program, str(port)]
     process = subprocess.Popen(
         command, env={**os.environ, "SLUICE_URL": sluice, "SLUICE_MODEL": model}
     )
@@ -139,6 +145,30 @@ def test_the_ring(page: Page, appliance: Appliance) -> None:
         expect(page.locator("#ring")).not_to_be_empty(timeout=15_000)
         expect(page.locator("#state")).to_have_text("Finished", timeout=30_000)
         expect(page.locator("#ring")).to_have_text("100 %")
+
+
+@pytest.mark.timeout(300)
+def test_express(page: Page, appliance: Appliance, node_folder: Path) -> None:
+    """The backend on node serves the same pages: a whole answer, a cut, a lost connection."""
+    express = ("node", str(node_folder / "express-backend.js"))
+    text = undisturbed(page, appliance)
+    with (
+        backend(appliance.url, f"demo;{SAME};rate=20", express) as url,
+        CuttingProxy.before(url) as proxy,
+    ):
+        for name in PAGES:
+            ask(page, url, name)
+            expect(page.locator("#state")).to_have_text("Finished", timeout=30_000)
+            assert answer_of(page) == text, name
+        ask(page, proxy.url, "task")
+        page.wait_for_function("() => document.getElementById('answer').textContent.length > 20")
+        proxy.cut()
+        expect(page.locator("#state")).to_have_text("Finished", timeout=30_000)
+        assert answer_of(page) == text
+    with backend(appliance.url, f"demo;{SAME};rate=20;cut=12", express) as url:
+        for name in PAGES:
+            ask(page, url, name)
+            expect(page.locator("#state")).to_contain_text("Not whole", timeout=15_000)
 
 
 def test_text_stays_text(page: Page, appliance: Appliance) -> None:

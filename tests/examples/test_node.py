@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.browser.cutting_proxy import CuttingProxy
 from tests.examples import promises
 from tests.examples.conftest import Program
+from tests.integration.faults import gateways
 from tests.integration.faults.gateways import RunningGateway
 
 pytestmark = [pytest.mark.examples, pytest.mark.no_blockbuster, pytest.mark.timeout(300)]
@@ -41,3 +44,36 @@ def test_ctrl_c(sluice: RunningGateway, node_folder: Path, name: str) -> None:
     """The answer stops upstream."""
     program = Program(f"{name}.js", node_folder)
     promises.stops_the_answer_when_it_is_stopped(program, sluice, f"stop-{name}")
+
+
+@pytest.fixture(scope="session")
+def appliance() -> Iterator[RunningGateway]:
+    """With a store, for what must survive."""
+    with gateways.upstream() as upstream, gateways.appliance(upstream, retries=0) as gateway:
+        yield gateway
+
+
+def test_eventsource(appliance: RunningGateway, node_folder: Path) -> None:
+    """The package's EventSource gets the whole text, and tells a cut from it."""
+    asked = Program("eventsource.js", node_folder)
+    promises.gives_the_whole_text(asked, appliance, "split-utf8;comments")
+    promises.never_shows_a_cut_as_whole(asked, appliance, "cut=9")
+
+
+def test_eventsource_comes_back(appliance: RunningGateway, node_folder: Path) -> None:
+    """Its connection breaks in the middle: all of the text, once."""
+    program = Program("eventsource.js", node_folder)
+    model = f"demo;{promises.SAME};rate=15".replace("rate=0;", "")
+    with CuttingProxy.before(appliance.url) as proxy:
+        process = program.start(proxy.url, model)
+        assert process.stdout is not None
+        try:
+            head = process.stdout.read(30)
+            proxy.cut()
+            text = head + process.stdout.read()
+            assert process.wait(40) == 0
+        finally:
+            process.kill()
+            process.communicate()
+    assert text.decode() == promises.whole_text(program, appliance.url)
+    assert proxy.cuts == 1
