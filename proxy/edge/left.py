@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _PEER_LEFT = 0x2000 | select.POLLHUP | select.POLLERR
 """POLLRDHUP (poll(2)): the peer has closed, or at least its writing half. The second is legal, but
 nginx and aiohttp end such a request as well, so that it is one rule everywhere."""
-_HEAD_BYTES = 4096
+HEAD_BYTES = 4096
 _REQUEST_LINE = re.compile(rb"([A-Z]+) (/[^ ?]*)[^ ]* HTTP/1\.[01]\r\n")
 
 
@@ -41,20 +41,27 @@ def count(connection: socket.socket, telemetry: Telemetry, paths: tuple[str, ...
     (`SLUICE_PATHS`).
     """
     try:
-        head = connection.recv(_HEAD_BYTES)
+        head = connection.recv(HEAD_BYTES)
     except OSError:
         return False
-    line = _REQUEST_LINE.match(head)
-    if line is None:
+    record = request_of(head, paths)
+    if record is None:
         return False
-    path = line[2].decode("latin-1")
-    if not path.startswith(tuple(f"{prefix}/" for prefix in (*ALWAYS_PASSED, *paths))):
-        return False
-    route = route_of(path)
-    now = time.monotonic()
-    record = RequestRecord(os.urandom(16).hex(), line[1].decode(), route.label, route.family, now)
-    record.client_left_at = record.ended_at = now
+    record.client_left_at = record.ended_at = record.started_at
     record.status = ClientLeft.fault.status
     record.ended_by = ClientLeft.fault.ended_by
-    telemetry.left_early(record, Tally())
+    telemetry.count_unbegun(record, Tally())
     return True
+
+
+def request_of(head: bytes, paths: tuple[str, ...]) -> RequestRecord | None:
+    """The record of a request that no server has read; None where it is none that is relayed."""
+    line = _REQUEST_LINE.match(head)
+    if line is None:
+        return None
+    path = line[2].decode("latin-1")
+    if not path.startswith(tuple(f"{prefix}/" for prefix in (*ALWAYS_PASSED, *paths))):
+        return None
+    route = route_of(path)
+    now = time.monotonic()
+    return RequestRecord(os.urandom(16).hex(), line[1].decode(), route.label, route.family, now)

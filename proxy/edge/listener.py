@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import select
 import socket
 from collections import deque
 
@@ -17,6 +18,7 @@ from aiohttp import web
 
 from proxy.edge import left
 from proxy.edge.exhausted import Descriptors
+from proxy.edge.turning_away import turn_away
 from proxy.edge.worker_state import WORKER_STATE, WorkerState
 
 ACCEPTS_PER_TURN = 8
@@ -26,7 +28,6 @@ LOOKS = 128
 `ACCEPTS_PER_TURN`."""
 _PAUSE_SECONDS = 0.1
 """How long nobody is taken in when there are too few descriptors, or no memory for it."""
-_NOTHING_TO_ACCEPT = (BlockingIOError, InterruptedError, ConnectionAbortedError)
 
 _log = logging.getLogger(__name__)
 
@@ -34,7 +35,16 @@ _log = logging.getLogger(__name__)
 class PacedListener(web.SockSite):
     """Serves what a listening socket brings. Raises `OSError` at `start` if it cannot listen."""
 
-    __slots__ = ("_accepted", "_beginning", "_descriptors", "_left", "_loop", "_pause")
+    __slots__ = (
+        "_accepted",
+        "_beginning",
+        "_descriptors",
+        "_left",
+        "_loop",
+        "_pause",
+        "_turning_away",
+        "_waiting_since",
+    )
 
     def __init__(self, runner: web.AppRunner, listening: socket.socket, *, backlog: int) -> None:
         super().__init__(runner, listening, backlog=backlog)
@@ -43,6 +53,9 @@ class PacedListener(web.SockSite):
         self._beginning: set[asyncio.Task[object]] = set()
         self._pause: asyncio.TimerHandle | None = None
         self._descriptors = Descriptors()
+        self._turning_away: set[asyncio.Task[None]] = set()
+        self._waiting_since = self._loop.time()
+        """When the backlog was last known to be empty."""
         self._left = 0
         """Clients that had left before they were begun with, since it was last said."""
 
@@ -65,12 +78,13 @@ class PacedListener(web.SockSite):
         self._sock.close()
         while self._accepted:
             self._begin_with(self._accepted.popleft())
-        if self._beginning:
-            await asyncio.wait(self._beginning)
+        if unfinished := {*self._beginning, *self._turning_away}:
+            await asyncio.wait(unfinished)
 
     def _open(self) -> None:
         self._pause = None
         if not self._room(self._descriptors.lowest_free() - 1):
+            self._turn_away()
             self._pause = self._loop.call_later(_PAUSE_SECONDS, self._open)
             return
         self._loop.add_reader(self._sock, self._accept)
@@ -78,12 +92,14 @@ class PacedListener(web.SockSite):
     def _accept(self) -> None:
         turning = bool(self._accepted)
         try:
-            with contextlib.suppress(*_NOTHING_TO_ACCEPT):
+            with contextlib.suppress(InterruptedError, ConnectionAbortedError):
                 while self._pause is None:
                     self._accepted.append(self._sock.accept()[0])
                     if not self._room(self._accepted[-1].fileno()):
                         _log.warning("No connection is taken in: there are too few descriptors.")
                         self._rest()
+        except BlockingIOError:
+            self._waiting_since = self._loop.time()
         except OSError as error:
             # Asked again at once, it would say so again, as fast as it can.
             _log.warning("No connection can be taken in: %s", error.strerror)
@@ -102,6 +118,28 @@ class PacedListener(web.SockSite):
     def _rest(self) -> None:
         self._loop.remove_reader(self._sock)
         self._pause = self._loop.call_later(_PAUSE_SECONDS, self._open)
+
+    def _turn_away(self) -> None:
+        """Answer those who have waited in the backlog for as long as anybody may wait for a slot.
+
+        Who comes first is taken out first, so none has waited since before it was last empty.
+        """
+        state, now = self._gateway(), self._loop.time()
+        poll = select.poll()
+        poll.register(self._sock, select.POLLIN)
+        if not poll.poll(0):
+            self._waiting_since = now
+        if state is None or now - self._waiting_since < state.settings.queue_timeout_seconds:
+            return
+        with contextlib.suppress(OSError):
+            while len(self._turning_away) < self._descriptors.reserve // 2:
+                connection = self._sock.accept()[0]
+                connection.setblocking(False)
+                task = self._loop.create_task(
+                    turn_away(connection, state.telemetry, state.settings.paths)
+                )
+                self._turning_away.add(task)
+                task.add_done_callback(self._turning_away.discard)
 
     def _begin_with(self, connection: socket.socket) -> bool:
         """Begin, unless the client has left; whether it was."""

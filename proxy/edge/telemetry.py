@@ -127,8 +127,8 @@ class Telemetry:
         """A stream that was to be resumable is an ordinary one from here on."""
         self._metrics.instruments.resumable.lost[reason,].inc()
 
-    def left_early(self, record: RequestRecord, tally: Tally) -> None:
-        """Count a request whose client had left before it began.
+    def count_unbegun(self, record: RequestRecord, tally: Tally) -> None:
+        """Count a request that was never begun with: its client had left, or there was no room.
 
         So many may come that none has a line of its own in the log.
         """

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import json
 import os
 import socket
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import aiohttp
 import pytest
@@ -73,10 +76,9 @@ async def test_out_of_memory_is_a_503(
         assert "memory" in (await answer.json())["error"]["message"]
 
 
-async def test_with_few_descriptors_clients_wait_to_be_taken_in(
-    demo: Demo,  # noqa: F811
-) -> None:
-    """A hundred at a worker with descriptors for some twenty: each has its stream in the end."""
+@asynccontextmanager
+async def short_of_descriptors(demo: Demo, **settings: str) -> AsyncIterator[str]:  # noqa: F811
+    """The URL of a worker with descriptors for some twenty clients."""
     port = free_port()
     environment = {name: v for name, v in os.environ.items() if not name.startswith("SLUICE_")}
     command = [sys.executable, "-m", "proxy", "worker", "--host", "127.0.0.1", "--port", str(port)]
@@ -84,18 +86,58 @@ async def test_with_few_descriptors_clients_wait_to_be_taken_in(
         "prlimit",
         f"--nofile={LIMIT}:{LIMIT}",
         *command,
-        env=environment | {"SLUICE_UPSTREAM_URL": demo.url + "/v1"},
+        env=environment | {"SLUICE_UPSTREAM_URL": demo.url + "/v1"} | settings,
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.DEVNULL,
     )
-    url = f"http://127.0.0.1:{port}"
     try:
         await asyncio.to_thread(wait_until, lambda: listens(port), "the worker")
-        answers = await asyncio.gather(*(status_of(url) for _ in range(100)))
-        assert set(answers) == {200}
+        yield f"http://127.0.0.1:{port}"
     finally:
         process.kill()
         await process.wait()
+
+
+async def test_with_few_descriptors_clients_wait_to_be_taken_in(
+    demo: Demo,  # noqa: F811
+) -> None:
+    """A hundred at a worker with descriptors for some twenty: each has its stream in the end."""
+    async with short_of_descriptors(demo) as url:
+        answers = await asyncio.gather(*(status_of(url) for _ in range(100)))
+    assert set(answers) == {200}
+
+
+async def test_nobody_waits_in_the_backlog_without_end(
+    demo: Demo,  # noqa: F811
+) -> None:
+    """While streams hold all descriptors, those behind them get 503 once their time is over.
+
+    In the shape of their family and with a time to come again; the streams notice nothing, and who
+    comes after them is served.
+    """
+    long = chat("demo;ttft=0;tokens=80;rate=20")
+    async with (
+        short_of_descriptors(demo, SLUICE_QUEUE_TIMEOUT_SECONDS="0.5") as url,
+        aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as http,
+    ):
+
+        async def one(body: dict[str, object]) -> tuple[int, str, bytes]:
+            async with http.post(url + CHAT, json=body) as answer:
+                return answer.status, answer.headers.get("Retry-After", ""), await answer.read()
+
+        answers = await asyncio.wait_for(asyncio.gather(*(one(long) for _ in range(60))), 60)
+        served = [body for status, _, body in answers if status == 200]
+        refused = [(after, body) for status, after, body in answers if status == 503]
+        assert len(served) + len(refused) == len(answers)
+        assert served
+        assert refused
+        assert all(b"[DONE]" in body for body in served)
+        for after, body in refused:
+            assert after == "5"
+            error = json.loads(body)["error"]
+            assert error["code"] == "overloaded"
+            assert "descriptors" in error["message"]
+        assert (await one(chat("demo;ttft=0;tokens=2")))[0] == 200
 
 
 def listens(port: int) -> bool:
