@@ -14,7 +14,7 @@ except ImportError:
 
 BLOCK = re.compile(rb".*?(?:\r\n\r\n|\n\n|\r\r)", re.DOTALL)
 END = re.compile(rb"^(data: ?\[DONE\]|event: ?(message_stop|response\.completed))", re.MULTILINE)
-NOT_AGAIN = {"content-type", "content-length", "sluice-resumable"}
+NOT_AGAIN = {"accept", "content-type", "content-length", "sluice-resumable"}
 
 
 def prepared(request):

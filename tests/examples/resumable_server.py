@@ -106,6 +106,9 @@ class _Handler(BaseHTTPRequestHandler):
             self.script.busy -= 1
             self._empty(503)
             return
+        if "application/json" in self.headers.get("Accept", ""):
+            self._empty(200)  # the state is asked for, and not the events
+            return
         after = int(self.path.rpartition("=")[2])
         if after >= len(self.script.events):
             self._empty(204, {"Sluice-Ended-By": self.script.ended_by})

@@ -17,7 +17,7 @@ export function resumingFetch({ fetch = globalThis.fetch.bind(globalThis), patie
     const id = response.headers.get("Sluice-Stream-Id");
     if (!id || !response.body) return response;
     const url = response.url.replace(/\/v1(beta)?\/.*$/, `/v1/streams/${id}`);
-    for (const name of ["Content-Type", "Content-Length", "Sluice-Resumable"]) headers.delete(name);
+    for (const name of ["Accept", "Content-Type", "Content-Length", "Sluice-Resumable"]) headers.delete(name);
     const from = (after) => fetch(`${url}?after=${after}`, { headers, signal });
     const stop = () => fetch(url, { method: "DELETE", headers, keepalive: true }).catch(() => {});
     const body = survivingBody(response.body, { from, stop, signal, patience, onReconnect });
