@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 _LEASE = script.load("log_lease", "log")
 
 LEASE_SECONDS = 5.0
-LOOK_SECONDS = 0.5
-DEAD_AFTER_SECONDS = 1.0
+LOOK_SECONDS = 0.3
+DEAD_AFTER_SECONDS = 0.8
 """For so long a heartbeat must have been missing, with the store answering all the while."""
 _BLOCK_SECONDS = 1.0
 _POLL_SECONDS = 0.04

@@ -35,7 +35,7 @@ _LAST = script.load("log_last", "log")
 
 FLUSH_SECONDS = 0.035
 TEND_SECONDS = 0.4
-HEARTBEAT_MILLISECONDS = 2200
+HEARTBEAT_MILLISECONDS = 2000
 _WRITE_SECONDS = 1.0
 _PATIENCE_SECONDS = 10.0
 """For so long batches wait for a store that is away."""

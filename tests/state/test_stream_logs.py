@@ -1,0 +1,181 @@
+"""Logs on a real store: written, read, cut short, taken over, lost."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from proxy.state.backend import backend_for
+from proxy.state.log_entry import End, Entry
+from proxy.state.log_reader import LogReader
+from proxy.state.store import LANES, Store
+from proxy.state.stream_logs import StreamLogs, TooManyReaders
+from proxy.store_address import parse
+from tests.fixtures.stores import StoreServer, cluster, store_server
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping
+
+WORDS = b'data: {"error": "lost"}\n\n'
+
+
+def last_words(_header: Mapping[str, str], last: Entry) -> tuple[bytes, End]:
+    return WORDS, End("failed", "producer_lost", events=last.id.event + 1)
+
+
+@asynccontextmanager
+async def logs_on(url: str, readers: int = 100) -> AsyncIterator[StreamLogs]:
+    """One worker's logs."""
+    async with Store(backend_for(parse(url), LANES), 5.0) as store:
+        assert await store.ready(20)
+        async with StreamLogs(
+            store,
+            backend_for(parse(url), 1),
+            ttl_seconds=60,
+            open_seconds=5,
+            stream_bytes=10**6,
+            total_bytes=10**8,
+            readers_per_stream=readers,
+            last_words=last_words,
+        ) as logs:
+            yield logs
+
+
+async def read(logs: StreamLogs, stream: str, cursor: int, most: int = 10**6) -> list[bytes]:
+    """Events from a cursor on, until the end or until so many have come."""
+    found = await logs.read(stream, "me", cursor)
+    assert found is not None
+    reader: LogReader = found[1]
+    events: list[bytes] = []
+    try:
+        async with asyncio.timeout(20):
+            while len(events) < most:
+                batch = await reader.next(0.5)
+                if batch is not None:
+                    events += batch.events
+                    if batch.end is not None:
+                        break
+    finally:
+        logs.leave(reader)
+    return events[:most]
+
+
+def event(number: int) -> bytes:
+    return f"data: {number}\n\n".encode()
+
+
+async def produce(logs: StreamLogs, pauses: list[int]) -> tuple[str, asyncio.Task[None]]:
+    """A log that grows by an event, with a pause of so many milliseconds after each."""
+    log = await logs.writer.open({"owner": "me"})
+
+    async def go() -> None:
+        for number, pause in enumerate(pauses, 1):
+            log.add(event(number))
+            if pause:
+                await asyncio.sleep(pause / 1000)
+        log.end(End("complete", whole=True, events=len(pauses)))
+        await log.ended.wait()
+
+    return log.id, asyncio.create_task(go())
+
+
+def test_readers_that_break_anywhere() -> None:
+    """Several readers, here and elsewhere, each breaking at will: every event once, in order."""
+    with store_server() as server:
+
+        @settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+        @given(
+            st.lists(st.sampled_from([0, 0, 0, 1, 50]), min_size=1, max_size=40),
+            st.lists(st.lists(st.integers(0, 9), max_size=5), min_size=1, max_size=4),
+        )
+        def check(pauses: list[int], breaks: list[list[int]]) -> None:
+            asyncio.run(_check(server, pauses, breaks))
+
+        check()
+
+
+async def _check(server: StoreServer, pauses: list[int], breaks: list[list[int]]) -> None:
+    async with logs_on(server.url) as one, logs_on(server.url) as other:
+        stream, producing = await produce(one, pauses)
+
+        async def broken_reader(logs: StreamLogs, parts: list[int]) -> list[bytes]:
+            seen: list[bytes] = []
+            for part in parts:
+                seen += await read(logs, stream, len(seen), part)
+            return seen + await read(logs, stream, len(seen))
+
+        found = await asyncio.gather(
+            *(broken_reader((one, other)[n % 2], parts) for n, parts in enumerate(breaks))
+        )
+        await producing
+    expected = [event(number) for number in range(1, len(pauses) + 1)]
+    assert all(seen == expected for seen in found)
+
+
+async def test_a_producer_that_dies_is_buried_once(server: StoreServer) -> None:
+    """Two workers find its heartbeat gone; the log gets one terminal event and one end."""
+    async with logs_on(server.url) as one, logs_on(server.url) as other:
+        async with logs_on(server.url) as dying:
+            log = await dying.writer.open({"owner": "me"})
+            log.add(event(1))
+            await asyncio.sleep(0.2)
+            for task in dying.writer._tasks:
+                task.cancel()
+            async with asyncio.timeout(15):
+                found = await asyncio.gather(read(one, log.id, 0), read(other, log.id, 1))
+        assert list(found) == [[event(1), WORDS], [WORDS]]
+        state = await one.look(log.id, "me")
+        assert state is not None
+        assert state.end is not None
+        assert (state.end.error, state.events) == ("producer_lost", 2)
+
+
+async def test_whose_it_is_and_how_many_may_read(server: StoreServer) -> None:
+    """Others find nothing; one reader too many is refused."""
+    async with logs_on(server.url, readers=1) as logs:
+        stream, producing = await produce(logs, [0, 0])
+        await producing
+        assert await logs.look(stream, "you") is None
+        assert await logs.read(stream, "you", 0) is None
+        assert await logs.stop(stream, "you") is False
+        found = await logs.read(stream, "me", 0)
+        assert found is not None
+        with pytest.raises(TooManyReaders):
+            await logs.read(stream, "me", 0)
+        logs.leave(found[1])
+        assert await logs.stop(stream, "me") is True
+
+
+async def test_a_store_that_forgets_makes_an_ordinary_stream(own_server: StoreServer) -> None:
+    """Restarted empty, it gets no log that begins in the middle."""
+    async with logs_on(own_server.url) as logs:
+        log = await logs.writer.open({"owner": "me"})
+        log.add(event(1))
+        await asyncio.sleep(0.2)
+        await asyncio.to_thread(own_server.kill)
+        await asyncio.to_thread(own_server.start)
+        async with asyncio.timeout(20):
+            while not log.lost:
+                log.add(event(2))
+                await asyncio.sleep(0.05)
+        assert await logs.look(log.id, "me") is None
+
+
+@pytest.mark.store
+async def test_a_cluster() -> None:
+    """Written, read live from elsewhere, and stopped, over several nodes."""
+    context = cluster()
+    url, _ = await asyncio.to_thread(context.__enter__)
+    try:
+        async with logs_on(url) as one, logs_on(url) as other:
+            made = [await produce(one, [10] * 30) for _ in range(5)]
+            found = await asyncio.gather(*(read(other, stream, 0) for stream, _ in made))
+            await asyncio.gather(*(task for _, task in made))
+        assert found == [[event(number) for number in range(1, 31)]] * 5
+    finally:
+        await asyncio.to_thread(context.__exit__, None, None, None)
