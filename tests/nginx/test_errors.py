@@ -164,6 +164,8 @@ async def test_nginx_refuses_in_the_familys_shape(
     assert got.one("X-Request-ID") in error["message"]
     if shape == "gemini":
         assert (error["code"], error["status"]) == (413, "INVALID_ARGUMENT")
+        # In capitals, as from a worker.
+        assert error["details"][0]["reason"] == "REQUEST_TOO_LARGE"
     elif shape == "anthropic":
         assert said["type"] == "error"
         assert got.one("Request-Id") == got.one("X-Request-ID")
