@@ -51,6 +51,19 @@ def panels() -> list[Panel]:
             Query(f"1 - sluice_draining{{{HERE}}}", "{{instance}}"),
             ("draining", "serving"),
         ),
+        lines(
+            "Given up after repeated kills",
+            "Workers or slots that Sluice does without since the kernel kept killing.",
+            Query(f"sum by (instance) (sluice_reductions_total{{{HERE}}})", "{{instance}}"),
+        ),
+        lines(
+            "Days left of the certificate",
+            "Of the one that nginx serves.",
+            Query(
+                f"(sluice_tls_certificate_expiry_timestamp_seconds{{{HERE}}} - time()) / 86400",
+                "{{instance}}",
+            ),
+        ),
         table(
             "What runs",
             "The versions of Sluice, of Python and of nginx.",

@@ -18,7 +18,7 @@ from proxy.edge.request_context import RequestContext
 from proxy.edge.worker_state import WorkerState
 from proxy.errors import UpstreamInvalid, UpstreamRefused
 from proxy.meter import server_timing
-from proxy.record import EndedBy
+from proxy.record import EndedBy, Family
 from proxy.relay.client_writer import ClientWriter
 from proxy.relay.opaque import Opaque
 from proxy.relay.pump import Outcome, pump
@@ -146,6 +146,7 @@ def _conclude(
             state.telemetry.meter_body(context, body_filter.kept)
         return
     wants_figures = context.request.headers.get("Sluice-Figures", "").strip().lower() == _TRAILING
-    if wants_figures and outcome.whole:
+    # Google's SDK for Python takes a comment for data that is no JSON, and raises.
+    if wants_figures and outcome.whole and record.family is not Family.GEMINI:
         record.ended_at = time.monotonic()
         client.write(state.telemetry.trailing_figures(context), record.ended_at)

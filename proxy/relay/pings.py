@@ -10,7 +10,7 @@
 
 A comment is what people and other gateways know for a ping, so it is the form wherever it harms
 nobody. Anthropic's API has an event of its own ("Streaming messages: ping events"). The tables with
-each client's behaviour are in `docs/clients.md`; `make test-clients` measures them anew.
+each client's behaviour are in `docs/clients.md`.
 """
 
 from __future__ import annotations

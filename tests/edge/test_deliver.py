@@ -35,6 +35,18 @@ async def test_figures_for_a_client_that_asks(worker: Worker) -> None:
     assert b"ttft_seconds=" in last
 
 
+async def test_no_figures_in_a_stream_of_gemini_s(worker: Worker) -> None:
+    """Google's SDK for Python would take the comment for data, and raise."""
+    url = f"{worker.url}/v1beta/models/demo;tokens=3:streamGenerateContent?alt=sse"
+    async with (
+        aiohttp.ClientSession() as http,
+        http.post(url, json={"contents": []}, headers={"Sluice-Figures": "trailing"}) as answer,
+    ):
+        body = await answer.read()
+    assert b"STOP" in body
+    assert b"sluice-figures" not in body
+
+
 @pytest.mark.parametrize("words", ["length-long", "length-long=1"])
 async def test_a_body_of_unknown_form_that_is_cut(worker: Worker, words: str) -> None:
     """It is not closed cleanly, so an HTTP client sees it."""

@@ -16,6 +16,7 @@ NAMES = [path.name for path in FILES]
 # The supervisor's own, which live in no registry, and what Prometheus adds to every target.
 OTHERS = {
     *("sluice_process_up", "sluice_process_restarts_total", "sluice_draining"),
+    "sluice_reductions_total",
     *("sluice_build_info", "sluice_tls_certificate_expiry_timestamp_seconds", "up"),
 }
 METRIC = re.compile(r"\b(?:sluice|gen_ai)_\w+")
