@@ -30,6 +30,11 @@ EXPOSED = (
         for what in ("limit", "remaining", "reset")
         for of in ("requests", "tokens")
     ),
+    *(
+        f"anthropic-ratelimit-{of}-{what}"
+        for of in ("requests", "tokens")
+        for what in ("limit", "remaining", "reset")
+    ),
 )
 _PREFLIGHT_AGE_SECONDS = 86_400
 _TIMING = "Timing-Allow-Origin"

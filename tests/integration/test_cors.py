@@ -177,6 +177,8 @@ async def test_every_answer_says_once_who_may_read_it(
     is_granted(answer)
     exposed = words(", ".join(answer.headers.getall("Access-Control-Expose-Headers")))
     assert {"x-request-id", "retry-after", "server-timing", "location"} <= exposed
+    assert {"sluice-stream-id", "sluice-ended-by", "preference-applied"} <= exposed
+    assert {"x-ratelimit-remaining-tokens", "anthropic-ratelimit-tokens-remaining"} <= exposed
 
 
 async def test_an_origin_that_is_not_listed_may_not_read(start_front: StartWorker) -> None:
