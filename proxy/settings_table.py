@@ -6,10 +6,10 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from proxy.complaints import PREFIX
+from proxy.generated import put_between, update
 from proxy.resume_settings import ResumeSettings
 from proxy.settings import Settings
 
@@ -35,17 +35,12 @@ def put_into(text: str) -> str:
 
     Raises `ValueError` if the marks are not there.
     """
-    head, begin, rest = text.partition(BEGIN)
-    _, end, tail = rest.partition(END)
-    if not begin or not end:
-        raise ValueError(f"the marks {BEGIN} and {END} are missing")
-    return f"{head}{BEGIN}\n{table()}\n{END}{tail}"
+    return put_between(text, BEGIN, END, table())
 
 
 def main(path: str) -> int:
     """Bring a file up to date."""
-    page = Path(path)
-    page.write_text(put_into(page.read_text(encoding="utf-8")), encoding="utf-8")
+    update(path, BEGIN, END, table())
     return 0
 
 

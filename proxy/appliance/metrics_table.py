@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 import sys
-from pathlib import Path
 from typing import NamedTuple
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.metrics import MetricWrapperBase
 
 from proxy.appliance.status import _own_metrics
+from proxy.generated import put_between, update
 from proxy.meter.instruments import Instruments, Maker
 from proxy.meter.key_instruments import KeyInstruments
 
@@ -53,17 +53,12 @@ def put_into(text: str) -> str:
 
     Raises `ValueError` if the marks are not there.
     """
-    head, begin, rest = text.partition(BEGIN)
-    _, end, tail = rest.partition(END)
-    if not begin or not end:
-        raise ValueError(f"the marks {BEGIN} and {END} are missing")
-    return f"{head}{BEGIN}\n{table()}\n{END}{tail}"
+    return put_between(text, BEGIN, END, table())
 
 
 def main(path: str) -> int:
     """Bring a file up to date."""
-    page = Path(path)
-    page.write_text(put_into(page.read_text(encoding="utf-8")), encoding="utf-8")
+    update(path, BEGIN, END, table())
     return 0
 
 
