@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from typing import TYPE_CHECKING
 
 import pytest
@@ -9,6 +10,11 @@ from blockbuster import blockbuster_ctx
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+# A shell starts what it puts into the background with SIGINT ignored, and a child inherits that:
+# without this, every test that ends a program by SIGINT fails under `make test &`.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
