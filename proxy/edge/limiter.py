@@ -28,9 +28,9 @@ from proxy.limit_errors import (
 )
 from proxy.meter.tokens import Usage as TokenUsage
 from proxy.record import Family
-from proxy.state.backend import backend_for
 from proxy.state.errors import StoreUnavailable
 from proxy.state.limits import Ledger, Limit, Limits, Usage
+from proxy.state.load_backend import load_backend
 from proxy.state.reservations import Reservation, Reservations
 from proxy.state.store import LANES, Observer, Store
 
@@ -114,7 +114,7 @@ class Limiter:
         if url is None or url.get_secret_value() == store_address.OFF:
             self._warn("there is none: set SLUICE_STORE_URL")
             return
-        backend = backend_for(store_address.parse(url.get_secret_value()), LANES)
+        backend = await load_backend(store_address.parse(url.get_secret_value()), LANES)
         store = Store(backend, self._settings.store_timeout_seconds, self._observer)
         await self._parts.enter_async_context(store)
         await self._parts.enter_async_context(self.reservations)

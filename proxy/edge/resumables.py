@@ -20,7 +20,7 @@ from proxy.edge.stream_figures import History
 from proxy.errors import SluiceError
 from proxy.record import Family
 from proxy.relay.terminal import terminal_event
-from proxy.state.backend import backend_for
+from proxy.state.load_backend import load_backend
 from proxy.state.log_entry import End, Entry
 from proxy.state.store import LANES, Store
 from proxy.state.stream_logs import StreamLogs
@@ -180,12 +180,12 @@ async def open_resumables(
     address = parse(url)
     # Only the beginning of a log is waited for by a request; for all else a busy store is there.
     patience = max(settings.store_timeout_seconds, _CALL_SECONDS)
-    store = Store(backend_for(address, LANES), patience)
+    store = Store(await load_backend(address, LANES), patience)
     async with store:
         await store.ready(_FIRST_CONNECTION_SECONDS)
         logs = StreamLogs(
             store,
-            backend_for(address, 1),
+            await load_backend(address, 1),
             ttl_seconds=settings.resume_ttl_seconds,
             open_seconds=settings.store_timeout_seconds,
             stream_bytes=settings.resume_stream_bytes,

@@ -1,10 +1,14 @@
-"""What the store can do wrong, mapped once: nothing above names a redis-py exception."""
+"""What the store can do wrong, mapped once: nothing above names a redis-py exception.
 
+redis-py takes 20 MB and a third of a second of a worker's start, so that only workers with a store
+load it: `proxy.state.backend` does, this module no sooner than there is an error to map.
+"""
+
+# ruff: noqa: PLC0415 - redis-py is loaded late
 from __future__ import annotations
 
+import functools
 from typing import Final
-
-from redis import exceptions as redis_exceptions
 
 
 class StoreUnavailable(Exception):
@@ -36,27 +40,52 @@ _REPLIES: Final = {
 }
 
 
-# The first that fits; redis-py tells some error replies apart by a class of their own.
-_CLASSES: Final[tuple[tuple[tuple[type[Exception], ...], str], ...]] = (
-    ((TimeoutError, redis_exceptions.TimeoutError), TIMEOUT),
-    ((redis_exceptions.OutOfMemoryError,), "full"),
-    ((redis_exceptions.AuthenticationError, redis_exceptions.NoPermissionError), "refused"),
-    ((redis_exceptions.ReadOnlyError,), "read only"),
-    ((redis_exceptions.BusyLoadingError,), "loading"),
-    ((redis_exceptions.ClusterDownError, redis_exceptions.MasterDownError), UNREACHABLE),
-)
+@functools.cache
+def _classes() -> tuple[tuple[tuple[type[Exception], ...], str], ...]:
+    """The first that fits; redis-py tells some error replies apart by a class of their own."""
+    from redis import exceptions
+
+    return (
+        ((TimeoutError, exceptions.TimeoutError), TIMEOUT),
+        ((exceptions.OutOfMemoryError,), "full"),
+        ((exceptions.AuthenticationError, exceptions.NoPermissionError), "refused"),
+        ((exceptions.ReadOnlyError,), "read only"),
+        ((exceptions.BusyLoadingError,), "loading"),
+        ((exceptions.ClusterDownError, exceptions.MasterDownError), UNREACHABLE),
+    )
 
 
 def mapped(error: BaseException) -> StoreUnavailable:
     """What an exception of redis-py, or of a socket, means to us."""
     if isinstance(error, StoreUnavailable):
         return error
-    for kinds, reason in _CLASSES:
+    for kinds, reason in _classes():
         if isinstance(error, kinds):
             return StoreUnavailable(reason, hopeless=reason != TIMEOUT)
-    if isinstance(error, redis_exceptions.ResponseError):
+    if is_reply(error):
         return _reply(str(error))
     return StoreUnavailable(UNREACHABLE, hopeless=True)
+
+
+def is_reply(error: BaseException) -> bool:
+    """Whether the store itself answered with an error."""
+    from redis.exceptions import ResponseError
+
+    return isinstance(error, ResponseError)
+
+
+def is_unknown_script(error: BaseException) -> bool:
+    """Whether the store does not remember the script that EVALSHA names."""
+    from redis.exceptions import NoScriptError
+
+    return isinstance(error, NoScriptError)
+
+
+def is_forbidden_command(error: BaseException) -> bool:
+    """Whether the store does not have the command, or does not let this user run it."""
+    from redis.exceptions import NoPermissionError
+
+    return isinstance(error, NoPermissionError) or "unknown command" in str(error).lower()
 
 
 def _reply(text: str) -> StoreUnavailable:

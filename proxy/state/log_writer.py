@@ -13,10 +13,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
 import structlog
-from redis.exceptions import ResponseError
 
 from proxy.state import script
-from proxy.state.errors import TIMEOUT, StoreUnavailable, mapped
+from proxy.state.errors import TIMEOUT, StoreUnavailable, is_reply, mapped
 from proxy.state.log_account import LogAccount
 from proxy.state.log_entry import heartbeat_of, id_of
 from proxy.state.patience import deadline
@@ -191,7 +190,7 @@ class LogWriter:
         self._doubtful[log] = None
 
     def _refused(self, log: StreamLog, error: Exception) -> None:
-        if isinstance(error, ResponseError) and "equal or smaller" in str(error):
+        if is_reply(error) and "equal or smaller" in str(error):
             # Somebody took this producer for dead, and has ended the log.
             self._lose(log, "overtaken")
         else:

@@ -10,11 +10,16 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
 import structlog
-from redis.exceptions import NoPermissionError, NoScriptError
 
 from proxy.state import script
 from proxy.state.breaker import Breaker
-from proxy.state.errors import TIMEOUT, StoreUnavailable, mapped
+from proxy.state.errors import (
+    TIMEOUT,
+    StoreUnavailable,
+    is_forbidden_command,
+    is_unknown_script,
+    mapped,
+)
 from proxy.state.patience import deadline
 
 if TYPE_CHECKING:
@@ -223,9 +228,9 @@ class Store:
 
     def _wants_whole(self, error: Exception) -> bool:
         """Whether the script itself has to be sent: it is not loaded, or EVALSHA is not allowed."""
-        if isinstance(error, NoScriptError):
+        if is_unknown_script(error):
             return True
-        if isinstance(error, NoPermissionError) or "unknown command" in str(error).lower():
+        if is_forbidden_command(error):
             # Some hosted stores never take it: do not ask them each time.
             self._evalsha = False
             return True
