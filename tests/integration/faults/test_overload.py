@@ -88,7 +88,7 @@ class Burst:
     crowd: dict[str, Any]
     gaps: list[list[float]]
     memory: list[int]
-    """Bytes: before, at its worst, and after."""
+    """Bytes: before, and at its worst."""
 
     def gaps_within(self, began: float, ended: float) -> list[float]:
         """The gaps between tokens that came in this time."""
@@ -110,12 +110,13 @@ async def burst(gateway: RunningGateway, size: Size) -> Burst:
     watching.cancel()
     gaps = await told(listening)
     await gateway.settled()
-    memory.append(await _memory_after(gateway, memory[0] + (memory[1] - memory[0]) // 3))
     return Burst(crowd, gaps, memory)
 
 
-async def _memory_after(gateway: RunningGateway, enough: int) -> int:
-    """What is still held once it is less than enough, or will not become so."""
+async def memory_after(gateway: RunningGateway, made: Burst) -> int:
+    """Bytes that are still held once they are few, or will not become so."""
+    before, worst = made.memory
+    enough = before + (worst - before) // 3
     for _ in range(80):
         now = sum(gateway.memory().values())
         if now < enough:
@@ -171,7 +172,8 @@ async def test_a_shops_worst_second(start_station: StartStation) -> None:
     began, ended = made.crowd["began"], made.crowd["ended"]
     idle = p99(made.gaps_within(began - HEAVY.quiet, began))
     busy = p99(made.gaps_within(began, ended))
-    before, worst, after = (size / MIB for size in made.memory)
+    sizes = (*made.memory, await memory_after(gateway, made))
+    before, worst, after = (size / MIB for size in sizes)
     print(  # noqa: T201 the figures are what this is run for
         f"\n{made.crowd['verdicts']} in {ended - began:.1f} s; all connected after "
         f"{made.crowd['connected_after']:.2f} s; last refusal after "
