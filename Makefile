@@ -9,6 +9,8 @@ IMAGE ?= sluice:dev
 IMAGE_BUILD_FLAGS ?=
 DOCKER_RUN_FLAGS ?=
 PYTEST = $(VENV)/bin/python -m pytest
+# Where it is set, every Python of hundreds compiles what it imports anew, for most of its start.
+export PYTHONDONTWRITEBYTECODE =
 UV = uv==0.13.8
 
 .PHONY: setup run test test-real fuzz burst soak lint docs lock image image-test fresh-test test-browser test-store test-monitoring clean
