@@ -1,4 +1,4 @@
-"""Two appliances behind a real haproxy that looks at them seldom; one of them is stopped."""
+"""Behind a real haproxy: one of two appliances is stopped, and the PROXY protocol is spoken."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import subprocess
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -31,18 +32,20 @@ frontend public
     bind 127.0.0.1:{port}
     default_backend sluice
 backend sluice
-    default-server inter {interval}s fall 1 rise 1
+    default-server inter {interval}s fall 1 rise 1 {option}
     server a 127.0.0.1:{a} check
     server b 127.0.0.1:{b} check
 """
 
 
 @contextlib.contextmanager
-def haproxy(folder: Path, a: str, b: str) -> Iterator[str]:
+def haproxy(folder: Path, a: str, b: str, *, option: str = "") -> Iterator[str]:
     port = free_port()
     file = folder / "haproxy.cfg"
     a, b = (url.rpartition(":")[2] for url in (a, b))
-    file.write_text(CONFIGURATION.format(port=port, interval=INTERVAL_SECONDS, a=a, b=b))
+    file.write_text(
+        CONFIGURATION.format(port=port, interval=INTERVAL_SECONDS, a=a, b=b, option=option)
+    )
     with subprocess.Popen(["haproxy", "-db", "-f", str(file)]) as process:
         try:
             yield f"http://127.0.0.1:{port}"
@@ -85,6 +88,25 @@ async def test_nobody_is_refused_and_nothing_is_cut(tmp_path: Path) -> None:
         assert seen == {"complete": 240}
         assert served(a) > 0
         assert served(b) > 120
+
+
+@pytest.mark.parametrize("option", ["send-proxy", "send-proxy-v2"])
+async def test_its_proxy_protocol_names_the_client(tmp_path: Path, option: str) -> None:
+    """In either version: its clients are told apart, and its health checks are answered."""
+    clients = {"127.0.0.7": "seventh", "127.0.0.8": "eighth"}
+    settings: dict[str, Any] = {"proxy_protocol": True, "trusted_proxies": "127.0.0.1"}
+    with (
+        gateways.upstream() as upstream,
+        gateways.appliance(upstream, **settings) as gateway,
+        haproxy(tmp_path, gateway.url, gateway.url, option=option) as url,
+    ):
+        await reachable(url)
+        for address, request_id in clients.items():
+            transport = httpx.AsyncHTTPTransport(local_address=address)
+            async with httpx.AsyncClient(transport=transport) as client:
+                headers = {"X-Request-ID": request_id, "X-Forwarded-For": "192.0.2.66"}
+                assert (await client.get(f"{url}/v1/models", headers=headers)).status_code == 200
+            assert (await gateway.outcome(request_id))["client"] == address
 
 
 async def reachable(url: str) -> None:

@@ -66,6 +66,43 @@ async def test_each_client_behind_a_trusted_proxy_has_a_limit_of_its_own(
                 assert (429 in got) is bool(refused), (trusted, name, got)
 
 
+@pytest.mark.parametrize(
+    ("first", "second", "together"),
+    [
+        ("2001:db8:1:2::1", "2001:db8:1:2:3:4:5:6", True),
+        ("2001:db8:1:2::1", "2001:db8:1:3::1", False),
+        ("2001:db8:1::1", "2001:db8:1:0:3:4:5:6", True),
+        ("2001:db8:1::1", "2001:db8:1:1::1", False),
+        ("2001:db8::1", "2001:db8::3:4:5:6", True),
+        ("2001:db8::1", "2001:db8:0:0:1::", True),
+        ("2001:db8::1", "2001:db8:0:1::1", False),
+        ("fd00::1", "fd00::3:4:5:6", True),
+        ("2001:db8::1", "2001:db9::1", False),
+        ("192.0.2.1", "192.0.2.2", False),
+    ],
+)
+async def test_a_client_of_ipv6_has_one_limit(
+    program: NginxProgram, first: str, second: str, together: bool
+) -> None:
+    """Its /64 is one client, however its addresses are written; the next /64 is another."""
+    settings: dict[str, Any] = {"address_connections": 1, "trusted_proxies": ("127.0.0.0/8",)}
+    go = asyncio.Event()
+
+    async def slow(heard: Heard) -> None:
+        if heard.line.startswith("GET /v1/held"):
+            await go.wait()
+        await heard.say(plain())
+
+    async with Front(program, **settings) as front:
+        front.worker.script = slow
+        running = asyncio.create_task(front.get("/v1/held", f"X-Forwarded-For: {first}"))
+        await front.worker.arrived.wait()
+        got = await front.get("/v1/x", f"X-Forwarded-For: {second}")
+        assert (got.status == 429) is together
+        go.set()
+        assert (await running).status == 200
+
+
 async def test_the_proxy_protocol_tells_who_connected(program: NginxProgram) -> None:
     """Of a trusted balancer it is believed; what the request itself says then counts for less."""
     asked = "PROXY TCP4 192.0.2.7 127.0.0.1 4711 80\r\nGET /v1/x HTTP/1.0\r\n\r\n"
