@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import time
 
+from aiohttp import hdrs
 from multidict import CIMultiDict
 
 from proxy.edge.downstream_response import (
@@ -13,6 +14,7 @@ from proxy.edge.downstream_response import (
     DownstreamResponse,
     hang_up,
     ids_of,
+    no_retry,
 )
 from proxy.edge.request_context import RequestContext
 from proxy.edge.worker_state import WorkerState
@@ -106,6 +108,8 @@ def _new_response(
         # The upstream's own id under Anthropic's name is what its support asks for.
         if name == REQUEST_ID or name not in headers:
             headers[name] = value
+    waits = hdrs.RETRY_AFTER in headers
+    headers.update(no_retry(context.record, response.status, asks_to_wait=waits))
     if context.claim is not None:
         context.claim.put_into(headers)
     if response.is_event_stream:

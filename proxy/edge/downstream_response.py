@@ -23,6 +23,8 @@ STREAM_HEADERS = {
 REQUEST_ID = "X-Request-ID"
 ANTHROPIC_REQUEST_ID = "Request-Id"
 """Where Anthropic's SDK looks for what it calls `request_id`."""
+_NO_RETRY = {"x-should-retry": "false"}
+"""In no standard; OpenAI's and Anthropic's SDKs do as it says."""
 
 
 class DownstreamResponse(web.StreamResponse):
@@ -92,8 +94,19 @@ def error_response(error: SluiceError, record: RequestRecord) -> web.Response:
         status=error.fault.status,
         body=body_of(error, record.family, record.request_id),
         content_type="application/json",
-        headers=headers_of(error) | ids_of(record),
+        headers=headers_of(error) | ids_of(record) | no_retry(record, error.fault.status),
     )
+
+
+def no_retry(record: RequestRecord, status: int, *, asks_to_wait: bool = False) -> dict[str, str]:
+    """The header that keeps an SDK from repeating what Sluice has repeated already.
+
+    Retries on both sides multiply: three attempts here for each of three of the SDK's. An upstream
+    that itself says when to come back is taken at its word.
+    """
+    if status < 400 or record.attempts < 2 or asks_to_wait:
+        return {}
+    return _NO_RETRY
 
 
 def ids_of(record: RequestRecord) -> dict[str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +44,6 @@ class Worker:
     url: str
     state: WorkerState
     server: web.Server
-    ended: list[dict[str, Any]] = field(default_factory=list)
     nginx_log: Path | None = None
     """What the nginx in front of it wrote, if there is one."""
 
