@@ -23,7 +23,7 @@ RUN /build/bin/pip wheel --no-cache-dir --no-deps --no-build-isolation --no-inde
     && /build/bin/pip --python /opt/sluice/bin/python install --no-cache-dir --no-deps --no-index \
         /dist/*.whl
 
-FROM debian:trixie-slim
+FROM debian:trixie-slim AS system
 # hadolint ignore=DL3008
 RUN apt-get update \
     && apt-get install -y --no-install-recommends \
@@ -31,7 +31,19 @@ RUN apt-get update \
     && rm -rf /var/lib/apt/lists/* /var/cache/apt /var/log/* \
     && groupadd --gid 10001 sluice \
     && useradd --uid 10001 --gid sluice --no-create-home --home-dir /tmp --shell /usr/sbin/nologin sluice
+
+FROM build AS sbom
+COPY deploy/lock/sbom.txt deploy/lock/
+RUN --mount=type=secret,id=ca,target=/run/secrets/ca.crt,required=false \
+    --mount=type=secret,id=pipconf,target=/etc/pip.conf,required=false \
+    /build/bin/pip install --no-cache-dir --no-deps --require-hashes -r deploy/lock/sbom.txt
+COPY deploy/sbom.py deploy/
+COPY --from=system /var/lib/dpkg/status /etc/os-release /system/
+RUN PATH=/build/bin:$PATH python deploy/sbom.py /opt/sluice/bin/python /system /sbom.json
+
+FROM system
 COPY --from=build /opt/sluice /opt/sluice
+COPY --from=sbom /sbom.json /opt/sluice/sbom.json
 ENV PATH=/opt/sluice/bin:$PATH \
     PYTHONUNBUFFERED=1
 # By number, so that Kubernetes can see that it is not root.

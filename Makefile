@@ -56,6 +56,7 @@ lock: setup
 	$(LOCK) --group build -c deploy/lock/dev.txt -o deploy/lock/build.txt
 	$(LOCK) --group real -c deploy/lock/dev.txt -o deploy/lock/real.txt
 	$(LOCK) --group fuzz -c deploy/lock/dev.txt -o deploy/lock/fuzz.txt
+	$(LOCK) --group sbom -c deploy/lock/dev.txt -o deploy/lock/sbom.txt
 
 image:
 	docker build $(IMAGE_BUILD_FLAGS) -t $(IMAGE) \
@@ -148,11 +149,13 @@ audit: setup
 		&& "$$tools/bin/pip-audit" --strict --require-hashes --disable-pip -r deploy/lock/runtime.txt \
 		|| { echo 'make audit: no clean answer; see above.' >&2; exit 1; }
 
-# The bill of materials of the runtime lock (CycloneDX), as SBOM.
+# The bill of materials of the runtime lock (CycloneDX), as SBOM; the image has one of all that is
+# in it, Debian's packages too, at /opt/sluice/sbom.json.
 SBOM ?= sbom.json
 sbom: setup
 	@set -e; tools=$$(mktemp -d); trap 'rm -rf "$$tools"' EXIT; \
-		$(PYTHON) -m venv "$$tools" && "$$tools/bin/pip" install --quiet cyclonedx-bom \
+		$(PYTHON) -m venv "$$tools" && "$$tools/bin/pip" install --quiet --no-deps --require-hashes \
+			-r deploy/lock/sbom.txt \
 		&& "$$tools/bin/cyclonedx-py" requirements --output-reproducible --of JSON -o $(SBOM) \
 			deploy/lock/runtime.txt
 

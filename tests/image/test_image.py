@@ -177,3 +177,28 @@ def test_the_image_says_what_it_is() -> None:
     assert labels["title"] == "Sluice"
     assert labels["version"] not in {"", "dev"}
     assert labels["revision"]
+
+
+def test_the_image_has_its_bill_of_materials() -> None:
+    """CycloneDX, with each package that Python and Debian have in it, under its true version."""
+    listing = (
+        "cat /opt/sluice/sbom.json; dpkg-query -W -f 'deb ${Package} ${Version}\\n'; python -c '"
+        "import importlib.metadata as m\n"
+        'for one in m.distributions(): print("pypi", one.name, one.version)\''
+    )
+    shown = docker("run", "--rm", "--entrypoint", "bash", IMAGE, "-c", listing)
+    bom, end = json.JSONDecoder().raw_decode(shown)
+    installed = {tuple(line.split()) for line in shown[end:].splitlines() if line}
+    assert bom["bomFormat"] == "CycloneDX"
+    root = bom["metadata"]["component"]
+    assert ("pypi", "sluice", root["version"]) in installed
+    kinds = {"pkg:deb/debian/": "deb", "pkg:pypi/": "pypi"}
+    listed = {
+        (kind, one["name"], one["version"])
+        for one in bom["components"]
+        for start, kind in kinds.items()
+        if one.get("purl", "").startswith(start)
+    }
+    assert installed - {("pypi", "sluice", root["version"])} == listed
+    names = {name for _, name, _ in listed}
+    assert {"nginx", "valkey-server", "python3", "openssl", "aiohttp", "redis"} <= names
