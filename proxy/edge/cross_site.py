@@ -9,16 +9,16 @@ from __future__ import annotations
 
 from aiohttp import hdrs, web
 
-from proxy.edge.request_head import authority
 from proxy.refusals import CrossSite
 
 _SITE = "Sec-Fetch-Site"
 _OWN_SITE = frozenset({"same-origin", "none"})
 
 
-def check(request: web.Request, allowed: tuple[str, ...], *, spends_key: bool) -> None:
+def check(request: web.Request, allowed: tuple[str, ...], *, host: str, spends_key: bool) -> None:
     """Raise `CrossSite` for a browser's request on behalf of an origin that is not allowed.
 
+    `host`: the one that the browser asked, which a trusted proxy in front may have to tell.
     `spends_key`: the operator's key is spent without one of the client's being asked for. Then a
     bare `Origin`, which is all that older browsers send, is enough.
     """
@@ -30,7 +30,7 @@ def check(request: web.Request, allowed: tuple[str, ...], *, spends_key: bool) -
         return
     foreign = site == "cross-site"
     if spends_key and origin and site not in _OWN_SITE:
-        foreign = foreign or not _is_own(origin, authority(request))
+        foreign = foreign or not _is_own(origin, host)
     if foreign:
         raise CrossSite("The request comes from a web page of another site.")
 

@@ -86,8 +86,12 @@ async def _admitted(state: WorkerState, context: RequestContext, hold: Hold) -> 
 
     Raises what refuses it.
     """
-    origins = state.settings.cors_origins
-    cross_site.check(context.request, origins, spends_key=state.spends_key)
+    cross_site.check(
+        context.request,
+        state.settings.cors_origins,
+        host=context.host,
+        spends_key=state.spends_key,
+    )
     key = context.key = state.keys.key_of(context.request.headers, context.request.query)
     context.record.client_key = "" if key is None else key.name
     context.call = await prepare(state, context, hold)

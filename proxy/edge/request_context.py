@@ -100,6 +100,11 @@ class RequestContext:
         self.record.status = downstream.status
         return client
 
+    @property
+    def host(self) -> str:
+        """The host that was asked: by a trusted proxy's word, else by `Host`; empty if unknown."""
+        return self.source.host if self.source else ""
+
     def place_in_line(self) -> int:
         """Which turn it has in the waiting line; 0 if it does not wait."""
         return 0 if self.slot is None else self.slot.place()

@@ -62,7 +62,12 @@ async def handle(request: web.Request, door: Door, name: str) -> web.StreamRespo
     context = RequestContext.of(request)
     state.identify(context)
     try:
-        cross_site.check(request, state.settings.cors_origins, spends_key=state.spends_key)
+        cross_site.check(
+            request,
+            state.settings.cors_origins,
+            host=context.host,
+            spends_key=state.spends_key,
+        )
         key = state.keys.key_of(request.headers, request.query)
         context.key, context.record.client_key = key, "" if key is None else key.name
         if state.resumables is None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import aiohttp
 import pytest
 from aiohttp.test_utils import make_mocked_request
 
 from proxy.edge.cross_site import check
 from proxy.refusals import CrossSite
+from tests.integration.conftest import StartWorker
 
 PAGE = "https://app.example.com"
 
@@ -16,7 +18,7 @@ def refused(
 ) -> bool:
     request = make_mocked_request("POST", "/v1/x", {"Host": "sluice.test:8080"} | headers)
     try:
-        check(request, allowed, spends_key=spends_key)
+        check(request, allowed, host="sluice.test:8080", spends_key=spends_key)
     except CrossSite:
         return True
     return False
@@ -54,3 +56,18 @@ def test_an_older_browser_sends_only_its_origin() -> None:
 def test_programs_say_nothing_of_it() -> None:
     """They are not asked."""
     assert not refused({})
+
+
+@pytest.mark.parametrize(("trusted", "status"), [("127.0.0.1", 200), ("192.0.2.1", 403)])
+async def test_a_page_behind_a_proxy_that_renames_the_host(
+    trusted: str, status: int, start_worker: StartWorker
+) -> None:
+    """The host that the browser asked is a trusted proxy's to tell, and nobody else's."""
+    worker = await start_worker(trusted_proxies=trusted, upstream_api_key="sk-operator")
+    body = {"model": "demo;tokens=1", "messages": [{"role": "user", "content": "Hello"}]}
+    headers = {"Origin": PAGE, "X-Forwarded-Host": "app.example.com"}
+    async with (
+        aiohttp.ClientSession(worker.url, headers=headers) as client,
+        client.post("/v1/chat/completions", json=body) as answer,
+    ):
+        assert answer.status == status
