@@ -12,6 +12,7 @@ from proxy.complaints import PREFIX
 from proxy.generated import put_between, update
 from proxy.resume_settings import ResumeSettings
 from proxy.settings import Settings
+from proxy.shared_settings import RELOADED
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
@@ -22,11 +23,13 @@ END = "<!-- settings: end -->"
 
 def table() -> str:
     """The settings as a Markdown table, in the order of their definition."""
-    rows = ["| name | default | meaning |", "|---|---|---|"]
+    rows = ["| name | default | reload | meaning |", "|---|---|---|---|"]
     last = ResumeSettings.model_fields
     fields = sorted(Settings.model_fields.items(), key=lambda item: item[0] in last)
     for name, field in fields:
-        rows.append(f"| `{PREFIX}{name.upper()}` | {_default(field)} | {field.description} |")
+        reload = "SIGHUP" if name in RELOADED else "-"
+        cells = (f"`{PREFIX}{name.upper()}`", _default(field), reload, field.description)
+        rows.append(f"| {' | '.join(map(str, cells))} |")
     return "\n".join(rows)
 
 

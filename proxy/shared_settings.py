@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 RELOADED = (
     "upstream_url",
     "upstream_api_key",
+    "upstream_ca",
     "upstreams",
     "client_keys",
     "keys",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from proxy.key_settings import Secret
 from proxy.setting_types import BaseUrl, Seconds, SecondsOrOff
@@ -16,6 +16,8 @@ class UpstreamSettings(BaseModel):
     name: str = Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")
     url: BaseUrl
     api_key: Secret | None = None
+    ca: str | None = None
+    """Path of PEM certificates that its own may be signed by; unset: `SLUICE_UPSTREAM_CA`."""
     models: tuple[str, ...] = ("*",)
     """Globs of the models it serves."""
     rename: dict[str, str] = {}
@@ -33,3 +35,14 @@ class UpstreamSettings(BaseModel):
     """Asked with GET every `SLUICE_PROBE_INTERVAL_SECONDS`; unset: no active probe."""
     include_usage: bool | None = None
     """Whether usage is asked for on streams that do not; unset: `SLUICE_INCLUDE_USAGE`."""
+
+    @property
+    def ca_name(self) -> str:
+        """What complaints call its `ca`."""
+        return f"SLUICE_UPSTREAMS, {self.name}: ca"
+
+    @model_validator(mode="after")
+    def _ca_is_for_tls(self) -> UpstreamSettings:
+        if self.ca is not None and self.url.scheme != "https":
+            raise ValueError("ca is for an upstream whose url begins with https://")
+        return self

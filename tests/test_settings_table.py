@@ -7,6 +7,7 @@ import pytest
 from proxy import settings_table
 from proxy.settings import Settings
 from proxy.settings_table import BEGIN, END, put_into, table
+from proxy.shared_settings import RELOADED
 
 PAGE = Path(__file__).parents[1] / "docs" / "settings.md"
 
@@ -26,7 +27,18 @@ def test_every_setting_has_its_row_and_its_meaning() -> None:
 
 def test_no_cell_breaks_its_row() -> None:
     """A bar in a text would begin another column."""
-    assert {row.count("|") for row in table().splitlines()} == {4}
+    assert {row.count("|") for row in table().splitlines()} == {5}
+
+
+def test_what_a_signal_reloads_is_marked() -> None:
+    """That, and nothing else: the rest waits for a restart."""
+    rows = [row.strip("| ").split(" | ") for row in table().splitlines()[2:]]
+    marked = {
+        name.strip("`").removeprefix("SLUICE_").lower()
+        for name, _, how, _ in rows
+        if how == "SIGHUP"
+    }
+    assert marked == set(RELOADED)
 
 
 def test_defaults_read_as_they_are_set() -> None:

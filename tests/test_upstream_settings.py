@@ -13,7 +13,14 @@ def test_a_name_and_an_address_are_enough() -> None:
 
 
 @pytest.mark.parametrize(
-    "more", [{"name": "no spaces"}, {"weight": 0}, {"probe_path": "up"}, {"max_streams": 0}]
+    "more",
+    [
+        {"name": "no spaces"},
+        {"weight": 0},
+        {"probe_path": "up"},
+        {"max_streams": 0},
+        {"ca": "a.pem"},
+    ],
 )
 def test_what_cannot_work_is_refused(more: dict[str, object]) -> None:
     """Before anything is sent there."""

@@ -58,6 +58,7 @@ def file_complaints(settings: Settings) -> list[str]:
     for name, path in (
         ("SLUICE_TLS_CLIENT_CA", settings.tls_client_ca),
         ("SLUICE_UPSTREAM_CA", settings.upstream_ca),
+        *((one.ca_name, one.ca) for one in settings.upstreams),
     ):
         try:
             if path is not None:

@@ -23,7 +23,7 @@ async def apply(state: WorkerState, settings: Settings) -> None:
     """
     # 1. What may fail, beside what is there.
     keys = Keys(settings.all_keys)
-    targets = state.upstreams.targets_from(settings)
+    targets = await asyncio.to_thread(state.upstreams.targets_from, settings)
     prices = await state.telemetry.prices_from(settings)
     # 2. What cannot fail, without a pause in between.
     state.settings = settings

@@ -72,7 +72,9 @@ def _reason(error: BaseException) -> str:
     match error:
         case aiohttp.ClientConnectorCertificateError():
             certificate = error.certificate_error
-            return str(getattr(certificate, "verify_message", "") or "bad certificate")
+            words = str(getattr(certificate, "verify_message", "") or "bad certificate")
+            # "Hostname mismatch, certificate is not valid for 'the address'."
+            return words.partition(",")[0].lower()
         case ssl.SSLError(reason=str(reason)):
             return reason.replace("_", " ").lower()
         case OSError(strerror=str(words)) if "[" not in words:

@@ -8,8 +8,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from proxy.upstream.address import Base
+from proxy.upstream.trust import TrustStores
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Mapping
 
     from proxy.settings import Settings
@@ -44,6 +46,8 @@ class Target:
     """Empty: no active probe."""
     include_usage: bool = True
     """Whether usage may be asked for on the client's behalf."""
+    tls: ssl.SSLContext | None = field(default=None, repr=False)
+    """What verifies it; None: whom the system trusts."""
 
     def serves(self, model: str) -> bool:
         """Whether a model can be had here; a request that names none can go anywhere."""
@@ -52,14 +56,21 @@ class Target:
         return self.models.match(model) is not None
 
 
-def targets_of(settings: Settings, *, workers: int = 1, index: int = 0) -> tuple[Target, ...]:
+def targets_of(
+    settings: Settings, trust: TrustStores | None = None, *, workers: int = 1, index: int = 0
+) -> tuple[Target, ...]:
     """All upstreams, with the share of their limits that falls to worker `index` of `workers`.
 
-    Raises `ValueError` if the settings name no upstream at all.
+    Raises `ValueError` if the settings name no upstream at all, or a CA file that is none.
     """
     forgets = bool(settings.all_keys)
+    trust = trust or TrustStores()
+    common = trust.context("SLUICE_UPSTREAM_CA", settings.upstream_ca)
     if settings.upstreams:
-        return tuple(_target(one, settings, workers, index) for one in settings.upstreams)
+        return tuple(
+            _target(one, settings, trust.context(one.ca_name, one.ca) or common, workers, index)
+            for one in settings.upstreams
+        )
     if settings.upstream_url is None:
         raise ValueError("There is no upstream: set SLUICE_UPSTREAM_URL or SLUICE_UPSTREAMS.")
     key = settings.upstream_api_key
@@ -71,11 +82,18 @@ def targets_of(settings: Settings, *, workers: int = 1, index: int = 0) -> tuple
         connect_timeout=settings.connect_timeout_seconds,
         first_token_timeout=settings.first_token_timeout_seconds,
         include_usage=settings.include_usage,
+        tls=common,
     )
     return (alone,)
 
 
-def _target(one: UpstreamSettings, settings: Settings, workers: int, index: int) -> Target:
+def _target(
+    one: UpstreamSettings,
+    settings: Settings,
+    tls: ssl.SSLContext | None,
+    workers: int,
+    index: int,
+) -> Target:
     return Target(
         one.name,
         Base.of(str(one.url)),
@@ -90,6 +108,7 @@ def _target(one: UpstreamSettings, settings: Settings, workers: int, index: int)
         _own(one.first_token_timeout_seconds, settings.first_token_timeout_seconds),
         one.probe_path or "",
         settings.include_usage if one.include_usage is None else one.include_usage,
+        tls,
     )
 
 

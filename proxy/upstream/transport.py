@@ -22,7 +22,6 @@ from proxy.upstream.error_map import CLIENT_ERRORS, map_request_error
 from proxy.upstream.headers import closing
 from proxy.upstream.response import StreamingResponse
 from proxy.upstream.shortage import is_own_shortage
-from proxy.upstream.trust import tls_context
 from proxy.upstream.upload import Upload, UploadBody, trace_config
 
 if TYPE_CHECKING:
@@ -61,14 +60,11 @@ class Transport:
         *,
         fast_path: bool = True,
         connection_age: float = 0.0,
-        private_ca: str | None = None,
     ) -> None:
         """`pool_connections`: how many at once; 0: as many as there are streams.
 
         `fast_path`: chunked event streams go past aiohttp's parser. `connection_age`: seconds
         after which a connection gets no further request, and a moved name is followed; 0.0: none.
-        `private_ca`: a file of certificates that are trusted beside the system's; raises
-        `ValueError` if it is none.
         """
         loop = asyncio.get_running_loop()
         names = min(_DNS_SECONDS, connection_age / 2) if connection_age else _DNS_SECONDS
@@ -76,7 +72,6 @@ class Transport:
         self._connector = Connector(
             # What a name meant may be as old as that when a connection is made.
             partial(protocol, loop, longest_life=connection_age and connection_age - names),
-            ssl=tls_context(private_ca) or True,
             limit=pool_connections,
             limit_per_host=0,
             keepalive_timeout=_KEEPALIVE_SECONDS,
@@ -119,6 +114,7 @@ class Transport:
                 headers=closing(outgoing.headers) if last else outgoing.headers,
                 data=UploadBody(outgoing.body, upload) if outgoing.body else None,
                 allow_redirects=False,
+                ssl=target.tls or True,
                 # Above the threshold aiohttp rounds up to whole seconds.
                 timeout=ClientTimeout(
                     total=None, connect=target.connect_timeout, ceil_threshold=1e9

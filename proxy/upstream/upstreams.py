@@ -22,6 +22,7 @@ from proxy.upstream.retry_after import parse_retry_after
 from proxy.upstream.retry_budget import RetryBudget
 from proxy.upstream.targets import targets_of
 from proxy.upstream.transport import Transport
+from proxy.upstream.trust import TrustStores
 from proxy.upstream.usage import Refusals
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ class Upstreams:
     def __init__(self, settings: Settings, *, workers: int = 1, index: int = 0) -> None:
         """`workers` share the limits of the upstreams; this one is number `index`."""
         self._workers, self.index = workers, index
+        self._trust = TrustStores()
         targets = self.targets_from(settings)
         ejection = health.EjectionPolicy(
             settings.eject_after_failures, settings.eject_failure_rate, settings.eject_seconds
@@ -65,7 +67,6 @@ class Upstreams:
             self._settings.pool_connections,
             fast_path=self._settings.fast_path,
             connection_age=self._settings.upstream_connection_max_age_seconds,
-            private_ca=self._settings.upstream_ca,
         )
         interval = self._settings.probe_interval_seconds
         self._health_checks = HealthChecks(self._pool, self._transport, interval)
@@ -82,8 +83,11 @@ class Upstreams:
         await self._transport.close()
 
     def targets_from(self, settings: Settings) -> tuple[Target, ...]:
-        """What these settings name; nothing changes yet. Raises `ValueError` if that is nothing."""
-        return targets_of(settings, workers=self._workers, index=self.index)
+        """What these settings name; nothing changes yet. It reads the files of private CAs.
+
+        Raises `ValueError` if that is nothing, or such a file is none.
+        """
+        return targets_of(settings, self._trust, workers=self._workers, index=self.index)
 
     def replace(self, targets: tuple[Target, ...]) -> None:
         """Ask these from now on; what runs goes on where it is."""

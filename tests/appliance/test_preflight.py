@@ -46,6 +46,11 @@ def test_all_taken_ports_are_said_at_once() -> None:
         ({"nginx_path": "/no/such/nginx"}, "No nginx 1.22 or newer: /no/such/nginx"),
         ({"tls_certificate": "/no/c.pem", "tls_key": "/no/k.pem"}, "/no/c.pem"),
         ({"tls_certificate": '/no/"c.pem', "tls_key": "/no/k.pem"}, "SLUICE_TLS_CERTIFICATE"),
+        ({"upstream_ca": "/no/ca.pem"}, "SLUICE_UPSTREAM_CA: '/no/ca.pem' cannot be read"),
+        (
+            {"upstreams": [{"name": "a", "url": "https://h", "ca": "/no/ca.pem"}]},
+            "SLUICE_UPSTREAMS, a: ca: '/no/ca.pem' cannot be read",
+        ),
     ],
 )
 def test_what_nginx_cannot_use_is_explained(more: dict[str, Any], said: str) -> None:

@@ -52,9 +52,12 @@ async def test_an_address_that_moved_is_judged_anew() -> None:
 
 
 async def test_what_cannot_be_made_changes_nothing() -> None:
-    """Prices that are not there: the keys stay the old ones, too."""
+    """Prices or a CA that are not there: the keys stay the old ones, too."""
     async with open_worker_state(made(A, key="old")) as state:
         with pytest.raises(PricesError):
             await apply(state, made(B, key="new", prices="/nowhere.toml"))
+        tls = {**B, "url": "https://127.0.0.1:10/v1", "ca": "/nowhere.pem"}
+        with pytest.raises(ValueError, match="SLUICE_UPSTREAMS, b: ca: '/nowhere.pem' cannot be"):
+            await apply(state, made(tls, key="new"))
         assert [one["name"] for one in state.upstreams.status()] == ["a"]
         assert called(state, "old") == "me"
