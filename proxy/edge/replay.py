@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any
 from multidict import CIMultiDict
 
 from proxy.edge.downstream_response import DownstreamResponse, hang_up, stream_headers
+from proxy.edge.last_words import family_of, terminal_words
 from proxy.edge.recording import STREAM_ID
-from proxy.record import EndedBy, Family
+from proxy.edge.stream_errors import EventsGone, LogLost, LogsUnavailable
+from proxy.record import EndedBy
 from proxy.relay.pump import Outcome
 from proxy.relay.recorded import ping_for
 from proxy.state.errors import StoreUnavailable
@@ -23,8 +25,8 @@ from proxy.state.log_reader import LogGone, LogTrimmed
 if TYPE_CHECKING:
     from proxy.edge.request_context import RequestContext
     from proxy.edge.worker_state import WorkerState
+    from proxy.errors import SluiceError
     from proxy.relay.client_writer import ClientWriter
-    from proxy.state.log_entry import End
     from proxy.state.log_reader import Events, LogReader
     from proxy.state.stream_logs import LogState
 
@@ -66,9 +68,9 @@ class Replay:
         self._log = log
         self._view = view
         self._progress_of = progress_of
-        self._family = family_of(log)
+        self._family = family_of(log.header)
         self._passing = view.sequence_after is None
-        self._seen_end: End | None = None
+        self._last_sent = b""
         self._progressed_at = 0.0
         self._progress = Progress()
 
@@ -84,7 +86,7 @@ class Replay:
             outcome = Outcome(EndedBy.SLOW_CLIENT, whole=False, error="slow_client")
             hang_up(self._context.request)
         except (LogTrimmed, LogGone, StoreUnavailable) as error:
-            outcome = Outcome(EndedBy.UPSTREAM_CUT, whole=False, error=type(error).__name__)
+            outcome = self._no_more(client, error)
         self._context.record.ended_by = outcome.ended_by
         self._context.record.error = outcome.error
         downstream.end(outcome)
@@ -134,6 +136,7 @@ class Replay:
 
     def _rendered(self, found: Events) -> bytes:
         events = list(found.events)
+        self._last_sent = events[-1] if events else self._last_sent
         if not self._passing:
             events = self._above_sequence(events)
         if not self._view.ids:
@@ -167,6 +170,20 @@ class Replay:
             whole=end.whole or self._view.ids,
             error=end.error,
         )
+
+    def _no_more(self, client: ClientWriter, error: Exception) -> Outcome:
+        """The log cannot be read on, and this is not its end: say so as the family does."""
+        why: SluiceError = LogLost("The rest of this stream can be read no more.")
+        if isinstance(error, LogTrimmed):
+            why = EventsGone("The next events have been dropped to make room.")
+        elif isinstance(error, StoreUnavailable):
+            why = LogsUnavailable("The store does not answer.")
+        now = time.monotonic()
+        client.write(terminal_words(self._log.header, why, self._last_sent), now)
+        if self._view.ids:
+            said = json.dumps({"ended_by": EndedBy.FAILED, "error": why.fault.code})
+            client.write(f"event: done\ndata: {said}\n\n".encode(), now)
+        return Outcome(EndedBy.FAILED, whole=self._view.ids, error=why.fault.code)
 
     async def _send_progress(self, client: ClientWriter) -> None:
         now = time.monotonic()
@@ -217,11 +234,3 @@ def with_id(event: bytes, name: str) -> bytes:
             return event[: -len(end)] + b"id: " + name.encode() + end + end
     # Line ends of two kinds.
     return event.rstrip(b"\r\n") + b"\nid: " + name.encode() + b"\n\n"
-
-
-def family_of(log: LogState) -> Family:
-    """The family of a log's events."""
-    try:
-        return Family(log.header.get("family", ""))
-    except ValueError:
-        return Family.UNKNOWN

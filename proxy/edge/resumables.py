@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import re
-import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -14,14 +13,11 @@ from aiohttp import hdrs, web
 
 from proxy.edge.admission import share
 from proxy.edge.auth import presented
+from proxy.edge.last_words import last_words
 from proxy.edge.recording import Recording
-from proxy.edge.stream_errors import ProducerLost
 from proxy.edge.stream_figures import History
 from proxy.errors import SluiceError
-from proxy.record import Family
-from proxy.relay.terminal import terminal_event
 from proxy.state.load_backend import load_backend
-from proxy.state.log_entry import End, Entry
 from proxy.state.store import LANES, Store
 from proxy.state.stream_logs import StreamLogs
 from proxy.store_address import OFF, parse
@@ -40,8 +36,6 @@ _NO = frozenset({"false", "0", "no"})
 _FLUSH_SECONDS = 2.0
 _CALL_SECONDS = 1.0
 _FIRST_CONNECTION_SECONDS = 1.0
-_SEQUENCE = re.compile(rb'"sequence_number"\s*:\s*(\d{1,15})')
-_RESPONSE_ID = re.compile(rb'"response"\s*:\s*\{\s*"id"\s*:\s*"([^"]{1,200})"')
 _DIGEST_CHARACTERS = 32
 
 
@@ -126,42 +120,6 @@ def _key_resumes(request: web.Request, keys: Keys) -> bool:
     except SluiceError:
         return False  # It is refused in a moment.
     return key is not None and key.resumable
-
-
-class _LastSeen:
-    """What a terminal event needs to know of a stream whose reader died with its worker."""
-
-    family = Family.UNKNOWN
-    first_token_at = None
-    finishing = False
-
-    def __init__(self, data: bytes) -> None:
-        numbers = _SEQUENCE.findall(data)
-        ids = _RESPONSE_ID.findall(data)
-        self.sequence = int(numbers[-1]) if numbers else None
-        self.response_id = ids[-1].decode("utf-8", "replace") if ids else None
-
-
-def last_words(header: Mapping[str, str], last: Entry) -> tuple[bytes, End]:
-    """The terminal event of a stream whose producer died, and the end of its log."""
-    error = ProducerLost("The worker that relayed this stream is gone.")
-    try:
-        family = Family(header.get("family", ""))
-    except ValueError:
-        family = Family.UNKNOWN
-    seen = _LastSeen(last.data)
-    seen.response_id = header.get("response_id") or seen.response_id
-    words = terminal_event(family, error, header.get("request_id", ""), seen)  # type: ignore[arg-type]
-    fault = error.fault
-    figures = {"elapsed_seconds": _age(header)}
-    return words, End(str(fault.ended_by), fault.code, figures=figures, events=last.id.event + 1)
-
-
-def _age(header: Mapping[str, str]) -> float:
-    try:
-        return round(max(0.0, time.time() - float(header.get("created", ""))), 3)
-    except ValueError:
-        return 0.0
 
 
 @asynccontextmanager

@@ -53,6 +53,21 @@ class ProducerLost(SluiceError):
     )
 
 
+class LogLost(SluiceError):
+    """The store was away or full: the stream went on, but no more of it could be kept."""
+
+    fault = Fault(
+        "log_lost",
+        502,
+        EndedBy.FAILED,
+        "The rest of this answer was not kept. Send the request again.",
+    )
+
+
+UNSEEN = frozenset({ProducerLost.fault.code, LogLost.fault.code})
+"""What ends a log of whose stream a client may have seen more than the log has."""
+
+
 class Stopped(SluiceError):
     """A client asked for it."""
 

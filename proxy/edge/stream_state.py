@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from proxy.edge.replay import family_of
+from proxy.edge.last_words import family_of
 from proxy.meter.whole.assemble import assemble
 from proxy.record import EndedBy
 
@@ -41,7 +41,7 @@ async def describe(resumables: Resumables, log: LogState) -> dict[str, Any]:
         document["error"] = end.error
     document["figures"] = end.figures
     if end.ended_by == EndedBy.COMPLETE and log.first <= 1:
-        whole = assemble(family_of(log), await resumables.logs.whole(log))
+        whole = assemble(family_of(log.header), await resumables.logs.whole(log))
         if whole is not None:
             document["response"] = whole
     return document

@@ -17,9 +17,9 @@ from proxy.edge.replay import ENDED_BY, Replay, View
 from proxy.edge.request_context import RequestContext
 from proxy.edge.resumables import owner_of
 from proxy.edge.stream_errors import (
+    UNSEEN,
     EventsGone,
     LogsUnavailable,
-    ProducerLost,
     StreamNotFound,
     TooManyReaders,
 )
@@ -131,7 +131,7 @@ async def found_log(resumables: Resumables, context: RequestContext, name: str) 
     if log is None:
         raise StreamNotFound("There is no such stream.")
     if await resumables.logs.is_dead(log):
-        await resumables.logs.bury(name)
+        await resumables.logs.burial.bury(name)
         log = await resumables.logs.look(name, owner) or log
     return log
 
@@ -190,9 +190,9 @@ async def _at_cursor(
 
 
 def _missed_last_words(log: LogState, cursor: Cursor) -> bool:
-    """Whether the client saw more than the log has, of a stream whose worker died at that."""
+    """Whether the client saw more than the log has, of a stream that was not kept to its end."""
     end = log.end
-    lost = end is not None and end.error == ProducerLost.fault.code
+    lost = end is not None and end.error in UNSEEN
     return lost and log.events < cursor.after <= log.events + _MOST_AHEAD
 
 

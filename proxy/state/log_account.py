@@ -26,27 +26,37 @@ class LogAccount:
     def __init__(self, store: Store, most_bytes: int) -> None:
         self._store = store
         self._most_bytes = most_bytes
-        self._ended: list[tuple[StreamLog, int]] = []
+        self._ended: list[tuple[str, int, int]] = []
 
     def ended(self, log: StreamLog, ttl: int) -> None:
-        """A log grows no more, and expires in so many milliseconds."""
-        self._ended.append((log, ttl))
+        """A log of this worker grows no more, and expires in so many milliseconds."""
+        self._ended.append((log.id, log.kept_bytes - log.reported_bytes, ttl))
+
+    def prolonged(self, stream_id: str, ttl: int) -> None:
+        """Another's log, whose producer is gone, expires in so many milliseconds."""
+        self._ended.append((stream_id, 0, ttl))
 
     async def report(self, running: Iterable[StreamLog], ttl: int) -> None:
-        """Count what has come since the last report."""
+        """Count what has come since the last report; what runs is counted for so long from now."""
         ended, self._ended = self._ended, []
-        logs = [*((log, ttl) for log in running), *ended]
-        grown = [(log, left, log.kept_bytes - log.reported_bytes) for log, left in logs]
+        grown = [(log, log.kept_bytes - log.reported_bytes) for log in running]
         arguments: list[Argument] = [self._most_bytes]
-        for log, left, more in grown:
-            arguments += [log.id, more, left]
-        if not grown:
+        for stream_id, more, left in [*((log.id, more, ttl) for log, more in grown), *ended]:
+            arguments += [stream_id, more, left]
+        if len(arguments) == 1:
             return
         try:
             dropped = await self._store.run(_ACCOUNT, _KEYS, arguments)
-            for log, _, more in grown:
-                log.reported_bytes += more
-            for stream_id in dropped:
-                await self._store.run(_TRIM, keys_of(stream_id.decode()))
         except StoreUnavailable:
             self._ended += ended
+            return
+        for log, more in grown:
+            log.reported_bytes += more
+        for stream_id in dropped:
+            await self._trim(stream_id.decode())
+
+    async def _trim(self, stream_id: str) -> None:
+        try:
+            await self._store.run(_TRIM, keys_of(stream_id))
+        except StoreUnavailable:
+            return  # It expires by itself.

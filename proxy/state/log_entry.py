@@ -92,6 +92,21 @@ def entry_of(raw: Sequence[Any]) -> Entry:
     return Entry(id_of(raw[0]), lengths, fields.get(b"d", b""), end, fields.get(b"tail", b""))
 
 
+def pairs_of(raw: Sequence[bytes]) -> dict[str, str]:
+    """A hash as the store answers it: its names and values in turn."""
+    flat = [word.decode("utf-8", "replace") for word in raw]
+    return dict(zip(flat[::2], flat[1::2], strict=True))
+
+
+def events_of(entry: Entry) -> list[bytes]:
+    """The events of an entry, one by one."""
+    events, at = [], 0
+    for length in entry.lengths:
+        events.append(entry.data[at : at + length])
+        at += length
+    return events
+
+
 def joined(lengths: Sequence[int]) -> str:
     """Lengths as an entry has them."""
     return ",".join(map(str, lengths))

@@ -7,19 +7,17 @@ heartbeat has stopped is taken for dead, and its log gets its end from here.
 from __future__ import annotations
 
 import asyncio
-import secrets
 import time
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 from proxy.state import script
 from proxy.state.errors import StoreUnavailable
 from proxy.state.log_entry import entry_of, heartbeat_of, inbox_of, keys_of
-from proxy.state.log_reader import ENTRIES_AT_ONCE, READ
+from proxy.state.log_reader import ENTRIES_AT_ONCE, PATIENCE_SECONDS, READ, LogGone
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
     from proxy.state.backend import Backend
+    from proxy.state.log_burial import LogBurial
     from proxy.state.log_entry import Entry, EntryId
     from proxy.state.log_reader import LogReader
     from proxy.state.log_writer import LogWriter
@@ -27,6 +25,7 @@ if TYPE_CHECKING:
     from proxy.state.stream_log import StreamLog
 
 _LEASE = script.load("log_lease", "log")
+_WAKE = script.load("log_wake", "log")
 
 LEASE_SECONDS = 5.0
 LOOK_SECONDS = 0.3
@@ -49,6 +48,9 @@ class Followed:
         """Where it is produced, if that is in this worker."""
         self.readers: set[LogReader] = set()
         self.missing_since: float | None = None
+        """Since when its producer's heartbeat has not been seen, with the store answering."""
+        self.away_since: float | None = None
+        """Since when the store has not answered."""
 
     def deliver(self, entry: Entry) -> None:
         """Hand an entry to every reader."""
@@ -58,26 +60,25 @@ class Followed:
 
 
 class LogFollowers:
-    """A context manager; `bury` ends the log of a producer that has died."""
+    """A context manager; `burial` ends the logs of producers that have died."""
 
     def __init__(
         self,
         store: Store,
         blocking: Backend,
         writer: LogWriter,
-        bury: Callable[[str], Awaitable[None]],
+        burial: LogBurial,
     ) -> None:
         self._store = store
         self._blocking = blocking
         self._writer = writer
-        self._bury = bury
+        self._burial = burial
         self._followed: dict[str, Followed] = {}
         self._producers: dict[str, str] = {}
         self._inbox = inbox_of(writer.worker)
         self._inbox_at = b"0-0"
         self._some = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
-        self._sending: set[asyncio.Future[Any]] = set()
 
     async def __aenter__(self) -> Self:
         """Start reading and looking."""
@@ -136,17 +137,10 @@ class LogFollowers:
         """Have the blocking read begin anew, with one log more."""
         self._some.set()
         if self._blocking.one_node:
-            word = secrets.token_hex(2)
-            waking = self._store.pipeline(
-                [
-                    ("XADD", self._inbox, "MAXLEN", "=", 1, "*", "wake", word),
-                    ("PEXPIRE", self._inbox, _WAKE_TTL_MILLISECONDS),
-                ],
-                self._store.timeout,
-            )
-            task = asyncio.ensure_future(_tried(waking))
-            self._sending.add(task)
-            task.add_done_callback(self._sending.discard)
+            try:
+                _ = self._store.send(_WAKE, (self._inbox,), (_WAKE_TTL_MILLISECONDS,))
+            except StoreUnavailable:
+                return  # A wake-up that is lost costs a second: the read ends by itself.
 
     def _remote(self) -> list[Followed]:
         return [one for one in self._followed.values() if one.log is None]
@@ -218,12 +212,21 @@ class LogFollowers:
                 keys_of(followed.id),
                 [round(LEASE_SECONDS * 1000), *(reader.lease for reader in followed.readers)],
             )
+            followed.away_since = None
             if not there and (followed.log is None or not followed.log.lost):
-                self._lose(followed)
+                self._lose(followed, LogGone())
             elif followed.log is None and (producer := self._producers.get(followed.id)):
                 await self._look_at(followed, producer)
-        except StoreUnavailable:
-            followed.missing_since = None
+        except StoreUnavailable as error:
+            self._away(followed, error)
+
+    def _away(self, followed: Followed, error: StoreUnavailable) -> None:
+        """The store does not answer: whoever needs it to read on waits a while, not for ever."""
+        now = time.monotonic()
+        followed.missing_since = None
+        followed.away_since = followed.away_since or now
+        if followed.log is None and now - followed.away_since >= PATIENCE_SECONDS:
+            self._lose(followed, error)
 
     async def _look_at(self, followed: Followed, producer: str) -> None:
         [alive] = await self._store.pipeline(
@@ -234,16 +237,8 @@ class LogFollowers:
         elif followed.missing_since is None:
             followed.missing_since = time.monotonic()
         elif time.monotonic() - followed.missing_since >= DEAD_AFTER_SECONDS:
-            await self._bury(followed.id)
+            await self._burial.bury(followed.id)
 
-    def _lose(self, followed: Followed) -> None:
+    def _lose(self, followed: Followed, why: Exception) -> None:
         for reader in list(followed.readers):
-            reader.lose()
-
-
-async def _tried(waking: Awaitable[list[Any]]) -> None:
-    """A wake-up that is lost costs a second: the read ends by itself."""
-    try:
-        await waking
-    except StoreUnavailable:
-        return
+            reader.lose(why)

@@ -20,8 +20,8 @@ READ = script.load("log_read", "log")
 ENTRIES_AT_ONCE = 32
 _QUEUED_BYTES = 128 * 1024
 _RETRY_SECONDS = 0.05
-_PATIENCE_SECONDS = 6.0
-"""A reader that is behind waits so long for a store that is away."""
+PATIENCE_SECONDS = 6.0
+"""A reader waits so long for a store that is away."""
 
 
 class LogTrimmed(Exception):
@@ -80,7 +80,7 @@ class LogReader:
         self._queued_bytes = 0
         self._news = asyncio.Event()
         self._live: Live | None = None
-        self._gone = False
+        self._gone: Exception | None = None
 
     async def next(self, seconds: float) -> Events | None:
         """The next events or the end; None if nothing came for so long.
@@ -88,13 +88,13 @@ class LogReader:
         Raises `LogTrimmed`, `LogGone`, and `StoreUnavailable` where the store stays away.
         """
         loop = asyncio.get_running_loop()
-        until, patience = loop.time() + seconds, loop.time() + _PATIENCE_SECONDS
+        until, patience = loop.time() + seconds, loop.time() + PATIENCE_SECONDS
         while True:
             while self._queue:
                 if (found := self._consume(self._queue.popleft())) is not None:
                     return found
-            if self._gone:
-                raise LogGone
+            if self._gone is not None:
+                raise self._gone
             if self._live is not None and self.tail >= self._live.position:
                 if not await self._wait(until - loop.time()):
                     return None
@@ -118,9 +118,9 @@ class LogReader:
             self._put(entry)
         self._news.set()
 
-    def lose(self) -> None:
-        """There is no such log any more."""
-        self._gone = True
+    def lose(self, why: Exception) -> None:
+        """There is no such log any more, or no store: `next` raises it."""
+        self._gone = why
         self._news.set()
 
     def close(self) -> None:

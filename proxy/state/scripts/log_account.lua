@@ -12,6 +12,8 @@ local function set_bytes(id, bytes)
   return redis.call('HINCRBY', KEYS[2], '', bytes - before)
 end
 
+-- A write that needs no memory comes first: a full store would else refuse what makes room in it.
+redis.call('ZREMRANGEBYSCORE', KEYS[3], '-inf', '-inf')
 local total = tonumber(redis.call('HGET', KEYS[2], '') or 0)
 for i = 2, #ARGV, 3 do
   local id = ARGV[i]

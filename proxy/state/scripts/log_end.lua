@@ -12,10 +12,11 @@ local last = redis.call('XREVRANGE', KEYS[2], '+', '-', 'COUNT', 1)
 if ARGV[5] ~= '' and (not last[1] or last[1][1] ~= ARGV[5]) then
   return -2
 end
+-- This needs no memory, so that the end is taken by a full store, too: see `write_though_full`.
+keep(ARGV[1])
 if #ARGV > 5 then
   redis.call('XADD', KEYS[2], ARGV[8], 'l', ARGV[6], 'd', ARGV[7])
 end
 redis.call('XADD', KEYS[2], ARGV[2], 'end', ARGV[3], 'tail', ARGV[4])
 redis.call('HSET', KEYS[1], 'ended', ARGV[3])
-keep(ARGV[1])
 return 1

@@ -1,2 +1,2 @@
--- The last entry, if there is any.
-return redis.call('XREVRANGE', KEYS[2], '+', '-', 'COUNT', 1)
+-- The header, and the last entry, if there is any.
+return {redis.call('HGETALL', KEYS[1]), redis.call('XREVRANGE', KEYS[2], '+', '-', 'COUNT', 1)}

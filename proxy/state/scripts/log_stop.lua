@@ -6,5 +6,6 @@ end
 if redis.call('HEXISTS', KEYS[1], 'ended') == 1 then
   return 0
 end
+write_though_full()
 redis.call('HSET', KEYS[1], 'stop', '1')
 return 1

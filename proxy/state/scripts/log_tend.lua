@@ -3,10 +3,10 @@
 if redis.call('EXISTS', KEYS[1]) == 0 then
   return {0, 0, 0, ''}
 end
+keep(ARGV[1])
 if #ARGV > 1 then
   redis.call('HSET', KEYS[1], unpack(ARGV, 2))
 end
-keep(ARGV[1])
 local first = redis.call('XRANGE', KEYS[2], '-', '+', 'COUNT', 1)
 return {
   1, redis.call('HEXISTS', KEYS[1], 'stop'), redis.call('ZCOUNT', KEYS[3], now_ms(), '+inf'),

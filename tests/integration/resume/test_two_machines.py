@@ -6,9 +6,11 @@ import asyncio
 import json
 from typing import TYPE_CHECKING
 
+import aiohttp
 import pytest
 
 from proxy.errors import Drained
+from proxy.state import log_followers, log_reader
 from tests.integration.resume.asking import CHAT, RESUMABLE, ask, asked, begun, chat, ended
 
 if TYPE_CHECKING:
@@ -143,3 +145,47 @@ async def _until_there(worker: Worker, stream: str) -> None:
             return
         await asyncio.sleep(0.1)
     raise AssertionError("the log never ended")
+
+
+async def test_a_reader_of_a_store_that_stays_frozen(
+    start_worker: StartWorker, own_store: StoreServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is told so by the family's error event and a break, and does not wait for ever."""
+    for module in (log_reader, log_followers):
+        monkeypatch.setattr(module, "PATIENCE_SECONDS", 1.0)
+    settings = {"store_url": own_store.url}
+    one, other = await start_worker(**settings), await start_worker(**settings)
+    left = await begun(one.url, chat("demo;tokens=9999;rate=20"), 3)
+    url = f"{other.url}/v1/streams/{left.stream}"
+    async with asked(url) as reading, asked(f"{url}?ids=1") as browser:
+        plain, ids = await reading.content.readany(), await browser.content.readany()
+        own_store.freeze()
+        with pytest.raises(aiohttp.ClientPayloadError):
+            while part := await reading.content.readany():
+                plain += part
+        ids += await browser.content.read()
+    own_store.thaw()
+    for body in (plain, ids):
+        assert b'"streams_unavailable"' in body
+    assert b"event: done\n" in ids
+    one.state.cut_all(Drained("The test is over."))
+
+
+async def test_a_full_store_in_mid_stream(
+    start_worker: StartWorker, own_store: StoreServer
+) -> None:
+    """The first client has its whole answer; the log's readers get the error event, and the end."""
+    settings = {"store_url": own_store.url}
+    one, other = await start_worker(**settings), await start_worker(**settings)
+    async with asked(one.url + CHAT, "POST", chat("demo;tokens=60;rate=40"), **RESUMABLE) as answer:
+        await answer.content.readany()
+        stream = answer.headers["Sluice-Stream-Id"]
+        reading = asyncio.create_task(ask(f"{other.url}/v1/streams/{stream}"))
+        await asyncio.sleep(0.3)
+        own_store.ask("CONFIG", "SET", "maxmemory", "1")
+        body = await answer.content.read()
+    assert body.endswith(b"data: [DONE]\n\n")
+    read = await reading
+    assert (read.status, read.whole) == (200, False)
+    assert b'"log_lost"' in read.events[-1]
+    own_store.ask("CONFIG", "SET", "maxmemory", "0")

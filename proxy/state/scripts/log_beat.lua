@@ -1,0 +1,5 @@
+-- A worker's heartbeat. KEYS[1] the beat; ARGV: how long it lasts. A full store renews it, too.
+if redis.call('PEXPIRE', KEYS[1], ARGV[1]) == 0 then
+  redis.call('SET', KEYS[1], '1', 'PX', ARGV[1])
+end
+return 1
