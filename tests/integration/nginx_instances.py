@@ -20,6 +20,8 @@ START_SECONDS = 10.0
 # now must still be free when the program that was told of it listens.
 _PORTS = range(12_000, 32_000)
 _READ_BY_NGINX = (
+    "header_timeout_seconds",
+    "body_timeout_seconds",
     "cors_origins",
     "cors_credentials",
     "max_body_bytes",

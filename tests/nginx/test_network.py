@@ -10,9 +10,11 @@ import httpx
 import pytest
 
 from tests.nginx.front import Front, Heard, plain
-from tests.nginx.pem import ONE, TWO
+from tests.nginx.pem import ONE, TWO, Pair, ending
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from proxy.appliance.nginx_program import NginxProgram
 
 TLS: dict[str, Any] = {"tls_certificate": ONE.certificate, "tls_key": ONE.key}
@@ -112,18 +114,21 @@ async def test_the_proxy_protocol_tells_who_connected(program: NginxProgram) -> 
             assert front.worker.heard[0].headers["x-sluice-peer"] == address
 
 
-async def test_a_client_certificate_is_wanted(program: NginxProgram) -> None:
+async def test_a_client_certificate_is_wanted(program: NginxProgram, tmp_path: Path) -> None:
     """None and a stranger's are refused before a worker hears of it; the right one is served."""
+    expired = Pair(ending(TWO, tmp_path, b"20010101000000Z"), TWO.key)
+    rows = ((None, "NONE"), (ONE, "self"), (expired, "expired"), (TWO, ""))
     async with Front(program, **TLS, tls_client_ca=TWO.certificate) as front:
-        for pair, status in ((None, 403), (ONE, 403), (TWO, 200)):
+        for pair, why in rows:
             context = ssl.create_default_context(cafile=ONE.certificate)
             if pair is not None:
                 context.load_cert_chain(pair.certificate, pair.key)
             async with httpx.AsyncClient(verify=context) as client:
                 answer = await client.get(f"https://localhost:{front.tls_port}/v1/x")
-            assert answer.status_code == status
-            if status == 403:
+            assert answer.status_code == (400 if why else 200)
+            if why:
                 assert answer.json()["error"]["code"] == "client_certificate_required"
+                assert why in answer.json()["error"]["message"]
         assert len(front.worker.heard) == 1
 
 
