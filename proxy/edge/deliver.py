@@ -44,6 +44,7 @@ async def deliver(
     if context.response is not None and not response.is_event_stream:
         raise UpstreamRefused(f"The upstream answered {response.status}.")
     body_filter = _body_filter(state, context, response)
+    _follow(context, body_filter)
     downstream, client = await _send_head(state, context, response, body_filter)
     if record.client_left_at is not None:
         client.left = True
@@ -67,10 +68,22 @@ async def deliver(
     elif outcome.ended_by is EndedBy.COMPLETE:
         state.upstreams.report_success(response.upstream)
     _conclude(state, context, body_filter, client, outcome)
+    if context.progress is not None and outcome.ended_by is not EndedBy.SLOW_CLIENT:
+        context.progress.end()
     downstream.end(outcome)
     if outcome.ended_by is EndedBy.SLOW_CLIENT:
         hang_up(context.request)
     return downstream
+
+
+def _follow(context: RequestContext, body_filter: Stream | Opaque) -> None:
+    """What stands between the events of a stream stands nowhere in another body."""
+    if context.progress is None:
+        return
+    if isinstance(body_filter, Opaque):
+        context.progress.stop()
+    else:
+        context.progress.passing = body_filter
 
 
 async def _send_head(

@@ -6,6 +6,7 @@ rest of the same answer: nothing is asked, or billed, a second time.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from typing import TYPE_CHECKING, Any
@@ -36,6 +37,10 @@ _RETRY = b"retry: 1000\n"
 _CHAT = "/v1/chat/completions"
 _DROPPED = ("Last-Event-ID", hdrs.CONTENT_LENGTH, hdrs.TRANSFER_ENCODING, "Prefer")
 _RUNS_SECONDS = 3600
+_ONCE = "once"
+"""A word of the page's own makes its URL one question, as an idempotency key does."""
+_LEAVES_SECONDS = 0.5
+_LOOK_SECONDS = 0.05
 
 
 async def get(request: web.Request) -> web.StreamResponse:
@@ -52,7 +57,7 @@ async def _get(
         stream, after = last
         cursor = Cursor(after, ids=True)
         response = await go_on(state, resumables, context, stream, cursor, _RETRY)
-        await _note_end(resumables, response, question)
+        await _note_end(resumables, context, response, question)
         return response
     body = _body(request)
     stream = await _answering(resumables, context, question) or ""
@@ -67,7 +72,7 @@ async def _get(
     opening = _RETRY + f"id: {stream}:0\n\n".encode()
     view = View(ids=True, progress=wants_progress(request), opening=opening)
     response = await read(state, context, stream, 0, view)
-    await _note_end(resumables, response, question)
+    await _note_end(resumables, context, response, question)
     return response
 
 
@@ -116,10 +121,25 @@ async def _answering(resumables: Resumables, context: RequestContext, question: 
     stream = await aliases.answers(store, question)
     if stream is None:
         return None
-    log = await resumables.logs.look(stream, owner_of(context.request, context.key))
-    if log is None or log.readers or log.first > 1 or not _is_fresh(resumables, log):
-        return None
-    return stream
+    owner = owner_of(context.request, context.key)
+    until = time.monotonic() + _LEAVES_SECONDS
+    while (log := await resumables.logs.look(stream, owner)) is not None and log.first <= 1:
+        if _is_one_question(context.request):
+            return stream
+        if not _is_fresh(resumables, log):
+            return None
+        if not log.readers:
+            return stream
+        if time.monotonic() >= until:
+            return None
+        # Who asks again may be quicker than the news that its first connection has gone.
+        await asyncio.sleep(_LOOK_SECONDS)
+    return None
+
+
+def _is_one_question(request: web.Request) -> bool:
+    """Whether this very URL is asked once only, however often it is sent."""
+    return bool(request.query.get(_ONCE))
 
 
 def _is_fresh(resumables: Resumables, log: LogState) -> bool:
@@ -139,8 +159,12 @@ def _question(state: WorkerState, context: RequestContext) -> str:
     return f"{who} {state.waits_as(context)} {context.request.query_string}"
 
 
-async def _note_end(resumables: Resumables, response: web.StreamResponse, question: str) -> None:
+async def _note_end(
+    resumables: Resumables, context: RequestContext, response: web.StreamResponse, question: str
+) -> None:
     """Whoever asks the same again after an answer has been read to its end asks anew."""
+    if _is_one_question(context.request):
+        return
     was_read = isinstance(response, DownstreamResponse) and response.is_whole
     if was_read or response.status == web.HTTPNoContent.status_code:
         await _tell(resumables, aliases.answered(question))

@@ -12,14 +12,17 @@ from proxy.edge.admission import Slot
 from proxy.edge.asked_models import check_rights
 from proxy.edge.body_memory import Hold
 from proxy.edge.commit import CommitIfSilent
+from proxy.edge.cursor import wants_progress
 from proxy.edge.deliver import deliver
 from proxy.edge.downstream_response import error_response
 from proxy.edge.exhausted import refusal_for
 from proxy.edge.first_event import hidden_error, is_decidable
+from proxy.edge.live_progress import LiveProgress
 from proxy.edge.prepare import prepare
 from proxy.edge.recording import accepted
 from proxy.edge.request_context import RequestContext
 from proxy.edge.resumables import owner_of
+from proxy.edge.stream_figures import History, StreamFigures
 from proxy.edge.worker_state import WORKER_STATE, WorkerState
 from proxy.errors import Internal, SluiceError, TotalTimeout
 from proxy.relay.pump import Outcome
@@ -103,12 +106,27 @@ async def _admitted(state: WorkerState, context: RequestContext, hold: Hold) -> 
         await affinity.prefer(state, context)
     if context.recording is not None:
         await context.recording.open(owner_of(context.request, key))
+    context.progress = _progress_of(context)
     state.telemetry.keep(context)
     context.slot = state.admission.slot(state.waits_as(context), key.priority if key else 0)
     return context.slot
 
 
+def _progress_of(context: RequestContext) -> LiveProgress | None:
+    """What tells a client how far its stream is, if it reads one and has asked for that."""
+    if not context.record.wants_stream or not context.route.understood:
+        return None
+    recording = context.recording
+    if not wants_progress(context.request) or (recording is not None and recording.detached):
+        return None
+    return LiveProgress(
+        context, recording.figures if recording else StreamFigures(context, History())
+    )
+
+
 def _finish(state: WorkerState, context: RequestContext) -> None:
+    if context.progress is not None:
+        context.progress.stop()
     state.telemetry.finish(context)
     if state.resumables is not None:
         affinity.remember(state, context)
@@ -129,6 +147,8 @@ def _send_error(
         return refused
     words = state.start_stream(context).cut(error, context.record.request_id)
     context.client.write(words, time.monotonic())
+    if context.progress is not None:
+        context.progress.end()
     context.response.end(Outcome(error.fault.ended_by, whole=False))
     return context.response
 

@@ -79,7 +79,8 @@ class Recording:
         self._resumables = resumables
         self._context = context
         self._stream: RecordedStream | None = None
-        self._figures = StreamFigures(context, resumables.history)
+        self.figures = StreamFigures(context, resumables.history)
+        """How far its stream is."""
         self._timer: asyncio.TimerHandle | None = None
         self._alone = detached
 
@@ -105,7 +106,7 @@ class Recording:
             "model": record.model,
             "request_id": record.request_id,
             "created": f"{time.time():.3f}",
-            **self._figures.fields(),
+            **self.figures.fields(),
         }
         try:
             self.log = await self._resumables.logs.writer.open(header)
@@ -119,7 +120,7 @@ class Recording:
         record.notes["resumable"] = self.log.id
         self.log.stopped = lambda: self.stop(Stopped("The stream was stopped."))
         self.log.gone = self._lost
-        self.log.progress = self._figures.fields
+        self.log.progress = self.figures.fields
         if record.family is Family.RESPONSES:
             self.log.batched = self._name
         if self.detached:
@@ -205,13 +206,13 @@ class Recording:
         record = context.record
         self._resumables.history.add(record, context.tally)
         rest = b"" if self._stream is None else self._stream.rest
-        log.header.update(self._figures.fields())
+        log.header.update(self.figures.fields())
         log.end(
             End(
                 str(record.ended_by or ""),
                 record.error or context.tally.error,
                 whole=context.response.is_whole,
-                figures=self._figures.final(),
+                figures=self.figures.final(),
                 events=log.events,
                 rest=len(rest),
             ),

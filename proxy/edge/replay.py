@@ -14,6 +14,7 @@ from multidict import CIMultiDict
 
 from proxy.edge.downstream_response import DownstreamResponse, hang_up, stream_headers
 from proxy.edge.last_words import family_of, terminal_words
+from proxy.edge.progress_frames import FRAME_SECONDS, ProgressFrames
 from proxy.edge.recording import STREAM_ID
 from proxy.edge.stream_errors import EventsGone, LogLost, LogsUnavailable
 from proxy.record import EndedBy
@@ -72,7 +73,7 @@ class Replay:
         self._passing = view.sequence_after is None
         self._last_sent = b""
         self._progressed_at = 0.0
-        self._progress = Progress()
+        self._progress = ProgressFrames()
 
     async def run(self, reader: LogReader) -> DownstreamResponse:
         """Send until the end; the response has been sent but for its last chunk."""
@@ -187,40 +188,12 @@ class Replay:
 
     async def _send_progress(self, client: ClientWriter) -> None:
         now = time.monotonic()
-        if now - self._progressed_at < _WAIT_SECONDS:
+        if now - self._progressed_at < FRAME_SECONDS:
             return
         self._progressed_at = now
         said = await self._progress_of()
         if said is not None and (frame := self._progress.frame(said)):
             client.write(frame, now)
-
-
-class Progress:
-    """Frames of progress, which never go backwards."""
-
-    def __init__(self) -> None:
-        self._percent = 0.0
-
-    def frame(self, said: dict[str, Any]) -> bytes:
-        """One frame; empty where the stream has ended, of which `last` tells."""
-        if said.get("stage") == "ended":
-            return b""
-        if "percent" in said:
-            self._percent = max(self._percent, said["percent"])
-            said = {**said, "percent": self._percent}
-        elif self._percent:
-            said = {**said, "percent": self._percent}
-        return _frame(said)
-
-    def last(self, figures: dict[str, Any]) -> bytes:
-        """The frame of the end: 100, exactly."""
-        kept = ("elapsed_seconds", "tokens", "tokens_per_second")
-        said = {name: figures.get(name) for name in kept}
-        return _frame({"stage": "ended", **said, "percent": 100, "left_seconds": 0})
-
-
-def _frame(said: dict[str, Any]) -> bytes:
-    return f"event: progress\ndata: {json.dumps(said)}\n\n".encode()
 
 
 def with_id(event: bytes, name: str) -> bytes:

@@ -23,6 +23,7 @@ from proxy.upstream.call import Call
 
 if TYPE_CHECKING:
     from proxy.edge.admission import Slot
+    from proxy.edge.live_progress import LiveProgress
     from proxy.edge.recording import Recording
 
 _REQUEST_ID = web.RequestKey("request_id", str)
@@ -75,6 +76,8 @@ class RequestContext:
     """What takes the place of the request's own body; None: that is read."""
     recording: Recording | None = None
     """What keeps its stream for those who resume it; None for nearly all."""
+    progress: LiveProgress | None = None
+    """What tells its client how far its stream is; None for nearly all."""
 
     @classmethod
     def of(cls, request: web.Request) -> RequestContext:

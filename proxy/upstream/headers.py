@@ -42,6 +42,9 @@ HOP_BY_HOP = frozenset(
 # be asked for permission to send it. HTTP2-Settings belongs to an upgrade.
 _REBUILT = frozenset({"content-length", "expect", "host", "http2-settings"})
 
+_TO_SLUICE = frozenset({"sluice-progress", "sluice-resumable"})
+"""What a client asks of this gateway: another one behind it would do it again."""
+
 _CONNECTION = ("Connection", "X-Sluice-Connection")
 """The second is the client's own Connection, as the nginx in front repeats it."""
 
@@ -90,7 +93,7 @@ def request_headers(
 
     A stream is asked for without compression: a compressor holds tokens back.
     """
-    dropped = HOP_BY_HOP | _REBUILT | _named_in_connection(client)
+    dropped = HOP_BY_HOP | _REBUILT | _TO_SLUICE | _named_in_connection(client)
     headers = _without(client, dropped)
     if not (hop.tells_client and hop.trusted):
         headers = CIMultiDict(pair for pair in headers.items() if not tells_client(pair[0]))

@@ -82,6 +82,22 @@ async def test_asked_again_without_an_id(front: Worker, demo: Demo) -> None:
     assert demo.state.seen == 2
 
 
+async def test_one_question_is_asked_once(front: Worker, demo: Demo) -> None:
+    """A page that gives its URL a word of its own is billed once, whoever else still reads."""
+    url = f"{front.url}/v1/stream?model=demo;tokens=20;rate=20&q=Hello8&once=7f3a"
+    async with asked(url) as answer:
+        first = answer.headers["Sluice-Stream-Id"]
+        await answer.content.readany()
+        # As after a network that was cut: for Sluice the first connection is still there.
+        again = await ask(url)
+    later = await ask(url)
+    assert again.stream == later.stream == first
+    assert again.body == later.body
+    assert demo.state.seen == 1
+    other = await ask(url.replace("7f3a", "7f3b"))
+    assert other.stream != first
+
+
 @pytest.mark.parametrize(
     ("query", "status"), [("", 400), ("?model=demo", 400), ("?q=Hello4", 400), ("?model=&q=x", 400)]
 )
