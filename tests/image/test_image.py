@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
+import shlex
 import subprocess
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -202,3 +205,29 @@ def test_the_image_has_its_bill_of_materials() -> None:
     assert installed - {("pypi", "sluice", root["version"])} == listed
     names = {name for _, name, _ in listed}
     assert {"nginx", "valkey-server", "python3", "openssl", "aiohttp", "redis"} <= names
+
+
+def test_the_readme_s_budgeted_key(tmp_path: Path) -> None:
+    """Its file and its `docker run` line as they stand: the key is known, and it is counted."""
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    toml = readme.partition("```toml\n")[2].partition("```")[0]
+    line = readme.partition("\ndocker run ")[2].partition("```")[0].replace("\\\n", "")
+    made = docker("run", "--rm", IMAGE, "keys", "new", "team-web")
+    key = re.findall(r"sk-sluice-\S+", made)[0]
+    digest = re.findall(r'sha256 = "(\w{64})"', made)[0]
+    toml = toml.replace('api_key = "…"', 'api_key = "sk-operator"')
+    file = tmp_path / "sluice.toml"
+    file.write_text(toml.replace('sha256 = "…"', f'sha256 = "{digest}"'))
+    file.chmod(0o644)
+    line = line.replace("$PWD", str(tmp_path)).replace("-p 8080:8080", "-p 127.0.0.1::8080")
+    line = line.replace("127.0.0.1:9464:9464", "127.0.0.1::9464").replace("sluice:dev", IMAGE)
+    container = Container.start(*shlex.split(line))
+    try:
+        wait_until(lambda: container.state()["Health"]["Status"] == "healthy", "healthy")
+        models = container.url(8080) + "/v1/models"
+        assert httpx.get(models, headers={"Authorization": "Bearer wrong"}).status_code == 401
+        known = httpx.get(models, headers={"Authorization": f"Bearer {key}"}, timeout=60)
+        assert known.status_code in {502, 504}
+        assert known.headers["x-ratelimit-limit-requests"] == "600"
+    finally:
+        container.remove()
