@@ -54,11 +54,20 @@ def load() -> Settings:
 def admin_token() -> str:
     """The token of the admin port alone, for a command beside a running Sluice; empty if unset.
 
-    Raises `BadSettings` if its file cannot be read.
+    Raises `BadSettings` if a file that should hold it cannot be read.
     """
     name = f"{PREFIX}ADMIN_TOKEN"
-    path = os.environ.get(name + FILE_SUFFIX)
-    return _content(name + FILE_SUFFIX, path) if path else os.environ.get(name, "")
+    if token := os.environ.get(name):
+        return token
+    if path := os.environ.get(name + FILE_SUFFIX):
+        return _content(name + FILE_SUFFIX, path)
+    path = os.environ.get(CONFIG)
+    if not path:
+        return ""
+    try:
+        return str(tomllib.loads(_content(CONFIG, path)).get("admin_token", ""))
+    except tomllib.TOMLDecodeError as error:
+        raise BadSettings(f"{CONFIG}: {path!r} is no TOML: {error}.") from None
 
 
 def effective(settings: Settings) -> dict[str, object]:

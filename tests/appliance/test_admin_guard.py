@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import hmac
+
 import pytest
 
 from proxy.appliance.admin_guard import refusal, shows
@@ -70,3 +72,18 @@ def test_pages_of_others_are_refused(headers: dict[str, str]) -> None:
 def test_the_token_is_shown_in_two_ways(said: str, shown: bool) -> None:
     """As a Bearer token, or as the password of any user; what is malformed shows nothing."""
     assert shows({"Authorization": said} if said else {}, "t0ken") is shown
+
+
+def test_a_comparison_takes_as_long_whatever_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Digests are compared, in constant time: neither a right beginning nor a length shows."""
+    compared: list[tuple[bytes, bytes]] = []
+
+    def compare(one: bytes, other: bytes) -> bool:
+        compared.append((one, other))
+        return one == other
+
+    monkeypatch.setattr(hmac, "compare_digest", compare)
+    for said in ("", "t", "t0ken", "t0ken2", "x" * 4000, "\u00e9"):
+        assert shows({"Authorization": f"Bearer {said}"}, "t0ken") is (said == "t0ken")
+    assert {(len(one), len(other)) for one, other in compared} == {(32, 32)}
+    assert len(compared) == 6
