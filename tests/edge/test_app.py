@@ -5,11 +5,12 @@ from __future__ import annotations
 import aiohttp
 import pytest
 
-from proxy.edge import app, forward
+from proxy.edge import forward
 from proxy.edge.request_context import RequestContext
 from proxy.record import EndedBy
 from tests.edge.asking import ask, chat
-from tests.integration.conftest import Worker, until
+from tests.integration.conftest import Demo, Worker, until
+from tests.integration.raw import Line, ask_chat
 
 
 @pytest.mark.parametrize("path", ["/", "/nope", "/v2/chat/completions", "/metrics"])
@@ -55,7 +56,10 @@ async def test_a_defect(
     assert recorded[0].record.ended_by is EndedBy.FAILED
 
 
-def test_a_client_that_leaves_cancels_its_handler(worker: Worker) -> None:
+async def test_a_client_that_leaves_cancels_its_handler(worker: Worker, demo: Demo) -> None:
     """It is off in aiohttp unless told; all that ends an upstream's work depends on it."""
-    runner = app.create_runner(worker.state)
-    assert runner._kwargs["handler_cancellation"] is True
+    async with await Line.open(worker.url) as line:
+        await line.send(ask_chat("hang-before"))
+        await demo.state.until(lambda state: bool(state.open))
+    await demo.state.until(lambda state: not state.open)
+    assert demo.state.calls[-1].ended_by == "left"
