@@ -185,11 +185,11 @@ async def test_a_head_that_drips_is_not_waited_for(
     transport: Transport, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A head has its time from its first byte on, however long the silence before it was."""
-    monkeypatch.setattr(connections, "LONGEST_HEAD_SECONDS", 0.2)
+    monkeypatch.setattr(connections, "LONGEST_HEAD_SECONDS", 0.05)
 
     async def drip(connection: Connection) -> None:
         await connection.request()
-        await asyncio.sleep(0.4)
+        await asyncio.sleep(0.1)
         for byte in b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 1000:
             await connection.say(bytes((byte,)))
             await asyncio.sleep(0.02)
@@ -210,7 +210,7 @@ async def test_a_stream_longer_than_a_heads_time_is_not_cut(
     async def slowly(connection: Connection) -> None:
         await connection.request()
         await connection.say(EVENTS[:20], EVENTS[20:])
-        await asyncio.sleep(0.2)
+        await asyncio.sleep(0.1)
         await connection.say(chunk(b"data: 1\n\n") + LAST_CHUNK)
 
     async with Peer(slowly) as peer:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -35,11 +36,11 @@ async def test_an_old_connection_is_closed_when_its_answer_ends() -> None:
     async def slowly(connection: Connection) -> None:
         await connection.request()
         await connection.say(EVENTS)
-        await asyncio.sleep(0.3)
+        await asyncio.sleep(0.1)
         await connection.say(chunk(b"data: 1\n\n") + LAST_CHUNK)
         await connection.left()
 
-    async with Transport(connection_age=0.1) as transport, Peer(slowly, serves(GOOD)) as peer:
+    async with Transport(connection_age=0.05) as transport, Peer(slowly, serves(GOOD)) as peer:
         assert await whole(await send(transport, peer)) == b"data: 1\n\n"
         await peer.all_closed()
         assert await whole(await send(transport, peer)) == b"data: 1\n\n"
@@ -122,7 +123,6 @@ async def test_after_a_word_right_after_an_answer_connections_are_used_once(
 ) -> None:
     """For a while; a balancer that gives up a connection at rest is no sign of disorder."""
     monkeypatch.setattr(connector, "_SOON_SECONDS", soon)
-    monkeypatch.setattr(connector, "_DISTRUSTED_SECONDS", 0.5)
     script = late(0.0, plain(b"1"), plain(b"nobody's"))
     async with Transport() as transport, Peer(script, serves(plain(b"2"))) as peer:
         await whole(await send(transport, peer))
@@ -130,7 +130,8 @@ async def test_after_a_word_right_after_an_answer_connections_are_used_once(
         for _ in range(3):
             assert await whole(await send(transport, peer)) == b"2"
         assert peer.accepted == (2 if reused else 4)
-        await asyncio.sleep(0.5)
+        later = time.monotonic() + connector._DISTRUSTED_SECONDS
+        monkeypatch.setattr(connector, "monotonic", lambda: later)
         before = peer.accepted
         for _ in range(3):
             assert await whole(await send(transport, peer)) == b"2"

@@ -39,7 +39,7 @@ async def test_a_cancellation_from_outside_stays_one() -> None:
 
     async def wait() -> None:
         async with deadline(10):
-            await asyncio.sleep(10)
+            await asyncio.Event().wait()
 
     task = asyncio.create_task(wait())
     await asyncio.sleep(0)

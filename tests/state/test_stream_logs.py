@@ -14,6 +14,7 @@ from proxy.state.backend import backend_for
 from proxy.state.log_entry import End, Entry
 from proxy.state.log_reader import LogReader
 from proxy.state.store import LANES, Store
+from proxy.state.stream_log import StreamLog
 from proxy.state.stream_logs import StreamLogs, TooManyReaders
 from proxy.store_address import parse
 from tests.fixtures.stores import StoreServer, cluster, store_server
@@ -51,6 +52,13 @@ async def logs_on(
             last_words=last_words,
         ) as logs:
             yield logs
+
+
+async def written(log: StreamLog) -> None:
+    """Wait until the store has all that was added."""
+    async with asyncio.timeout(20):
+        while log.waiting_bytes:
+            await asyncio.sleep(0.01)
 
 
 async def read(logs: StreamLogs, stream: str, cursor: int, most: int = 10**6) -> list[bytes]:
@@ -130,7 +138,7 @@ async def test_a_producer_that_dies_is_buried_once(server: StoreServer) -> None:
         async with logs_on(server.url) as dying:
             log = await dying.writer.open({"owner": "me"})
             log.add(event(1))
-            await asyncio.sleep(0.2)
+            await written(log)
             for task in dying.writer._tasks:
                 task.cancel()
             async with asyncio.timeout(15):
@@ -163,7 +171,7 @@ async def test_a_store_that_forgets_makes_an_ordinary_stream(own_server: StoreSe
     async with logs_on(own_server.url) as logs:
         log = await logs.writer.open({"owner": "me"})
         log.add(event(1))
-        await asyncio.sleep(0.2)
+        await written(log)
         await asyncio.to_thread(own_server.kill)
         await asyncio.to_thread(own_server.start)
         async with asyncio.timeout(20):
