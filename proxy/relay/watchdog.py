@@ -88,14 +88,6 @@ class StreamWatchdog:
             self._error = error
             self._limit.reschedule(self._loop.time())
 
-    def stop_after(self, seconds: float, error: SluiceError) -> None:
-        """The same, if the stream has not ended by itself within so many seconds."""
-        self._loop.call_later(seconds, self._stop_if_running, error)
-
-    def _stop_if_running(self, error: SluiceError) -> None:
-        if self._timer is not None and not self._timer.cancelled():
-            self.stop(error)
-
     def _check(self) -> None:
         now = time.monotonic()
         self._note_progress(now)
