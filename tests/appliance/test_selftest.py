@@ -42,25 +42,43 @@ def test_no_events_are_no_good_news() -> None:
     assert verdict([]) is not None
 
 
+class SendersClock:
+    """The reader's clock, which shows when the last event left, however late the machine is."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self.looks = 0
+
+    def monotonic(self) -> float:
+        """Seconds; the reader looks once for each event."""
+        self.looks += 1
+        return self.seconds
+
+
 @pytest.mark.parametrize(("holds", "status"), [(False, 0), (True, 1)])
 async def test_a_server_is_judged_by_what_comes(
     aiohttp_server: Callable[[web.Application], Awaitable[TestServer]],
+    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     holds: bool,
     status: int,
 ) -> None:
     """The command's exit status tells whether events came as they left, or all at the end."""
+    clock = SendersClock()
+    monkeypatch.setattr(selftest, "time", clock)
 
     async def events(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse()
         await response.prepare(request)
         held = b""
         for number in range(10):
-            held += b'data: {"seconds": %f}\n\n' % (number * 0.1)
+            clock.seconds = number * 0.1
+            held += b'data: {"seconds": %f}\n\n' % clock.seconds
             if not holds or number == 9:
                 await response.write(held)
                 held = b""
-            await asyncio.sleep(0.1)
+                while clock.looks <= number:
+                    await asyncio.sleep(0.001)
         return response
 
     app = web.Application()

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from multidict import CIMultiDict
 
-DEADLINE = 10.0
+DEADLINE = 20.0
 Fields = list[tuple[str, str]]
 
 

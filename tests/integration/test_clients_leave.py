@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from tests.integration.conftest import Demo, StartWorker, Worker, until
-from tests.integration.raw import Line, ask_chat, request
+from tests.integration.raw import DEADLINE, Line, ask_chat, request
 from tests.upstream.peer import EVENTS, LAST_CHUNK, Connection, Peer, chunk, plain
 
 AT_ONCE_SECONDS = 0.1
@@ -41,7 +41,7 @@ async def ends_at_once(leave: Callable[[], Awaitable[float]], left: asyncio.Queu
     delays = []
     for _ in range(TRIES):
         at = await leave()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(DEADLINE):
             delays.append(await left.get() - at)
         if delays[-1] < AT_ONCE_SECONDS:
             return

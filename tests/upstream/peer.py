@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
     from types import TracebackType
 
-DEADLINE = 5.0
+DEADLINE = 20.0
 
 
 class Connection:

@@ -26,7 +26,7 @@ from tests.integration.faults.observed_worker import STATUS_SOCKET
 from tests.integration.nginx_instances import free_port
 
 START_SECONDS = 40.0
-SETTLE_SECONDS = 10.0
+SETTLE_SECONDS = 30.0
 _STOP_SECONDS = 20.0
 _ROOT = Path(__file__).parents[3]
 

@@ -219,7 +219,7 @@ MOST_PER_STREAM = 384 * 1024
 async def test_clients_that_do_not_read(start_station: StartStation, kind: str) -> None:
     """What is held for each is bounded, however fast the upstream and however long it takes."""
     gateway = start_station(kind, slow_client_timeout_seconds=60)
-    grown = await stalled_readers(gateway, 30, 1.5)
+    grown = await stalled_readers(gateway, 12, 0.9)
     for sizes in grown.values():
         assert max(sizes) < MOST_PER_STREAM, grown
 
