@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 ROWS = HEADS + FRAMING + BODIES
 
 
-async def _answers(connection: Connection) -> None:
+async def answers_all(connection: Connection) -> None:
+    """A script: each request gets the same good answer."""
     while True:
         await connection.request()
         await connection.say(plain(b'{"ok":true}', fields={"Content-Type": "application/json"}))
@@ -145,7 +146,7 @@ def variants(row: Row, *, keys: bool) -> Iterator[tuple[str, bytes, int]]:
 async def test_a_hostile_request_reaches_nobody(way: str, keys: bool) -> None:
     """Each gets its status; the upstream gets exactly what it should, and no key is told."""
     wrong = {}
-    async with Peer(_answers) as peer:
+    async with Peer(answers_all) as peer:
         with fronts(way, peer, keys=keys) as front:
             for row in ROWS if way == "alone" else map(as_nginx_reads, ROWS):
                 for name, sent, status in variants(row, keys=keys):
