@@ -15,13 +15,15 @@ from tests.integration.faults import gateways
 from tests.integration.faults.gateways import Process, RunningGateway, Upstream
 from tests.integration.hostile.asking import MARK, OPERATOR
 from tests.integration.hostile.http2_attacks import BROKEN, FLOODS, IGNORED, Broken, Flood
+from tests.integration.hostile.http2_fields import FIELDS, LENGTHS
 from tests.integration.hostile.http2_frames import Answer, Http2Frames
-from tests.integration.hostile.http2_rows import ROWS, Http2Row, get
+from tests.integration.hostile.http2_rows import HEADS, Http2Row, get
 from tests.integration.hostile.test_requests import answers_all
 from tests.integration.nginx_instances import free_port
 from tests.nginx.pem import ONE
 from tests.upstream.peer import Connection, Peer, plain
 
+ROWS = HEADS + FIELDS + LENGTHS
 GOOD = get(b"/v1/good")
 BATCHES = 100
 STALLED = 20
@@ -81,8 +83,12 @@ async def wrong_with(port: int, peer: Peer, row: Http2Row) -> str:
 
 
 def _is_ours(answer: Answer) -> bool:
-    error = json.loads(answer.body)["error"]
-    return dict(answer.fields)[b"x-request-id"].decode() == error["request_id"]
+    """Whether it is Sluice's own error, with the id of its head."""
+    try:
+        error = json.loads(answer.body)["error"]
+    except ValueError:
+        return False
+    return bool(dict(answer.fields)[b"x-request-id"].decode() == error["request_id"])
 
 
 def reached_wrongly(row: Http2Row, heads: list[bytes], bodies: list[bytes]) -> str:
