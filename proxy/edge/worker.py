@@ -22,10 +22,9 @@ from proxy.capacity import sized
 from proxy.container import granted
 from proxy.edge.app import create_runner
 from proxy.edge.listener import PacedListener
-from proxy.edge.open_worker_state import open_worker_state
 from proxy.edge.pulse import Pulse
 from proxy.edge.reload import Reloader
-from proxy.edge.worker_state import WorkerState
+from proxy.edge.worker_state import WorkerState, open_worker_state
 from proxy.errors import Drained
 from proxy.meter import logs
 from proxy.meter.tracing import SpansUnavailable

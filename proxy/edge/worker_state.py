@@ -1,16 +1,18 @@
-"""What all requests of one worker share, made once at its start."""
+"""What all requests of one worker share: made at its start, taken down in order at its end."""
 
 from __future__ import annotations
 
 import asyncio
 import ipaddress
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from aiohttp import hdrs, web
 
-from proxy.edge.admission import Admission
+from proxy.capacity import LARGEST_BODIES
+from proxy.edge.admission import Admission, share
 from proxy.edge.auth import Keys
 from proxy.edge.body_memory import BodyMemory
 from proxy.edge.body_parser import BodyParser
@@ -19,7 +21,7 @@ from proxy.edge.key_report import KeyReport
 from proxy.edge.limiter import Limiter
 from proxy.edge.request_context import RequestContext
 from proxy.edge.request_head import authority
-from proxy.edge.resumables import Resumables
+from proxy.edge.resumables import Resumables, open_resumables
 from proxy.edge.telemetry import Telemetry
 from proxy.errors import SluiceError
 from proxy.relay.stream import Stream
@@ -152,3 +154,61 @@ def network_of(address: str) -> str:
 
 
 WORKER_STATE = web.AppKey("gateway", WorkerState)
+
+
+@asynccontextmanager
+async def open_worker_state(
+    settings: Settings, *, index: int = 0, workers: int = 1, behind_nginx: bool = False
+) -> AsyncIterator[WorkerState]:
+    """The state of worker `index` of so many, which share the cap and the line before it."""
+    admission = Admission(
+        share(settings.max_streams, workers, index),
+        share(settings.queue_size, workers, index),
+        settings.queue_timeout_seconds,
+    )
+    timeouts = Timeouts.of(settings)
+    # A worker whose memory nobody has sized, as in tests, takes what it would have alone.
+    budget = settings.body_memory_bytes // workers or LARGEST_BODIES // workers
+    async with (
+        AsyncExitStack() as stack,
+        Upstreams(settings, workers=workers, index=index) as upstreams,
+        Telemetry(settings, admission, upstreams, index=index) as telemetry,
+    ):
+        limiter = await stack.enter_async_context(
+            Limiter(
+                settings,
+                telemetry.keys,
+                telemetry.store,
+                telemetry.price,
+                queue_size=share(settings.queue_size, workers, index),
+            )
+        )
+        report = KeyReport(limiter, settings.all_keys if index == 0 else (), telemetry.keys)
+        await stack.enter_async_context(report)
+        resumables = await stack.enter_async_context(
+            open_resumables(settings, telemetry.lost_log, index=index, workers=workers)
+        )
+        if resumables is not None:
+            telemetry.resumable_levels = resumables.levels
+        body_parser = BodyParser()
+        stack.callback(body_parser.close)
+        yield WorkerState(
+            settings,
+            admission,
+            Keys(settings.all_keys),
+            upstreams,
+            telemetry,
+            body_parser,
+            behind_nginx,
+            timeouts,
+            BodyMemory(
+                budget,
+                wait_seconds=settings.queue_timeout_seconds,
+                most_waiting=share(settings.queue_size, workers, index),
+            ),
+            limiter,
+            report,
+            TrustedProxies(settings.trusted_proxies),
+            {own.name: timeouts.for_upstream(own) for own in settings.upstreams},
+            resumables=resumables,
+        )

@@ -1,4 +1,7 @@
-"""What every family's reader is: a way to take in one event, or one whole body."""
+"""What every family's reader is: a way to take in one event, or one whole body.
+
+Families that answer with several choices also share how their ends are told (`Choices`).
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,8 @@ if TYPE_CHECKING:
 
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """What decoding a foreign document may raise, depth bombs included."""
+_MAX_CHOICES = 128
+"""More than any API allows; an upstream that numbers on shares the last place."""
 _PINGS = frozenset({b"ping", b"keepalive", b"keep-alive", b"heartbeat"})
 
 
@@ -87,3 +92,32 @@ class FormatReader:
         if kind is None:
             self.tally.malformed += 1
         return kind or EventKind.DATA
+
+
+class Choices:
+    """The choices of one answer, as bits by their index."""
+
+    __slots__ = ("_asked", "_begun", "_ended")
+
+    def __init__(self, asked: int = 1) -> None:
+        self._asked = asked
+        self._begun = 0
+        self._ended = 0
+
+    def begin(self, index: int | None) -> None:
+        """A choice has shown itself."""
+        self._begun |= _place(index)
+
+    def end(self, index: int | None) -> None:
+        """A choice has had its finish reason."""
+        self._ended |= _place(index)
+
+    @property
+    def all_ended(self) -> bool:
+        """Whether every choice that was asked for, and every one that began, has ended."""
+        expected = max(self._asked, self._begun.bit_count())
+        return self._ended.bit_count() >= expected and not self._begun & ~self._ended
+
+
+def _place(index: int | None) -> int:
+    return 1 << min(max(index or 0, 0), _MAX_CHOICES - 1)

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from proxy.meter.choices import Choices
-from proxy.meter.format_reader import UNREADABLE, FormatReader
+from proxy.meter.format_reader import UNREADABLE, Choices, FormatReader
 from proxy.meter.json_values import count, last_object, last_string, name_of
 from proxy.meter.tokens import OTHER, REASONING, TEXT, TOOL, Usage
 from proxy.record import EventKind, Family

@@ -17,9 +17,7 @@ from proxy.upstream.headers import upstream_request_id
 from proxy.upstream.health_checks import HealthChecks
 from proxy.upstream.in_flight import AttemptInFlight
 from proxy.upstream.pool import Pool
-from proxy.upstream.retry import Failure, RetryContext
-from proxy.upstream.retry_after import parse_retry_after
-from proxy.upstream.retry_budget import RetryBudget
+from proxy.upstream.retry import Failure, RetryBudget, RetryContext, parse_retry_after
 from proxy.upstream.targets import targets_of
 from proxy.upstream.transport import Transport
 from proxy.upstream.trust import TrustStores

@@ -11,7 +11,7 @@ import pytest
 from proxy.edge.app import create_runner
 from proxy.edge.left import has_left
 from proxy.edge.listener import PacedListener
-from proxy.edge.open_worker_state import open_worker_state
+from proxy.edge.worker_state import open_worker_state
 from proxy.settings import Settings
 from proxy.upstream_settings import UpstreamSettings
 

@@ -12,8 +12,8 @@ from prometheus_client import generate_latest
 from structlog.testing import capture_logs
 
 from proxy.edge.app import create_runner
-from proxy.edge.open_worker_state import open_worker_state
 from proxy.edge.protocol_errors import GatewayRunner
+from proxy.edge.worker_state import open_worker_state
 from proxy.settings import Settings
 
 HEAD_SECONDS = 0.3

@@ -5,9 +5,8 @@ from __future__ import annotations
 import pytest
 from multidict import CIMultiDict
 
-from proxy.edge.open_worker_state import open_worker_state
 from proxy.edge.reload import apply
-from proxy.edge.worker_state import WorkerState
+from proxy.edge.worker_state import WorkerState, open_worker_state
 from proxy.errors import NotAuthorized
 from proxy.meter.prices import PricesError
 from proxy.settings import Settings

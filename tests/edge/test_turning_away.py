@@ -8,8 +8,8 @@ import socket
 
 import pytest
 
-from proxy.edge.open_worker_state import open_worker_state
 from proxy.edge.turning_away import turn_away
+from proxy.edge.worker_state import open_worker_state
 from proxy.settings import Settings
 from proxy.upstream_settings import UpstreamSettings
 

@@ -8,9 +8,8 @@ from unittest import mock
 import pytest
 from aiohttp.test_utils import make_mocked_request
 
-from proxy.edge.open_worker_state import open_worker_state
 from proxy.edge.request_context import RequestContext
-from proxy.edge.worker_state import WorkerState
+from proxy.edge.worker_state import WorkerState, open_worker_state
 from proxy.errors import Drained
 from proxy.settings import Settings
 from proxy.upstream_settings import UpstreamSettings
@@ -95,3 +94,21 @@ async def test_whose_turn_it_is_where_there_are_no_keys(
         assert state.waits_as(context) == waits_as
         context.record.client_key = "team-a"
         assert state.waits_as(context) == "team-a"
+
+
+async def test_the_workers_share_the_cap() -> None:
+    """Their slots and their places in line add up to the settings."""
+    settings = Settings(upstream_url="http://127.0.0.1:9", max_streams=10, queue_size=5)
+    slots = 0
+    for index in range(3):
+        async with open_worker_state(settings, index=index, workers=3) as state:
+            slots += state.admission.slots
+    assert slots == 10
+
+
+async def test_nothing_is_left_running() -> None:
+    """After the last part is down no task of theirs is left."""
+    before = asyncio.all_tasks()
+    async with open_worker_state(Settings(upstream_url="http://127.0.0.1:9")):
+        assert len(asyncio.all_tasks()) > len(before)
+    assert asyncio.all_tasks() == before

@@ -18,9 +18,8 @@ from proxy.demo.app import create_app as create_demo
 from proxy.demo.app import create_runner as create_demo_runner
 from proxy.demo.state import DEMO_STATE, DemoState
 from proxy.edge.app import create_runner
-from proxy.edge.open_worker_state import open_worker_state
 from proxy.edge.worker import BACKLOG
-from proxy.edge.worker_state import WorkerState
+from proxy.edge.worker_state import WorkerState, open_worker_state
 from proxy.settings import Settings
 from tests.integration import appliances
 from tests.integration.appliances import Appliance

@@ -3,11 +3,24 @@
 from __future__ import annotations
 
 import pytest
+from multidict import CIMultiDict
 
 from proxy import errors
-from proxy.upstream.retry import Failure, RetryContext, RetryPolicy, retry_delay
+from proxy.upstream.retry import (
+    MAX_TOKENS,
+    MIN_TOKENS,
+    REFILL_SECONDS,
+    TOKENS_PER_REQUEST,
+    Failure,
+    RetryBudget,
+    RetryContext,
+    RetryPolicy,
+    parse_retry_after,
+    retry_delay,
+)
 
-RULES = RetryPolicy(retries=2, on_500=False, max_retry_after=10.0)
+POLICY = RetryPolicy(retries=2, on_500=False, max_retry_after=10.0)
+NOON = 1_750_075_200.0  # 2025-06-16 12:00:00 UTC
 
 
 def situation(
@@ -27,7 +40,7 @@ def failed(error: type[errors.SluiceError]) -> Failure:
 
 
 def wait(
-    failure: Failure, at: RetryContext, policy: RetryPolicy = RULES, drawn: float = 0.5
+    failure: Failure, at: RetryContext, policy: RetryPolicy = POLICY, drawn: float = 0.5
 ) -> float | None:
     """The verdict with a known draw."""
     return retry_delay(failure, at, policy, lambda: drawn)
@@ -120,3 +133,70 @@ def test_a_failure_has_a_short_name() -> None:
     """For labels: few values, and the same for every upstream."""
     assert Failure(503).reason == "status_503"
     assert failed(errors.ConnectFailed).reason == "upstream_unreachable"
+
+
+@pytest.mark.parametrize(
+    ("fields", "seconds"),
+    [
+        ({}, None),
+        ({"Retry-After": "7"}, 7.0),
+        ({"retry-after": " 7 "}, 7.0),
+        ({"Retry-After": "0"}, 0.0),
+        ({"Retry-After": "1.5"}, 1.5),
+        ({"Retry-After": "-1"}, None),
+        ({"Retry-After": "inf"}, None),
+        ({"Retry-After": "nan"}, None),
+        ({"Retry-After": "soon"}, None),
+        ({"Retry-After": ""}, None),
+        ({"Retry-After": "Mon, 16 Jun 2025 12:00:30 GMT"}, 30.0),
+        ({"Retry-After": "Monday, 16-Jun-25 12:00:30 GMT"}, 30.0),
+        ({"Retry-After": "Mon Jun 16 12:00:30 2025"}, 30.0),
+        ({"Retry-After": "Mon, 16 Jun 2025 11:00:00 GMT"}, 0.0),
+        ({"Retry-After": "Mon, 16 Jun 99999 11:00:00 GMT"}, None),
+        ({"retry-after-ms": "250"}, 0.25),
+        ({"retry-after-ms": "250", "Retry-After": "1"}, 0.25),
+        ({"retry-after-ms": "x", "Retry-After": "1"}, 1.0),
+    ],
+)
+def test_the_pause_in_seconds(fields: dict[str, str], seconds: float | None) -> None:
+    """Seconds, HTTP dates in all three forms (RFC 9110, 5.6.7) and milliseconds."""
+    assert parse_retry_after(CIMultiDict(fields), NOON) == seconds
+
+
+def drain(budget: RetryBudget, now: float = 0.0) -> int:
+    """Retry as often as it allows."""
+    count = 0
+    while budget.may_retry(now):
+        budget.withdraw()
+        count += 1
+    return count
+
+
+def test_the_first_requests_can_be_retried() -> None:
+    """Without any traffic yet there is a small floor."""
+    assert drain(RetryBudget()) == MIN_TOKENS
+
+
+def test_retries_never_exceed_a_fifth_of_the_traffic() -> None:
+    """Beyond the floor, every fifth request earns one."""
+    budget = RetryBudget()
+    drain(budget)
+    for _ in range(200):
+        budget.deposit()
+    assert drain(budget) == 200 * TOKENS_PER_REQUEST
+
+
+def test_quiet_hours_save_up_no_storm() -> None:
+    """What can be saved is bounded."""
+    budget = RetryBudget()
+    for _ in range(1_000_000):
+        budget.deposit()
+    assert drain(budget) == MAX_TOKENS
+
+
+def test_a_rare_request_can_be_retried_again_later() -> None:
+    """Where there is hardly any traffic, time fills the bucket up to the floor."""
+    budget = RetryBudget()
+    drain(budget)
+    assert drain(budget, REFILL_SECONDS / 2) == MIN_TOKENS / 2
+    assert drain(budget, REFILL_SECONDS * 50) == MIN_TOKENS

@@ -9,7 +9,7 @@ import uuid
 
 import pytest
 
-from proxy.upstream import retry_budget
+from proxy.upstream import retry
 from tests.integration.conftest import StartWorker
 from tests.integration.faults.asking import ASKINGS, CHAT, Asking
 from tests.integration.faults.recorder import RecordedRequest, Recorder, for_each
@@ -153,8 +153,8 @@ async def test_retries_are_a_small_part_of_the_traffic(
     assert {one.outcome[0] for one in told} == {503}
     further = sum(len(one.calls) for one in told) - requests
     # What little time earns is left room for: the machine may be slow.
-    assert further <= retry_budget.MIN_TOKENS + requests * retry_budget.TOKENS_PER_REQUEST + 5
-    assert further >= retry_budget.MIN_TOKENS
+    assert further <= retry.MIN_TOKENS + requests * retry.TOKENS_PER_REQUEST + 5
+    assert further >= retry.MIN_TOKENS
 
 
 @pytest.mark.parametrize("size", [0, 10, 300_000])
