@@ -77,6 +77,54 @@ def test_where_both_would_wait_as_long_the_one_that_holds_more_makes_room() -> N
     assert line.make_room("greedy") is None
 
 
+def test_a_slot_that_is_given_back_counts_no_more() -> None:
+    """Also where its key is in line already."""
+    line: Line[int] = Line(10)
+    for key in "aab":
+        line.took(key)
+    full_of(line, "b", "a")
+    line.gave_back("a")
+    line.gave_back("a")
+    assert line.next() == ("a", 1)
+    line.gave_back("a")
+    line.gave_back("b")
+    full_of(line, "a", "b")
+    assert [line.next(), line.next(), line.next()] == [("b", 0), ("a", 0), ("b", 1)]
+
+
+def test_a_higher_priority_goes_first_and_is_forgotten_with_its_last() -> None:
+    """Whatever it holds; and it makes room for nobody of a lower one."""
+    line: Line[int] = Line(2)
+    line.took("first")
+    line.join("second", 1)
+    line.join("first", 2, priority=1)
+    assert line.make_room("second") is None
+    assert (line.place("third"), line.place("third", 1), line.place("third", 2)) == (3, 2, 1)
+    assert line.next() == ("first", 2)
+    line.join("first", 3)
+    assert line.next() == ("second", 1)
+
+
+def test_a_higher_priority_has_a_place_even_of_one_that_waits_as_little() -> None:
+    """The line is full of a lower one."""
+    line: Line[int] = Line(1)
+    line.join("low", 1)
+    assert line.make_room("high", priority=1) == ("low", 1)
+
+
+def test_the_turn_of_one_that_waits() -> None:
+    """Slots go round the keys, those that hold fewer first; a higher priority is before all."""
+    line: Line[int] = Line(10)
+    line.took("b")
+    full_of(line, "b", "a", "a", "a")
+    assert [line.place_of("a", turn) for turn in (1, 2, 3)] == [1, 3, 4]
+    assert line.place_of("b", 0) == 2
+    line.join("c", 9, priority=1)
+    assert line.place_of("c", 9) == 1
+    assert line.place_of("b", 0) == 3
+    assert (line.place_of("a", 7), line.place_of("nobody", 1)) == (0, 0)
+
+
 @pytest.mark.parametrize("size", [0, 1, 5])
 @given(steps=STEPS)
 def test_by_any_sequence_of_steps_it_keeps_its_rules(

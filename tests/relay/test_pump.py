@@ -161,6 +161,21 @@ async def test_a_client_that_lags_and_catches_up() -> None:
     assert (await scene.play()).ended_by is EndedBy.COMPLETE
 
 
+async def test_silence_is_counted_from_when_the_client_caught_up() -> None:
+    """Nothing was read before, so nothing can be said of the upstream."""
+    scene = Scene(
+        TOKEN * 1000,
+        lambda: asyncio.sleep(15),
+        TOKEN,
+        FINISH,
+        DONE,
+        stuck=True,
+        clocks={"idle": 20},
+    )
+    asyncio.get_running_loop().call_later(40, scene.transport.take_all)
+    assert (await scene.play()).ended_by is EndedBy.COMPLETE
+
+
 async def test_a_drain_cuts_what_still_runs() -> None:
     """A stream that is told to stop says so to its client."""
     scene = Scene(TOKEN, for_ever)

@@ -33,6 +33,8 @@ RUNNING = replace(FRESH, first_token_at=2, data_at=50, written_at=50)
         (RUNNING, 69.9, None),
         (RUNNING, 70, EndedBy.IDLE_TIMEOUT),
         (replace(RUNNING, data_at=99), 100, EndedBy.TOTAL_TIMEOUT),
+        (replace(RUNNING, called_at=30, data_at=129), 129.9, None),
+        (replace(RUNNING, called_at=30, data_at=129), 130, EndedBy.TOTAL_TIMEOUT),
         (replace(RUNNING, client_stuck_since=60), 67.9, None),
         (replace(RUNNING, client_stuck_since=60), 68, EndedBy.SLOW_CLIENT),
         # While the client holds things up, the upstream's silence is not the upstream's fault.
@@ -55,11 +57,21 @@ def test_the_clock_that_has_run_out(
         (replace(FRESH, written_at=-13), 1, 2),
         (replace(RUNNING, client_stuck_since=60), 61, 63),
         (RUNNING, 69.5, 65 + 4.505 - 0.0),
+        (replace(RUNNING, written_at=69), 69, 70),
+        (replace(FRESH, data_at=10, written_at=10), 10, 11),
+        (replace(FRESH, first_token_at=2, data_at=10, written_at=10), 10, 12),
     ],
 )
 def test_when_to_look_next(times: Timestamps, now: float, look: float) -> None:
     """At the earliest moment at which anything can be due, and never in the past."""
     assert next_check(CLOCKS, times, now) == pytest.approx(look)
+
+
+def test_while_the_client_is_stuck_the_upstreams_silence_is_looked_at_now_and_then() -> None:
+    """It may take something at any moment; then the time of silence begins."""
+    patient = replace(CLOCKS, slow_client=100)
+    stuck = replace(RUNNING, client_stuck_since=60, written_at=60)
+    assert next_check(patient, stuck, 61) == 61 + CLOCKS.idle / 4
 
 
 def test_a_clock_that_is_off_never_runs_out() -> None:

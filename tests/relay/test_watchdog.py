@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from proxy.errors import Drained, IdleTimeout, TotalTimeout
+from proxy.errors import Drained, IdleTimeout, SlowClient, TotalTimeout
 from proxy.relay.client_writer import ClientWriter
 from proxy.relay.opaque import Opaque
 from proxy.relay.watchdog import StreamWatchdog
@@ -38,6 +38,19 @@ async def test_the_first_order_counts() -> None:
             one.stop(Drained("Stopping."))
             one.stop(IdleTimeout("Silent."))
             await asyncio.Event().wait()
+
+
+async def test_what_is_written_to_a_client_that_takes_nothing_is_no_progress() -> None:
+    """Its time runs from when it stopped, however much is added to what it has to take."""
+    transport = FakeTransport(stuck=True)
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    with pytest.raises(SlowClient):
+        async with watchdog(transport, Opaque(keep=False), slow_client=8) as watching:
+            while True:
+                watching._client.write(b"more", loop.time())
+                await asyncio.sleep(0.5)
+    assert loop.time() - began < 11
 
 
 async def test_a_stream_that_ends_in_time() -> None:

@@ -47,7 +47,7 @@ def run(health: Health, events: str, now: float = 100.0, step: float = 0.0) -> H
         ("fff", HealthState.EJECTED),
         ("ffsff", HealthState.UP),
         ("ffsfff", HealthState.EJECTED),
-        ("ffaaff", HealthState.EJECTED),
+        ("ffaaf", HealthState.EJECTED),
         ("caca" * 20, HealthState.UP),
         # A rate needs enough calls to be one.
         ("sfsfsfsfs", HealthState.UP),
@@ -57,12 +57,18 @@ def run(health: Health, events: str, now: float = 100.0, step: float = 0.0) -> H
         ("sxsx", HealthState.UP),
         ("sxsxsx", HealthState.EJECTED),
         ("sxsxsesxsx", HealthState.UP),
-        ("sssxxsesxse" * 3, HealthState.UP),
+        ("ssssxxsesxse" * 3, HealthState.UP),
         ("sxse" * 5 + "sx", HealthState.EJECTED),
+        ("se" + "sxse" * 4 + "sx", HealthState.EJECTED),
     ],
 )
 def test_failures_in_a_row_or_their_rate_take_it_out(events: str, state: HealthState) -> None:
-    """Three in a row, or half of at least ten calls; a client that left counts for nothing."""
+    """Three in a row, or half of at least ten calls; a client that left counts for nothing.
+
+    Not before the last of them: what came after would hide it.
+    """
+    before = {run(Health(), events[:length]).state for length in range(len(events))}
+    assert before <= {HealthState.UP}
     assert run(Health(), events).state is state
 
 
@@ -132,6 +138,13 @@ def test_good_conduct_is_rewarded() -> None:
     assert run(back, "s", 121.0).ejections == 0
 
 
+def test_who_comes_back_has_no_row_behind_it() -> None:
+    """Neither of failures nor of answers that broke off."""
+    broken = PROBING._replace(cuts_in_a_row=2, failures_in_a_row=2)
+    assert run(broken, "ssxsx", 111.0).state is HealthState.UP
+    assert run(broken, "sff", 111.0).state is HealthState.UP
+
+
 def test_a_probe_that_was_given_up_may_be_repeated_at_once() -> None:
     """A client that left during the probe leaves the question open."""
     assert run(PROBING, "a", 111.0).open_at() == 111.0
@@ -169,3 +182,22 @@ def test_the_past_fades_from_the_rate() -> None:
     assert half.rate() == FEWEST_CALLS / (FEWEST_CALLS + 1)
     assert half.with_call(1.0 + 2 * WINDOW_SECONDS, failed=False).rate() == 0.0
     assert window.with_call(1.0 + 5 * WINDOW_SECONDS, failed=True).rate() == 0.0
+
+
+def test_each_window_follows_the_one_before() -> None:
+    """What is remembered is the last whole window, and not what came before it."""
+    window = Window()
+    for failed, now in ((False, 1.0), (True, 1.0 + WINDOW_SECONDS)):
+        for _ in range(FEWEST_CALLS):
+            window = window.with_call(now, failed=failed)
+    assert window.rate() == 0.5
+    later = window.with_call(1.0 + 2 * WINDOW_SECONDS, failed=False)
+    assert later.rate() == FEWEST_CALLS / (FEWEST_CALLS + 1)
+
+
+def test_an_answer_that_broke_off_is_one_failure() -> None:
+    """Of a call that was counted when it began."""
+    window = Window()
+    for _ in range(FEWEST_CALLS):
+        window = window.with_call(1.0, failed=False)
+    assert window.with_cut(1.0).rate() == 1 / FEWEST_CALLS

@@ -63,6 +63,7 @@ def test_load_is_measured_by_weight() -> None:
     """Six streams on a weight of four are less than two on a weight of one."""
     big, small = Candidate("big", weight=4, in_flight=6), Candidate("small", in_flight=2)
     assert select([small, big], 0.0, iter([0.1, 0.9]).__next__) is big
+    assert select([big, small], 0.0, iter([0.1, 0.9]).__next__) is big
 
 
 def test_idle_upstreams_are_used_by_their_weights() -> None:
@@ -99,6 +100,7 @@ def test_requests_without_a_model_keep_to_one_place() -> None:
         (Candidate("b"), True),
         (Candidate("b", priority=5), True),
         (Candidate("b", tries=1), False),
+        (Candidate("b", open_at=100), True),
         (Candidate("b", open_at=101), False),
         (Candidate("b", in_flight=1, limit=1), False),
     ],
