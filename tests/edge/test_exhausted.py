@@ -94,7 +94,7 @@ async def short_of_descriptors(demo: Demo, **settings: str) -> AsyncIterator[str
         await asyncio.to_thread(wait_until, lambda: listens(port), "the worker")
         yield f"http://127.0.0.1:{port}"
     finally:
-        process.kill()
+        process.terminate()
         await process.wait()
 
 
