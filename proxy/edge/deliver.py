@@ -83,7 +83,7 @@ def _follow(context: RequestContext, body_filter: Stream | Opaque) -> None:
     if isinstance(body_filter, Opaque):
         context.progress.stop()
     else:
-        context.progress.passing = body_filter
+        context.progress.body_filter = body_filter
 
 
 async def _send_head(

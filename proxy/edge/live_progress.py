@@ -15,6 +15,7 @@ from proxy.edge.progress_frames import FRAME_SECONDS, ProgressFrames
 if TYPE_CHECKING:
     from typing import Any
 
+    from proxy.relay.body_filter import BodyFilter
     from proxy.relay.client_writer import ClientWriter
 
 _LOOK_SECONDS = 0.1
@@ -33,19 +34,11 @@ class Figures(Protocol):
         """The figures of a frame."""
 
 
-class Passing(Protocol):
-    """What the answer's bytes pass through."""
-
-    @property
-    def between_events(self) -> bool:
-        """Whether something of ours may stand here."""
-
-
 class LiveProgress:
     """One answer's frames; `stop` must be called in any case."""
 
     def __init__(self, context: Asking, figures: Figures) -> None:
-        self.passing: Passing | None = None
+        self.body_filter: BodyFilter | None = None
         """What the upstream's bytes pass through, once they come."""
         self._context = context
         self._figures = figures
@@ -71,7 +64,7 @@ class LiveProgress:
         client = self._context.client
         if client is None or client.left or client.is_congested():
             return
-        if self.passing is not None and not self.passing.between_events:
+        if self.body_filter is not None and not self.body_filter.between_events:
             return
         said = self._figures.progress()
         due = time.monotonic() - self._said_at >= FRAME_SECONDS

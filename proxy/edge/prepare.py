@@ -52,7 +52,6 @@ async def prepare(state: WorkerState, context: RequestContext, hold: Hold) -> Ca
         params.body,
         params.model,
         record.family,
-        params.wants_stream,
         params.added_usage,
         "" if context.key is None else context.key.upstream or "",
     )

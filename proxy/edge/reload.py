@@ -11,6 +11,7 @@ from proxy import config, shared_settings
 from proxy.edge.auth import Keys
 from proxy.edge.worker_state import Reload, WorkerState
 from proxy.meter.prices import PricesError
+from proxy.relay.timeouts import Timeouts
 from proxy.settings import Settings
 
 _log = structlog.get_logger()
@@ -30,9 +31,7 @@ async def apply(state: WorkerState, settings: Settings) -> None:
     state.keys = keys
     state.upstreams.replace(targets)
     state.telemetry.replace_prices(prices, (target.name for target in targets))
-    state.upstream_timeouts = {
-        own.name: state.timeouts.for_upstream(own) for own in settings.upstreams
-    }
+    state.upstream_timeouts = {own.name: Timeouts.of(settings, own) for own in settings.upstreams}
     if state.upstreams.index == 0:
         state.key_report.apply(settings.all_keys)
     await state.upstreams.probe_anew()

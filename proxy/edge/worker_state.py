@@ -209,6 +209,6 @@ async def open_worker_state(
             limiter,
             report,
             TrustedProxies(settings.trusted_proxies),
-            {own.name: timeouts.for_upstream(own) for own in settings.upstreams},
+            {own.name: Timeouts.of(settings, own) for own in settings.upstreams},
             resumables=resumables,
         )

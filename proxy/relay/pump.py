@@ -8,9 +8,10 @@ from typing import Protocol
 
 from proxy.errors import EndedEarly, FirstTokenTimeout, IdleTimeout, SlowClient, SluiceError
 from proxy.record import EndedBy
+from proxy.relay.body_filter import BodyFilter
 from proxy.relay.client_writer import ClientWriter
 from proxy.relay.splice import Source, Splice
-from proxy.relay.watchdog import Passage, StreamWatchdog
+from proxy.relay.watchdog import StreamWatchdog
 
 
 class UpstreamBody(Protocol):
@@ -22,23 +23,6 @@ class UpstreamBody(Protocol):
 
     async def read(self) -> bytes:
         """The next bytes as they came; empty at a clean end. Raises `UpstreamCut` when cut."""
-
-
-class BodyFilter(Passage, Protocol):
-    """What the bytes pass through: an event stream, or a body that is not looked into."""
-
-    def feed(self, chunk: bytes, now: float) -> bytes:
-        """Take in the upstream's bytes; give those to send on."""
-
-    def close(self, now: float) -> tuple[EndedBy, bytes]:
-        """The body ended cleanly: what that means, and bytes still owed."""
-
-    def cut(self, error: SluiceError, request_id: str) -> bytes | None:
-        """What to send to say that it broke; None if this body cannot say it."""
-
-    @property
-    def end(self) -> EndedBy | None:
-        """How the answer has ended already, if its own words said so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +55,7 @@ async def pump(
             await _move(body, body_filter, client)
             ended_by, owed = body_filter.close(time.monotonic())
         if ended_by is EndedBy.UPSTREAM_CUT:
-            raise EndedEarly("The upstream ended its answer before the answer's end.")
+            raise EndedEarly("The upstream closed the stream without its end marker.")
         client.write(owed, time.monotonic())
     except SluiceError as error:
         return _broken(error, body_filter, client, request_id)
@@ -96,8 +80,8 @@ def _broken(
     error: SluiceError, body_filter: BodyFilter, client: ClientWriter, request_id: str
 ) -> Outcome:
     if body_filter.end is not None:
-        # The answer had said its last word: what came after changes nothing for the client. An
-        # error of the upstream's own is followed by the end that the upstream gave it: this one.
+        # The end marker has passed: what came after changes nothing for the client. An error of
+        # the upstream's own is followed by the end that the upstream gave it: this one.
         return Outcome(body_filter.end, whole=body_filter.end is EndedBy.COMPLETE)
     fault = error.fault
     if isinstance(error, SlowClient):

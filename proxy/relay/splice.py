@@ -7,14 +7,8 @@ from time import monotonic
 from typing import Protocol
 
 from proxy.errors import SluiceError
+from proxy.relay.body_filter import BodyFilter
 from proxy.relay.client_writer import ClientWriter
-
-
-class Passing(Protocol):
-    """What the bytes pass through."""
-
-    def feed(self, chunk: bytes, now: float) -> bytes:
-        """Take in the upstream's bytes; give those to send on."""
 
 
 class Source(Protocol):
@@ -38,7 +32,7 @@ class Splice:
 
     __slots__ = ("_client", "_done", "_error", "_feed", "_paused", "_source", "_waiter")
 
-    def __init__(self, source: Source, body_filter: Passing, client: ClientWriter) -> None:
+    def __init__(self, source: Source, body_filter: BodyFilter, client: ClientWriter) -> None:
         self._source = source
         self._feed = body_filter.feed
         self._client = client

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
+from proxy.effective_settings import effective
 from proxy.errors import (
     FirstTokenTimeout,
     IdleTimeout,
@@ -30,29 +31,16 @@ class Timeouts:
     ping: float
 
     @classmethod
-    def of(cls, settings: Settings) -> Timeouts:
-        """The timeouts that hold for every upstream, unless it has its own."""
+    def of(cls, settings: Settings, upstream: UpstreamSettings | None = None) -> Timeouts:
+        """The timeouts for responses of this upstream, or of any that sets none of its own."""
+        own = effective(settings, upstream)
         return cls(
-            connect=settings.connect_timeout_seconds,
-            first_token=settings.first_token_timeout_seconds or math.inf,
-            idle=settings.idle_timeout_seconds or math.inf,
-            total=settings.total_timeout_seconds or math.inf,
+            connect=own.connect_timeout,
+            first_token=own.first_token_timeout or math.inf,
+            idle=own.idle_timeout or math.inf,
+            total=own.total_timeout or math.inf,
             slow_client=settings.slow_client_timeout_seconds or math.inf,
             ping=settings.ping_interval_seconds or math.inf,
-        )
-
-    def for_upstream(self, own: UpstreamSettings) -> Timeouts:
-        """The same, with what the upstream sets for itself."""
-
-        def pick(value: float | None, common: float) -> float:
-            return common if value is None else value or math.inf
-
-        return replace(
-            self,
-            connect=pick(own.connect_timeout_seconds, self.connect),
-            first_token=pick(own.first_token_timeout_seconds, self.first_token),
-            idle=pick(own.idle_timeout_seconds, self.idle),
-            total=pick(own.total_timeout_seconds, self.total),
         )
 
 

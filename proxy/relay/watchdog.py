@@ -9,31 +9,14 @@ from __future__ import annotations
 import asyncio
 import time
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Self
 
 from proxy.errors import SluiceError
+from proxy.relay.body_filter import BodyFilter
 from proxy.relay.client_writer import ClientWriter
 from proxy.relay.timeouts import Timeouts, Timestamps, expired_timeout, next_check
 
 _CONFIRM_SECONDS = 0.005
-
-
-class Passage(Protocol):
-    """What is known of the bytes that pass."""
-
-    data_at: float | None
-
-    @property
-    def between_events(self) -> bool:
-        """Whether a ping may stand here."""
-
-    @property
-    def ping(self) -> bytes:
-        """What a ping is here."""
-
-    @property
-    def first_token_at(self) -> float | None:
-        """When the first token came; None until then."""
 
 
 class StreamWatchdog:
@@ -42,7 +25,7 @@ class StreamWatchdog:
     def __init__(
         self,
         timeouts: Timeouts,
-        body_filter: Passage,
+        body_filter: BodyFilter,
         client: ClientWriter,
         *,
         called_at: float,

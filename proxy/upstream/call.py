@@ -31,7 +31,6 @@ class Call:
     model: str = ""
     """The model asked for; empty if the request names none."""
     family: Family = Family.UNKNOWN
-    wants_stream: bool = False
     added_usage: Added | None = None
     """Where the body asks for usage on the client's behalf."""
     upstream: str = ""
@@ -53,7 +52,7 @@ class OutgoingRequest:
     body: bytes
 
 
-def prepare(call: Call, target: Target) -> OutgoingRequest:
+def outgoing_request(call: Call, target: Target) -> OutgoingRequest:
     """Put the call into this upstream's words: its address, its key, its name for the model.
 
     Raises `BadRequest` for a path that cannot be sent.

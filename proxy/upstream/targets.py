@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from proxy.effective_settings import effective
 from proxy.upstream.address import Base
 from proxy.upstream.trust import TrustStores
 
@@ -68,8 +69,14 @@ def targets_of(
     common = trust.context("SLUICE_UPSTREAM_CA", settings.upstream_ca)
     if settings.upstreams:
         return tuple(
-            _target(one, settings, trust.context(one.ca_name, one.ca) or common, workers, index)
-            for one in settings.upstreams
+            _target(
+                upstream,
+                settings,
+                trust.context(upstream.ca_name, upstream.ca) or common,
+                workers,
+                index,
+            )
+            for upstream in settings.upstreams
         )
     if settings.upstream_url is None:
         raise ValueError("There is no upstream: set SLUICE_UPSTREAM_URL or SLUICE_UPSTREAMS.")
@@ -88,32 +95,29 @@ def targets_of(
 
 
 def _target(
-    one: UpstreamSettings,
+    upstream: UpstreamSettings,
     settings: Settings,
     tls: ssl.SSLContext | None,
     workers: int,
     index: int,
 ) -> Target:
+    own = effective(settings, upstream)
     return Target(
-        one.name,
-        Base.of(str(one.url)),
-        one.api_key.get_secret_value() if one.api_key else "",
+        upstream.name,
+        Base.of(str(upstream.url)),
+        upstream.api_key.get_secret_value() if upstream.api_key else "",
         bool(settings.all_keys),
-        _any_of(one.models),
-        one.rename,
-        one.weight,
-        one.priority,
-        _share(one.max_streams, workers, index),
-        _own(one.connect_timeout_seconds, settings.connect_timeout_seconds),
-        _own(one.first_token_timeout_seconds, settings.first_token_timeout_seconds),
-        one.probe_path or "",
-        settings.include_usage if one.include_usage is None else one.include_usage,
+        _any_of(upstream.models),
+        upstream.rename,
+        upstream.weight,
+        upstream.priority,
+        _share(upstream.max_streams, workers, index),
+        own.connect_timeout,
+        own.first_token_timeout,
+        upstream.probe_path or "",
+        own.include_usage,
         tls,
     )
-
-
-def _own(own: float | None, common: float) -> float:
-    return common if own is None else own
 
 
 def _any_of(globs: tuple[str, ...]) -> re.Pattern[str] | None:

@@ -17,7 +17,7 @@ from proxy.errors import SluiceError, UpstreamReset
 from proxy.http.connection import Connection
 from proxy.http.connector import Connector
 from proxy.http.parser_bypass import BypassHandler
-from proxy.upstream.call import prepare
+from proxy.upstream.call import outgoing_request
 from proxy.upstream.error_map import CLIENT_ERRORS, map_request_error
 from proxy.upstream.headers import closing
 from proxy.upstream.response import StreamingResponse
@@ -104,7 +104,7 @@ class Transport:
         `UpstreamReset` (as `StaleConnection` where the connection was an old one) and
         `UpstreamInvalid`. Cancelling it closes the connection.
         """
-        outgoing = prepare(call, target)
+        outgoing = outgoing_request(call, target)
         last = bool(outgoing.body) and call.method not in _WITH_BODIES
         upload = Upload(on_sent, has_body=bool(outgoing.body), last=last)
         try:

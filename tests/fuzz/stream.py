@@ -20,7 +20,7 @@ from tests.fuzz import answers
 from tests.fuzz.cuts import Target, given, pieces
 from tests.fuzz.sse import MARK, SMALL, small_bounds
 
-CUT = UpstreamCut("The upstream ended its answer before the answer's end.")
+CUT = UpstreamCut("The upstream closed the stream without its end marker.")
 FAMILIES = list(Family)
 HIDES, BOUNDED = 0x40, 0x80
 _NAMES = {Family.MESSAGES: b"error", Family.UNKNOWN: b"error", Family.RESPONSES: b"response.failed"}

@@ -14,7 +14,7 @@ from proxy.record import EndedBy, Family
 from proxy.relay.sse import HELD_BYTES, Framer
 from proxy.relay.stream import Stream
 
-CUT = UpstreamCut("The upstream ended its answer before the answer's end.")
+CUT = UpstreamCut("The upstream closed the stream without its end marker.")
 
 
 def chunk(content: str = "", finish: str | None = None, **more: object) -> bytes:

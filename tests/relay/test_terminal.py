@@ -14,7 +14,7 @@ from proxy.record import Family
 from proxy.relay.sse import Framer
 from proxy.relay.terminal import spoil, terminal_event
 
-CUT = UpstreamCut("The upstream ended its answer before the answer's end.")
+CUT = UpstreamCut("The upstream closed the stream without its end marker.")
 
 
 @pytest.mark.parametrize("family", list(Family))

@@ -1,4 +1,4 @@
-"""Which clock has run out, and when to look next: tables over plain values."""
+"""Which timeout has expired, and when to look next: tables over plain values."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from proxy.relay.timeouts import Timeouts, Timestamps, expired_timeout, next_che
 from proxy.settings import Settings
 from proxy.upstream_settings import UpstreamSettings
 
-CLOCKS = Timeouts(connect=5, first_token=10, idle=20, total=100, slow_client=8, ping=15)
+TIMEOUTS = Timeouts(connect=5, first_token=10, idle=20, total=100, slow_client=8, ping=15)
 FRESH = Timestamps(
     called_at=0,
     sent_at=1,
@@ -42,11 +42,11 @@ RUNNING = replace(FRESH, first_token_at=2, data_at=50, written_at=50)
         (replace(RUNNING, client_stuck_since=99), 100, EndedBy.TOTAL_TIMEOUT),
     ],
 )
-def test_the_clock_that_has_run_out(
+def test_the_timeout_that_has_expired(
     times: Timestamps, now: float, ended_by: EndedBy | None
 ) -> None:
     """Each clock ends a stream with its own outcome, at its own time."""
-    error = expired_timeout(CLOCKS, times, now)
+    error = expired_timeout(TIMEOUTS, times, now)
     assert (error.fault.ended_by if error else None) is ended_by
 
 
@@ -64,18 +64,18 @@ def test_the_clock_that_has_run_out(
 )
 def test_when_to_look_next(times: Timestamps, now: float, look: float) -> None:
     """At the earliest moment at which anything can be due, and never in the past."""
-    assert next_check(CLOCKS, times, now) == pytest.approx(look)
+    assert next_check(TIMEOUTS, times, now) == pytest.approx(look)
 
 
 def test_while_the_client_is_stuck_the_upstreams_silence_is_looked_at_now_and_then() -> None:
     """It may take something at any moment; then the time of silence begins."""
-    patient = replace(CLOCKS, slow_client=100)
+    patient = replace(TIMEOUTS, slow_client=100)
     stuck = replace(RUNNING, client_stuck_since=60, written_at=60)
-    assert next_check(patient, stuck, 61) == 61 + CLOCKS.idle / 4
+    assert next_check(patient, stuck, 61) == 61 + TIMEOUTS.idle / 4
 
 
-def test_a_clock_that_is_off_never_runs_out() -> None:
-    """0 in the settings is never, in every clock but the connect clock."""
+def test_a_timeout_that_is_off_never_expires() -> None:
+    """0 in the settings is never, for every timeout but the connect timeout."""
     settings = Settings(
         first_token_timeout_seconds=0,
         idle_timeout_seconds=0,
@@ -88,10 +88,12 @@ def test_a_clock_that_is_off_never_runs_out() -> None:
     assert next_check(timeouts, FRESH, 1.0) == math.inf
 
 
-def test_an_upstream_has_its_own_clocks() -> None:
+def test_an_upstream_has_its_own_timeouts() -> None:
     """What an upstream sets for itself wins; what it leaves out is common; its 0 is off too."""
     own = UpstreamSettings.model_validate(
         {"name": "a", "url": "http://a", "idle_timeout_seconds": 3, "total_timeout_seconds": 0}
     )
-    timeouts = CLOCKS.for_upstream(own)
+    common = Settings(upstreams=(own,), first_token_timeout_seconds=10, total_timeout_seconds=9)
+    timeouts = Timeouts.of(common, own)
     assert (timeouts.idle, timeouts.total, timeouts.first_token) == (3, math.inf, 10)
+    assert Timeouts.of(common).total == 9

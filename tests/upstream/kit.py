@@ -42,7 +42,7 @@ def target(url: str, connect_timeout: float = 2.0) -> Target:
 def call(model: str = "m", body: bytes = b'{"model":"m"}', method: str = "POST") -> Call:
     """Ask for a streamed chat completion."""
     path = "/v1/chat/completions"
-    return Call(method, path, CIMultiDict(), body, model, Family.CHAT, wants_stream=True)
+    return Call(method, path, CIMultiDict(), body, model, Family.CHAT)
 
 
 def new_record() -> RequestRecord:

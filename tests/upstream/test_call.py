@@ -10,7 +10,7 @@ from multidict import CIMultiDict
 from proxy.errors import BadRequest
 from proxy.record import Family
 from proxy.upstream.address import Base
-from proxy.upstream.call import Call, prepare
+from proxy.upstream.call import Call, outgoing_request
 from proxy.upstream.targets import Target
 
 CALL = Call(
@@ -26,7 +26,7 @@ PLAIN = Target("a", Base.of("https://h/v1"))
 
 def test_without_own_settings_the_call_goes_as_it_is() -> None:
     """The client's key, path, query and body, byte for byte."""
-    outgoing = prepare(CALL, PLAIN)
+    outgoing = outgoing_request(CALL, PLAIN)
     assert outgoing.url == "https://h/v1/messages?beta=true&key=client"
     assert outgoing.headers == CALL.headers
     assert outgoing.body == CALL.body
@@ -34,14 +34,14 @@ def test_without_own_settings_the_call_goes_as_it_is() -> None:
 
 def test_an_own_key_replaces_every_key_of_the_clients() -> None:
     """In headers and query."""
-    outgoing = prepare(CALL, replace(PLAIN, api_key="own"))
+    outgoing = outgoing_request(CALL, replace(PLAIN, api_key="own"))
     assert outgoing.url == "https://h/v1/messages?beta=true"
     assert dict(outgoing.headers) == {"X-Kept": "1", "x-api-key": "own"}
 
 
 def test_a_gateway_key_goes_nowhere() -> None:
     """Where clients have keys for the gateway and the upstream needs none."""
-    outgoing = prepare(CALL, replace(PLAIN, forgets_client=True))
+    outgoing = outgoing_request(CALL, replace(PLAIN, forgets_client=True))
     assert outgoing.url == "https://h/v1/messages?beta=true"
     assert dict(outgoing.headers) == {"X-Kept": "1"}
 
@@ -55,20 +55,22 @@ def test_a_gateway_key_goes_nowhere() -> None:
 )
 def test_a_model_gets_its_own_name_in_body_and_path(path: str, url: str) -> None:
     """Only the model that was asked for."""
-    outgoing = prepare(replace(CALL, path=path), replace(PLAIN, rename={"claude": "other"}))
+    outgoing = outgoing_request(
+        replace(CALL, path=path), replace(PLAIN, rename={"claude": "other"})
+    )
     assert (outgoing.url, outgoing.body) == (url, b'{"model":"other"}')
-    same = prepare(replace(CALL, path=path), replace(PLAIN, rename={"x": "other"}))
+    same = outgoing_request(replace(CALL, path=path), replace(PLAIN, rename={"x": "other"}))
     assert same.body == CALL.body
 
 
 def test_a_call_can_be_prepared_again() -> None:
     """What one upstream needs leaves nothing behind for the next."""
     before = CALL.headers.copy()
-    prepare(CALL, replace(PLAIN, api_key="own", rename={"claude": "x"}))
+    outgoing_request(CALL, replace(PLAIN, api_key="own", rename={"claude": "x"}))
     assert before == CALL.headers
 
 
 def test_a_path_that_leaves_the_base_is_refused() -> None:
     """Before anything is sent."""
     with pytest.raises(BadRequest):
-        prepare(replace(CALL, path="/v1/../admin"), PLAIN)
+        outgoing_request(replace(CALL, path="/v1/../admin"), PLAIN)

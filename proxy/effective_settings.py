@@ -1,0 +1,48 @@
+"""What holds for one upstream: the value of its own, else the common one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from proxy.settings import Settings
+    from proxy.upstream_settings import UpstreamSettings
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class EffectiveSettings:
+    """The settings that an upstream may set for itself; times in seconds, 0: off."""
+
+    connect_timeout: float
+    first_token_timeout: float
+    idle_timeout: float
+    total_timeout: float
+    include_usage: bool
+
+
+def effective(settings: Settings, upstream: UpstreamSettings | None = None) -> EffectiveSettings:
+    """The settings of this upstream; without one, those of an upstream that sets none itself."""
+    common = EffectiveSettings(
+        settings.connect_timeout_seconds,
+        settings.first_token_timeout_seconds,
+        settings.idle_timeout_seconds,
+        settings.total_timeout_seconds,
+        settings.include_usage,
+    )
+    if upstream is None:
+        return common
+    return EffectiveSettings(
+        _either(upstream.connect_timeout_seconds, common.connect_timeout),
+        _either(upstream.first_token_timeout_seconds, common.first_token_timeout),
+        _either(upstream.idle_timeout_seconds, common.idle_timeout),
+        _either(upstream.total_timeout_seconds, common.total_timeout),
+        _either(upstream.include_usage, common.include_usage),
+    )
+
+
+def _either(own: _T | None, common: _T) -> _T:
+    """A value of its own may be 0 or False, and then holds as well."""
+    return common if own is None else own
