@@ -8,13 +8,15 @@ trusted is the client. What anybody else says of a client's address is only a cl
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from multidict import MultiMapping
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 _SCHEMES = frozenset({"http", "https"})
+_LONGEST_FORWARDED = 1024
+"""Characters; aiohttp needs milliseconds for a few thousand that are made for it."""
 
 
 class Client(NamedTuple):
@@ -60,18 +62,19 @@ class TrustedProxies:
         scheme: str,
         host: str,
         headers: MultiMapping[str],
-        forwarded: Sequence[Mapping[str, str]],
+        forwarded: Callable[[], Sequence[Mapping[str, str]]],
     ) -> Client:
         """The client of a request that came from `peer`, by `scheme` and for `host`.
 
-        `forwarded` has the elements of `Forwarded` (RFC 7239), which counts where there is no
-        `X-Forwarded-For`.
+        `forwarded` reads the elements of `Forwarded` (RFC 7239), which counts where there is no
+        `X-Forwarded-For`. It is asked of trusted proxies only: a stranger's may be long to read.
         """
         peer = _plain(peer)
         if not self._networks or not self.trusts(peer):
             return Client(peer, peer, scheme, host, trusted=False)
-        nearest = forwarded[-1] if forwarded else {}
-        chain = _listed(headers, "X-Forwarded-For") or [one.get("for", "") for one in forwarded]
+        elements = forwarded() if _is_readable(headers) else ()
+        nearest = elements[-1] if elements else {}
+        chain = _listed(headers, "X-Forwarded-For") or [one.get("for", "") for one in elements]
         said = _last(headers, "X-Forwarded-Proto") or nearest.get("proto", "")
         asked = _last(headers, "X-Forwarded-Host") or nearest.get("host", "")
         scheme = said.lower() if said.lower() in _SCHEMES else scheme
@@ -94,6 +97,11 @@ def parsed(text: str) -> Address | None:
         return None
     mapped = found.ipv4_mapped if isinstance(found, ipaddress.IPv6Address) else None
     return mapped or found
+
+
+def _is_readable(headers: MultiMapping[str]) -> bool:
+    """Whether there is a `Forwarded`, and no more of it than proxies can have written."""
+    return 0 < sum(map(len, headers.getall("Forwarded", ()))) <= _LONGEST_FORWARDED
 
 
 def _plain(address: str) -> str:

@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from aiohttp import hdrs, web
+from aiohttp import web
 
 from proxy.capacity import LARGEST_BODIES
 from proxy.edge.admission import Admission, share
@@ -136,7 +136,7 @@ class WorkerState:
             scheme=told.get(SCHEME, request.scheme),
             host=authority(request),
             headers=request.headers,
-            forwarded=request.forwarded if hdrs.FORWARDED in request.headers else (),
+            forwarded=lambda: request.forwarded,
         )
 
 

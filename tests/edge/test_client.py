@@ -40,12 +40,11 @@ def client(
     peer: str, *fields: tuple[str, str], forwarded: tuple[dict[str, str], ...] = ()
 ) -> Client:
     """The client of a request that came by http for `h.example`."""
+    headers = CIMultiDict(fields)
+    if forwarded:
+        headers["Forwarded"] = "as it was sent"
     return TRUSTED.client(
-        peer,
-        scheme="http",
-        host="h.example",
-        headers=CIMultiDict(fields),
-        forwarded=forwarded,
+        peer, scheme="http", host="h.example", headers=headers, forwarded=lambda: forwarded
     )
 
 
@@ -81,6 +80,21 @@ def test_forwarded_counts_where_there_is_no_x_forwarded_for() -> None:
     assert client("10.0.0.1", *SAID, forwarded=chain).address == "198.51.100.1"
     hidden = ({"for": "_secret"},)
     assert client("10.0.0.1", forwarded=hidden).address == "10.0.0.1"
+
+
+@pytest.mark.parametrize(
+    ("peer", "said"), [("203.0.113.1", "for=1.1.1.1"), ("10.0.0.1", "=,=" * 400)]
+)
+def test_what_only_costs_time_is_not_read(peer: str, said: str) -> None:
+    """What a stranger says, and more than proxies can have written: the peer is the client."""
+    found = TRUSTED.client(
+        peer,
+        scheme="http",
+        host="h.example",
+        headers=CIMultiDict({"Forwarded": said}),
+        forwarded=lambda: pytest.fail("it was read"),
+    )
+    assert found.address == peer
 
 
 def test_a_scheme_that_is_none_is_not_believed() -> None:

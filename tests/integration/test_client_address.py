@@ -174,6 +174,10 @@ FIELDS = {
         [("Forwarded", 'for=6.6.6.6;proto=https, for="[2001:db8::9]:17011"')],
         "2001:db8::9",
     ),
+    "forwarded-by-a-hostile-client": (
+        [("Forwarded", "for=6.6.6.6;" * 500 + ","), ("Forwarded", "for=6.6.6.7;" * 80 + ",=")],
+        "127.0.0.1",
+    ),
     "forwarded-with-a-port": ([("Forwarded", 'for="192.0.2.7:17011"')], "192.0.2.7"),
     "half-quoted": ([("Forwarded", 'for="192.0.2.7')], "127.0.0.1"),
     "both": ([("X-Forwarded-For", "192.0.2.7"), ("Forwarded", "for=6.6.6.6")], "192.0.2.7"),

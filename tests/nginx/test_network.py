@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from tests.nginx.front import Front, Heard, plain
+from tests.nginx.front import Front, Heard, Wire, plain
 from tests.nginx.pem import ONE, TWO, Pair, ending
 
 if TYPE_CHECKING:
@@ -142,3 +142,35 @@ async def test_browsers_are_told_to_stay_with_tls(program: NginxProgram) -> None
                 for path in ("/v1/x", "/internal/x"):
                     answer = await client.get(f"https://localhost:{front.tls_port}{path}")
                     assert answer.headers.get("strict-transport-security") == said
+
+
+async def test_the_proxy_protocol_before_tls(program: NginxProgram) -> None:
+    """The preamble comes first and in the clear, as balancers send it; then the handshake."""
+    settings: dict[str, Any] = {"proxy_protocol": True, "trusted_proxies": ("127.0.0.0/8",)}
+    context = ssl.create_default_context(cafile=ONE.certificate)
+    async with Front(program, **TLS, **settings) as front:
+        reader, writer = await asyncio.open_connection("127.0.0.1", front.tls_port)
+        writer.write(b"PROXY TCP6 2001:db8::7 2001:db8::1 4711 443\r\n")
+        await writer.start_tls(context, server_hostname="localhost")
+        wire = Wire(reader, writer)
+        await wire.say("GET /v1/x HTTP/1.0\r\n\r\n")
+        assert (await wire.rest()).status == 200
+        heard = front.worker.heard[0].headers
+        assert (heard["x-sluice-peer"], heard["x-sluice-scheme"]) == ("2001:db8::7", "https")
+
+
+@pytest.mark.parametrize("sent", ["", "PROXY TCP4 192.0.2.7 127.0.0.1 4711 80\r\n", "\x16\x03\x01"])
+@pytest.mark.parametrize("way", ["TLS", "PROXY"])
+async def test_who_begins_and_says_no_more_is_left(
+    program: NginxProgram, way: str, sent: str
+) -> None:
+    """A handshake or a preamble has no more time than a head has."""
+    settings: dict[str, Any] = TLS
+    if way == "PROXY":
+        settings = {"proxy_protocol": True, "trusted_proxies": ("127.0.0.0/8",)}
+    async with Front(program, **settings, header_timeout_seconds=1) as front:
+        port = front.tls_port if way == "TLS" else front.port
+        wire = Wire(*await asyncio.open_connection("127.0.0.1", port))
+        await wire.say(sent)
+        assert "200" not in (await wire.rest()).raw
+        assert not front.worker.heard
