@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack
 import pytest
 
 from proxy.edge.admission import Admission, share
-from proxy.errors import Overloaded, headers_of
+from proxy.errors import Drained, Overloaded, headers_of
 
 
 class Clock:
@@ -143,6 +143,66 @@ async def test_a_wait_that_would_be_too_long() -> None:
     assert (gate.taken, gate.waiting) == (0, 0)
 
 
+async def test_the_wait_that_is_expected() -> None:
+    """As long as slots are held, by the turn one would have, and as many at once as there are."""
+    clock = Clock()
+    gate = Admission(2, 1000, 4.0, clock=clock)
+    async with gate.slot():
+        clock.now += 4.0
+    async with gate.slot(), gate.slot():
+        assert gate.expected_wait("") == 2.0
+        waiters = [asyncio.create_task(_pass(gate)) for _ in range(2)]
+        await settle()
+        # Just as long as the longest wait that is allowed is still allowed.
+        assert (gate.expected_wait(""), gate.waiting) == (6.0, 2)
+    await asyncio.gather(*waiters)
+
+
+async def test_it_is_idle_while_nobody_has_a_slot() -> None:
+    """At first, and again once the last has given it back."""
+    gate = admission(slots=2)
+    await asyncio.wait_for(gate.idle(), 1)
+    async with gate.slot():
+        async with gate.slot():
+            waiting = asyncio.create_task(gate.idle())
+        await settle()
+        assert not waiting.done()
+    await asyncio.wait_for(waiting, 1)
+
+
+async def test_all_who_wait_are_turned_away() -> None:
+    """Each with the error; who has just left is not counted."""
+    gate = admission()
+    async with gate.slot():
+        tasks = [asyncio.create_task(_pass(gate)) for _ in range(3)]
+        await settle()
+        tasks[1].cancel()
+        assert gate.turn_away(Drained("Stopping.")) == 2
+        ended = await asyncio.gather(*tasks, return_exceptions=True)
+    assert [type(one) for one in ended] == [Drained, asyncio.CancelledError, Drained]
+    assert (gate.taken, gate.waiting) == (0, 0)
+
+
+async def test_a_key_whose_turn_came_too_late_holds_nothing() -> None:
+    """Its next request is served in the order in which it came."""
+    gate, order = admission(), []
+
+    async def noted(name: str) -> None:
+        async with gate.slot(name[0]):
+            order.append(name)
+
+    since = await gate.take("")
+    gone = asyncio.create_task(noted("a1"))
+    others = [asyncio.create_task(noted("c1"))]
+    await settle()
+    gone.cancel()
+    # Its task has had no time to leave the line when its turn comes.
+    gate.give_back("", since)
+    others += [asyncio.create_task(noted("a2")), asyncio.create_task(noted("b1"))]
+    await asyncio.gather(*others)
+    assert order == ["c1", "a2", "b1"]
+
+
 async def test_a_client_that_leaves_leaves_the_line() -> None:
     """A cancelled wait takes no slot, then or later."""
     gate = admission()
@@ -186,6 +246,7 @@ async def _pass(gate: Admission, key: str = "") -> None:
 async def test_the_wait_is_measured() -> None:
     """Whether it ends in a slot or in a refusal."""
     clock = Clock()
+    clock.now = 100.0
     gate = Admission(1, 10, 30.0, clock=clock)
     async with gate.slot() as first:
         assert first.waited == 0.0
