@@ -69,3 +69,24 @@ def test_recorded_streams_byte_by_byte(recording: object) -> None:
 def test_what_counts(block: bytes, counted: bool) -> None:
     """An event has a line that is no comment, and is no progress frame."""
     assert counts(block) is counted
+
+
+@pytest.mark.parametrize(
+    ("data", "single"),
+    [
+        (b"data: a\n\n", True),
+        (b"event: x\ndata: a\n\n", True),
+        (b"data: a\n", False),
+        (b"data: a\n\ndata: b\n\n", False),
+        (b": ping\n\n", False),
+        (b"\ndata: a\n\n", False),
+        (b"data: a\r\n\n", False),
+        (b"data: progress\n\n", False),
+    ],
+)
+def test_the_common_case_is_told_without_framing(data: bytes, single: bool) -> None:
+    """Each token of each stream; what only may be one event is framed."""
+    cutter = EventCutter()
+    assert cutter.is_single(data) is single
+    cutter.feed(b"data: half")
+    assert not cutter.is_single(data)

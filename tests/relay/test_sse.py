@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.relay.sse import HELD_BYTES, Framer, ServerSentEvent
+from proxy.relay.sse import HELD_BYTES, TAIL_BYTES, Framer, ServerSentEvent
 from tests.fixtures.recordings import CORPUS
 from tests.fuzz.sse import same_events
 
@@ -123,6 +123,36 @@ def test_a_byte_order_mark_that_is_not_the_streams_first() -> None:
     [event] = framer.feed(b"\n\n")
     assert event.tail is not None
     assert event.data is None
+
+
+def test_of_an_event_too_long_to_hold_only_head_and_tail_are_held() -> None:
+    """However long it is, and whether or not it comes to an end."""
+    framer = Framer()
+    framer.feed(b"data: begun" + b"x" * HELD_BYTES)
+    for _ in range(5):
+        framer.feed(b"y" * HELD_BYTES)
+        assert len(framer._tail) + len(framer.partial) <= TAIL_BYTES + 3
+    framer.feed(b"end")
+    begun = framer.unfinished()
+    assert begun is not None
+    assert begun.data is not None
+    assert begun.data.startswith(b"begunx")
+    assert begun.tail is not None
+    assert begun.tail.endswith(b"yyyend")
+    assert len(begun.tail) == TAIL_BYTES
+    framer.feed(b"\n\n")
+    # A byte order mark is the stream's first bytes or nothing.
+    assert framer.feed(b"\xef\xbb\xbfdata: a\n\n")[0].data is None
+
+
+def test_empty_lines_are_events_of_their_own() -> None:
+    """At the beginning, one after the other, and in two pieces."""
+    assert [event.raw for event in Framer().feed(b"\n\ndata: a\n\n")] == [b"\n\n", b"data: a\n\n"]
+    framer = Framer()
+    assert [event.raw for event in framer.feed(b"data: a\n\n\n\n")] == [b"data: a\n\n", b"\n\n"]
+    assert framer.feed(b"\n") == []
+    assert [event.raw for event in framer.feed(b"\n")] == [b"\n\n"]
+    assert framer.single(b"data: b\n\n") == b"b"
 
 
 def test_bare_json_is_stray_text() -> None:
