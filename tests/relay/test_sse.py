@@ -123,6 +123,9 @@ def test_a_byte_order_mark_that_is_not_the_streams_first() -> None:
     [event] = framer.feed(b"\n\n")
     assert event.tail is not None
     assert event.data is None
+    framer = Framer()
+    assert framer.single(b"data: a\n\n") == b"a"
+    assert framer.feed(b"\xef\xbb\xbfdata: b\n\n")[0].data is None
 
 
 def test_of_an_event_too_long_to_hold_only_head_and_tail_are_held() -> None:
