@@ -110,6 +110,7 @@ test-resume: setup
 # Writes its figures into docs/kills.md.
 .PHONY: test-kills
 test-kills: setup
+	@command -v cc >/dev/null || sh deploy/apt-install.sh gcc libc6-dev
 	$(PYTEST) -m kills tests/kills $(ARGS)
 
 # Twenty minutes, or SLUICE_SOAK_SECONDS.

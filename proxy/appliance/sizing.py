@@ -69,10 +69,14 @@ def fit(
         enough = math.ceil(needed * _UNEVEN / granted)
         processes = max(processes, min(enough, _MOST_PROCESSES))
     own = needed if processes == 1 else math.ceil(needed * _UNEVEN / processes)
-    connections = min(own + 2 * _BURST, granted)
+    wanted = own + 2 * _BURST
+    files = min(wanted + _OWN_FILES, hard_limit)
+    # Where files are what is short, they run out first: nginx then waits to accept until there are
+    # some again, while out of connections it would accept and hang up.
+    connections = wanted if files < hard_limit else hard_limit
     backlog = max(_SMALLEST_BACKLOG, min(streams + queue, _LARGEST_BACKLOG))
     warnings = []
-    if connections < own:
+    if granted < own:
         warnings.append(
             f"SLUICE_MAX_STREAMS and SLUICE_QUEUE_SIZE need {own + _OWN_FILES} open files in each "
             f"of {processes} nginx processes, but the hard limit is {hard_limit}. Raise it "
@@ -83,7 +87,6 @@ def fit(
             f"net.core.somaxconn is {somaxconn}: a burst of more connections than that may have to "
             f"try again. Raise it to {min(streams + queue, _LARGEST_BACKLOG)}."
         )
-    files = min(connections + _OWN_FILES, hard_limit)
     return Connections(processes, connections, files, backlog, tuple(warnings))
 
 

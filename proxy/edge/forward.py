@@ -54,10 +54,10 @@ async def _serve(state: WorkerState, context: RequestContext) -> web.StreamRespo
         slot = await _admitted(state, context, hold)
         async with slot:
             record.queue_seconds = slot.waited
-            with await _first_response(state, context) as response:
+            with await _first_response(state, context) as answer:
                 state.telemetry.keep(context)
                 hold.release()
-                return await deliver(state, context, response)
+                return await deliver(state, context, answer)
     except SluiceError as error:
         context.record_error(error)
         return _send_error(error, state, context)
@@ -73,7 +73,10 @@ async def _serve(state: WorkerState, context: RequestContext) -> web.StreamRespo
         context.record_error(short or Internal("Sluice failed."))
         if short is None:
             raise
-        return _send_error(short, state, context)
+        response = _send_error(short, state, context)
+        # That frees a descriptor, and after a failed read nobody knows where a request begins.
+        response.force_close()
+        return response
     except Exception:
         context.record_error(Internal("Sluice failed."))
         raise

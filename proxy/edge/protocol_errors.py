@@ -17,12 +17,15 @@ from proxy.edge.downstream_response import error_response
 from proxy.edge.request_context import RequestContext
 from proxy.edge.worker_state import WORKER_STATE
 from proxy.errors import BadRequest, Internal, SluiceError
+from proxy.http.bounded_reads import BoundedReads
 from proxy.refusals import HeadersTooLarge, HttpVersionNotSupported, UriTooLong
 
 LONGEST_TARGET_BYTES = 16 * 1024
 LARGEST_FIELD_BYTES = 32 * 1024
 """Must differ from the target's: the parser tells them apart by nothing else."""
 _LARGEST_HEAD_BYTES = 128 * 1024
+_LINGER_SECONDS = 5.0
+"""How long the rest of a refused body is read: a client that cannot send may not read, either."""
 _TOO_MANY_FIELDS = "Too many headers"
 _ID_FIELD = re.compile(rb"\r\nX-Request-ID:[ \t]*([A-Za-z0-9._-]{1,128})[ \t]*\r\n", re.IGNORECASE)
 """In a head that could not be parsed: nginx has logged the request under this id, or the client
@@ -87,8 +90,8 @@ class _Server(web.Server):
     head_seconds: float | None
     app: web.Application
 
-    def __call__(self) -> RequestHandler:
-        return _Connection(self, loop=self._loop, **self._kwargs)
+    def __call__(self) -> BoundedReads:  # type: ignore[override] # the loop takes either protocol
+        return BoundedReads(_Connection(self, loop=self._loop, **self._kwargs))
 
 
 class _Connection(RequestHandler):
@@ -103,6 +106,7 @@ class _Connection(RequestHandler):
         "_head_bytes",
         "_head_seconds",
         "_head_timer",
+        "_refuses_rest",
         "_unparsed_id",
         "_unparsed_version",
     )
@@ -113,6 +117,7 @@ class _Connection(RequestHandler):
         self._app = manager.app
         self._head_bytes = 0
         self._head_timer: asyncio.TimerHandle | None = None
+        self._refuses_rest = False
         self._unparsed_id = ""
         self._unparsed_version = False
 
@@ -128,7 +133,13 @@ class _Connection(RequestHandler):
 
     def data_received(self, data: bytes) -> None:
         """Take bytes in, and see whether a head is whole by now."""
-        super().data_received(data)
+        if self._refuses_rest:
+            return
+        try:
+            super().data_received(data)
+        except MemoryError as error:
+            self.short_of_memory(error)
+            return
         if self._messages and not isinstance(self._messages[-1][0], RawRequestMessage):
             found = _ID_FIELD.search(data)
             self._unparsed_id = found[1].decode() if found else ""
@@ -140,6 +151,26 @@ class _Connection(RequestHandler):
             self._wait_for_head()
             if self._head_bytes > _LARGEST_HEAD_BYTES:
                 self.force_close()
+
+    def short_of_memory(self, error: MemoryError) -> None:
+        """Refuse the request whose body is being read; the parser has lost its place in it.
+
+        What still comes is dropped, since a client that is not read from does not read either.
+        """
+        self._refuses_rest = True
+        self._head_came()
+        if self._current_request is None:
+            self.force_close()
+            return
+        self._current_request.content.set_exception(error)
+        self.close()
+
+    def force_close(self) -> None:
+        """Hang up; on who still sends a body that was refused only once it can have read that."""
+        if self._refuses_rest and self.transport is not None:
+            transport, self.transport = self.transport, None
+            self._loop.call_later(_LINGER_SECONDS, transport.close)
+        super().force_close()
 
     def _inside_head(self) -> bool:
         if self._messages:
@@ -164,6 +195,11 @@ class _Connection(RequestHandler):
         self._head_timer = None
         _log.info("A connection was closed: no whole request head in %g s", self._head_seconds)
         self.force_close()
+
+    def log_exception(self, *args: object, **kwargs: object) -> None:
+        """Write a traceback of what nobody expected, which a want of memory is not."""
+        if not self._refuses_rest:
+            super().log_exception(*args, **kwargs)
 
     def handle_error(
         self,

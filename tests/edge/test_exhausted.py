@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager
 
 import aiohttp
 import pytest
+from aiohttp.web_protocol import RequestHandler
 
 from proxy.edge.exhausted import Descriptors, refusal_for
 from tests.appliance.running import wait_until
@@ -155,3 +156,37 @@ async def status_of(url: str) -> int:
     ):
         assert b"[DONE]" in await answer.read()
         return answer.status
+
+
+async def test_no_memory_for_the_rest_of_a_body(
+    start_front: StartWorker,
+    demo: Demo,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A 503 that a client can read which still sends; no upstream is asked, nobody else notices."""
+    original = RequestHandler.data_received
+
+    def short(self: RequestHandler, data: bytes) -> None:
+        if b"the end" in data:
+            raise MemoryError
+        original(self, data)
+
+    monkeypatch.setattr(RequestHandler, "data_received", short)
+    front = await start_front()
+
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(front.url.rpartition(":")[2]))
+    head = f"POST {CHAT} HTTP/1.1\r\nHost: sluice.test\r\nContent-Type: application/json\r\n"
+    writer.write(f"{head}Content-Length: 1000000\r\n\r\n{{".encode())
+    await asyncio.sleep(0.05)
+    writer.write(b'"the end')
+    answer = await reader.readuntil(b"\r\n\r\n")
+    # A client that has not finished sending goes on with it.
+    writer.write(b" " * 500_000)
+    answer += await reader.readuntil(b"}}")
+    writer.close()
+    assert answer.startswith(b"HTTP/1.1 503 ")
+    assert b"Retry-After: " in answer
+    assert b"short of memory" in answer
+    assert demo.state.seen == 0
+    async with aiohttp.ClientSession() as http, http.post(front.url + CHAT, json=chat()) as good:
+        assert good.status == 200

@@ -5,28 +5,30 @@ from __future__ import annotations
 import os
 import signal
 import time
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.appliance.running import children_of, wait_until
+from tests.appliance.running import alive, children_of, wait_until
 from tests.appliance.test_run import appliance
-from tests.kills.crowd import Crowd, counted
+from tests.kills import report
+from tests.kills.crowd import COMPLETE, CUT, SHORT, TOLD, UNANSWERED, Crowd, counted, in_flight
 from tests.meter.test_series_file import small_disk
 
 if TYPE_CHECKING:
-    from collections import Counter
+    from collections.abc import Callable
 
     from tests.appliance.running import Running
 
 SIZE = 20
-DOCS = Path(__file__).parents[2] / "docs" / "kills.md"
+KILLS = pytest.mark.kills
 
 
 def workers(running: Running) -> list[int]:
     """The workers' process ids."""
-    return [one["pid"] for one in running.status()["workers"]]
+    return [worker["pid"] for worker in running.status()["workers"]]
 
 
 def kill_one(running: Running) -> None:
@@ -55,32 +57,33 @@ def freeze_one(running: Running) -> None:
     os.kill(workers(running)[0], signal.SIGSTOP)
 
 
-ROWS = {
-    "a worker": kill_one,
-    "all workers": kill_all,
-    "nginx (master)": kill_nginx,
-    "nginx (process)": kill_nginx_process,
-    "a frozen worker": freeze_one,
+def by_worker(saw: Counter[str]) -> Counter[str]:
+    """A worker that dies takes its requests along, whether they had begun or not."""
+    lost = saw[CUT] + saw["502"] + saw["503"] + saw["504"]
+    return +Counter({"complete": saw[COMPLETE], "failed": lost})
+
+
+def by_nginx(saw: Counter[str]) -> Counter[str]:
+    """To a worker nginx is the client, and that has left."""
+    return +Counter({"complete": saw[COMPLETE], "client_left": saw[CUT] + saw[UNANSWERED]})
+
+
+Kill = tuple["Callable[[Running], None]", "Callable[[Counter[str]], Counter[str]]"]
+ROWS: dict[str, Kill] = {
+    "a worker": (kill_one, by_worker),
+    "all workers": (kill_all, by_worker),
+    "nginx (master)": (kill_nginx, by_nginx),
+    "nginx (process)": (kill_nginx_process, by_nginx),
+    "a frozen worker": (freeze_one, by_worker),
 }
-KILLS = pytest.mark.kills
 
 
-def record(row: str, saw: Counter[str], said: Counter[str]) -> None:
-    """Write the row's figures into the docs, in place of those of the last run."""
-    head = (
-        "# What is seen and counted when a part dies\n\n"
-        f"`make test-kills` writes this: {SIZE} streams at once, two workers; the part dies after "
-        "1.2 s.\n\n| what dies | clients saw | /metrics says |\n|---|---|---|\n"
-    )
-    rows = {}
-    if DOCS.exists():
-        lines = DOCS.read_text(encoding="utf-8").splitlines()
-        rows = {line.split("|")[1].strip(): line for line in lines if line.startswith("| ")}
-        rows.pop("what dies", None)
-    words = [", ".join(f"{n} {what}" for what, n in sorted(one.items())) for one in (saw, said)]
-    rows[row] = f"| {row} | {words[0]} | {words[1]} |"
-    DOCS.parent.mkdir(exist_ok=True)
-    DOCS.write_text(head + "\n".join(rows.values()) + "\n", encoding="utf-8")
+def all_counted(running: Running, saw: Counter[str]) -> Counter[str]:
+    """What `/metrics` says once it has them all."""
+    total = saw.total()
+    wait_until(lambda: counted(running).total() >= total, f"all counted: {saw}")
+    assert in_flight(running) == 0
+    return counted(running)
 
 
 @pytest.mark.timeout(120)
@@ -90,20 +93,45 @@ def record(row: str, saw: Counter[str], said: Counter[str]) -> None:
 def test_every_request_is_counted_once(
     row: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
-    """The sum over `ended_by` is the number of requests, and what ended well is called so."""
+    """Each outcome in the metrics is what so many clients saw; then it serves again."""
+    kill, outcomes = ROWS[row]
     with appliance(tmp_path) as running:
         running.ready()
         crowd = Crowd(running.port, SIZE)
         time.sleep(1.2)
-        ROWS[row](running)
+        kill(running)
         saw = crowd.wait()
-        wait_until(lambda: counted(running).total() >= SIZE, f"all counted: {saw}")
-        said = counted(running)
+        said = all_counted(running, saw)
         wait_until(lambda: running.get("/readyz", admin=True)[0] == 200, "ready again")
-    assert said.total() == saw.total() == SIZE
-    assert said["complete"] == saw["complete"]
+        assert Crowd(running.port, 2, model=SHORT).wait() == {COMPLETE: 2}
+    assert saw.total() == SIZE
+    assert said == outcomes(saw)
     if "kills" in (request.config.option.markexpr or ""):
-        record(row, saw, said)
+        report.write(row, saw, said)
+
+
+@KILLS
+@pytest.mark.timeout(120)
+def test_the_supervisor(tmp_path: Path) -> None:
+    """All that it has started goes with it, no stream looks whole, and it can be started again."""
+    with appliance(tmp_path) as running:
+        started = children_of(running.ready().process.pid)
+        crowd = Crowd(running.port, SIZE)
+        time.sleep(1.2)
+        running.process.kill()
+        saw = crowd.wait()
+        wait_until(lambda: not any(map(alive, started)), "the end of all that it had started")
+    assert saw.keys() <= {CUT, TOLD, UNANSWERED}
+    ports = {
+        "SLUICE_LISTEN_PORT": str(running.port),
+        "SLUICE_ADMIN_PORT": str(running.admin_port),
+    }
+    (tmp_path / "again").mkdir()
+    with appliance(tmp_path / "again", **ports) as again:
+        again.port, again.admin_port = running.port, running.admin_port
+        again.ready()
+        assert Crowd(again.port, 2, model=SHORT).wait() == {COMPLETE: 2}
+    report.write("the supervisor", saw, "nothing: the metrics go with it")
 
 
 @KILLS
@@ -118,11 +146,11 @@ def test_a_full_disk_kills_nobody(tmp_path: Path) -> None:
                 free = os.statvfs(disk).f_bavail * os.statvfs(disk).f_bsize
                 os.posix_fallocate(filler.fileno(), 0, free)
             saw = Crowd(running.port, SIZE).wait()
-            restarts = [one["restarts"] for one in running.status()["workers"]]
+            restarts = [worker["restarts"] for worker in running.status()["workers"]]
             (disk / "filler").unlink()
-            Crowd(running.port, 2).wait()
-            wait_until(lambda: counted(running).total() >= SIZE, "counted once there is room")
-            said = counted(running)
-    assert saw == {"complete": SIZE}
+            saw += Crowd(running.port, 2, model=SHORT).wait()
+            said = all_counted(running, saw)
+    assert saw == {COMPLETE: SIZE + 2}
+    assert said == {"complete": SIZE + 2}
     assert restarts == [0, 0]
-    record("a full disk", saw, said)
+    report.write("a full disk", saw, said)

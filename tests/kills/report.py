@@ -1,0 +1,36 @@
+"""The kill table's figures, written into the docs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections import Counter
+
+PAGE = Path(__file__).parents[2] / "docs" / "kills.md"
+_HEAD = """# What is seen and counted when a part dies
+
+`make test-kills` writes this table: an appliance with two workers under the demo's streams, and a
+part of it that dies or runs out in their midst. Each row's two columns hold the same requests: the
+target fails where a client saw what is not counted as that.
+
+| what dies | clients saw | /metrics says |
+|---|---|---|
+"""
+
+
+def write(row: str, saw: Counter[str], said: Counter[str] | str) -> None:
+    """Write the row in place of that of the last run; the others stay."""
+    rows = {}
+    if PAGE.exists():
+        lines = PAGE.read_text(encoding="utf-8").splitlines()
+        rows = {line.split("|")[1].strip(): line for line in lines if line.startswith("| ")}
+        rows.pop("what dies", None)
+    counts = said if isinstance(said, str) else _listed(said)
+    rows[row] = f"| {row} | {_listed(saw)} | {counts} |"
+    PAGE.write_text(_HEAD + "\n".join(rows[name] for name in sorted(rows)) + "\n", encoding="utf-8")
+
+
+def _listed(counts: Counter[str]) -> str:
+    return ", ".join(f"{number} {what}" for what, number in sorted(counts.items()) if number)
