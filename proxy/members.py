@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import codecs
 import re
-import secrets
+from mmap import mmap
 from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
@@ -20,11 +20,15 @@ if TYPE_CHECKING:
     from msgspec.json import Decoder
 
 T = TypeVar("T")
+Body = bytes | mmap
+Place = tuple[int, int]
+"""Where a value begins, and where it has ended."""
 
 _PIECE_BYTES = 64 * 1024
 _DEEP = 512
 """Where nesting is reported from; the parser gives up somewhere beyond it."""
-_TRIES = 4
+_MOST_TIMES = 8
+"""That one name may come; each costs a parse more."""
 _TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+"|[\[\]{}]', re.DOTALL)
 _LONE_SURROGATE = re.compile(
     rb"((?:[^\\]++|\\[^u]|\\u(?![dD][89a-fA-F])"
@@ -35,7 +39,7 @@ _LONE_SURROGATE = re.compile(
 """What stands before a half of a surrogate pair, and that half (RFC 8259, 8.2)."""
 
 
-def read(body: bytes, decoder: Decoder[T]) -> T:
+def read(body: Body, decoder: Decoder[T]) -> T:
     """The members that the decoder wants of a body, which is checked whole.
 
     A half of a surrogate pair in a text, which browsers can send, is valid to the letter; it is
@@ -46,7 +50,7 @@ def read(body: bytes, decoder: Decoder[T]) -> T:
     return found
 
 
-def _read(body: bytes, decoder: Decoder[T]) -> T:
+def _read(body: Body, decoder: Decoder[T]) -> T:
     try:
         return _decoded(body, decoder)
     except msgspec.DecodeError as error:
@@ -67,34 +71,72 @@ def text_of(raw: msgspec.Raw, most: int) -> str:
     return msgspec.json.decode(data, type=str)
 
 
-def place_of(body: bytes, name: str, value: bytes, decoder: Decoder[T]) -> int:
-    """Where a top-level member's value stands in a body; -1 if that cannot be told for sure.
+def places_of(body: Body, name: str, decoder: Decoder[T]) -> tuple[Place, ...]:
+    """Where a top-level member's values stand in a body that has been read, the last one first.
 
-    The same letters may stand in a text or deeper inside. So each place, from the end on, is
-    tried: something unheard-of is put there, and then it must be what the member holds.
+    A name may come more than once, and be written with escapes. An `mmap` is no longer what it was
+    afterwards. Raises `BadRequest` where the name comes too often.
     """
-    key = re.compile(rb'"' + re.escape(name.encode()) + rb'"[ \t\r\n]*:[ \t\r\n]*')
-    end = len(body)
-    for _ in range(_TRIES):
-        end = body.rfind(b'"' + name.encode() + b'"', 0, end)
-        if end < 0:
+    scratch, value = _writable(body, name, decoder)
+    literal = b'"%s"' % name.encode()
+    found: list[Place] = []
+    while value:
+        if len(found) == _MOST_TIMES:
+            raise BadRequest(f"The body has {name} more than {_MOST_TIMES} times.")
+        start = _offset(value, scratch)
+        found.append((start, start + len(value)))
+        _forget_name(scratch, start)
+        if scratch.find(literal) < 0 and scratch.find(b"\\u00") < 0:
             break
-        found = key.match(body, end)
-        if found is None or not body.startswith(value, found.end()):
-            continue
-        at = found.end()
-        unheard = b'"%s"' % secrets.token_hex(16).encode()
-        trial = body[:at] + unheard + body[at + len(value) :]
-        try:
-            seen = getattr(_decoded(trial, decoder), name)
-        except msgspec.DecodeError:
-            continue
-        if bytes(seen) == unheard:
-            return at
-    return -1
+        value = _value(scratch, name, decoder)
+    return tuple(found)
 
 
-def _without_lone_surrogates(body: bytes) -> bytes:
+def place_of(body: Body, name: str, decoder: Decoder[T]) -> int:
+    """Where a top-level member's last value begins; -1 if there is none."""
+    scratch, value = _writable(body, name, decoder)
+    return _offset(value, scratch) if value else -1
+
+
+def _writable(body: Body, name: str, decoder: Decoder[T]) -> tuple[bytearray | mmap, memoryview]:
+    """The body, to be written to and read as it is, and the member's value in it."""
+    scratch = body if isinstance(body, mmap) else bytearray(body)
+    try:
+        return scratch, _value(scratch, name, decoder)
+    except msgspec.DecodeError:
+        scratch = bytearray(_without_lone_surrogates(body))
+        return scratch, _value(scratch, name, decoder)
+
+
+def _value(body: bytearray | mmap, name: str, decoder: Decoder[T]) -> memoryview:
+    """A view of what the decoder has found, empty if that is nothing."""
+    return memoryview(getattr(decoder.decode(body), name))
+
+
+def _offset(value: memoryview, scratch: bytearray | mmap) -> int:
+    """Where a value stands, of which the decoder has given a view and not told the place.
+
+    What the view shows changes with what it is a view of: so one half after the other is blanked.
+    """
+    low, high = 0, len(scratch)
+    while high - low > 1:
+        middle = (low + high) // 2
+        kept = scratch[low:middle]
+        scratch[low:middle] = bytes(middle - low)
+        is_within = not value[0]
+        scratch[low:middle] = kept
+        low, high = (low, middle) if is_within else (middle, high)
+    return low
+
+
+def _forget_name(scratch: bytearray | mmap, start: int) -> None:
+    """Write another name, as long, before the value that begins there."""
+    end = scratch.rfind(b'"', 0, start)
+    begin = scratch.rfind(b'"', 0, end) + 1
+    scratch[begin:end] = b"_" * (end - begin)
+
+
+def _without_lone_surrogates(body: Body) -> bytes:
     """The body, just as long, with U+FFFD in place of each half of a pair."""
     parts: list[bytes] = []
     at = 0
@@ -105,7 +147,7 @@ def _without_lone_surrogates(body: bytes) -> bytes:
     return b"".join((*parts, body[at:]))
 
 
-def _decoded(body: bytes, decoder: Decoder[T]) -> T:
+def _decoded(body: Body, decoder: Decoder[T]) -> T:
     try:
         return decoder.decode(body)
     except msgspec.ValidationError:
@@ -115,12 +157,12 @@ def _decoded(body: bytes, decoder: Decoder[T]) -> T:
         raise BadRequest(f"The body is nested too deeply (byte {at}).") from None
 
 
-def _check_utf8(body: bytes) -> None:
+def _check_utf8(body: Body) -> None:
     """JSON is UTF-8 (RFC 8259, 8.1).
 
     Looked at in pieces: as one text it would take up to four times its size.
     """
-    if body.isascii():
+    if isinstance(body, bytes) and body.isascii():
         return
     decoder = codecs.getincrementaldecoder("utf-8")()
     for start in range(0, len(body), _PIECE_BYTES):
@@ -133,7 +175,7 @@ def _check_utf8(body: bytes) -> None:
             raise BadRequest(f"The body is no UTF-8 (byte {at}).") from None
 
 
-def _deep_at(body: bytes) -> int:
+def _deep_at(body: Body) -> int:
     depth = 0
     for token in _TOKEN.finditer(body):
         if token[0] in b"[{":

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from mmap import mmap
+
 import msgspec
 import pytest
 
@@ -89,10 +91,45 @@ def test_a_text_of_a_member() -> None:
         (b'{"x":"\\"model\\":1","model" :\n1}', 29),
         (b'{"model":1,"x":{"model":1}}', 9),
         (b'{"model":1,"model":1}', 19),
-        (b'{"\\u006dodel":1}', -1),
+        (b'{"\\u006dodel":1}', 14),
         (b'{"x":{"model":1}}', -1),
     ],
 )
 def test_where_a_member_stands(body: bytes, place: int) -> None:
     """Its own place, and not that of the same letters elsewhere."""
-    assert members.place_of(body, "model", b"1", DECODER) == place
+    assert members.place_of(body, "model", DECODER) == place
+    with mmap(-1, max(1, len(body))) as shared:
+        shared[:] = body
+        assert members.place_of(shared, "model", DECODER) == place
+        assert shared[:] == body
+
+
+@pytest.mark.parametrize("in_memory_of_both", [False, True])
+@pytest.mark.parametrize(
+    ("body", "values"),
+    [
+        (b'{"model":1}', [b"1"]),
+        (b'{"model" : "a" ,"x":{"model":1},"model":"b"}', [b'"b"', b'"a"']),
+        (b'{"\\u006dodel":"a","model":2,"mod\\u0065l":[3]}', [b"[3]", b"2", b'"a"']),
+        (b'{"x":"\\ud83d","model":"\\udc00"}', [b'"\\udc00"']),
+        (b'{"model":""}', [b'""']),
+        (b'{"x":"\\"model\\":1","y":"\\\\","z":{"model":1}}', []),
+    ],
+)
+def test_every_place_where_a_member_stands(
+    body: bytes, values: list[bytes], in_memory_of_both: bool
+) -> None:
+    """Twice, with escapes, beside halves of surrogate pairs: all of them, the last one first."""
+    given: bytes | mmap = body
+    if in_memory_of_both:
+        given = mmap(-1, len(body))
+        given[:] = body
+    places = members.places_of(given, "model", DECODER)
+    assert [body[start:end] for start, end in places] == values
+
+
+def test_a_name_without_end() -> None:
+    """Each time costs another parse: a few are enough for anybody."""
+    body = b"{" + b",".join([b'"model":1'] * 9) + b"}"
+    with pytest.raises(BadRequest, match="more than 8 times"):
+        members.places_of(body, "model", DECODER)

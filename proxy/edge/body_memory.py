@@ -9,9 +9,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import NamedTuple
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, NamedTuple
 
 from proxy.errors import BodyTooLarge, Overloaded
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 SMALL_BYTES = 1024 * 1024
 """Bodies up to this size may use the last quarter."""
@@ -58,6 +62,25 @@ class BodyMemory:
         if len(self._line) >= self._most_waiting:
             raise self._refusal()
         await self._wait(hold, size)
+
+    def has_room(self, hold: Hold, size: int) -> bool:
+        """Give a request so many bytes more if nobody need wait for them; whether it has them."""
+        fits = self._fits(hold, size) and not self._line
+        if fits:
+            self._give(hold, size)
+        return fits
+
+    @contextmanager
+    def copied(self, size: int) -> Iterator[None]:
+        """Count a copy of what somebody holds, which waits for no room: whoever comes then does.
+
+        Two that hold theirs and wait for room for copies would wait for each other.
+        """
+        self.used += size
+        try:
+            yield
+        finally:
+            self.give_back(size)
 
     def give_back(self, size: int) -> None:
         """So many bytes are free again; who fits now goes on, in the order of the line."""
@@ -110,6 +133,13 @@ class Hold:
     async def take(self, size: int) -> None:
         """Hold so many bytes more; see `BodyMemory.take`."""
         await self._memory.take(self, size)
+
+    def has_room(self, size: int) -> bool:
+        """Whether there is room for so many bytes at once; then they are held.
+
+        For whoever can do without.
+        """
+        return self._memory.has_room(self, size)
 
     def release(self, size: int | None = None) -> None:
         """Hold so many bytes less, or nothing more."""

@@ -10,37 +10,55 @@ import asyncio
 import os
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from functools import partial
+from mmap import mmap
 from multiprocessing import get_context
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from proxy.edge.decompress import Unpacked
 from proxy.edge.request_params import RequestFields, RequestParams, parse, to_params
-from proxy.edge.routes import Route
-from proxy.errors import BadRequest
+from proxy.errors import BadRequest, Overloaded
+
+if TYPE_CHECKING:
+    from proxy.edge.body_memory import BodyMemory
+    from proxy.edge.decompress import Unpacked
+    from proxy.edge.routes import Route
 
 PARSED_INLINE_BYTES = 512 * 1024
 """Up to here parsing takes less than a millisecond, and moving it elsewhere would take longer."""
+_TRIES = 2
 
 
 class BodyParser:
     """One parsing process, begun with the first large body, and the threads that feed it.
 
-    The threads are its own: whatever a client makes them do, the pool that all else shares (name
-    look-ups, the stop) is free.
+    It has one body at a time, the only copy of which is counted among the bytes that the worker
+    holds. The threads are its own: whatever a client makes them do, the pool that all else shares
+    (name look-ups, the stop) is free.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, memory: BodyMemory) -> None:
+        self._memory = memory
         self._pool: ProcessPoolExecutor | None = None
+        self._turn = asyncio.Lock()
         self._asking = ThreadPoolExecutor(1, "parsing")
         self._threads = ThreadPoolExecutor(2, "unpacking")
 
-    async def parse(self, route: Route, body: bytes, *, include_usage: bool) -> RequestParams:
-        """As `request_params.read_params`, without holding the event loop up for a large body."""
+    async def parse(
+        self, route: Route, body: bytes, *, include_usage: bool, find_model: bool = False
+    ) -> RequestParams:
+        """As `request_params.read_params`, without holding the event loop up for a large body.
+
+        Raises `Overloaded` where the process does not live to parse it.
+        """
         if len(body) <= PARSED_INLINE_BYTES:
-            fields = parse(body)
+            fields = parse(body, find_model=find_model)
         else:
-            loop = asyncio.get_running_loop()
-            fields = await loop.run_in_executor(self._asking, self._parse_elsewhere, body)
+            parsing = partial(self._parse_elsewhere, body, find_model=find_model)
+            async with self._turn:
+                with self._memory.copied(len(body)):
+                    loop = asyncio.get_running_loop()
+                    fields = await loop.run_in_executor(self._asking, parsing)
         return to_params(route, body, fields, include_usage=include_usage)
 
     async def piece(self, unpacked: Unpacked) -> bytes:
@@ -55,21 +73,31 @@ class BodyParser:
         self._asking.shutdown(wait=False, cancel_futures=True)
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    def _parse_elsewhere(self, body: bytes) -> RequestFields:
+    def _parse_elsewhere(self, body: bytes, *, find_model: bool) -> RequestFields:
+        """Have the process parse it; one that was killed, as memory runs short perhaps, anew.
+
+        Not here instead: whoever has it killed by a body must not have the streams stand still.
+        """
+        for _ in range(_TRIES):
+            try:
+                found = self._ask(body, find_model=find_model)
+            except BrokenProcessPool:
+                self._pool = None
+            else:
+                if isinstance(found, str):
+                    raise BadRequest(found)
+                return found
+        raise Overloaded("The gateway is short of memory for large bodies.", retry_after=5.0)
+
+    def _ask(self, body: bytes, *, find_model: bool) -> RequestFields | str:
         """Hand the body over in memory that both processes see; nothing of it touches a disk."""
         shared = os.memfd_create("body", os.MFD_CLOEXEC)
         try:
             _write(shared, body)
-            found = self._process().submit(_parse_file, f"/proc/{os.getpid()}/fd/{shared}").result()
-        except BrokenProcessPool:
-            # It was killed, as memory runs short perhaps: the next large body begins another.
-            self._pool = None
-            return parse(body)
+            path = f"/proc/{os.getpid()}/fd/{shared}"
+            return self._process().submit(_parse_file, path, find_model=find_model).result()
         finally:
             os.close(shared)
-        if isinstance(found, str):
-            raise BadRequest(found)
-        return found
 
     def _process(self) -> ProcessPoolExecutor:
         if self._pool is None:
@@ -83,9 +111,14 @@ def _write(descriptor: int, body: bytes) -> None:
         left = left[os.write(descriptor, left) :]
 
 
-def _parse_file(path: str) -> RequestFields | str:
-    """In the other process: what the body asks for, or what is wrong with it."""
+def _parse_file(path: str, *, find_model: bool) -> RequestFields | str:
+    """In the other process: what the body asks for, or what is wrong with it.
+
+    It is looked at where it is, and its memory is free as soon as both have let it go.
+    """
     try:
-        return parse(Path(path).read_bytes())
+        with Path(path).open("r+b") as file:
+            body = mmap(file.fileno(), 0)
+        return parse(body, find_model=find_model)
     except BadRequest as error:
         return error.happened

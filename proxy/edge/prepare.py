@@ -54,6 +54,7 @@ async def prepare(state: WorkerState, context: RequestContext, hold: Hold) -> Ca
         record.family,
         params.added_usage,
         "" if context.key is None else context.key.upstream or "",
+        params.model_at,
     )
 
 
@@ -76,8 +77,12 @@ async def _read_params(
         return RequestParams(body, context.route.model, context.route.streams), False
     if coding != "identity":
         body = await _all_of(state, Unpacked(body, coding, most), hold)
-    wants_usage = state.upstreams.asks_for_usage
-    params = await state.body_parser.parse(context.route, body, include_usage=wants_usage)
+    params = await state.body_parser.parse(
+        context.route,
+        body,
+        include_usage=state.upstreams.asks_for_usage,
+        find_model=state.upstreams.renames,
+    )
     return params, coding != "identity"
 
 

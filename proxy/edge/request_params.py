@@ -9,7 +9,7 @@ import msgspec
 from proxy import members
 from proxy.edge.routes import Route
 from proxy.record import Family
-from proxy.upstream.usage import Added
+from proxy.upstream.edit import Edit
 
 _ABSENT = msgspec.Raw()
 _LONGEST_MODEL_BYTES = 4096
@@ -60,6 +60,8 @@ class RequestFields:
     asks_for_usage: bool = False
     options: tuple[int, bytes] | None = None
     """Where the client's own `stream_options` stand, and what they are; None if there are none."""
+    model_at: tuple[members.Place, ...] | None = None
+    """Where the model is named; None: nobody wanted to know."""
     options_are_fixed: bool = False
     """There are some that cannot be added to."""
 
@@ -69,15 +71,17 @@ class RequestParams:
     """The parts of a request that decide its way."""
 
     body: bytes
-    """The body to send on: the client's own, but for usage asked for on its behalf."""
+    """The client's own."""
     model: str = ""
     wants_stream: bool = False
     choices: int = 1
     """How many choices were asked for (`n`)."""
     max_output: int = 0
     """The most output tokens of each; 0 if the body does not say."""
-    added_usage: Added | None = None
-    """Usage was added to what is asked for, so the client must not see its chunk."""
+    added_usage: Edit | None = None
+    """What adds usage to what is asked for; then the client must not see its chunk."""
+    model_at: tuple[members.Place, ...] | None = ()
+    """Where the body names the model; None: nobody has looked."""
 
     @property
     def hides_usage(self) -> bool:
@@ -93,7 +97,7 @@ def read_params(route: Route, body: bytes, *, include_usage: bool) -> RequestPar
     return to_params(route, body, parse(body), include_usage=include_usage)
 
 
-def parse(body: bytes) -> RequestFields:
+def parse(body: members.Body, *, find_model: bool = False) -> RequestFields:
     """See what a body asks for; it is checked whole, and little of it is kept.
 
     Raises `BadRequest`, naming the byte, if it is no JSON object.
@@ -101,11 +105,14 @@ def parse(body: bytes) -> RequestFields:
     seen = members.read(body, _MEMBERS)
     options = bytes(seen.stream_options)
     asks = _asks_for_usage(options)
+    model = members.text_of(seen.model, _LONGEST_MODEL_BYTES)
     place = -1
     if options and not asks and len(options) <= _LARGEST_OPTIONS_BYTES:
-        place = members.place_of(body, "stream_options", options, _MEMBERS)
+        place = members.place_of(body, "stream_options", _MEMBERS)
+    model_at = members.places_of(body, "model", _MEMBERS) if find_model else None
     return RequestFields(
-        model=members.text_of(seen.model, _LONGEST_MODEL_BYTES),
+        model=model,
+        model_at=model_at,
         streams=bytes(seen.stream) == b"true",
         choices=_count(bytes(seen.n)),
         max_output=_most_output(seen),
@@ -122,14 +129,14 @@ def to_params(
     streams = route.streams or fields.streams
     wanted = include_usage and streams and route.family is Family.CHAT
     hides = wanted and not fields.asks_for_usage and not fields.options_are_fixed
-    sent, added = _asking_for_usage(body, fields.options) if hides else (body, None)
     return RequestParams(
-        sent,
+        body,
         model=route.model or fields.model,
         wants_stream=streams,
         choices=fields.choices,
         max_output=fields.max_output,
-        added_usage=added,
+        added_usage=_asking_for_usage(body, fields.options) if hides else None,
+        model_at=fields.model_at,
     )
 
 
@@ -159,14 +166,12 @@ def _tokens(number: bytes) -> int:
     return int(number) if number.isdigit() and len(number) <= _MOST_TOKENS_DIGITS else 0
 
 
-def _asking_for_usage(body: bytes, options: tuple[int, bytes] | None) -> tuple[bytes, Added]:
-    """The same body with usage asked for; all else stays as the client wrote it."""
+def _asking_for_usage(body: bytes, options: tuple[int, bytes] | None) -> Edit:
+    """What has the body ask for usage; all else stays as the client wrote it."""
     if options is None:
         opening = body.index(b"{") + 1
-        added = Added(opening, len(_USAGE_ASKED), b"")
-        return body[:opening] + _USAGE_ASKED + body[opening:], added
+        return Edit(opening, opening, _USAGE_ASKED)
     at, own = options
     asked = _OPTIONS_WHOLE.decode(own) if own.startswith(b"{") else {}
     asked["include_usage"] = msgspec.Raw(b"true")
-    new = msgspec.json.encode(asked)
-    return body[:at] + new + body[at + len(own) :], Added(at, len(new), own)
+    return Edit(at, at + len(own), msgspec.json.encode(asked))

@@ -190,7 +190,12 @@ async def open_worker_state(
         )
         if resumables is not None:
             telemetry.resumable_levels = resumables.levels
-        body_parser = BodyParser()
+        body_memory = BodyMemory(
+            budget,
+            wait_seconds=settings.queue_timeout_seconds,
+            most_waiting=share(settings.queue_size, workers, index),
+        )
+        body_parser = BodyParser(body_memory)
         stack.callback(body_parser.close)
         yield WorkerState(
             settings,
@@ -201,11 +206,7 @@ async def open_worker_state(
             body_parser,
             behind_nginx,
             timeouts,
-            BodyMemory(
-                budget,
-                wait_seconds=settings.queue_timeout_seconds,
-                most_waiting=share(settings.queue_size, workers, index),
-            ),
+            body_memory,
             limiter,
             report,
             TrustedProxies(settings.trusted_proxies),

@@ -2,39 +2,42 @@
 
 from __future__ import annotations
 
-import json
 from urllib.parse import quote, unquote
 
 import msgspec
 
-_MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw])
+from proxy import members
+from proxy.errors import BadRequest
+from proxy.members import Place
+from proxy.upstream.edit import Edit
 
 
-def rename_body(body: bytes, model: str) -> bytes:
-    """The JSON object with the top-level `model` replaced, if it has one.
+class _Named(msgspec.Struct):
+    model: msgspec.Raw = msgspec.Raw()
 
-    Members are kept as they were written; only the white space between them goes. A body that
-    is no JSON object is returned as it is: it names no model that could be found safely.
+
+_NAMED = msgspec.json.Decoder(_Named)
+
+
+def rename_edits(body: bytes, places: tuple[Place, ...] | None, model: str) -> tuple[Edit, ...]:
+    """What puts the name where a body has its top-level `model`; all else stays as it is.
+
+    `places` are where it stands; None: nobody has looked, which is rare and so done here. A body
+    that is no JSON object names no model that could be found safely. Raises `BadRequest` where it
+    is named too often.
     """
-    try:
-        members = _MEMBERS.decode(body)
-    except msgspec.MsgspecError:
-        return _rename_lenient(body, model)
-    if "model" not in members:
-        return body
-    members["model"] = msgspec.Raw(msgspec.json.encode(model))
-    return msgspec.json.encode(members)
+    if places is None:
+        places = _places(body)
+    name = msgspec.json.encode(model)
+    return tuple(Edit(start, end, name) for start, end in places)
 
 
-def _rename_lenient(body: bytes, model: str) -> bytes:
-    """The same for what a browser's JSON may hold: halves of surrogate pairs, and NaN."""
+def _places(body: bytes) -> tuple[Place, ...]:
     try:
-        members = json.loads(body)
-    except ValueError:
-        return body
-    if not isinstance(members, dict) or "model" not in members:
-        return body
-    return json.dumps({**members, "model": model}, separators=(",", ":")).encode()
+        members.read(body, _NAMED)
+    except BadRequest:
+        return ()
+    return members.places_of(body, "model", _NAMED)
 
 
 def rename_path(path: str, old: str, new: str) -> str:

@@ -105,14 +105,15 @@ class Transport:
         `UpstreamInvalid`. Cancelling it closes the connection.
         """
         outgoing = outgoing_request(call, target)
-        last = bool(outgoing.body) and call.method not in _WITH_BODIES
-        upload = Upload(on_sent, has_body=bool(outgoing.body), last=last)
+        has_body = any(outgoing.pieces)
+        last = has_body and call.method not in _WITH_BODIES
+        upload = Upload(on_sent, has_body=has_body, last=last)
         try:
             client_response = await self._session.request(
                 call.method,
                 URL(outgoing.url, encoded=True),
                 headers=closing(outgoing.headers) if last else outgoing.headers,
-                data=UploadBody(outgoing.body, upload) if outgoing.body else None,
+                data=UploadBody(outgoing.pieces, upload) if has_body else None,
                 allow_redirects=False,
                 ssl=target.tls or True,
                 # Above the threshold aiohttp rounds up to whole seconds.

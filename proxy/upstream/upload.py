@@ -66,17 +66,17 @@ def _nothing() -> None:
 class UploadBody(Payload):
     """Bytes sent piece by piece, so that an upstream that does not read holds up only itself."""
 
-    _value: bytes
+    _value: tuple[memoryview, ...]
     _autoclose = True  # There is nothing but memory to close.
 
-    def __init__(self, value: bytes, upload: Upload) -> None:
+    def __init__(self, value: tuple[memoryview, ...], upload: Upload) -> None:
         super().__init__(value)
-        self._size = len(value)
+        self._size = sum(map(len, value))
         self._upload = upload
 
     def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
         """The body as text, which aiohttp wants every payload to offer."""
-        return self._value.decode(encoding, errors)
+        return b"".join(self._value).decode(encoding, errors)
 
     async def write(self, writer: AbstractStreamWriter) -> None:
         """Write it all, waiting wherever the upstream lags."""
@@ -85,9 +85,9 @@ class UploadBody(Payload):
         protocol = getattr(writer, "protocol", None)
         if self._upload.last and protocol is not None:
             protocol.force_close()
-        whole = memoryview(self._value)
-        for start in range(0, len(whole), _PIECE):
-            await writer.write(whole[start : start + _PIECE])
+        for part in self._value:
+            for start in range(0, len(part), _PIECE):
+                await writer.write(part[start : start + _PIECE])
         self._upload.body_left()
 
 

@@ -57,6 +57,8 @@ class Upstreams:
         self._usage_refusals = Refusals(time.monotonic)
         self.asks_for_usage = any(target.include_usage for target in targets)
         """Whether any upstream is asked for usage on the client's behalf."""
+        self.renames = any(target.rename for target in targets)
+        """Whether any upstream has names of its own for models."""
         self._transport: Transport
         self._health_checks: HealthChecks
 
@@ -91,6 +93,7 @@ class Upstreams:
         """Ask these from now on; what runs goes on where it is."""
         self._pool.replace(targets)
         self.asks_for_usage = any(target.include_usage for target in targets)
+        self.renames = any(target.rename for target in targets)
 
     async def probe_anew(self) -> None:
         """Probe those that are asked by now, and no others."""

@@ -8,7 +8,7 @@ no other with.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from proxy.errors import SluiceError
 from proxy.upstream.inflate import Inflater
@@ -26,19 +26,6 @@ _REFUSALS = frozenset({400, 422})
 _NAMES = (b"stream_options", b"include_usage")
 _MOST_BYTES = 64 * 1024
 _LONGEST_SECONDS = 1.0
-
-
-class Added(NamedTuple):
-    """Where a body asks for usage that its client did not ask for."""
-
-    at: int
-    length: int
-    own: bytes
-    """What the client wrote there."""
-
-    def undone(self, body: bytes) -> bytes:
-        """The body as the client wrote it."""
-        return body[: self.at] + self.own + body[self.at + self.length :]
 
 
 class Refusals:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import json
 import os
 import signal
 from collections.abc import AsyncIterator
+from concurrent.futures.process import BrokenProcessPool
 
 import pytest
 
+from proxy.edge.body_memory import BodyMemory
 from proxy.edge.body_parser import PARSED_INLINE_BYTES, BodyParser
 from proxy.edge.decompress import Unpacked
 from proxy.edge.routes import route_of
-from proxy.errors import BadRequest
+from proxy.errors import BadRequest, Overloaded
 
 CHAT = route_of("/v1/chat/completions")
 LARGE = json.dumps(
@@ -23,7 +26,7 @@ LARGE = json.dumps(
 
 @pytest.fixture
 async def body_parser() -> AsyncIterator[BodyParser]:
-    one = BodyParser()
+    one = BodyParser(BodyMemory(200 * 1024 * 1024, wait_seconds=1.0, most_waiting=10))
     yield one
     one.close()
 
@@ -40,7 +43,7 @@ async def test_a_large_body_does_not_hold_up_the_loop(
 ) -> None:
     """It is parsed by another process, so the interpreter's lock stays free here."""
 
-    def parsed_here(body: bytes) -> None:
+    def parsed_here(body: bytes, **_: object) -> None:
         raise AssertionError(f"{len(body)} bytes were parsed in this process")
 
     monkeypatch.setattr("proxy.edge.body_parser.parse", parsed_here)
@@ -54,8 +57,8 @@ async def test_a_large_body_gets_usage_as_well(body_parser: BodyParser) -> None:
     """What is added to a small body is added to a large one."""
     asked = await body_parser.parse(CHAT, LARGE, include_usage=True)
     assert asked.hides_usage
-    assert asked.body.startswith(b'{"stream_options":{"include_usage":true},')
-    assert asked.body.endswith(LARGE[1:])
+    assert asked.body is LARGE
+    assert asked.added_usage == (1, 1, b'"stream_options":{"include_usage":true},')
 
 
 async def test_a_large_body_that_does_not_parse(body_parser: BodyParser) -> None:
@@ -65,7 +68,7 @@ async def test_a_large_body_that_does_not_parse(body_parser: BodyParser) -> None
 
 
 async def test_the_parsing_process_is_killed(body_parser: BodyParser) -> None:
-    """The request at hand is parsed here, and the next large one begins another process."""
+    """The request at hand begins another one, and the next large ones use it."""
     await body_parser.parse(CHAT, LARGE, include_usage=True)
     assert body_parser._pool is not None
     [process] = body_parser._pool._processes.values()
@@ -75,13 +78,53 @@ async def test_the_parsing_process_is_killed(body_parser: BodyParser) -> None:
         assert (await body_parser.parse(CHAT, LARGE, include_usage=True)).model == "m"
 
 
+async def test_the_parsing_process_dies_again_and_again(
+    body_parser: BodyParser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """503: parsed here, such a body would have the streams stand still; nothing stays counted."""
+
+    def killed(_body: bytes, **_: object) -> None:
+        raise BrokenProcessPool
+
+    monkeypatch.setattr(body_parser, "_ask", killed)
+    with pytest.raises(Overloaded) as refused:
+        await body_parser.parse(CHAT, LARGE, include_usage=True)
+    assert refused.value.retry_after
+    assert body_parser._memory.used == 0
+
+
+async def test_the_copy_counts(body_parser: BodyParser, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While it is there, and one at a time; it is not waited for, but others wait for it."""
+    counted: list[int] = []
+    asked_of = body_parser._ask
+
+    def seen(body: bytes, *, find_model: bool) -> object:
+        counted.append(body_parser._memory.used)
+        return asked_of(body, find_model=find_model)
+
+    monkeypatch.setattr(body_parser, "_ask", seen)
+    parsing = (body_parser.parse(CHAT, LARGE, include_usage=True) for _ in range(3))
+    await asyncio.gather(*parsing)
+    assert counted == [len(LARGE)] * 3
+    assert body_parser._memory.used == 0
+
+
+async def test_where_a_large_body_names_its_model(body_parser: BodyParser) -> None:
+    """It is found where the body is parsed, so that nothing is looked for on the loop."""
+    asked = await body_parser.parse(CHAT, LARGE, include_usage=True, find_model=True)
+    [(start, end)] = asked.model_at or ()
+    assert LARGE[start:end] == b'"m"'
+    small = await body_parser.parse(CHAT, b'{"model":"a"}', include_usage=True, find_model=True)
+    assert small.model_at == ((9, 12),)
+
+
 async def test_what_is_in_the_way_is_not_built(body_parser: BodyParser) -> None:
     """Ten million lists where a number or options should be: only their spelling is looked at."""
     lists = b"[" + b"[]," * 3_000_000 + b"[]]"
     body = b'{"stream":true,"model":%s,"n":%s,"stream_options":%s,"x":%s}' % ((lists,) * 4)
     asked = await body_parser.parse(CHAT, body, include_usage=True)
     assert (asked.model, asked.choices, asked.wants_stream) == ("", 1, True)
-    assert asked.body is body
+    assert asked.added_usage is None
 
 
 async def test_the_shared_threads_stay_free(body_parser: BodyParser) -> None:

@@ -9,6 +9,7 @@ import pytest
 from proxy.edge import request_params
 from proxy.edge.routes import Route, route_of
 from proxy.errors import BadRequest
+from proxy.upstream.edit import edited
 
 CHAT = route_of("/v1/chat/completions")
 
@@ -17,6 +18,12 @@ def read(
     body: bytes, route: Route = CHAT, *, include_usage: bool = True
 ) -> request_params.RequestParams:
     return request_params.read_params(route, body, include_usage=include_usage)
+
+
+def sent(asked: request_params.RequestParams) -> bytes:
+    """The body that goes out."""
+    edits = () if asked.added_usage is None else (asked.added_usage,)
+    return b"".join(edited(asked.body, edits))
 
 
 @pytest.mark.parametrize(
@@ -56,8 +63,8 @@ def test_usage_is_asked_for_on_the_clients_behalf() -> None:
     body = b' {"model":"m","stream":true,"messages":[{"role":"user","content":"\xc3\xa9"}]}'
     asked = read(body)
     assert asked.hides_usage
-    assert json.loads(asked.body) == json.loads(body) | {"stream_options": {"include_usage": True}}
-    assert asked.body.endswith(body[2:])
+    assert json.loads(sent(asked)) == json.loads(body) | {"stream_options": {"include_usage": True}}
+    assert sent(asked).endswith(body[2:])
 
 
 @pytest.mark.parametrize("options", ["null", "{}", '{"include_usage":false}', '{"x":[1]}'])
@@ -65,8 +72,8 @@ def test_stream_options_of_the_clients_own(options: str) -> None:
     """They are kept, with usage added, and stand in the body once."""
     asked = read(f'{{"stream":true,"stream_options":{options},"seed":1}}'.encode())
     expected = (json.loads(options) or {}) | {"include_usage": True}
-    assert json.loads(asked.body)["stream_options"] == expected
-    assert asked.body.count(b"stream_options") == 1
+    assert json.loads(sent(asked))["stream_options"] == expected
+    assert sent(asked).count(b"stream_options") == 1
     assert asked.hides_usage
 
 
@@ -91,7 +98,7 @@ def test_a_nested_mention_is_no_stream_option() -> None:
     """Text that merely contains the name is not taken for the member."""
     body = b'{"stream":true,"messages":[{"content":"say \\"stream_options\\" twice"}]}'
     asked = read(body)
-    assert json.loads(asked.body) == json.loads(body) | {"stream_options": {"include_usage": True}}
+    assert json.loads(sent(asked)) == json.loads(body) | {"stream_options": {"include_usage": True}}
 
 
 @pytest.mark.parametrize("name", ["model", "n", "stream", "stream_options", "other"])
@@ -114,15 +121,20 @@ def test_a_half_of_a_surrogate_pair_passes_to_the_letter() -> None:
     body = b'{"stream":true,"model":"m\\ud800","messages":[{"content":"\\ud83d\\\\ud800 \\udc00"}]}'
     asked = read(body)
     assert asked.hides_usage
-    assert asked.body.endswith(body[1:])
+    assert sent(asked).endswith(body[1:])
     assert asked.model == "m\ufffd"
 
 
-def test_options_that_cannot_be_found_are_left_alone() -> None:
-    """Their name is written with an escape: then usage is not asked for, and nothing is hidden."""
-    body = b'{"stream":true,"stream\\u005foptions":{}}'
-    asked = read(body)
-    assert asked.body is body
+def test_options_whose_name_is_written_with_an_escape() -> None:
+    """They are found all the same, and the name stays as it is."""
+    asked = read(b'{"stream":true,"stream\\u005foptions":{}}')
+    assert sent(asked) == b'{"stream":true,"stream\\u005foptions":{"include_usage":true}}'
+    assert asked.hides_usage
+
+
+def test_options_that_are_too_large_are_left_alone() -> None:
+    """Then usage is not asked for, and nothing is hidden."""
+    asked = read(b'{"stream":true,"stream_options":{"x":"%s"}}' % (b"x" * 5000))
     assert not asked.hides_usage
 
 
@@ -131,4 +143,4 @@ def test_a_text_that_looks_like_the_options() -> None:
     body = b'{"stream":true,"stream_options":{},"x":{"stream_options":{}}}'
     asked = read(body)
     changed = b'{"stream":true,"stream_options":{"include_usage":true},"x":{"stream_options":{}}}'
-    assert asked.body == changed
+    assert sent(asked) == changed

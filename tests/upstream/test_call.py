@@ -11,6 +11,7 @@ from proxy.errors import BadRequest
 from proxy.record import Family
 from proxy.upstream.address import Base
 from proxy.upstream.call import Call, outgoing_request
+from proxy.upstream.edit import Edit
 from proxy.upstream.targets import Target
 
 CALL = Call(
@@ -58,9 +59,31 @@ def test_a_model_gets_its_own_name_in_body_and_path(path: str, url: str) -> None
     outgoing = outgoing_request(
         replace(CALL, path=path), replace(PLAIN, rename={"claude": "other"})
     )
-    assert (outgoing.url, outgoing.body) == (url, b'{"model":"other"}')
+    assert (outgoing.url, outgoing.body) == (url, b'{"model": "other"}')
     same = outgoing_request(replace(CALL, path=path), replace(PLAIN, rename={"x": "other"}))
     assert same.body == CALL.body
+
+
+def test_usage_and_name_together() -> None:
+    """What is added moves nothing that is replaced, on either side of it."""
+    body = b'{"a":"\xc3\xa9","model":"m","stream_options":{}, "model" :"m"}'
+    options = Edit(body.index(b"{}"), body.index(b"{}") + 2, b'{"include_usage":true}')
+    called = replace(CALL, body=body, model="m", added_usage=options)
+    target = replace(PLAIN, rename={"m": "other"})
+    expected = b'{"a":"\xc3\xa9","model":"other","stream_options":%s, "model" :"other"}'
+    assert outgoing_request(called, target).body == expected % b'{"include_usage":true}'
+    assert outgoing_request(called.without_added_usage(), target).body == expected % b"{}"
+    places = replace(called, names_model=((18, 21),))
+    assert body[18:21] == b'"m"'
+    assert outgoing_request(places, target).body.count(b'"other"') == 1
+
+
+def test_nothing_of_a_large_body_is_copied() -> None:
+    """For another name and for usage alike: what goes out are views of the client's own."""
+    called = replace(CALL, added_usage=Edit(1, 1, b'"x":1,'))
+    outgoing = outgoing_request(called, replace(PLAIN, rename={"claude": "other"}))
+    assert outgoing.body == b'{"x":1,"model": "other"}'
+    assert sum(piece.obj is CALL.body for piece in outgoing.pieces) == 3
 
 
 def test_a_call_can_be_prepared_again() -> None:

@@ -6,20 +6,26 @@ import json
 
 import pytest
 
-from proxy.upstream.rename import rename_body, rename_path
+from proxy.upstream.edit import edited
+from proxy.upstream.rename import rename_edits, rename_path
+
+
+def renamed(body: bytes, model: str) -> bytes:
+    """The body with another name."""
+    return b"".join(edited(body, rename_edits(body, None, model)))
 
 
 @pytest.mark.parametrize(
     ("body", "expected"),
     [
         (b'{"model":"a"}', b'{"model":"b"}'),
-        (b'{"x": {"model": "a"}, "model" : "a" }', b'{"x":{"model": "a"},"model":"b"}'),
+        (b'{"x": {"model": "a"}, "model" : "a" }', b'{"x": {"model": "a"}, "model" : "b" }'),
         (b'{"m":"\\"model\\":\\"a\\"","model":"a"}', b'{"m":"\\"model\\":\\"a\\"","model":"b"}'),
-        (b'{"\\u006dodel":"a"}', b'{"model":"b"}'),
-        (b'{"model":"a","model":"c"}', b'{"model":"b"}'),
+        (b'{"\\u006dodel":"a"}', b'{"\\u006dodel":"b"}'),
+        (b'{"model":"a","model":"c"}', b'{"model":"b","model":"b"}'),
         (b'{"n":1.50e3,"model":0}', b'{"n":1.50e3,"model":"b"}'),
         (b'{"s":"\\ud83d","model":0}', b'{"s":"\\ud83d","model":"b"}'),
-        (b'{"s":NaN,"model":0}', b'{"s":NaN,"model":"b"}'),
+        (b'{"s":NaN,"model":0}', b'{"s":NaN,"model":0}'),
         (b'{"x":{"model":"a"}}', b'{"x":{"model":"a"}}'),
         (b'["model","a"]', b'["model","a"]'),
         (b'{"model":"a"', b'{"model":"a"'),
@@ -29,12 +35,12 @@ from proxy.upstream.rename import rename_body, rename_path
 )  # fmt: skip
 def test_only_the_top_level_model_is_replaced(body: bytes, expected: bytes) -> None:
     """Text that looks like it, nested members and what is no JSON object stay untouched."""
-    assert rename_body(body, "b") == expected
+    assert renamed(body, "b") == expected
 
 
 def test_a_name_is_written_as_json() -> None:
     """Quotes in the new name cannot break out of it."""
-    assert json.loads(rename_body(b'{"model":"a"}', 'b","x":"')) == {"model": 'b","x":"'}
+    assert json.loads(renamed(b'{"model":"a"}', 'b","x":"')) == {"model": 'b","x":"'}
 
 
 @pytest.mark.parametrize(

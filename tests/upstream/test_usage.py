@@ -9,8 +9,9 @@ import pytest
 
 from proxy.upstream.address import Base
 from proxy.upstream.call import Call
+from proxy.upstream.edit import Edit
 from proxy.upstream.targets import Target
-from proxy.upstream.usage import REMEMBERED_SECONDS, Added, Refusals
+from proxy.upstream.usage import REMEMBERED_SECONDS, Refusals
 from tests.upstream.kit import GOOD, Counts, ask, call, new_record, opened, upstream, whole
 from tests.upstream.peer import Peer, plain, serves
 
@@ -23,7 +24,7 @@ OTHER = b'{"error":{"message":"temperature is too high"}}'
 
 def asked(model: str = "m") -> Call:
     """A call with usage added."""
-    return replace(call(model, WITH), added_usage=Added(1, len(ADDED), b""))
+    return replace(call(model, WITHOUT), added_usage=Edit(1, 1, ADDED))
 
 
 def refusal(status: str, body: bytes = REFUSAL, **fields: str) -> bytes:
@@ -132,11 +133,3 @@ def test_a_refusal_is_forgotten_in_time() -> None:
     assert refusals.may_ask(target, "m0")
     assert not refusals.may_ask(target, "m1999")
     assert not refusals.may_ask(replace(target, include_usage=False), "new")
-
-
-def test_what_was_there_is_put_back() -> None:
-    """The client's own options return to the byte."""
-    body = b'{"stream_options":{"include_usage":true},"a":1}'
-    own = b'{ "include_usage" : false }'
-    added = Added(18, 22, own)
-    assert added.undone(body) == b'{"stream_options":' + own + b',"a":1}'
