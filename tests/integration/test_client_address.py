@@ -164,6 +164,7 @@ FIELDS = {
     "all-trusted": ([("X-Forwarded-For", "10.1.2.3, 10.1.2.4")], "10.1.2.3"),
     "IPv6": ([("X-Forwarded-For", "2001:db8::7, 2001:db8:aa::1")], "2001:db8::7"),
     "with-a-port": ([("X-Forwarded-For", "192.0.2.7:4711")], "192.0.2.7"),
+    "IPv4-in-IPv6": ([("X-Forwarded-For", "::ffff:192.0.2.9")], "192.0.2.9"),
     "IPv6-with-a-port": ([("X-Forwarded-For", "[2001:db8::7]:4711")], "2001:db8::7"),
     "no-address": ([("X-Forwarded-For", "unknown")], "127.0.0.1"),
     "no-address-before-one": ([("X-Forwarded-For", "evil, 192.0.2.7")], "192.0.2.7"),
