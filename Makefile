@@ -45,7 +45,7 @@ lint: setup
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 	$(VENV)/bin/hadolint Dockerfile
-	$(VENV)/bin/shellcheck deploy/setup.sh deploy/apt-install.sh bench/peers.sh .ci/run
+	$(VENV)/bin/shellcheck deploy/setup.sh deploy/apt-install.sh deploy/healthcheck.sh bench/peers.sh .ci/run
 
 # What docs/ repeats of the program, written anew; tests hold the two together.
 docs: setup

@@ -16,7 +16,7 @@ import httpx
 import pytest
 
 from tests.docker import Container, docker, wait_until
-from tests.image.conftest import HARDENED, IMAGE
+from tests.image.conftest import HARDENED, HEALTHY_SECONDS, IMAGE, is_healthy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -173,7 +173,7 @@ def test_the_image_says_what_it_is() -> None:
     assert config["User"] == "10001:10001"
     assert set(config["ExposedPorts"]) == {"8080/tcp", "8443/tcp", "9464/tcp"}
     assert config["StopSignal"] == "SIGTERM"
-    assert "readyz" in config["Healthcheck"]["Test"][-1]
+    assert config["Healthcheck"]["Test"] == ["CMD", "/opt/sluice/bin/healthcheck"]
     labels = {
         name.removeprefix("org.opencontainers.image."): v for name, v in config["Labels"].items()
     }
@@ -207,6 +207,14 @@ def test_the_image_has_its_bill_of_materials() -> None:
     assert {"nginx", "valkey-server", "python3", "openssl", "aiohttp", "redis"} <= names
 
 
+def test_it_is_healthy_however_its_admin_port_is_set(start: Start, tmp_path: Path) -> None:
+    """In the file of its settings, and with a token, which a health check does not have."""
+    file = tmp_path / "sluice.toml"
+    file.write_text('admin_port = 9465\nadmin_token = "t0ken"\n')
+    file.chmod(0o644)
+    start("-v", f"{file}:/etc/sluice.toml:ro", "-e", "SLUICE_CONFIG=/etc/sluice.toml")
+
+
 def test_the_readme_s_budgeted_key(tmp_path: Path) -> None:
     """Its file and its `docker run` line as they stand: the key is known, and it is counted."""
     readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
@@ -223,7 +231,7 @@ def test_the_readme_s_budgeted_key(tmp_path: Path) -> None:
     line = line.replace("127.0.0.1:9464:9464", "127.0.0.1::9464").replace("sluice:dev", IMAGE)
     container = Container.start(*shlex.split(line))
     try:
-        wait_until(lambda: container.state()["Health"]["Status"] == "healthy", "healthy")
+        wait_until(lambda: is_healthy(container), "healthy", seconds=HEALTHY_SECONDS)
         models = container.url(8080) + "/v1/models"
         assert httpx.get(models, headers={"Authorization": "Bearer wrong"}).status_code == 401
         known = httpx.get(models, headers={"Authorization": f"Bearer {key}"}, timeout=60)
