@@ -5,18 +5,22 @@ from __future__ import annotations
 import os
 import threading
 from collections import deque
-from select import PIPE_BUF
 from typing import TYPE_CHECKING
 
 import structlog
 
+from proxy.meter.log_stream import STDERR
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
 _KEPT_LINES = 30
 _READ_BYTES = 65_536
 # A line without an end is not held for ever.
 _LONGEST_LINE = 1024 * 1024
+_READER_SECONDS = 5.0
+"""How long children's lines wait for a log's reader that stands still; so long their pipes, too,
+have room for what they say."""
 _log = structlog.get_logger("appliance")
 
 
@@ -95,25 +99,4 @@ def to_log(name: str) -> Callable[[bytes], None]:
 
 def to_stderr(lines: bytes) -> None:
     """The sink of children whose lines are log lines already."""
-    try:
-        for piece in _pieces(lines):
-            left = memoryview(piece)
-            while left:
-                left = left[os.write(2, left) :]
-    except OSError:
-        # Nobody reads the log any more. The children must not be stopped by that.
-        return
-
-
-def _pieces(lines: bytes) -> Iterator[bytes]:
-    """Whole lines, as many together as a pipe takes in one piece (POSIX, `PIPE_BUF`).
-
-    The other children's lines go to the same pipe. Where its reader is slow they would else stand
-    in the middle of these; only a longer line than that may still be torn.
-    """
-    start = 0
-    while start < len(lines):
-        end = lines.rfind(b"\n", start, start + PIPE_BUF) + 1
-        end = end or lines.find(b"\n", start) + 1 or len(lines)
-        yield lines[start:end]
-        start = end
+    STDERR.write(lines, _READER_SECONDS)

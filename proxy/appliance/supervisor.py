@@ -24,6 +24,7 @@ from proxy.appliance.status import ApplianceStatus
 from proxy.capacity import sized
 from proxy.container import granted
 from proxy.meter import logs
+from proxy.meter.log_stream import STDOUT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable
@@ -145,7 +146,8 @@ class Supervisor:
         if banner.spends_key_for_anybody(self._settings):
             _log.warning("open_to_anybody", advice=banner.OPEN_TO_ANYBODY)
         _log.info("ready", url=banner.public_url(self._settings), run=str(self._directory.path))
-        print(banner.banner_text(self._settings), flush=True)  # noqa: T201 for people, on stdout
+        # For people. Whoever has read enough of it ends nothing.
+        STDOUT.write(banner.banner_text(self._settings) + "\n")
 
     async def _lame_duck(self) -> None:
         """Serve on for a while, and send all who can go elsewhere there.

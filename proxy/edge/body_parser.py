@@ -7,12 +7,15 @@ fifty milliseconds, in which no token of any stream would pass.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import ctypes
 import os
+import signal
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from mmap import mmap
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,6 +30,9 @@ if TYPE_CHECKING:
 PARSED_INLINE_BYTES = 512 * 1024
 """Up to here parsing takes less than a millisecond, and moving it elsewhere would take longer."""
 _TRIES = 2
+ANSWER_SECONDS = 10.0
+"""A hundred times what the largest body takes: a process that is silent for so long is frozen."""
+_PR_SET_PDEATHSIG = 1
 
 
 class BodyParser:
@@ -74,15 +80,15 @@ class BodyParser:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     def _parse_elsewhere(self, body: bytes, *, find_model: bool) -> RequestFields:
-        """Have the process parse it; one that was killed, as memory runs short perhaps, anew.
+        """Have the process parse it; where it was killed or stands still, a new one.
 
         Not here instead: whoever has it killed by a body must not have the streams stand still.
         """
         for _ in range(_TRIES):
             try:
                 found = self._ask(body, find_model=find_model)
-            except BrokenProcessPool:
-                self._pool = None
+            except (BrokenProcessPool, TimeoutError):
+                self._give_up()
             else:
                 if isinstance(found, str):
                     raise BadRequest(found)
@@ -95,14 +101,37 @@ class BodyParser:
         try:
             _write(shared, body)
             path = f"/proc/{os.getpid()}/fd/{shared}"
-            return self._process().submit(_parse_file, path, find_model=find_model).result()
+            asked = self._process().submit(_parse_file, path, find_model=find_model)
+            return asked.result(ANSWER_SECONDS)
         finally:
             os.close(shared)
 
     def _process(self) -> ProcessPoolExecutor:
         if self._pool is None:
-            self._pool = ProcessPoolExecutor(max_workers=1, mp_context=get_context("spawn"))
+            self._pool = ProcessPoolExecutor(
+                max_workers=1,
+                mp_context=get_context("spawn"),
+                initializer=_end_with,
+                initargs=(os.getpid(),),
+            )
         return self._pool
+
+    def _give_up(self) -> None:
+        pool, self._pool = self._pool, None
+        if pool is None:
+            return
+        # The pool has no way to end a process that does not answer; a worker has no other children.
+        for process in active_children():
+            process.kill()
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _end_with(parent: int) -> None:
+    """In the other process: end as soon as the worker does, however it ends (prctl(2))."""
+    with contextlib.suppress(AttributeError):  # No Linux, then.
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
+    if os.getppid() != parent:
+        os._exit(1)
 
 
 def _write(descriptor: int, body: bytes) -> None:

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import json
 import logging
-import sys
 from typing import TYPE_CHECKING, Any, Literal, TextIO
 
 import msgspec
 import structlog
 
 from proxy.meter import warnings
+from proxy.meter.log_stream import STDERR, LogStream
 from proxy.meter.tokens import longest_gap, pace, time_to_first_text, time_to_first_token
 from proxy.record import EndedBy
 
@@ -36,8 +36,10 @@ def configure(level: Level = "info", form: Format = "json", stream: TextIO | Non
     """Write all lines, those of libraries too, to this stream (standard error) in this form.
 
     JSON is one object a line, console is for people. Call it once, when a process starts.
+    Standard error loses lines that it cannot take, and is never waited for.
     """
-    stream = stream or sys.stderr
+    text: Any = STDERR if stream is None else stream
+    raw: Any = STDERR if stream is None else stream.buffer
     number = logging.getLevelNamesMapping()[level.upper()]
     chain: list[Processor] = [
         structlog.stdlib.add_log_level,
@@ -46,22 +48,22 @@ def configure(level: Level = "info", form: Format = "json", stream: TextIO | Non
     ]
     factory: Any
     if form == "console":
-        last: Processor = structlog.dev.ConsoleRenderer(colors=stream.isatty())
-        factory, as_text = structlog.WriteLoggerFactory(stream), last
+        last: Processor = structlog.dev.ConsoleRenderer(colors=text.isatty())
+        factory, as_text = structlog.WriteLoggerFactory(text), last
     else:
         chain += [_add_name, structlog.processors.format_exc_info]
-        factory, last, as_text = structlog.BytesLoggerFactory(stream.buffer), _json, _json_text
+        factory, last, as_text = structlog.BytesLoggerFactory(raw), _json, _json_text
     structlog.configure(
         processors=[*chain, last],
         wrapper_class=structlog.make_filtering_bound_logger(number),
         logger_factory=factory,
         cache_logger_on_first_use=False,
     )
-    _adopt_libraries(stream, number, chain, as_text)
+    _adopt_libraries(text, number, chain, as_text)
 
 
 def _adopt_libraries(
-    stream: TextIO, number: int, chain: list[Processor], as_text: Processor
+    stream: TextIO | LogStream, number: int, chain: list[Processor], as_text: Processor
 ) -> None:
     """Lines of the standard `logging` look like all others; below `info` they are only noise."""
     handler = logging.StreamHandler(stream)

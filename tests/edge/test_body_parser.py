@@ -7,8 +7,11 @@ import gzip
 import json
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
 
 import pytest
 
@@ -17,6 +20,7 @@ from proxy.edge.body_parser import PARSED_INLINE_BYTES, BodyParser
 from proxy.edge.decompress import Unpacked
 from proxy.edge.routes import route_of
 from proxy.errors import BadRequest, Overloaded
+from tests.appliance.running import alive, wait_until
 
 CHAT = route_of("/v1/chat/completions")
 LARGE = json.dumps(
@@ -116,6 +120,48 @@ async def test_where_a_large_body_names_its_model(body_parser: BodyParser) -> No
     assert LARGE[start:end] == b'"m"'
     small = await body_parser.parse(CHAT, b'{"model":"a"}', include_usage=True, find_model=True)
     assert small.model_at == ((9, 12),)
+
+
+async def test_the_parsing_process_stands_still(
+    body_parser: BodyParser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is not waited for for ever: it is killed, and the next large body begins another."""
+    await body_parser.parse(CHAT, LARGE, include_usage=True)
+    assert body_parser._pool is not None
+    [process] = body_parser._pool._processes.values()
+    os.kill(process.pid or 0, signal.SIGSTOP)
+    monkeypatch.setattr("proxy.edge.body_parser.ANSWER_SECONDS", 0.05)
+    with pytest.raises(Overloaded):  # The new one has no time to begin, either.
+        await body_parser.parse(CHAT, LARGE, include_usage=True)
+    process.join(20)
+    assert process.exitcode == -signal.SIGKILL
+    monkeypatch.setattr("proxy.edge.body_parser.ANSWER_SECONDS", 60)
+    assert (await body_parser.parse(CHAT, LARGE, include_usage=True)).model == "m"
+
+
+_PARSES = """
+import asyncio, os, signal
+from tests.edge.test_body_parser import CHAT, LARGE
+from proxy.edge.body_memory import BodyMemory
+from proxy.edge.body_parser import BodyParser
+if __name__ == "__main__":
+    one = BodyParser(BodyMemory(10**9, wait_seconds=1, most_waiting=1))
+    asyncio.run(one.parse(CHAT, LARGE, include_usage=True))
+    print(*[process.pid for process in one._pool._processes.values()], flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_the_parsing_process_does_not_outlive_its_worker(tmp_path: Path) -> None:
+    """Not even one that is killed, and can end nobody."""
+    script = tmp_path / "parses.py"
+    script.write_text(_PARSES)
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    done = subprocess.run(
+        [sys.executable, str(script)], env=environment, stdout=subprocess.PIPE, check=False
+    )
+    assert done.returncode == -signal.SIGKILL
+    wait_until(lambda: not alive(int(done.stdout)), "the end of the parsing process")
 
 
 async def test_what_is_in_the_way_is_not_built(body_parser: BodyParser) -> None:
