@@ -64,6 +64,9 @@ class Running:
     def __init__(self, folder: Path, *command: str, **settings: str) -> None:
         self.port, self.admin_port = ports.free_port(), ports.free_port()
         self._out, self._err = folder / "out", folder / "err"
+        self.output: int | None = None
+        """Where all that it writes goes, in place of files; then `out`, `err` and `ready` know it
+        not."""
         self._command = command or (str(_DRIVE),)
         own = {name: value for name, value in os.environ.items() if not name.startswith("SLUICE_")}
         self._environment = own | {
@@ -81,8 +84,8 @@ class Running:
             self.process = subprocess.Popen(
                 [sys.executable, *self._command],
                 stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=err,
+                stdout=out if self.output is None else self.output,
+                stderr=err if self.output is None else self.output,
                 env={name: value for name, value in self._environment.items() if value},
                 start_new_session=True,
             )
