@@ -9,7 +9,7 @@ from __future__ import annotations
 import codecs
 import re
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import msgspec
 
@@ -36,6 +36,7 @@ _KEYS = re.compile(
     r"credential|signature|sig)s?(?:=|%3d))[^/;&?]*",
     re.IGNORECASE,
 )
+_DECODED_TIMES = 3
 _ENCODED_QUERY = re.compile(r"(?:\?|%3f).*", re.IGNORECASE | re.DOTALL)
 
 
@@ -86,8 +87,17 @@ def error_fields(line: str) -> tuple[str, dict[str, Any]]:
 
 def safe_path(path: str) -> str:
     """A path that can be written down: no query, no value of what looks like a key's name."""
-    path = _KEYS.sub(r"\1…", _ENCODED_QUERY.sub("", path))
+    path, decoded = _without_values(path), path
+    for _ in range(_DECODED_TIMES):
+        decoded = unquote(decoded)
+    # A key's name may be encoded, once or more.
+    if _without_values(decoded) != decoded:
+        path = _without_values(decoded)
     return path if path.isprintable() else quote(path, safe="/%:;=,@!$&'()*+~…")
+
+
+def _without_values(path: str) -> str:
+    return _KEYS.sub(r"\1…", _ENCODED_QUERY.sub("", path))
 
 
 def _before_quotes(message: str) -> str:

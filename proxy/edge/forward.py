@@ -22,6 +22,7 @@ from proxy.edge.prepare import prepare
 from proxy.edge.recording import accepted
 from proxy.edge.request_context import RequestContext
 from proxy.edge.resumables import owner_of
+from proxy.edge.routes import is_passed
 from proxy.edge.stream_figures import History, StreamFigures
 from proxy.edge.worker_state import WORKER_STATE, WorkerState
 from proxy.errors import Internal, SluiceError, TotalTimeout
@@ -32,6 +33,8 @@ from proxy.upstream.response import UpstreamResponse
 async def forward(request: web.Request) -> web.StreamResponse:
     """Relay one request. With `cancel` its end is the client's; else it may outlive the client."""
     state = request.app[WORKER_STATE]
+    if not is_passed(request.rel_url.raw_path, state.settings.paths):
+        raise web.HTTPNotFound
     return await serve(state, RequestContext.of(request))
 
 

@@ -12,7 +12,7 @@ import socket
 import time
 from typing import TYPE_CHECKING
 
-from proxy.edge.routes import ALWAYS_PASSED, route_of
+from proxy.edge.routes import is_passed, route_of
 from proxy.errors import ClientLeft
 from proxy.meter.tokens import Tally
 from proxy.record import RequestRecord
@@ -60,7 +60,7 @@ def request_of(head: bytes, paths: tuple[str, ...]) -> RequestRecord | None:
     if line is None:
         return None
     path = line[2].decode("latin-1")
-    if not path.startswith(tuple(f"{prefix}/" for prefix in (*ALWAYS_PASSED, *paths))):
+    if not is_passed(path, paths):
         return None
     route = route_of(path)
     now = time.monotonic()

@@ -8,24 +8,29 @@ whatever could be read in two ways is refused, with the connection, whoever was 
 from __future__ import annotations
 
 import re
+import unicodedata
 from urllib.parse import unquote_to_bytes
 
 from aiohttp import HttpVersion10, HttpVersion11, hdrs, web
 
 from proxy.errors import BadRequest, NotFound
 from proxy.refusals import HttpVersionNotSupported, MethodNotAllowed
+from proxy.upstream.credentials import key_in_path
 
 ALLOWED_METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 """For `Allow`; others that HTTP has are passed on, too, but these are what anybody could want."""
 # TRACE would show the operator's key to whoever asks (RFC 9110, 9.3.8), CONNECT is for proxies.
 _REFUSED_METHODS = frozenset({hdrs.METH_TRACE, hdrs.METH_CONNECT})
-_AUTHORITY = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]+)(?::[0-9]{0,5})?")
+# No percent-encoding: what it could hide in a name is just what may not stand there.
+_AUTHORITY = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=-]{1,255})(?::[0-9]{0,5})?")
 _ABSOLUTE = re.compile(r"https?://([^/?#]*)", re.IGNORECASE)
 _ENCODED_WRONGLY = re.compile("%(?![0-9A-Fa-f]{2})")
 _CONTROLS = re.compile(rb"[\x00-\x1f\x7f]")
 _OVERLONG = re.compile(rb"\xc0\xae|\xe0\x80\xae|\xf0\x80\x80\xae")
 """A dot as lenient decoders of UTF-8 read it."""
 _SEPARATORS = re.compile(rb"/|\\|\xc0\xaf")
+_SEGMENT_END = re.compile(rb"[;?#]")
+"""Where some server ends a segment: parameters, or a query once the path has been decoded."""
 _DECODED_TIMES = 3
 _INTERNAL = "/internal/"
 
@@ -74,11 +79,20 @@ def climbs(path: str) -> bool:
     raw = path.encode("utf-8", "surrogateescape")
     for _ in range(_DECODED_TIMES + 1):
         plain = _OVERLONG.sub(b".", raw)
-        for segment in _SEPARATORS.split(plain):
-            if segment.partition(b";")[0].strip() in {b".", b".."}:
+        for segment in _SEPARATORS.split(plain) + _SEPARATORS.split(_folded(plain)):
+            if _SEGMENT_END.split(segment, maxsplit=1)[0].strip() in {b".", b".."}:
                 return True
+        if b"%" not in raw:
+            break
         raw = unquote_to_bytes(raw)
     return False
+
+
+def _folded(path: bytes) -> bytes:
+    """With plain characters in place of those that Unicode has as other forms of them (NFKC)."""
+    if path.isascii():
+        return b""
+    return unicodedata.normalize("NFKC", path.decode("utf-8", "ignore")).encode()
 
 
 def _check_framing(request: web.Request) -> None:
@@ -120,10 +134,19 @@ def _check_path(target: str) -> None:
         raise BadRequest("The path has a % that encodes nothing.")
     if "\\" in path or "%5c" in path.lower():
         raise BadRequest("The path has a backslash.")
-    if _CONTROLS.search(unquote_to_bytes(path.encode("utf-8", "surrogateescape"))):
+    if _has_control(path):
         raise BadRequest("The path has a control character.")
     if climbs(path):
         raise BadRequest("The path has a dot segment.")
+    if key_in_path(path):
+        raise BadRequest("The path has what can be a key; a key belongs in its header.")
+
+
+def _has_control(path: str) -> bool:
+    raw = path.encode("utf-8", "surrogateescape")
+    for _ in range(_DECODED_TIMES):
+        raw = unquote_to_bytes(raw)
+    return _CONTROLS.search(raw) is not None
 
 
 def _target(rest: str) -> str:

@@ -48,8 +48,45 @@ class Route:
         return self.family is not Family.UNKNOWN
 
 
+_SLASHES = re.compile("/+")
+_PARAMETERS = re.compile(";[^/]*")
+
+
 def route_of(path: str) -> Route:
-    """The route of a raw path without its query."""
+    """The route of a raw path without its query.
+
+    Servers differ in what they take for the same path. One that some upstream could serve as an
+    API that is understood here is understood too, so that no spelling is a way past the meters.
+    """
+    route = _route_of(path)
+    if route.understood:
+        return route
+    for reading in _as_lenient_servers_read(path):
+        if reading != path and (read := _route_of(reading)).understood:
+            return read
+    return route
+
+
+def is_passed(path: str, paths: tuple[str, ...]) -> bool:
+    """Whether a raw path lies under a prefix that is relayed, as that is written.
+
+    In another spelling (`/%761/models`) it would not be known for what it is where it is placed
+    below an upstream's base, and so leave that.
+    """
+    return any(path.startswith(f"{prefix}/") for prefix in (*ALWAYS_PASSED, *paths))
+
+
+def _as_lenient_servers_read(path: str) -> tuple[str, ...]:
+    """Without parameters, empty segments and a slash at its end; decoded; and in small letters."""
+    decoded = _tidy(unquote(path)) if "%" in path else _tidy(path)
+    return _tidy(path), decoded, decoded.lower()
+
+
+def _tidy(path: str) -> str:
+    return _SLASHES.sub("/", _PARAMETERS.sub("", path)).rstrip("/ ")
+
+
+def _route_of(path: str) -> Route:
     if family := _UNDERSTOOD.get(path):
         return Route(path, family)
     if (match := _GEMINI.fullmatch(path)) and match["verb"] in _GEMINI_VERBS:

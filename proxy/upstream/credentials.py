@@ -17,18 +17,27 @@ if TYPE_CHECKING:
 
 _WITHIN = re.compile(
     "apikey|apitoken|authoriz|authtoken|authkey|accesstoken|accesskey|bearertoken|clientsecret"
-    "|credential|functionskey|idtoken|oauthtoken|password|secretkey|securitytoken|sessiontoken"
-    "|subscriptionkey|subscriptiontoken"
+    "|apisecret|credential|functionskey|hftoken|idtoken|jwtassertion|oauthtoken|password"
+    "|privatetoken|refreshtoken|secretkey|securitytoken|sessiontoken|subscriptionkey"
+    "|subscriptiontoken|usertoken|vaulttoken|virtualkey"
 )
-"""OpenAI, Anthropic, Google, Azure, AWS, Cohere, ElevenLabs, RapidAPI, Cloudflare, OpenStack: in
-these names, with any prefix."""
-_WHOLE = frozenset({"auth", "cookie", "heliconeauth", "key", "token", "xauth", "xkey", "xtoken"})
+"""OpenAI, Anthropic, Google, Azure, AWS, Cohere, ElevenLabs, RapidAPI, Cloudflare, OpenStack,
+Hugging Face, Portkey: in these names, with any prefix."""
+_WHOLE = frozenset(
+    {
+        *("auth", "bearer", "jwt", "key", "secret", "token"),
+        *("xauth", "xbearer", "xjwt", "xkey", "xsecret", "xtoken"),
+        *("cookie", "cookie2", "setcookie", "heliconeauth", "cfaccessclientid"),
+    }
+)
 """A session's cookie is a key to servers that have pages as well."""
 _QUERY = frozenset({"code", "sig", "signature", "xamzsignature"})
 """Azure's function keys and shared access signatures, AWS's signed URLs."""
 _NOISE = re.compile("[^a-z0-9]+")
 _SEPARATORS = re.compile("([&;])")
 """Some servers still split a query at semicolons (HTML 4.01, B.2.2)."""
+_IN_PATH = re.compile("[;?&]([^;?&=/]*)=")
+_DECODED_TIMES = 3
 
 
 def is_credential(name: str) -> bool:
@@ -57,7 +66,25 @@ def without_key_parameter(path: str) -> str:
     return f"{bare}?{kept}" if kept else bare
 
 
+def key_in_path(path: str) -> bool:
+    """Whether a raw path has a parameter that can be a key: `/v1/x;key=…`, `/v1/x%3Fkey=…`.
+
+    Some servers read parameters of a segment (RFC 3986, 3.3), or decode a path before they look
+    for its query. None of the APIs takes a key there, so nobody needs it to pass.
+    """
+    return any(_is_key_parameter(name) for name in _IN_PATH.findall(_decoded(path)))
+
+
 def _is_key_parameter(pair: str) -> bool:
-    # A name may be an array's (`key[]`, `key[0]`) to a server that knows such.
-    name = unquote_plus(pair.partition("=")[0]).partition("[")[0]
+    # A name may be an array's (`key[]`, `key[0]`) to a server that knows such, and servers differ
+    # in how often they decode.
+    name = _decoded(pair.partition("=")[0]).partition("=")[0].partition("[")[0]
     return is_credential(name) or _NOISE.sub("", name.lower()) in _QUERY
+
+
+def _decoded(text: str) -> str:
+    for _ in range(_DECODED_TIMES):
+        if "%" not in text:
+            break
+        text = unquote_plus(text)
+    return text

@@ -39,8 +39,12 @@ HOP_BY_HOP = frozenset(
 )
 
 # Host is the upstream's. The body is whole by now, so its length is known anew and nobody has to
-# be asked for permission to send it. HTTP2-Settings belongs to an upgrade.
-_REBUILT = frozenset({"content-length", "expect", "host", "http2-settings"})
+# be asked for permission to send it. The id is told anew. HTTP2-Settings belongs to an upgrade.
+_REBUILT = frozenset({"content-length", "expect", "host", "http2-settings", "x-request-id"})
+# They have some servers (IIS, Symfony) serve another path than the one that was looked at here.
+_OTHER_PATH = frozenset({"x-original-uri", "x-original-url", "x-rewrite-url"})
+# An upgrade is not passed on, and OpenAI's has browsers send their key in one of these.
+_OF_UPGRADE = "sec-websocket-"
 
 _TO_SLUICE = frozenset({"sluice-progress", "sluice-resumable"})
 """What a client asks of this gateway: another one behind it would do it again."""
@@ -93,7 +97,7 @@ def request_headers(
 
     A stream is asked for without compression: a compressor holds tokens back.
     """
-    dropped = HOP_BY_HOP | _REBUILT | _TO_SLUICE | _named_in_connection(client)
+    dropped = HOP_BY_HOP | _REBUILT | _TO_SLUICE | _OTHER_PATH | _named_in_connection(client)
     headers = _without(client, dropped)
     if not (hop.tells_client and hop.trusted):
         headers = CIMultiDict(pair for pair in headers.items() if not tells_client(pair[0]))
@@ -142,7 +146,7 @@ def response_headers(upstream: MultiMapping[str], *, rewritten: bool) -> CIMulti
     headers: CIMultiDict[str] = CIMultiDict()
     for name, value in upstream.items():
         lowered = name.lower()
-        if lowered in dropped or lowered.startswith(_OWN_POLICY_PREFIXES):
+        if _spelt(name) in dropped or lowered.startswith(_OWN_POLICY_PREFIXES):
             continue
         if lowered == "x-request-id":
             name = UPSTREAM_REQUEST_ID  # noqa: PLW2901 the field goes on under another name
@@ -165,13 +169,23 @@ def upstream_request_id(headers: MultiMapping[str]) -> str:
 
 def _named_in_connection(headers: MultiMapping[str]) -> frozenset[str]:
     listed: Iterable[str] = (value for name in _CONNECTION for value in headers.getall(name, ()))
-    named = (token.strip().lower() for value in listed for token in value.split(","))
+    tokens = (token for value in listed for token in value.split(","))
+    named = (_spelt(token.partition(";")[0].strip()) for token in tokens)
     # The nearer proxy's own words on the client's address are not the client's to take back.
     return frozenset(name for name in named if not name.startswith("x-forwarded-"))
 
 
 def _without(headers: MultiMapping[str], dropped: frozenset[str]) -> CIMultiDict[str]:
-    return CIMultiDict(pair for pair in headers.items() if pair[0].lower() not in dropped)
+    return CIMultiDict(
+        pair
+        for pair in headers.items()
+        if (spelt := _spelt(pair[0])) not in dropped and not spelt.startswith(_OF_UPGRADE)
+    )
+
+
+def _spelt(name: str) -> str:
+    """A name as servers may read it that follow CGI (RFC 3875, 4.1.18): `_` stands for `-`."""
+    return name.lower().replace("_", "-")
 
 
 def _is_native_gemini(path: str) -> bool:

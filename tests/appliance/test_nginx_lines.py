@@ -129,6 +129,10 @@ def test_what_is_no_access_line_is_none(line: bytes) -> None:
         ("/v1/x%3fkey=abc", "/v1/x"),
         ("/v1/\x1b[31m", "/v1/%1B%5B31m"),
         ("/v1/models/ü:generate", "/v1/models/ü:generate"),
+        ("/v1/x%253Fk%65y=s3cret", "/v1/x"),
+        ("/v1/x;k%65y=s3cret/y", "/v1/x;key=…/y"),
+        ("/v1/x;%256Bey=s3cret", "/v1/x;key=…"),
+        ("/v1/caf%C3%A9", "/v1/caf%C3%A9"),
     ],
 )
 def test_a_path_can_be_written_down(path: str, written: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.edge.routes import OTHER, Route, route_of
+from proxy.edge.routes import OTHER, Route, is_passed, route_of
 from proxy.record import Family
 
 
@@ -36,6 +36,39 @@ from proxy.record import Family
 def test_the_route_of_a_path(path: str, route: Route) -> None:
     """The family where it is known, and a label from a small set whatever the client invents."""
     assert route_of(path) == route
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/v1/chat/completion%73",
+        "/v1/chat%2Fcompletions",
+        "/v1//chat/completions",
+        "/v1/chat/completions/",
+        "/v1/chat/completions%20",
+        "/v1/Chat/Completions",
+        "/v1/chat/completions;a=b",
+        "/openai/v1/chat/Completions/",
+    ],
+)
+def test_no_spelling_is_a_way_past_the_meters(path: str) -> None:
+    """Some upstream would serve each as chat completions."""
+    assert route_of(path) == Route("/v1/chat/completions", Family.CHAT)
+
+
+def test_googles_methods_in_other_spellings() -> None:
+    """A model whose name has a slash, and an empty segment; verbs are not in other letters."""
+    label = "/v1beta/models/:generateContent"
+    assert route_of("/v1beta//models/a%2Fb:generateContent") == Route(label, Family.GEMINI, "a/b")
+    assert route_of("/v1beta/models/g:generatecontent") == Route("/v1beta/models")
+
+
+def test_a_prefix_is_known_as_it_is_written() -> None:
+    """Encoded it would lie elsewhere at an upstream."""
+    assert is_passed("/v1/x", ())
+    assert is_passed("/v2/chat", ("/v2",))
+    for path in ("/v2/chat", "/%761/x", "/v1", "/v1x/y", "/v1%2Fx", "//v1/x"):
+        assert not is_passed(path, ())
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from multidict import CIMultiDict
 
 from proxy.upstream.credentials import (
     is_credential,
+    key_in_path,
     without_credentials,
     without_key_parameter,
 )
@@ -41,6 +42,11 @@ from proxy.upstream.credentials import (
         "x-functions-key",
         "X-Subscription-Token",
         "Cookie",
+        "Set-Cookie",
+        "Bearer",
+        "X-Secret",
+        "Cf-Access-Jwt-Assertion",
+        "x-portkey-virtual-key",
     ],
 )
 def test_a_field_that_can_be_a_key(name: str) -> None:
@@ -93,9 +99,31 @@ def test_a_field_that_is_none(name: str) -> None:
         ("/v1/x?key[]=s&key%5B0%5D=s&+key=s&key%00=s&a=1", "/v1/x?a=1"),
         ("/v1/x?x-goog-api-key=s&sig=s&token=s&code=s", "/v1/x"),
         ("/v1/x?&&a=1&", "/v1/x?&&a=1&"),
+        ("/v1/x?%256Bey=s&key%3Ds&a=1", "/v1/x?a=1"),
+        ("/v1/x?a=1%26key=s&pageToken=2", "/v1/x?a=1%26key=s&pageToken=2"),
         ("/v1/x?max_tokens=1&sort_key=2", "/v1/x?max_tokens=1&sort_key=2"),
     ],
 )
 def test_a_key_in_the_query_stays_behind(path: str, expected: str) -> None:
     """However its name is written; the rest of the query keeps its raw form."""
     assert without_key_parameter(path) == expected
+
+
+@pytest.mark.parametrize(
+    ("path", "found"),
+    [
+        ("/v1/x;key=s", True),
+        ("/v1/x;a=b;api-key=s/y", True),
+        ("/v1/x%3Bk%65y=s", True),
+        ("/v1/x%3fkey=s", True),
+        ("/v1/x%253Fkey=s", True),
+        ("/v1/x%26access_token=s", True),
+        ("/v1/x;a=b", False),
+        ("/v1/key=s", False),
+        ("/v1/files/a%2Fb%3Fc", False),
+        ("/v1/models/ft:gpt;key", False),
+    ],
+)
+def test_a_key_in_the_path(path: str, found: bool) -> None:
+    """As a parameter of a segment, or of a query that only some server finds."""
+    assert key_in_path(path) is found
