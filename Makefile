@@ -113,6 +113,11 @@ test-kills: setup
 	@command -v cc >/dev/null || sh deploy/apt-install.sh gcc libc6-dev
 	$(PYTEST) -m kills tests/kills $(ARGS)
 
+# 500 clients for the last of each limit: one worker, four, and two appliances on one store.
+.PHONY: test-races
+test-races: setup
+	$(PYTEST) -s -m races tests/integration/test_key_races.py $(ARGS)
+
 # Twenty minutes, or SLUICE_SOAK_SECONDS.
 soak: setup
 	$(PYTEST) -s -m soak tests/soak $(ARGS)

@@ -72,8 +72,11 @@ def standing(key: KeySettings, figures: Figures | None) -> dict[str, Any]:
         left = None if figures is None else max(0, key.max_streams - figures.streams)
         found["max_streams"] = _of(key.max_streams, left)
     if key.budget_usd is not None:
-        money = None if figures is None else max(0.0, key.budget_usd - figures.spent_usd)
+        spent = None if figures is None else round(figures.spent_usd, 9)
+        money = None if spent is None else max(0.0, key.budget_usd - spent)
         found["budget_usd"] = _of(key.budget_usd, money) | {
+            # More than the budget, where the last requests used more than they had reserved.
+            "used": spent,
             "period": key.budget_period,
             "ends_in_seconds": None if figures is None else round(figures.period_ends_in),
         }

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any, Protocol
 
+from hiredis import pack_command
 from redis.asyncio import Redis, RedisCluster, Sentinel
 from redis.asyncio.cluster import ClusterNode
 from redis.asyncio.connection import (
@@ -81,16 +81,18 @@ class PoolBackend:
         self._beside = beside
         self._connections = connections
         self._warm = False
+        self._idle: list[AbstractConnection] = []
+        """Open ones, kept out of the pool: its own bookkeeping costs more than a call."""
 
     async def connect(self) -> None:
-        """Have open connections in the pool, so that no call has to open one in its short time."""
+        """Have open connections, so that no call has to open one in its short time."""
         if self._warm:
             return
         try:
-            async with asyncio.timeout(CONNECT_SECONDS), AsyncExitStack() as stack:
-                for _ in range(self._connections):
-                    connection = await _connection(self._pool)
-                    stack.push_async_callback(self._pool.release, connection)
+            async with asyncio.timeout(CONNECT_SECONDS):
+                await self._into_the_pool()
+                while len(self._idle) < self._connections:
+                    self._idle.append(await _connection(self._pool))
         except FOREIGN as error:
             raise mapped(error) from error
         self._warm = True
@@ -103,20 +105,39 @@ class PoolBackend:
         """
         try:
             async with deadline(seconds):
-                connection = await _connection(self._pool)
+                connection = await self._open_connection()
                 whole = False
                 try:
-                    await connection.send_packed_command(connection.pack_commands(commands))
+                    # Packed by C code: redis-py packs for asyncio in Python, argument by argument.
+                    await connection.send_packed_command(b"".join(map(pack_command, commands)))
                     answers = [await _answer(connection) for _ in commands]
                     whole = True
                 finally:
-                    if not whole:
+                    if whole:
+                        self._idle.append(connection)
+                    else:
                         await connection.disconnect(nowait=True)
-                    await self._pool.release(connection)
+                        await self._pool.release(connection)
         except FOREIGN as error:
             self._warm = False
             raise mapped(error) from error
         return answers
+
+    async def _open_connection(self) -> AbstractConnection:
+        if not self._idle:
+            return await _connection(self._pool)
+        connection = self._idle.pop()
+        try:
+            # Opens it again if the store has closed it meanwhile.
+            await self._pool.ensure_connection(connection)
+        except BaseException:
+            await self._pool.release(connection)
+            raise
+        return connection
+
+    async def _into_the_pool(self) -> None:
+        while self._idle:
+            await self._pool.release(self._idle.pop())
 
     async def forget(self) -> None:
         """Idle connections go; those in use end by their own errors.
@@ -124,6 +145,7 @@ class PoolBackend:
         A Sentinel set is asked anew who the master is: the old one may be a replica by now.
         """
         self._warm = False
+        await self._into_the_pool()
         await self._pool.disconnect(inuse_connections=False)
 
     async def close(self) -> None:
