@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from hiredis import pack_command
 from redis.asyncio import Redis, RedisCluster, Sentinel
@@ -109,7 +109,7 @@ class PoolBackend:
                 whole = False
                 try:
                     # Packed by C code: redis-py packs for asyncio in Python, argument by argument.
-                    await connection.send_packed_command(b"".join(map(pack_command, commands)))
+                    await connection.send_packed_command(b"".join(map(_packed, commands)))
                     answers = [await _answer(connection) for _ in commands]
                     whole = True
                 finally:
@@ -220,6 +220,11 @@ async def _closed(client: RedisCluster) -> None:
 async def _connection(pool: ConnectionPool) -> AbstractConnection:
     found: AbstractConnection = await pool.get_connection()  # type: ignore[no-untyped-call]
     return found
+
+
+def _packed(command: Command) -> bytes:
+    # hiredis' types say that a command has one argument.
+    return cast("bytes", pack_command(command))  # type: ignore[arg-type]
 
 
 async def _answer(connection: Any) -> Any:

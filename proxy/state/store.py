@@ -37,7 +37,8 @@ _PROBE = script.load("probe")
 PREFIX = "sluice:"
 LANES = 4
 """Batches at once, and so connections of one worker."""
-_BATCH = 256
+_BATCH = 64
+"""Small enough that the answers of a long queue come bit by bit."""
 _LONGEST_QUEUE = 10_000
 
 
@@ -73,9 +74,10 @@ class _Call:
 class Store:
     """One worker's way to the store; use it as a context manager.
 
-    A call waits at most `timeout` seconds, however the store behaves: a batch that gets no answer
-    in time costs its connection, never a later call its answer. After a few failures nobody asks
-    any more, until a probe in the background has written something.
+    A call waits at most `timeout` seconds for a store that says nothing, and at most four times as
+    long behind others that it answers. A batch that gets no answer in time costs its connection,
+    never a later call its answer. After a few failures nobody asks any more, until a probe in the
+    background has written something.
     """
 
     backend: Backend
@@ -87,6 +89,8 @@ class Store:
     _lanes: set[asyncio.Task[None]] = field(default_factory=set)
     _probing: asyncio.Task[None] | None = None
     _evalsha: bool = True
+    _answered: int = 0
+    """Batches that the store has answered."""
 
     async def __aenter__(self) -> Self:
         """Start without waiting for the store: it may be away, and come later."""
@@ -177,7 +181,7 @@ class Store:
         began = self.clock()
         result = "ok"
         try:
-            async with deadline(self.timeout):
+            async with deadline(self.timeout, lambda: self._answered):
                 return await answer
         except TimeoutError:
             result = TIMEOUT
@@ -224,6 +228,7 @@ class Store:
         whole = not self._evalsha
         commands = [call.command(whole=whole or call.resent) for call in batch]
         answers = await self.backend.run(commands, self.timeout)
+        self._answered += 1
         failure: StoreUnavailable | None = None
         for call, answer in zip(batch, answers, strict=True):
             if not isinstance(answer, Exception):

@@ -46,3 +46,23 @@ async def test_a_cancellation_from_outside_stays_one() -> None:
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
+
+
+async def test_a_long_queue_that_is_answered() -> None:
+    """While others are answered the wait goes on, and without end it does not."""
+    came = 0
+
+    async def others() -> None:
+        nonlocal came
+        while True:
+            await asyncio.sleep(0.002)
+            came += 1
+
+    answering = asyncio.create_task(others())
+    began = time.monotonic()
+    with pytest.raises(TimeoutError):
+        async with deadline(0.04, lambda: came):
+            await asyncio.get_running_loop().create_future()
+    assert time.monotonic() - began >= 4 * 0.04 - 0.01
+    answering.cancel()
+    await asyncio.gather(answering, return_exceptions=True)
