@@ -92,9 +92,10 @@ fuzz: setup
 		--require-hashes -r deploy/lock/fuzz.txt
 	@$(VENV)/bin/python -m tests.fuzz --seconds $(SECONDS) $(ARGS)
 
-# 8,000 requests at once, 200 clients that read nothing, and thousands that ask and leave; for a machine with nothing else to do.
+# 8,000 requests at once, 200 clients that read nothing, thousands that ask and leave, a hundred
+# that want all memory; for a machine with nothing else to do.
 burst: setup
-	$(PYTEST) -s -m burst tests/integration/faults $(ARGS)
+	$(PYTEST) -s -m burst tests $(ARGS)
 
 # Two appliances behind a real haproxy, one of which is stopped.
 .PHONY: test-balancer

@@ -93,7 +93,7 @@ class Settings(ListenSettings, ResumeSettings):
         "wait, then get 503; 0: up to a quarter of the memory, 128 MiB a worker at most",
     )
     body_timeout_seconds: Seconds = Field(
-        60, description="for a body to come; each 4 KiB of it buy a second more"
+        60, description="for a body to come; each 4 KiB of it buy a second more, up to this again"
     )
     header_timeout_seconds: Seconds = Field(
         20, description="for a whole request head, from a new connection's first moment on"

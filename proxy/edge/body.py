@@ -11,7 +11,7 @@ from proxy.errors import BodyTooLarge
 from proxy.refusals import BodyTooSlow
 
 SLOWEST_BYTES_A_SECOND = 4096
-"""Each so many bytes buy a body a second more; a drip of one byte a minute buys none."""
+"""Each so many bytes buy a body a second more, up to its time; a drip buys none."""
 _FIRST_BYTES = 64 * 1024
 """What a body without a length is given at first; each time it has grown into that, it doubles."""
 
@@ -31,12 +31,15 @@ async def read(request: web.Request, hold: Hold, *, most: int, seconds: float) -
     await _ask_for_it(request)
     try:
         async with asyncio.timeout(seconds) as limit:
-            return await _all(request, hold, most, limit)
+            return await _all(request, hold, most, limit, seconds)
     except TimeoutError:
-        raise BodyTooSlow(f"The body did not come within {seconds:g} s, nor fast after.") from None
+        raise BodyTooSlow(f"The body did not come within {seconds:g} s, nor fast enough after.") from None
 
 
-async def _all(request: web.Request, hold: Hold, most: int, limit: asyncio.Timeout) -> bytes:
+async def _all(
+    request: web.Request, hold: Hold, most: int, limit: asyncio.Timeout, seconds: float
+) -> bytes:
+    loop = asyncio.get_running_loop()
     parts: list[bytes] = []
     size = 0
     async for part in request.content.iter_any():
@@ -48,7 +51,8 @@ async def _all(request: web.Request, hold: Hold, most: int, limit: asyncio.Timeo
             await _grow(hold, size, most, limit)
         due = limit.when()
         assert due is not None
-        limit.reschedule(due + len(part) / SLOWEST_BYTES_A_SECOND)
+        # Not saved up: who has sent much and then stops would hold it for hours.
+        limit.reschedule(min(due + len(part) / SLOWEST_BYTES_A_SECOND, loop.time() + seconds))
     return parts[0] if len(parts) == 1 else b"".join(parts)
 
 

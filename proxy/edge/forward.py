@@ -57,7 +57,7 @@ async def _serve(state: WorkerState, context: RequestContext) -> web.StreamRespo
         slot = await _admitted(state, context, hold)
         async with slot:
             record.queue_seconds = slot.waited
-            with await _first_response(state, context) as answer:
+            with await _first_response(state, context, hold) as answer:
                 state.telemetry.keep(context)
                 hold.release()
                 return await deliver(state, context, answer)
@@ -159,16 +159,18 @@ def _send_error(
     return context.response
 
 
-async def _first_response(state: WorkerState, context: RequestContext) -> UpstreamResponse:
+async def _first_response(
+    state: WorkerState, context: RequestContext, hold: Hold
+) -> UpstreamResponse:
     """The upstream's answer as it begins; the 200 may be out by then, if it was long in coming."""
     after = state.settings.commit_after_seconds
     # A detached request has a response from the start, and nobody whom a silence could alarm.
     if not context.record.wants_stream or not after or context.response is not None:
-        return await _request_upstream(state, context)
+        return await _request_upstream(state, context, hold)
     response = None
     try:
         async with CommitIfSilent(context, after=after, ping=state.settings.ping_interval_seconds):
-            response = await _request_upstream(state, context)
+            response = await _request_upstream(state, context, hold)
     except BaseException:
         if response is not None:
             response.close()
@@ -176,7 +178,9 @@ async def _first_response(state: WorkerState, context: RequestContext) -> Upstre
     return response
 
 
-async def _request_upstream(state: WorkerState, context: RequestContext) -> UpstreamResponse:
+async def _request_upstream(
+    state: WorkerState, context: RequestContext, hold: Hold
+) -> UpstreamResponse:
     call, family = context.call, context.record.family
     assert call is not None
     # A request may hold megabytes, and its stream may run for an hour.
@@ -190,9 +194,10 @@ async def _request_upstream(state: WorkerState, context: RequestContext) -> Upst
                 context.record,
                 is_decidable=is_decidable,
                 find_error=lambda first: hidden_error(family, first),
+                may_hold=hold.has_room,
             )
             if context.key is not None and model_list.is_listed(context.key, call):
-                return await model_list.only_allowed(context.key, response)
+                return await model_list.only_allowed(context.key, response, hold)
             return response
     except TimeoutError:
         late = TotalTimeout(f"There was no answer within {total:g} s.")

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 from multidict import CIMultiDict
 
 from proxy.edge.rights import may_use
-from proxy.errors import UpstreamInvalid
+from proxy.errors import Overloaded, UpstreamInvalid
 from proxy.upstream.buffered_response import BufferedResponse
 
 if TYPE_CHECKING:
+    from proxy.edge.body_memory import Hold
     from proxy.key_settings import KeySettings
     from proxy.upstream.call import Call
     from proxy.upstream.response import UpstreamResponse
@@ -30,19 +31,26 @@ def is_listed(key: KeySettings, call: Call) -> bool:
     )
 
 
-async def only_allowed(key: KeySettings, response: UpstreamResponse) -> UpstreamResponse:
+async def only_allowed(
+    key: KeySettings, response: UpstreamResponse, hold: Hold
+) -> UpstreamResponse:
     """The upstream's list without what the key may not use; an error goes on as it is.
 
-    Raises `UpstreamInvalid` for a list that cannot be read: it is not shown whole.
+    Raises `UpstreamInvalid` for a list that cannot be read, since it is not shown whole, and
+    `Overloaded` where there is no memory for it.
     """
     if response.status != 200:
         return response
     try:
-        body = bytearray(response.first)
-        while part := await response.read():
+        body = bytearray()
+        part = response.first or await response.read()
+        while part:
+            if not hold.has_room(len(part)):
+                raise Overloaded("There is no memory for the list of models.", retry_after=5.0)
             body += part
             if len(body) > _LARGEST_BYTES:
                 raise UpstreamInvalid("The list of models is too long to be looked through.")
+            part = await response.read()
     finally:
         response.close()
     return _filtered(key, response, bytes(body))

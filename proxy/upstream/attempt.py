@@ -36,6 +36,8 @@ class FirstEventCheck:
     """Whether they suffice to decide."""
     find_error: Callable[[bytes], SluiceError | None]
     """The failure that a good status only hid; None if it is a good beginning."""
+    may_hold: Callable[[int], bool]
+    """Whether so many bytes more of an undecided beginning may be held; if so, they count."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +158,9 @@ class Attempt:
             if check.is_decidable(first):
                 if error := check.find_error(first):
                     raise error
+                break
+            if not check.may_hold(len(part)):
+                # Rather unjudged than held without end: many may begin like this at once.
                 break
         response.first = first
 

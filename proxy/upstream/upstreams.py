@@ -130,11 +130,13 @@ class Upstreams:
         *,
         is_decidable: Callable[[bytes], bool] | None = None,
         find_error: Callable[[bytes], SluiceError | None] | None = None,
+        may_hold: Callable[[int], bool] = lambda _: True,
     ) -> UpstreamResponse:
         """The first answer that stands; whoever gets it closes it.
 
         With `is_decidable` and `find_error`, a good event stream is handed out with its first bytes
-        read: as many as are needed to decide. A failure found in them counts like a bad status.
+        read: as many as are needed to decide, and `may_hold` allows. A failure found in them counts
+        like a bad status.
         `record` is told of every attempt; once it has `committed_at` nothing is tried again, and
         the attempt under way is handed out unjudged.
 
@@ -144,7 +146,9 @@ class Upstreams:
         """
         self._retry_budget.deposit()
         first_event = (
-            FirstEventCheck(is_decidable, find_error) if is_decidable and find_error else None
+            FirstEventCheck(is_decidable, find_error, may_hold)
+            if is_decidable and find_error
+            else None
         )
         may_repeat = self._retry_policy.retries > 0
         attempt = Attempt(

@@ -44,6 +44,26 @@ async def test_a_drip_buys_no_time(start_front: StartWorker) -> None:
         dripping.cancel()
 
 
+async def test_what_came_fast_buys_no_rest_without_end(start_front: StartWorker) -> None:
+    """Nearly all of a large body, and then nothing, or a byte now and then: its time is over."""
+    front = await start_front(body_timeout_seconds=0.5)
+    sent = request("POST", "/v1/files").replace(b"Length: 0", b"Length: 2000001")
+
+    async def drip(line: Line) -> None:
+        for _ in range(200):
+            await line.send(b"x")
+            await asyncio.sleep(0.05)
+
+    for rest in (False, True):
+        async with await Line.open(front.url) as line:
+            await line.send(sent + bytes(1_900_000))
+            dripping = asyncio.create_task(drip(line)) if rest else None
+            assert (await line.head()).status == 408
+            if dripping is not None:
+                dripping.cancel()
+    await until(lambda: front.state.body_memory.used == 0, "its memory is still held")
+
+
 async def test_bodies_beyond_the_budget(start_front: StartWorker, demo: Demo) -> None:
     """Large ones that never end fill their share; another waits and gets 503; questions pass."""
     front = await start_front(body_memory_bytes=8 * MIB, queue_timeout_seconds=0.3)

@@ -111,3 +111,32 @@ async def test_what_can_never_fit() -> None:
     with pytest.raises(BodyTooLarge, match="SLUICE_BODY_MEMORY_BYTES"):
         await one.hold().take(8 * MIB + 1)
     await one.hold().take(8 * MIB)
+
+
+async def test_a_copy_counts_without_a_wait() -> None:
+    """Whoever comes meanwhile waits until it is gone."""
+    one = memory()
+    large = one.hold()
+    await large.take(6 * MIB)
+    with one.copied(6 * MIB):
+        assert one.used == 12 * MIB
+        waiting = asyncio.create_task(one.hold().take(1))
+        await asyncio.sleep(0)
+        assert one.waiting == 1
+    await waiting
+    assert one.used == 6 * MIB + 1
+
+
+async def test_what_can_be_done_without() -> None:
+    """It is held if there is room for it at once and nobody waits; else not, and nothing waits."""
+    one = memory()
+    first = one.hold()
+    assert first.has_room(6 * MIB)
+    assert not one.hold().has_room(4 * MIB)
+    waiting = asyncio.create_task(one.hold().take(4 * MIB))
+    await asyncio.sleep(0)
+    assert not one.hold().has_room(1)
+    assert one.used == 6 * MIB
+    first.release()
+    await waiting
+    assert one.used == 4 * MIB

@@ -48,3 +48,18 @@ async def test_one_of_them(start_worker: StartWorker) -> None:
         http.get(worker.url + "/v1/models/demo", headers=KEY) as answer,
     ):
         assert answer.status == 200
+
+
+async def test_a_list_counts_among_the_bytes_that_are_held(start_worker: StartWorker) -> None:
+    """Where there is no room for it, 503 with a time to come again; then none of it is held."""
+    keys = ({"name": "a", "key": "sk-a", "models": ["demo"]},)
+    worker = await start_worker(keys=keys)
+    memory = worker.state.body_memory
+    async with aiohttp.ClientSession() as http:
+        with memory.copied(memory.budget):
+            async with http.get(worker.url + "/v1/models", headers=KEY) as answer:
+                assert answer.status == 503
+                assert answer.headers["Retry-After"]
+        async with http.get(worker.url + "/v1/models", headers=KEY) as answer:
+            assert answer.status == 200
+    assert memory.used == 0

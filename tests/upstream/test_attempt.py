@@ -13,6 +13,8 @@ from tests.upstream.kit import (
     OVERLOADED,
     ask,
     call,
+    enough,
+    judge,
     new_record,
     opened,
     whole,
@@ -245,3 +247,27 @@ async def test_without_retries_a_post_is_never_sent_twice() -> None:
         with pytest.raises(errors.UpstreamReset):
             await ask(upstreams)
         assert len(peer.heads) == 2
+
+
+async def test_a_beginning_without_end_is_held_as_long_as_there_is_room() -> None:
+    """Each part that does not decide counts; the first that finds no room goes on unjudged."""
+    counted: list[int] = []
+
+    def may_hold(size: int) -> bool:
+        counted.append(size)
+        return sum(counted) <= 4000
+
+    async def undecided(connection: Connection) -> None:
+        await connection.request()
+        await connection.say(EVENTS)
+        for _ in range(20):
+            await connection.say(chunk(b"x" * 1000))
+            await asyncio.sleep(0.01)
+        await connection.say(chunk(b'overloaded"\n\n'), LAST_CHUNK)
+
+    async with Peer(undecided) as peer, opened(peer) as upstreams:
+        response = await upstreams.request(
+            call(), new_record(), is_decidable=enough, find_error=judge, may_hold=may_hold
+        )
+        assert 4000 < len(response.first) == sum(counted) < 20_000
+        assert (await whole(response)).endswith(b"x" * 1000 + b'overloaded"\n\n')
