@@ -33,7 +33,7 @@ async def read(request: web.Request, hold: Hold, *, most: int, seconds: float) -
         async with asyncio.timeout(seconds) as limit:
             return await _all(request, hold, most, limit, seconds)
     except TimeoutError:
-        raise BodyTooSlow(f"The body did not come within {seconds:g} s, nor fast enough after.") from None
+        raise BodyTooSlow(f"The body did not come within {seconds:g} s, nor fast after.") from None
 
 
 async def _all(
