@@ -108,6 +108,11 @@ test-balancer: setup
 test-resume: setup
 	$(PYTEST) -m resume tests/integration/resume $(ARGS)
 
+# 1,000 resumable streams whose readers break at random, for five minutes; see its docstring.
+.PHONY: resume-load
+resume-load: setup
+	$(PYTEST) -s -m resume_load tests/soak $(ARGS)
+
 # Writes its figures into docs/kills.md.
 .PHONY: test-kills
 test-kills: setup
