@@ -1,8 +1,9 @@
 """Readers that break at random.
 
-`python -m tests.soak.resuming_crowd URL UPSTREAM SECONDS STREAMS RATE`: a program of its own, so that what it needs is not taken for the gateway's. Each reader holds one
-resumable stream after the other, loses its connection now and then, and goes on by its cursor. It
-fails where a stream is not, to the byte of its text, what the upstream says to the same question.
+`python -m tests.soak.resuming_crowd URL UPSTREAM SECONDS STREAMS RATE`: a program of its own, so
+that what it needs is not taken for the gateway's. Each reader holds one resumable stream after the
+other, loses its connection now and then, and goes on by its cursor. It fails where a stream is not,
+to the byte of its text, what the upstream says to the same question.
 """
 
 from __future__ import annotations
