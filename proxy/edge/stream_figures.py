@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections import deque
 from typing import TYPE_CHECKING, Any, Protocol
+
+import msgspec
 
 from proxy.meter.tokens import pace, time_to_first_token
 
@@ -74,7 +75,7 @@ class StreamFigures:
 
     def fields(self) -> dict[str, str | bytes]:
         """What the log's header says of the stream by now."""
-        return {"progress": json.dumps(self.progress())}
+        return {"progress": msgspec.json.encode(self.progress())}
 
     def progress(self) -> dict[str, Any]:
         """The figures of a progress frame."""

@@ -50,8 +50,8 @@ async def describe(resumables: Resumables, log: LogState) -> dict[str, Any]:
 def _progress(resumables: Resumables, log: LogState) -> dict[str, Any]:
     """What the producer says of it now, asked directly if it is in this worker."""
     running = resumables.logs.writer.running.get(log.id)
-    said = log.header.get("progress", "{}")
+    said: str | bytes = log.header.get("progress", "{}")
     if running is not None and running.progress is not None:
-        said = str(running.progress()["progress"])
+        said = running.progress()["progress"]
     found: dict[str, Any] = json.loads(said)
     return found

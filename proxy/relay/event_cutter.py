@@ -14,7 +14,7 @@ from proxy.relay.sse import event_ends
 # As the clients of `GET /v1/streams/{id}?after=N` count, too: see docs/resuming.md.
 _COUNTS = re.compile(rb"(?:\A|[\r\n])(?!:)[^\r\n]")
 _PROGRESS = re.compile(rb"(?:\A|[\r\n])event: ?progress(?:[\r\n]|\Z)")
-_FIRST_OF_NO_FIELD = (b":", b"\n", b"\r", b"\xef")
+_FIELDS = (b"data:", b"event:", b"id:")
 
 
 def counts(block: bytes) -> bool:
@@ -25,10 +25,10 @@ def counts(block: bytes) -> bool:
 class EventCutter:
     """Bytes in, whole events out, however the bytes are cut."""
 
-    __slots__ = ("_begun", "_looked")
+    __slots__ = ("_looked", "begun")
 
     def __init__(self) -> None:
-        self._begun = bytearray()
+        self.begun = bytearray()
         """What has come since the last event; comments at its beginning are whole blocks."""
         self._looked = 0
         """Where the first block in it begins that has not ended."""
@@ -36,22 +36,21 @@ class EventCutter:
     @property
     def rest(self) -> bytes:
         """What came after the last whole event."""
-        return bytes(self._begun)
-
-    def is_single(self, data: bytes) -> bool:
-        """Whether these bytes are surely one event and nothing else; told without framing them."""
-        return (
-            data[-2:] == b"\n\n"
-            and not self._begun
-            and data.find(b"\n\n") == len(data) - 2
-            and data[:1] not in _FIRST_OF_NO_FIELD
-            and b"\r" not in data
-            and b"progress" not in data
-        )
+        return bytes(self.begun)
 
     def feed(self, data: bytes) -> list[bytes]:
         """Take in the next bytes and give every event that they end."""
-        begun = self._begun
+        if (
+            not self.begun
+            and data[-2:] == b"\n\n"
+            and b"\r" not in data
+            and b"progress" not in data
+        ):
+            # Nearly all reads: whole events, and nothing that counts for nothing.
+            blocks = data[:-2].split(b"\n\n")
+            if all(block.startswith(_FIELDS) for block in blocks):
+                return [block + b"\n\n" for block in blocks]
+        begun = self.begun
         look_from = max(self._looked, len(begun) - 3)
         begun += data
         events: list[bytes] = []

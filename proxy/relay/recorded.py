@@ -23,13 +23,13 @@ class Log(Protocol):
 class RecordedStream(Stream):
     """The same bytes as of a `Stream`; each whole event goes to the log as well."""
 
-    __slots__ = ("_cutter", "_log", "_recorded_family")
+    __slots__ = ("_add", "_cutter", "_recorded_family")
 
     def __init__(
         self, family: Family, reader: Reader, log: Log, *, hides_usage: bool = False
     ) -> None:
         super().__init__(family, reader, hides_usage=hides_usage)
-        self._log = log
+        self._add = log.add
         self._cutter = EventCutter()
         self._recorded_family = family
 
@@ -44,8 +44,15 @@ class RecordedStream(Stream):
         return recorded_ping(self._recorded_family) or super().ping
 
     def feed(self, chunk: bytes, now: float) -> bytes:
-        """As `Stream.feed`."""
-        out = super().feed(chunk, now)
+        """As `Stream.feed`; what is a token's whole event to the reader is one to the log."""
+        if not self._framer.begun and self._reader.token(chunk, now):
+            self.data_at = now
+            if self._cutter.begun:
+                self._record(chunk)
+            else:
+                self._add(chunk)
+            return chunk
+        out = self.feed_other(chunk, now)
         if out:
             self._record(out)
         return out
@@ -63,11 +70,8 @@ class RecordedStream(Stream):
         return words
 
     def _record(self, out: bytes) -> None:
-        if self._cutter.is_single(out):
-            self._log.add(out)
-            return
         for event in self._cutter.feed(out):
-            self._log.add(event)
+            self._add(event)
 
 
 def recorded_ping(family: Family) -> bytes:

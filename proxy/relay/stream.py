@@ -66,6 +66,10 @@ class Stream:
         if not self._framer.begun and self._reader.token(chunk, now):
             self.data_at = now
             return chunk
+        return self.feed_other(chunk, now)
+
+    def feed_other(self, chunk: bytes, now: float) -> bytes:
+        """As `feed`, of what is no whole event of one more token."""
         data = self._framer.single(chunk)
         if data is None:
             return self._feed_any(chunk, now)

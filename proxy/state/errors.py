@@ -62,12 +62,12 @@ def mapped(error: BaseException) -> StoreUnavailable:
     for kinds, reason in _classes():
         if isinstance(error, kinds):
             return StoreUnavailable(reason, hopeless=reason != TIMEOUT)
-    if is_reply(error):
-        return _reply(str(error))
+    if isreply(error):
+        return reply(str(error))
     return StoreUnavailable(UNREACHABLE, hopeless=True)
 
 
-def is_reply(error: BaseException) -> bool:
+def isreply(error: BaseException) -> bool:
     """Whether the store itself answered with an error."""
     from redis.exceptions import ResponseError
 
@@ -88,7 +88,8 @@ def is_forbidden_command(error: BaseException) -> bool:
     return isinstance(error, NoPermissionError) or "unknown command" in str(error).lower()
 
 
-def _reply(text: str) -> StoreUnavailable:
+def reply(text: str) -> StoreUnavailable:
+    """What an error reply means to us, by its text."""
     # A script's own error may carry the cause in its middle ("… -OOM command not allowed …").
     for word in text.replace("-", " ").split():
         if word.strip(":") in _REPLIES:

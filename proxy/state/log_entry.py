@@ -56,8 +56,7 @@ class End:
         return cls(**json.loads(text))
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """One entry: events, or the end with whatever bytes came after the last event."""
 
     id: EntryId

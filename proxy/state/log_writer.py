@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Self
 import structlog
 
 from proxy.state import script
-from proxy.state.errors import TIMEOUT, StoreUnavailable, is_reply, mapped
+from proxy.state.errors import TIMEOUT, StoreUnavailable, reply
 from proxy.state.log_doubts import FORGOTTEN, LogDoubts
 from proxy.state.log_entry import heartbeat_of
 from proxy.state.patience import deadline
@@ -30,16 +30,19 @@ if TYPE_CHECKING:
     from proxy.state.store import Argument, Store
 
 _OPEN = script.load("log_open", "log")
+_WRITE = script.load("log_write", "log")
 _TEND = script.load("log_tend", "log")
 _END = script.load("log_end", "log")
 _DROP = script.load("log_drop", "log")
 _BEAT = script.load("log_beat", "log")
 
-FLUSH_SECONDS = 0.035
+FLUSH_SECONDS = 0.05
 TEND_SECONDS = 0.4
 HEARTBEAT_MILLISECONDS = 2000
 _WRITE_SECONDS = 1.0
 _CLOSE_SECONDS = 3.0
+_LOGS_AT_ONCE = 64
+"""A script of so many logs takes the store less than a millisecond."""
 _OVERTAKEN = "overtaken"
 RUNNING_TTL_SECONDS = 60.0
 """The least time for which a log, and what it counts in the account, outlives its producer's last
@@ -168,37 +171,47 @@ class LogWriter:
                 log.take_end()
         sure = [log for log in logs if log.doubtful_since is None and not log.lost]
         if batches := [log for log in sure if log.unsent]:
-            await self._write(batches)
+            await asyncio.gather(*map(self._write, self._groups(batches)))
         if ending := [log for log in sure if log.ending is not None]:
             await asyncio.gather(*map(self._end, ending))
 
+    def _groups(self, logs: list[StreamLog]) -> list[list[StreamLog]]:
+        """Logs that one script may name: in a cluster each lies where its key says."""
+        if not self._store.backend.one_node:
+            return [[log] for log in logs]
+        return [logs[at : at + _LOGS_AT_ONCE] for at in range(0, len(logs), _LOGS_AT_ONCE)]
+
     async def _write(self, logs: list[StreamLog]) -> None:
-        more = [command for log in logs for command in log.commands]
-        for log in logs:
-            log.commands.clear()
-        batches = [log.command() for log in logs]
+        arguments = [word for log in logs for word in log.batch()]
         try:
-            answers = await self._store.pipeline([*batches, *more], _WRITE_SECONDS)
+            answers = await self._store.run(_WRITE, [log.keys[1] for log in logs], arguments)
         except StoreUnavailable:
             for log in logs:
                 self._doubts.add(log)
             return
-        for log, answer in zip(logs, answers, strict=False):
-            if answer is None:
+        for log, answer in zip(logs, answers, strict=True):
+            if answer == 0:
                 self.lose(log, FORGOTTEN)
-            elif isinstance(answer, Exception):
-                self._refused(log, answer)
+            elif answer != 1:
+                self._refused(log, answer.decode())
             elif not log.lost:
                 log.unsent.popleft()
                 if log.unsent:
                     self.changed(log)
+        await self._send_commands(logs)
 
-    def _refused(self, log: StreamLog, error: Exception) -> None:
-        if is_reply(error) and "equal or smaller" in str(error):
-            # Somebody took this producer for dead, and has ended the log.
-            self.lose(log, "overtaken")
-        else:
-            self.lose(log, mapped(error).reason)
+    async def _send_commands(self, logs: list[StreamLog]) -> None:
+        commands = [command for log in logs for command in log.commands]
+        for log in logs:
+            log.commands.clear()
+        if commands:
+            with contextlib.suppress(StoreUnavailable):
+                await self._store.pipeline(commands, _WRITE_SECONDS)
+
+    def _refused(self, log: StreamLog, error: str) -> None:
+        # Somebody took this producer for dead, and has ended the log.
+        overtaken = "equal or smaller" in error
+        self.lose(log, _OVERTAKEN if overtaken else reply(error).reason)
 
     async def _end(self, log: StreamLog) -> None:
         if log.lost or log.doubtful_since is not None:
@@ -231,28 +244,34 @@ class LogWriter:
             await self._account.report(list(self.running.values()), self._running_ttl)
 
     def _tend(self) -> None:
-        for log in list(self.running.values()):
-            fields = {**log.header, **(log.progress() if log.progress else {})}
-            log.header = {}
-            arguments = [word for pair in fields.items() for word in pair]
+        for logs in self._groups(list(self.running.values())):
+            arguments: list[Argument] = [self._running_ttl]
+            for log in logs:
+                fields = {**log.header, **(log.progress() if log.progress else {})}
+                log.header = {}
+                arguments.append(len(fields))
+                arguments += [word for pair in fields.items() for word in pair]
+            keys = [key for log in logs for key in log.keys]
             try:
-                answer = self._store.send(_TEND, log.keys, [self._running_ttl, *arguments])
+                answer = self._store.send(_TEND, keys, arguments)
             except StoreUnavailable:
                 return
-            answer.add_done_callback(partial(self._tended, log))
+            answer.add_done_callback(partial(self._tended, logs))
 
-    def _tended(self, log: StreamLog, done: asyncio.Future[Any]) -> None:
-        if done.cancelled() or done.exception() is not None or log.ended.is_set():
+    def _tended(self, logs: list[StreamLog], done: asyncio.Future[Any]) -> None:
+        if done.cancelled() or done.exception() is not None:
             return
-        there, stop, readers, _first = done.result()
-        if not there:
-            self.lose(log, FORGOTTEN)
-            return
-        if readers:
-            log.last_read_at = time.monotonic()
-        if stop and log.stopped is not None:
-            stopped, log.stopped = log.stopped, None
-            stopped()
+        for log, (there, stop, readers) in zip(logs, done.result(), strict=True):
+            if log.ended.is_set():
+                continue
+            if not there:
+                self.lose(log, FORGOTTEN)
+                continue
+            if readers:
+                log.last_read_at = time.monotonic()
+            if stop and log.stopped is not None:
+                stopped, log.stopped = log.stopped, None
+                stopped()
 
     def lose(self, log: StreamLog, reason: str) -> None:
         """Give a log up, for a reason in a word: its stream is an ordinary one from here on."""

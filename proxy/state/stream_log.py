@@ -28,8 +28,6 @@ class StreamLog:
     def __init__(self, owner: Owner, stream_id: str, most_bytes: int) -> None:
         self.id = stream_id
         self.keys = keys_of(stream_id)
-        self.events = 0
-        """Whole events so far."""
         self.lost = ""
         """Why the log was given up; empty while it is kept."""
         self.ended = asyncio.Event()
@@ -60,7 +58,7 @@ class StreamLog:
         self._owner = owner
         self._most_bytes = most_bytes
         self._pending: list[bytes] = []
-        self._pending_bytes = 0
+        self._taken = 0
         self._kept: deque[tuple[int, int]] = deque()
         self.kept_bytes = 0
         """What the store has of it."""
@@ -69,13 +67,16 @@ class StreamLog:
 
     def add(self, event: bytes) -> None:
         """One more whole event."""
-        if self.lost and self.written is None:
-            return
         if not self._pending:
+            if self.lost and self.written is None:
+                return
             self._owner.changed(self)
-        self.events += 1
         self._pending.append(event)
-        self._pending_bytes += len(event)
+
+    @property
+    def events(self) -> int:
+        """Whole events so far."""
+        return self._taken + len(self._pending)
 
     def end(self, end: End, tail: bytes = b"") -> None:
         """There are no more events; `tail` is what came after the last one."""
@@ -96,7 +97,7 @@ class StreamLog:
     @property
     def waiting_bytes(self) -> int:
         """What the store has not taken yet."""
-        return self._pending_bytes + sum(len(entry.data) for entry in self.unsent)
+        return sum(map(len, self._pending)) + sum(len(entry.data) for entry in self.unsent)
 
     @property
     def too_large(self) -> bool:
@@ -105,16 +106,17 @@ class StreamLog:
 
     def take(self) -> None:
         """Make one batch of what waits. Whoever reads here is told of it at once."""
-        if not self._pending:
+        pending = self._pending
+        if not pending:
             return
         if self.batched is not None:
             self.batched()
-        lengths = tuple(map(len, self._pending))
-        entry = Entry(EntryId(self.events), lengths, b"".join(self._pending))
-        self._pending.clear()
-        self._pending_bytes = 0
-        self._kept.append((self.events, len(entry.data)))
-        self.kept_bytes += len(entry.data)
+        data, lengths = b"".join(pending), tuple(map(len, pending))
+        self._taken += len(pending)
+        pending.clear()
+        self._kept.append((self._taken, len(data)))
+        self.kept_bytes += len(data)
+        entry = Entry(EntryId(self._taken), lengths, data)
         self.unsent.append(entry)
         self._made(entry)
 
@@ -126,18 +128,17 @@ class StreamLog:
             self._made(self.ending)
         return self.ending
 
-    def command(self) -> Command:
-        """Adds the oldest unsent batch, and drops what is over the bound, oldest first.
+    def batch(self) -> tuple[str, str, str, bytes]:
+        """The oldest unsent batch: what to drop before it, its id, its lengths, its bytes.
 
-        Without NOMKSTREAM a log that the store has lost would begin anew in the middle.
+        What is over the bound is dropped, oldest first.
         """
         entry = self.unsent[0]
-        trimming: Command = ()
+        keep = ""
         while self.kept_bytes > self._most_bytes and len(self._kept) > 1:
             self.kept_bytes -= self._kept.popleft()[1]
-            trimming = ("MINID", "=", f"{self._kept[0][0]}-0")
-        batch = ("l", joined(entry.lengths), "d", entry.data)
-        return ("XADD", self.keys[1], "NOMKSTREAM", *trimming, str(entry.id), *batch)
+            keep = f"{self._kept[0][0]}-0"
+        return keep, str(entry.id), joined(entry.lengths), entry.data
 
     def _made(self, entry: Entry) -> None:
         self.position = entry.id

@@ -28,7 +28,7 @@ def cut(raw: bytes, places: list[int]) -> tuple[list[bytes], bytes]:
         piece = raw[start:end]
         start = end
         if piece:
-            events += [piece] if cutter.is_single(piece) else cutter.feed(piece)
+            events += cutter.feed(piece)
     return events, cutter.rest
 
 
@@ -72,21 +72,28 @@ def test_what_counts(block: bytes, counted: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    ("data", "single"),
+    ("data", "events", "rest"),
     [
-        (b"data: a\n\n", True),
-        (b"event: x\ndata: a\n\n", True),
-        (b"data: a\n", False),
-        (b"data: a\n\ndata: b\n\n", False),
-        (b": ping\n\n", False),
-        (b"\ndata: a\n\n", False),
-        (b"data: a\r\n\n", False),
-        (b"data: progress\n\n", False),
+        (b"data: a\n\n", [b"data: a\n\n"], b""),
+        (b"event: x\ndata: a\n\n", [b"event: x\ndata: a\n\n"], b""),
+        (b"data: a\n", [], b"data: a\n"),
+        (b"data: a\n\ndata: b\n\n", [b"data: a\n\n", b"data: b\n\n"], b""),
+        (b"data: a\n\n\ndata: b\n\n", [b"data: a\n\n", b"\ndata: b\n\n"], b""),
+        (b": ping\n\n", [], b": ping\n\n"),
+        (b"data: a\n\n: ping\n\n", [b"data: a\n\n"], b": ping\n\n"),
+        (b"\ndata: a\n\n", [b"\ndata: a\n\n"], b""),
+        (b"data: a\r\n\n", [b"data: a\r\n\n"], b""),
+        (b"data: progress\n\n", [b"data: progress\n\n"], b""),
+        (b"event: progress\ndata: 1\n\n", [], b"event: progress\ndata: 1\n\n"),
     ],
 )
-def test_the_common_case_is_told_without_framing(data: bytes, single: bool) -> None:
-    """Each token of each stream; what only may be one event is framed."""
+def test_whole_reads_are_split_as_they_are_framed(
+    data: bytes, events: list[bytes], rest: bytes
+) -> None:
+    """What comes whole is split without framing; after half an event it is framed, and the same."""
     cutter = EventCutter()
-    assert cutter.is_single(data) is single
-    cutter.feed(b"data: half")
-    assert not cutter.is_single(data)
+    assert (cutter.feed(data), cutter.rest) == (events, rest)
+    cutter = EventCutter()
+    assert cutter.feed(b"data: ") == []
+    found = cutter.feed(b"half\n\n" + data)
+    assert (found, cutter.rest) == ([b"data: half\n\n", *events], rest)
