@@ -219,7 +219,10 @@ async def _outlive(state: WorkerState, context: RequestContext) -> web.StreamRes
         if recording is not None:
             recording.serving = serving
             if recording.detached and await recording.begun():
-                return accepted(recording, context.record.request_id)
+                response = accepted(recording, context.record.request_id)
+                if context.claim is not None:
+                    context.claim.put_into(response.headers)
+                return response
         return await asyncio.shield(serving)
     except asyncio.CancelledError:
         if recording is not None and recording.client_left():

@@ -103,6 +103,17 @@ async def test_detached(front: Worker) -> None:
     assert len(read.events) == state["events"]
 
 
+async def test_detached_by_a_limited_key(start_front: StartWorker, store: StoreServer) -> None:
+    """The answer at once says what the key has left, as every answer of such a key does."""
+    keys = ({"name": "team", "key": "sk-team", "requests_per_minute": 60},)
+    front = await start_front(store_url=store.url, store_timeout_seconds=5, keys=keys)
+    asking = {"Prefer": "respond-async", "Authorization": "Bearer sk-team"}
+    made = await ask(front.url + CHAT, "POST", chat(), **asking)
+    assert made.status == 202
+    assert made.headers["x-ratelimit-limit-requests"] == "60"
+    assert made.headers["x-ratelimit-remaining-requests"] == "59"
+
+
 async def test_deleting_stops_the_upstream(front: Worker) -> None:
     """DELETE ends the stream where it is made, says so to its readers, and may be repeated."""
     left = await begun(front.url, chat("demo;tokens=10000;rate=50"), 3)
