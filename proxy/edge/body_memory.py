@@ -12,6 +12,7 @@ from collections import deque
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
+from proxy.edge.trimming import Trimmer
 from proxy.errors import BodyTooLarge, Overloaded
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ class BodyMemory:
         self._wait_seconds = wait_seconds
         self._most_waiting = most_waiting
         self._line: deque[_Waiting] = deque()
+        self._trimmer = Trimmer()
 
     @property
     def waiting(self) -> int:
@@ -85,6 +87,7 @@ class BodyMemory:
     def give_back(self, size: int) -> None:
         """So many bytes are free again; who fits now goes on, in the order of the line."""
         self.used -= size
+        self._trimmer.freed(size)
         for one in list(self._line):
             if not one.turn.done() and self._fits(one.hold, one.size):
                 self._line.remove(one)

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from proxy.edge.request_params import RequestFields, RequestParams, parse, to_params
+from proxy.edge.trimming import trim
 from proxy.errors import BadRequest, Overloaded
 
 if TYPE_CHECKING:
@@ -151,3 +152,5 @@ def _parse_file(path: str, *, find_model: bool) -> RequestFields | str:
         return parse(body, find_model=find_model)
     except BadRequest as error:
         return error.happened
+    finally:
+        trim()

@@ -1,0 +1,56 @@
+"""Memory that is free goes back to the system."""
+
+from __future__ import annotations
+
+import asyncio
+import resource
+from pathlib import Path
+
+import pytest
+
+from proxy.edge import trimming
+from proxy.edge.trimming import TRIMMED_FROM, Trimmer, trim
+
+PIECES = 2000
+PIECE_BYTES = 32 * 1024
+
+
+def resident() -> int:
+    """Bytes of this process in memory."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+
+
+def test_what_lies_between_small_pieces_goes_back() -> None:
+    """The C library keeps it otherwise, for as long as the last of those is there."""
+    before = resident()
+    large, small = [], []
+    for _ in range(PIECES):
+        large.append(b"x" * PIECE_BYTES)
+        small.append(bytearray(600))
+    full = resident()
+    assert full - before > PIECES * PIECE_BYTES // 2
+    del large
+    trim()
+    assert resident() - before < (full - before) // 2
+    assert len(small) == PIECES
+
+
+async def test_it_is_trimmed_once_for_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A moment after much has become free, and not for little."""
+    trimmed: list[int] = []
+    monkeypatch.setattr(trimming, "trim", lambda: trimmed.append(1))
+    monkeypatch.setattr(trimming, "_AFTER_SECONDS", 0.01)
+    one = Trimmer()
+    one.freed(TRIMMED_FROM - 1)
+    await asyncio.sleep(0.03)
+    assert trimmed == []
+    for _ in range(5):
+        one.freed(TRIMMED_FROM)
+    while not trimmed:
+        await asyncio.sleep(0.01)
+    await asyncio.sleep(0.03)
+    assert trimmed == [1]
+    for _ in range(TRIMMED_FROM // 10_000 + 1):
+        one.freed(10_000)
+    await asyncio.sleep(0.03)
+    assert trimmed == [1]
