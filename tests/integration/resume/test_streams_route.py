@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 from typing import TYPE_CHECKING
 
 import pytest
@@ -105,7 +106,9 @@ async def test_detached(front: Worker) -> None:
 
 async def test_detached_by_a_limited_key(start_front: StartWorker, store: StoreServer) -> None:
     """The answer at once says what the key has left, as every answer of such a key does."""
-    keys = ({"name": "team", "key": "sk-team", "requests_per_minute": 60},)
+    # The store is other tests' as well.
+    name = secrets.token_hex(4)
+    keys = ({"name": name, "key": "sk-team", "requests_per_minute": 60},)
     front = await start_front(store_url=store.url, store_timeout_seconds=5, keys=keys)
     asking = {"Prefer": "respond-async", "Authorization": "Bearer sk-team"}
     made = await ask(front.url + CHAT, "POST", chat(), **asking)
