@@ -143,7 +143,12 @@ def _body_filter(
     if response.is_event_stream:
         return state.start_stream(context)
     is_json = response.headers.get("Content-Type", "").startswith("application/json")
-    return Opaque(keep=is_json and context.route.understood and response.status == 200)
+    is_answer = is_json and response.status == 200
+    understood = context.route.understood
+    return Opaque(
+        keep=is_answer and understood,
+        ends=is_answer and not understood and context.needs_usage,
+    )
 
 
 def _conclude(
@@ -161,6 +166,8 @@ def _conclude(
     if isinstance(body_filter, Opaque):
         if body_filter.kept:
             state.telemetry.meter_body(context, body_filter.kept)
+        elif body_filter.ends:
+            state.telemetry.meter_ends(context, body_filter.ends)
         return
     wants_figures = context.request.headers.get("Sluice-Figures", "").strip().lower() == _TRAILING
     # Google's SDK for Python takes a comment for data that is no JSON, and raises.

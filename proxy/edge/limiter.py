@@ -35,7 +35,7 @@ from proxy.state.reservations import Reservation, Reservations
 from proxy.state.store import LANES, Observer, Store
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
     from proxy.edge.request_context import RequestContext
     from proxy.key_settings import KeySettings
@@ -61,6 +61,13 @@ class Watcher(Protocol):
         """A request of the key was let in, or refused, without the store."""
 
 
+class Price(Protocol):
+    """What a request's usage costs."""
+
+    def __call__(self, record: RequestRecord, usage: TokenUsage, model: str = "") -> float | None:
+        """US dollars, None where it has no price; `model` is what the answer says it is of."""
+
+
 class Limiter:
     """The limits of all keys, as one worker enforces them; a context to live in."""
 
@@ -69,11 +76,10 @@ class Limiter:
         settings: Settings,
         watcher: Watcher,
         observer: Observer,
-        price: Callable[[RequestRecord, TokenUsage], float | None],
+        price: Price,
         *,
         queue_size: int,
     ) -> None:
-        """`price` gives US dollars for a request's usage, None where it has no price."""
         self.lines = KeyLines(queue_size)
         self.reservations = Reservations()
         self.reservations.when_settled = self.lines.one_ended
@@ -162,7 +168,7 @@ class Limiter:
         if claim is None or claim.reservation is None:
             return
         found = charge(record, tally, claim.expected)
-        usd = self._price(record, found.usage) if found.tokens else None
+        usd = self._price(record, found.usage, tally.model) if found.tokens else None
         claim.reservation.settle(Usage(found.requests, found.tokens, usd or 0.0))
         claim.reservation = None
         if found.stated and claim.body_bytes:

@@ -32,6 +32,10 @@ collector."""
 _SANE_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 
+# Below these paths, what answers say of usage is that of other requests, or of none.
+_RETELLS_USAGE = frozenset(("/v1/responses", "/v1/messages", "/v1/batches", "/v1/files"))
+
+
 def request_id_of(request: web.Request) -> str:
     """The id of a request: the client's own if it is a sane one, else one made up once."""
     known = request.get(_REQUEST_ID)
@@ -102,6 +106,16 @@ class RequestContext:
         self.record.committed_at = time.monotonic()
         self.record.status = downstream.status
         return client
+
+    @property
+    def needs_usage(self) -> bool:
+        """Whether a limit of its key counts what the answer states as used."""
+        key = self.key
+        if key is None or not (key.tokens_per_minute or key.budget_usd):
+            return False
+        if self.record.method != "POST":
+            return False
+        return self.route.understood or self.route.label not in _RETELLS_USAGE
 
     @property
     def host(self) -> str:

@@ -144,6 +144,10 @@ class Telemetry:
         """Meter an answer that was not streamed."""
         context.tally = reader.read_body(context.record.family, body)
 
+    def meter_ends(self, context: RequestContext, ends: bytes) -> None:
+        """Meter an answer of no known family by its two ends."""
+        context.tally = reader.read_ends(ends)
+
     def add_trace_context(
         self, headers: CIMultiDict[str], record: RequestRecord
     ) -> CIMultiDict[str]:
@@ -156,9 +160,12 @@ class Telemetry:
         """The last comment of a stream, for a client that asked for its figures."""
         return server_timing.trailing_comment(context.record, context.tally, self._cost(context))
 
-    def price(self, record: RequestRecord, usage: Usage) -> float | None:
-        """US dollars for usage of a request, expected or stated; None where it has no price."""
-        return self._prices.cost(record, Tally(usage=usage))
+    def price(self, record: RequestRecord, usage: Usage, model: str = "") -> float | None:
+        """US dollars for usage of a request, expected or stated; None where it has no price.
+
+        `model` is the one that the answer names; empty before there is one.
+        """
+        return self._prices.cost(record, Tally(usage=usage, model=model))
 
     def _record(self, context: RequestContext) -> None:
         cost = self._cost(context)

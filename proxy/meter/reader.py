@@ -130,6 +130,13 @@ def reader_for(family: Family, choices: int = 1) -> StreamReader:
     return StreamReader(family, choices)
 
 
+def read_ends(ends: bytes) -> Tally:
+    """The usage and the model that the two ends of an answer of no known family state."""
+    tally = Tally()
+    Unknown(tally).ends(ends)
+    return tally
+
+
 def read_body(family: Family, body: bytes) -> Tally:
     """Meter an answer that was not streamed; what cannot be read leaves the tally empty."""
     found = Family.GEMINI if body.lstrip()[:1] == b"[" else family_of(body)

@@ -8,12 +8,19 @@ it says that it failed.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
 
 from proxy.meter.format_reader import UNREADABLE, FormatReader
-from proxy.meter.json_values import count_in, last_object, name_of, openai_usage
+from proxy.meter.json_values import (
+    count_in,
+    last_object,
+    last_string,
+    name_of,
+    openai_usage,
+)
 from proxy.meter.tokens import REASONING, TEXT, TOOL, Usage
 from proxy.record import EventKind, Family
 
@@ -102,6 +109,15 @@ class Unknown(FormatReader):
         self.tally.response_id = name_of(whole.id) or None
         self.tally.stated(openai_usage(whole.usage) or _cohere_usage(whole.usage))
 
+    def ends(self, ends: bytes) -> None:
+        """Take in how an answer begins and ends; between may lie megabytes of numbers."""
+        for key, read in _USAGES:
+            found = read(last_object(ends, key))
+            if found is not None:
+                self.tally.stated(found)
+                break
+        self.tally.model = last_string(ends, "model") or last_string(ends, "modelVersion")
+
 
 def _channels(event: _Event) -> int:
     if event.type == "content-delta":
@@ -133,6 +149,22 @@ def _inside(value: Any, *names: str) -> Any:
     return value
 
 
+def _total_only(usage: Any) -> Usage | None:
+    """Usage of what has no output, as Voyage and Jina state it: nothing but the total."""
+    total = count_in(usage, "total_tokens") if isinstance(usage, dict) else None
+    return None if total is None else Usage(input=total)
+
+
+def _gemini_usage(usage: Any) -> Usage | None:
+    """Usage of Gemini's embeddings."""
+    return None if (prompt := count_in(usage, "promptTokenCount")) is None else Usage(input=prompt)
+
+
+def _billed(meta: Any) -> Usage | None:
+    """Usage of Cohere's embeddings and reranking: the tokens, where there are any."""
+    return _cohere_usage(meta) or _cohere_usage({"tokens": _inside(meta, "billed_units")})
+
+
 def _cohere_usage(usage: Any) -> Usage | None:
     """Usage in Cohere's words: the tokens, not the billed units."""
     tokens = _inside(usage, "tokens")
@@ -143,3 +175,15 @@ def _cohere_usage(usage: Any) -> Usage | None:
         cached=count_in(usage, "cached_tokens"),
     )
     return None if found == Usage() else found
+
+
+def _stated(usage: Any) -> Usage | None:
+    return openai_usage(usage) or _cohere_usage(usage) or _total_only(usage)
+
+
+_USAGES: tuple[tuple[str, Callable[[Any], Usage | None]], ...] = (
+    ("usage", _stated),
+    ("usageMetadata", _gemini_usage),
+    ("meta", _billed),
+)
+"""Where answers state their usage, and in whose words."""

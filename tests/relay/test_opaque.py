@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from proxy.record import EndedBy
-from proxy.relay.opaque import KEPT_BYTES, Opaque
+from proxy.relay.opaque import HEAD_BYTES, KEPT_BYTES, TAIL_BYTES, Opaque
 
 
 def test_bytes_pass_unchanged() -> None:
@@ -33,3 +33,24 @@ def test_a_large_answer_is_not_kept() -> None:
 def test_no_place_for_words() -> None:
     """No ping may stand inside a body of unknown form."""
     assert not Opaque(keep=False).between_events
+
+
+def test_the_ends_of_an_answer_are_kept_for_the_meter() -> None:
+    """However large it is, and however it is cut."""
+    body = Opaque(keep=False, ends=True)
+    body.feed(b"begins", 1.0)
+    for _ in range(50):
+        body.feed(b"x" * 1000, 1.0)
+    body.feed(b"the end", 1.0)
+    assert body.kept is None
+    assert body.ends is not None
+    assert len(body.ends) == HEAD_BYTES + TAIL_BYTES
+    assert (body.ends[:6], body.ends[-8:]) == (b"begins", b"xthe end")
+
+
+def test_the_ends_of_a_small_answer() -> None:
+    """They are all of it, once."""
+    body = Opaque(keep=False, ends=True)
+    body.feed(b'{"a":', 1.0)
+    body.feed(b"1}", 1.0)
+    assert body.ends == b'{"a":1}'
