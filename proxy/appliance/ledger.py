@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from proxy.meter.inflight import Record
+    from proxy.record import RequestRecord
 
 WAIT_SECONDS = 3.0
 """For nginx's line, which it holds back for up to a second."""
@@ -81,6 +82,12 @@ class Ledger:
             if own and status >= 400 and not known_to_worker and line["path"] not in _PROBES:
                 route = import_module("proxy.edge.routes").route_of(line["path"])
                 self._count(route.label, "", "", status, _outcome(status))
+
+    def refused(self, record: RequestRecord) -> None:
+        """Count a request that the supervisor has answered itself."""
+        outcome = record.ended_by or EndedBy.SHED
+        with self._lock:
+            self._count(record.route, "", "", record.status or 503, outcome)
 
     def _explain(self, request_id: str, times: int) -> None:
         self._explained[request_id] = self._explained.pop(request_id, 0) + times

@@ -53,15 +53,14 @@ class Listening:
         with contextlib.suppress(FileNotFoundError):
             before.rename(self.path)
 
-    def turn_away(self) -> int:
-        """Close all who wait: nginx tells them to try again. Their number."""
-        turned = 0
+    def take_waiting(self) -> list[socket.socket]:
+        """The connections of all who wait; whoever takes them answers and closes them."""
+        taken: list[socket.socket] = []
         if self._socket is not None:
             with contextlib.suppress(OSError):
                 while True:
-                    self._socket.accept()[0].close()
-                    turned += 1
-        return turned
+                    taken.append(self._socket.accept()[0])
+        return taken
 
     def close(self) -> None:
         """Own it no longer: a worker that still has it is the last one to accept from it."""

@@ -23,6 +23,7 @@ from proxy.appliance.lines import to_log
 from proxy.appliance.listening import Listening
 from proxy.appliance.monitor import CannotStart, ProcessMonitor, ProcessState, RestartPolicy
 from proxy.appliance.nginx_log import NginxLog
+from proxy.appliance.turning_away import TurningAway
 from proxy.container import oom_kills
 from proxy.state.ping import ping
 
@@ -69,6 +70,7 @@ class Processes:
         """What was given up because workers were killed again and again."""
         self._away: dict[ProcessMonitor, asyncio.TimerHandle] = {}
         """Of the workers that are away: when those who wait for them are told to try again."""
+        self._turn_away = TurningAway(self._ledger, settings.paths)
         self._sockets = tuple(self._listening(index) for index in range(settings.workers))
         self.demo = self._demo_monitor() if uses_demo(settings) else None
         self.store = self._store_keeper() if store_program.wanted(settings) else None
@@ -137,7 +139,7 @@ class Processes:
         for worker, listening in zip(self.workers, self._sockets, strict=True):
             if worker.given_up:
                 listening.show(False)
-                listening.turn_away()
+                self._turn_away(listening)
                 continue
             listening.show(worker.state is ProcessState.READY or not anybody)
             if worker.state is ProcessState.READY:
@@ -148,7 +150,7 @@ class Processes:
 
     def _let_wait(self, worker: ProcessMonitor, listening: Listening) -> None:
         def turn_away() -> None:
-            listening.turn_away()
+            self._turn_away(listening)
             self._let_wait(worker, listening)
 
         seconds = self._settings.queue_timeout_seconds

@@ -42,7 +42,10 @@ def test_hidden_it_refuses_at_once_and_keeps_who_waits(tmp_path: Path) -> None:
         with pytest.raises(FileNotFoundError):
             connected(path)
         connected(listening.path).close()
-        assert listening.turn_away() == 2
+        waiting = listening.take_waiting()
+        assert len(waiting) == 2
+        for one in waiting:
+            one.close()
         listening.show(True)
         connected(path).close()
     listening.close()
@@ -60,7 +63,7 @@ def test_its_rights_are_those_that_were_asked_for(tmp_path: Path) -> None:
 def test_closed_it_has_nobody_to_turn_away(tmp_path: Path) -> None:
     """Whoever is slower than the end need not care."""
     listening = Listening(tmp_path / "s", mode=0o600)
-    assert listening.turn_away() == 0
+    assert listening.take_waiting() == []
     listening.fileno()
     listening.close()
-    assert listening.turn_away() == 0
+    assert listening.take_waiting() == []
