@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import importlib
+import os
+import shutil
+import subprocess
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 
+import anthropic
 import openai
 import pytest
 
@@ -49,3 +54,33 @@ def test_the_transport(
     ):
         assert text_of(client) == whole
         assert proxy.cuts >= 1
+
+
+def said_by_the_upstream(appliance: RunningGateway, kind: str) -> str:
+    """The same answer, as it comes over a connection that holds."""
+    if kind != "anthropic":
+        with closing(openai.OpenAI(base_url=f"{appliance.url}/v1", api_key="x")) as plain:
+            return text_of(plain)
+    with closing(anthropic.Anthropic(base_url=appliance.url, api_key="x")) as client:
+        answer = client.messages.create(model=MODEL, max_tokens=999, messages=QUESTION)
+    return "".join(block.text for block in answer.content if block.type == "text")
+
+
+@pytest.mark.parametrize("kind", ["openai", "anthropic", "ai"])
+@pytest.mark.parametrize("every", [1500, 2222, 4001])
+def test_the_fetch(appliance: RunningGateway, node_folder: Path, kind: str, every: int) -> None:
+    """The same under each package on node: exactly the upstream's text, once."""
+    asks = Path(__file__).with_name("resume.js")
+    shutil.copy(asks, node_folder)
+    with CuttingProxy.before(appliance.url, every) as proxy:
+        ran = subprocess.run(
+            ["node", asks.name, kind, proxy.url],
+            cwd=node_folder,
+            env={**os.environ, "MODEL": MODEL},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert (ran.stdout, ran.stderr) == (said_by_the_upstream(appliance, kind), "")
+    assert proxy.cuts >= 1

@@ -61,10 +61,11 @@ def running() -> Iterator[Running]:
             resume_ttl_seconds=TTL_SECONDS,
             resume_total_bytes=TOTAL_BYTES,
             store_timeout_seconds=2,
-            log_level="error",
+            log_level="warning",
         ) as gateway,
     ):
         yield Running(gateway, store)
+        print("\n".join(gateway.process.lines[-20:]))  # noqa: T201 its warnings
 
 
 class Look(NamedTuple):
