@@ -2,7 +2,8 @@
 
 A request that a worker died with may also be in nginx's log, as a 502 or as one that another
 worker has answered in the end. It must be counted once, so what the dead worker left waits for
-nginx's line for a moment; the request id joins the two.
+nginx's line for a moment; the request id joins the two. The same holds for what nginx answered
+itself though a worker had been reached: the worker may have read the request, and count it, or not.
 """
 
 from __future__ import annotations
@@ -38,6 +39,9 @@ class Ledger:
         self._lock = threading.Lock()
         self._left: list[tuple[float, Record]] = []
         self._explained: OrderedDict[str, int] = OrderedDict()
+        self._doubtful: list[tuple[float, dict[str, Any]]] = []
+        """Lines of nginx about requests that a worker may have counted."""
+        self._timer: threading.Timer | None = None
         self._instruments: Any = None
         self._close: Callable[[], None] = lambda: None
 
@@ -62,9 +66,39 @@ class Ledger:
                 else:
                     status = record.status or 502
                     self._count(record.route, record.key, record.upstream, status, EndedBy.FAILED)
+            doubtful = [line for at, line in self._doubtful if at <= now]
+            self._doubtful = [one for one in self._doubtful if one[0] > now]
+            if doubtful:
+                self._settle_doubtful(doubtful)
+            self._timer = None
+            if self._doubtful:
+                self._settle_later()
+
+    def _settle_doubtful(self, lines: list[dict[str, Any]]) -> None:
+        inflight = import_module("proxy.meter.inflight")
+        counted = import_module("proxy.meter.ended").Counted(self._directory)
+        running = {
+            record.request_id
+            for path in self._directory.glob("in-flight-*")
+            for record in inflight.left_behind(path)
+        }
+        for line in lines:
+            request_id, lost = line["request_id"], line["status"] in _WORKER_DIED
+            # Of a worker that has not been buried yet the record is settled with the others.
+            known = request_id in counted or (request_id in running and not lost)
+            if lost if not counted.known else not known:
+                self._count_line(line)
+
+    def _settle_later(self) -> None:
+        if self._timer is None:
+            self._timer = threading.Timer(WAIT_SECONDS, self.settle)
+            self._timer.daemon = True
+            self._timer.start()
 
     def close(self) -> None:
         """Close the file."""
+        if self._timer is not None:
+            self._timer.cancel()
         self._close()
 
     def saw(self, line: dict[str, Any]) -> None:
@@ -78,10 +112,17 @@ class Ledger:
         with self._lock:
             if died:
                 self._explain(line["request_id"], died)
-            known_to_worker = bool(reached) and reached[-1] and status not in _WORKER_DIED
-            if own and status >= 400 and not known_to_worker and line["path"] not in _PROBES:
-                route = import_module("proxy.edge.routes").route_of(line["path"])
-                self._count(route.label, "", "", status, _outcome(status))
+            if not own or status < 400 or line["path"] in _PROBES:
+                return
+            if reached and reached[-1]:
+                self._doubtful.append((self._now() + WAIT_SECONDS, line))
+                self._settle_later()
+            else:
+                self._count_line(line)
+
+    def _count_line(self, line: dict[str, Any]) -> None:
+        route = import_module("proxy.edge.routes").route_of(line["path"])
+        self._count(route.label, "", "", line["status"], _outcome(line["status"]))
 
     def refused(self, record: RequestRecord) -> None:
         """Count a request that the supervisor has answered itself."""

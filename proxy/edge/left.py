@@ -18,12 +18,16 @@ from proxy.meter.tokens import Tally
 from proxy.record import RequestRecord
 
 if TYPE_CHECKING:
+    from aiohttp.http import RawRequestMessage
+
     from proxy.edge.telemetry import Telemetry
+    from proxy.edge.worker_state import WorkerState
 
 _PEER_LEFT = 0x2000 | select.POLLHUP | select.POLLERR
 """POLLRDHUP (poll(2)): the peer has closed, or at least its writing half. The second is legal, but
 nginx and aiohttp end such a request as well, so that it is one rule everywhere."""
 HEAD_BYTES = 4096
+_ID_FIELD = re.compile(rb"\r\nX-Request-ID:[ \t]*([A-Za-z0-9._-]{1,128})[ \t]*\r\n", re.IGNORECASE)
 _REQUEST_LINE = re.compile(rb"([A-Z]+) (/[^ ?]*)[^ ]* HTTP/1\.[01]\r\n")
 
 
@@ -47,11 +51,24 @@ def count(connection: socket.socket, telemetry: Telemetry, paths: tuple[str, ...
     record = request_of(head, paths)
     if record is None:
         return False
+    count_unbegun(record, telemetry)
+    return True
+
+
+def count_unbegun(record: RequestRecord, telemetry: Telemetry) -> None:
+    """Count a request whose client had left before it was begun with."""
     record.client_left_at = record.ended_at = record.started_at
     record.status = ClientLeft.fault.status
     record.ended_by = ClientLeft.fault.ended_by
     telemetry.count_unbegun(record, Tally())
-    return True
+
+
+def count_message(message: RawRequestMessage, state: WorkerState) -> None:
+    """Count a request that has been read, if it is one that is relayed."""
+    path, known = message.path.partition("?")[0], message.headers.get("X-Request-ID", "")
+    record = record_of(message.method, path, known, state.settings.paths)
+    if record is not None:
+        count_unbegun(record, state.telemetry)
 
 
 def request_of(head: bytes, paths: tuple[str, ...]) -> RequestRecord | None:
@@ -59,9 +76,20 @@ def request_of(head: bytes, paths: tuple[str, ...]) -> RequestRecord | None:
     line = _REQUEST_LINE.match(head)
     if line is None:
         return None
-    path = line[2].decode("latin-1")
+    named = _ID_FIELD.search(head)
+    request_id = named[1].decode() if named else ""
+    return record_of(line[1].decode(), line[2].decode("latin-1"), request_id, paths)
+
+
+def record_of(
+    method: str, path: str, request_id: str, paths: tuple[str, ...]
+) -> RequestRecord | None:
+    """The record of a request by its raw path; None where it is none that is relayed.
+
+    Without an id it gets a new one.
+    """
     if not is_passed(path, paths):
         return None
     route = route_of(path)
-    now = time.monotonic()
-    return RequestRecord(os.urandom(16).hex(), line[1].decode(), route.label, route.family, now)
+    known = request_id or os.urandom(16).hex()
+    return RequestRecord(known, method, route.label, route.family, time.monotonic())

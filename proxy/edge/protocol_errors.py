@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
+from collections import deque
 from collections.abc import Awaitable, Callable
+from itertools import islice
 
 from aiohttp import web
 from aiohttp.http import RawRequestMessage
 from aiohttp.http_exceptions import LineTooLong
 from aiohttp.web_protocol import RequestHandler
 
-from proxy.edge import request_context, request_head
+from proxy.edge import left, request_context, request_head
 from proxy.edge.downstream_response import error_response
 from proxy.edge.request_context import RequestContext
 from proxy.edge.worker_state import WORKER_STATE
@@ -57,6 +59,8 @@ class GatewayRunner(web.AppRunner):
 def _checked(app: web.Application, handler: Handler) -> Handler:
     async def check(request: web.BaseRequest) -> web.StreamResponse:
         assert isinstance(request, web.Request)
+        if isinstance(request.protocol, _Connection):
+            request.protocol.begun()
         try:
             request_head.check(request)
         except SluiceError as error:
@@ -107,6 +111,7 @@ class _Connection(RequestHandler):
         "_head_seconds",
         "_head_timer",
         "_refuses_rest",
+        "_unbegun",
         "_unparsed_id",
         "_unparsed_version",
     )
@@ -118,6 +123,7 @@ class _Connection(RequestHandler):
         self._head_bytes = 0
         self._head_timer: asyncio.TimerHandle | None = None
         self._refuses_rest = False
+        self._unbegun: deque[RawRequestMessage] = deque()
         self._unparsed_id = ""
         self._unparsed_version = False
 
@@ -127,19 +133,34 @@ class _Connection(RequestHandler):
         self._wait_for_head()
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        """Wait no longer."""
+        """Wait no longer; count what a client that left will get no answer to."""
         self._head_came()
+        # Where the worker ends a connection, its handling has ended before.
+        left_by_client = self._task_handler is not None and not self._task_handler.done()
         super().connection_lost(exc)
+        unbegun, self._unbegun = self._unbegun, deque()
+        if left_by_client and WORKER_STATE in self._app:
+            for message in unbegun:
+                left.count_message(message, self._app[WORKER_STATE])
+
+    def begun(self) -> None:
+        """The next of the requests that have been read is begun with."""
+        if self._unbegun:
+            self._unbegun.popleft()
 
     def data_received(self, data: bytes) -> None:
         """Take bytes in, and see whether a head is whole by now."""
         if self._refuses_rest:
             return
+        before = len(self._messages)
         try:
             super().data_received(data)
         except MemoryError as error:
             self.short_of_memory(error)
             return
+        for message, _ in islice(self._messages, before, None):
+            if isinstance(message, RawRequestMessage):
+                self._unbegun.append(message)
         if self._messages and not isinstance(self._messages[-1][0], RawRequestMessage):
             found = _ID_FIELD.search(data)
             self._unparsed_id = found[1].decode() if found else ""

@@ -15,8 +15,7 @@ from prometheus_client import CollectorRegistry
 from proxy.edge.admission import Admission
 from proxy.edge.request_context import RequestContext
 from proxy.edge.store_metrics import StoreMetrics
-from proxy.meter import reader, server_timing
-from proxy.meter.inflight import InFlight, path_of
+from proxy.meter import ended, inflight, reader, server_timing
 from proxy.meter.instruments import Maker
 from proxy.meter.key_instruments import KeyInstruments
 from proxy.meter.key_metrics import KeyMetrics
@@ -51,7 +50,10 @@ class Telemetry:
         instruments = KeyInstruments(Maker(self.registry))
         self.keys = KeyMetrics(instruments)
         self.store = StoreMetrics(instruments)
-        self._in_flight = InFlight(path_of(directory, index) if directory else None)
+        self._in_flight = inflight.InFlight(
+            inflight.path_of(directory, index) if directory else None
+        )
+        self._ended = ended.Ended(ended.path_of(directory, index) if directory else None)
         self._log = RequestLog(worker=index)
         self._settings = settings
         self._prices = Prices()
@@ -133,6 +135,7 @@ class Telemetry:
         So many may come that none has a line of its own in the log.
         """
         self._metrics.record(record, tally)
+        self._ended.add(record.request_id)
 
     def meter_stream(self, context: RequestContext) -> reader.StreamReader:
         """Start a reader for the request's stream; what it counts becomes the request's tally."""
@@ -171,6 +174,8 @@ class Telemetry:
         cost = self._cost(context)
         self._metrics.record(context.record, context.tally, cost)
         self._recent.record(context.record, context.tally, cost)
+        # In this order: at no moment is it in neither.
+        self._ended.add(context.record.request_id)
         self._in_flight.remove(context.record)
         self._log.write(context.record, context.tally, cost)
         if self._spans is not None:

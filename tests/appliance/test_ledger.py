@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
@@ -7,7 +8,10 @@ import pytest
 from prometheus_client import values
 from prometheus_client.parser import text_string_to_metric_families
 
+from proxy.appliance import ledger as ledgers
 from proxy.appliance.ledger import Ledger
+from proxy.meter import ended
+from proxy.meter.ended import Ended
 from proxy.meter.inflight import InFlight, path_of
 from proxy.meter.multiprocess import collect
 from tests.meter.requests_made import answered
@@ -46,6 +50,13 @@ def die_with(directory: Path, *ids: str, status: int = 0) -> None:
     asked = [answered(request_id=one, status=status, upstream_status=None) for one in ids]
     for one in asked:
         here.write(one)
+
+
+def counts(directory: Path, *ids: str) -> None:
+    """A worker that has counted these."""
+    here = Ended(ended.path_of(str(directory), 1))
+    for one in ids:
+        here.add(one)
 
 
 def line(request_id: str, status: int, connect: str = "", **more: Any) -> dict[str, Any]:
@@ -118,3 +129,55 @@ def test_what_a_worker_knows_of_is_the_worker_s(ledger: Ledger, tmp_path: Path) 
     ledger.saw(line("r-4", 502, path="/readyz"))
     ledger.saw(line("r-5", 204))
     assert counted(tmp_path) == {}
+
+
+def test_a_worker_that_closes_before_its_answer_has_counted_it(
+    ledger: Ledger, tmp_path: Path
+) -> None:
+    """It lives and has its own outcome of the request, so nginx's 502 is not another one."""
+    counts(tmp_path, "r-1")
+    for known in ("r-1", "r-2"):
+        ledger.saw(line(known, 502, "0.000"))
+    ledger.settle(at_once=True)
+    assert counted(tmp_path) == {("502", "failed"): 1}
+
+
+def test_a_client_that_left_before_a_worker_read_its_request(
+    ledger: Ledger, tmp_path: Path
+) -> None:
+    """Counted here; by the worker where that has read it, or still goes on with it."""
+    counts(tmp_path, "read")
+    die_with(tmp_path, "running")
+    for known in ("read", "running", "unread"):
+        ledger.saw(line(known, 499, "0.000"))
+    assert counted(tmp_path) == {}
+    ledger.settle(at_once=True)
+    assert counted(tmp_path) == {("499", "client_left"): 1}
+
+
+def test_a_worker_s_death_that_is_not_known_yet(ledger: Ledger, tmp_path: Path) -> None:
+    """The request is in nginx's log and in what the worker leaves: it is counted once."""
+    counts(tmp_path)
+    die_with(tmp_path, "r-1")
+    ledger.saw(line("r-1", 502, "0.000"))
+    ledger.settle(at_once=True)
+    ledger.buried(0)
+    ledger.settle(at_once=True)
+    assert counted(tmp_path) == {("502", "failed"): 1}
+
+
+def test_doubts_are_settled_without_a_death(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A while after nginx's line, also where no worker dies."""
+    monkeypatch.setattr(ledgers, "WAIT_SECONDS", 0.01)
+    counts(tmp_path)
+    ledger = Ledger(tmp_path)
+    try:
+        ledger.saw(line("r-1", 499, "0.000"))
+        deadline = time.monotonic() + 10
+        while not counted(tmp_path) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert counted(tmp_path) == {("499", "client_left"): 1}
+    finally:
+        ledger.close()

@@ -7,9 +7,10 @@ import socket
 from collections.abc import Iterator
 
 import pytest
+from prometheus_client import CollectorRegistry
 
 from proxy.edge.app import create_runner
-from proxy.edge.left import has_left
+from proxy.edge.left import has_left, request_of
 from proxy.edge.listener import PacedListener
 from proxy.edge.worker_state import open_worker_state
 from proxy.settings import Settings
@@ -42,6 +43,57 @@ def test_whether_a_client_has_left(pair: tuple[socket.socket, socket.socket]) ->
     assert has_left(accepted)
 
 
+def left_in(registry: CollectorRegistry) -> float:
+    """How many clients are counted as having left before their answer."""
+    return sum(
+        sample.value
+        for family in registry.collect()
+        for sample in family.samples
+        if sample.name == "sluice_requests_total"
+        and sample.labels["ended_by"] == "client_left"
+        and sample.labels["status"] == "499"
+    )
+
+
+async def become(registry: CollectorRegistry, expected: float) -> None:
+    """Wait until so many are counted."""
+    async with asyncio.timeout(10):
+        while left_in(registry) < expected:
+            await asyncio.sleep(0.01)
+
+
+async def test_what_a_connection_still_held_is_counted() -> None:
+    """A client sends three requests in one go and leaves while the first is being served."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        upstreams = (UpstreamSettings.model_validate({"name": "a", "url": url}),)
+        async with open_worker_state(Settings(upstreams=upstreams)) as state:
+            runner = create_runner(state)
+            await runner.setup()
+            listening = socket.create_server(("127.0.0.1", 0))
+            await PacedListener(runner, listening, backlog=9).start()
+            with socket.create_connection(listening.getsockname()) as client:
+                client.sendall(ASK % b"/v1" * 3 + b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n")
+                async with asyncio.timeout(10):
+                    while state.admission.taken < 1:
+                        await asyncio.sleep(0.01)
+            await become(state.telemetry.registry, 3)
+            await asyncio.sleep(0.05)
+            assert left_in(state.telemetry.registry) == 3
+            await runner.cleanup()
+
+
+def test_a_request_keeps_the_id_that_nginx_gave_it() -> None:
+    """By which the supervisor knows that it has been counted."""
+    head = b"GET /v1/models HTTP/1.1\r\nHost: a\r\nX-Request-ID: r-1\r\n\r\n"
+    record = request_of(head, ())
+    assert record is not None
+    assert record.request_id == "r-1"
+    other = request_of(head.replace(b"r-1", b"r 1"), ())
+    assert other is not None
+    assert len(other.request_id) == 32
+
+
 async def test_they_are_counted_and_never_begun_with() -> None:
     """Ninety that left are ninety in the metrics, and the upstream hears of none.
 
@@ -63,21 +115,9 @@ async def test_they_are_counted_and_never_begun_with() -> None:
         await site.start()
         registry = state.telemetry.registry
 
-        def counted() -> float:
-            return sum(
-                sample.value
-                for family in registry.collect()
-                for sample in family.samples
-                if sample.name == "sluice_requests_total"
-                and sample.labels["ended_by"] == "client_left"
-                and sample.labels["status"] == "499"
-            )
-
-        async with asyncio.timeout(10):
-            while counted() < 90:
-                await asyncio.sleep(0.01)
+        await become(registry, 90)
         await asyncio.sleep(0.05)
         assert runner.server is not None
         assert runner.server.requests_count == 0
-        assert counted() == 90
+        assert left_in(registry) == 90
         await runner.cleanup()
