@@ -18,9 +18,12 @@ import structlog
 from prometheus_client.mmap_dict import MmapedDict, mmap_key
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
 FIRST_BYTES = 64 * 1024
+_BESIDE_KEY = 64
+"""More bytes than a series takes beside its key."""
+_LAST_BUCKET = "+Inf"
 AGAIN_SECONDS = 1.0
 """How long a file without room is not asked again."""
 SAID_SECONDS = 60.0
@@ -53,9 +56,14 @@ class SeriesFile(MmapedDict):
         allocate(path, FIRST_BYTES)
         super().__init__(path)  # type: ignore[no-untyped-call]
 
+    def make_room(self, keys: Iterable[str]) -> None:
+        """Take the room of all that are not here yet, or of none. Raises `OSError`."""
+        new = [len(key.encode()) + _BESIDE_KEY for key in keys if key not in self._positions]
+        self._make_room(self._used + sum(new))
+
     def _init_value(self, key: str) -> None:
         """Begin a series; the room for it is taken first."""
-        self._make_room(self._used + len(key.encode()) + 64)
+        self._make_room(self._used + len(key.encode()) + _BESIDE_KEY)
         super()._init_value(key)  # type: ignore[no-untyped-call]
 
     def _make_room(self, needed: int) -> None:
@@ -85,12 +93,33 @@ class Files:
         self._files: dict[str, SeriesFile] = {}
         self._closed_until: dict[str, float] = {}
         self._said_at = float("-inf")
+        self._unfinished: dict[tuple[str, ...], list[FiledValue]] = {}
         self.lock = threading.RLock()
         self.refused: Callable[[], object] = lambda: None
         """Told of each series that found no room when it was begun."""
 
-    def room_for(self, kind: str, key: str) -> tuple[SeriesFile, float] | None:
-        """The file that holds a series, and what is counted of it; None where there is no room."""
+    def parts(self, value: FiledValue, name: str, labels: list[str]) -> list[FiledValue]:
+        """The values that are one series with this one: those of a histogram are made in turn."""
+        if value.kind != "histogram":
+            return [value]
+        summed = name.endswith("_sum")
+        whose = labels if summed else labels[:-1]
+        series = (name.removesuffix("_sum" if summed else "_bucket"), *whose)
+        parts = self._unfinished.setdefault(series, [])
+        parts.append(value)
+        if not summed and labels[-1] == _LAST_BUCKET:
+            del self._unfinished[series]
+        return parts
+
+    def is_whole(self, parts: list[FiledValue]) -> bool:
+        """Whether no more values of that series are going to be made."""
+        return all(parts is not others for others in self._unfinished.values())
+
+    def room_for(self, kind: str, keys: list[str]) -> tuple[SeriesFile, list[float]] | None:
+        """The file that holds a series, and what is counted of its parts.
+
+        None where there is no room for all of them: half a histogram tells what is not so.
+        """
         if self._closed_until.get(kind, float("-inf")) > self._now():
             return None
         try:
@@ -98,12 +127,13 @@ class Files:
             if file is None:
                 path = Path(self._directory, f"{kind}_{self._name}.db")
                 file = self._files[kind] = SeriesFile(str(path))
-            value: float = file.read_value(key)[0]  # type: ignore[no-untyped-call]
+            file.make_room(keys)
+            counted = [file.read_value(key)[0] for key in keys]  # type: ignore[no-untyped-call]
         except OSError as error:
             self._closed_until[kind] = self._now() + AGAIN_SECONDS
             self._say(error)
             return None
-        return file, value
+        return file, counted
 
     def close(self) -> None:
         """Close the files; what is counted later stays in memory."""
@@ -125,7 +155,7 @@ class Files:
 class FiledValue:
     """A number in a file; in memory alone for as long as the file has no room for it."""
 
-    __slots__ = ("_file", "_key", "_kind", "_timestamp", "_value")
+    __slots__ = ("_file", "_parts", "_timestamp", "_value", "key", "kind")
     _files: ClassVar[Files]
     _multiprocess = True
 
@@ -140,12 +170,13 @@ class FiledValue:
         multiprocess_mode: str = "",
         **_more: object,
     ) -> None:
-        self._kind = f"{typ}_{multiprocess_mode}" if typ == "gauge" else typ
-        self._key = mmap_key(metric_name, name, labelnames, labelvalues, help_text)
+        self.kind = f"{typ}_{multiprocess_mode}" if typ == "gauge" else typ
+        self.key = mmap_key(metric_name, name, labelnames, labelvalues, help_text)
         self._value = self._timestamp = 0.0
         self._file: SeriesFile | None = None
         with self._files.lock:
-            if self._place() is None:
+            self._parts = self._files.parts(self, name, labelvalues)
+            if self._files.is_whole(self._parts) and self._place() is None:
                 self._files.refused()
 
     def inc(self, amount: float) -> None:
@@ -154,7 +185,7 @@ class FiledValue:
             file = self._file or self._place()
             self._value += amount
             if file is not None:
-                file.write_value(self._key, self._value, self._timestamp)  # type: ignore[no-untyped-call]
+                file.write_value(self.key, self._value, self._timestamp)  # type: ignore[no-untyped-call]
 
     def set(self, value: float, timestamp: float | None = None) -> None:
         """Let it be this."""
@@ -162,7 +193,7 @@ class FiledValue:
             file = self._file or self._place()
             self._value, self._timestamp = value, timestamp or 0.0
             if file is not None:
-                file.write_value(self._key, self._value, self._timestamp)  # type: ignore[no-untyped-call]
+                file.write_value(self.key, self._value, self._timestamp)  # type: ignore[no-untyped-call]
 
     def get(self) -> float:
         """What it is."""
@@ -174,12 +205,19 @@ class FiledValue:
     def get_exemplar(self) -> None:
         """There is none."""
 
+    def take_place(self, file: SeriesFile, counted: float) -> None:
+        """Be kept in a file from now on, where an earlier life has counted so much."""
+        self._file = file
+        self._value += counted
+        file.write_value(self.key, self._value, self._timestamp)  # type: ignore[no-untyped-call]
+
     def _place(self) -> SeriesFile | None:
-        """Take its place in the file, with what an earlier life has counted there."""
-        found = self._files.room_for(self._kind, self._key)
+        """Take the place of the whole series in the file, if there is room for it."""
+        found = self._files.room_for(self.kind, [part.key for part in self._parts])
         if found is not None:
-            self._file, counted = found
-            self._value += counted
+            file, counted = found
+            for part, before in zip(self._parts, counted, strict=True):
+                part.take_place(file, before)
         return self._file
 
 

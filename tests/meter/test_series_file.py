@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from prometheus_client import CollectorRegistry, Counter, values
+from prometheus_client import CollectorRegistry, Counter, Histogram, values
 from prometheus_client.mmap_dict import MmapedDict
 
 from proxy.meter.multiprocess import collect
@@ -95,6 +95,38 @@ def test_what_finds_no_room_is_counted_in_memory_and_written_later(
         clock.time = 2.0
         made.labels("a").inc(1)
         assert list(counted(disk / "counter_worker-0.db").values()) == [6.0]
+        files.close()
+
+
+def test_a_histogram_is_kept_whole_or_not_at_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where only some of its buckets fit, none is in the file; all are once there is room."""
+    clock, told = Clock(), []
+    with small_disk(tmp_path / "disk", "128k") as disk:
+        files = Files(str(disk), "w", clock)
+        files.refused = lambda: told.append(1)
+        monkeypatch.setattr(values, "ValueClass", value_class(files))
+        waits = Histogram("waits", "Waits.", ["of"], registry=CollectorRegistry())
+        waits.labels("first").observe(1)
+        path = disk / "histogram_w.db"
+        allocate(disk / "filler", 64 * 1024)
+        number = 0
+        while not told:
+            number += 1
+            waits.labels(f"m-{number}").observe(1)
+        mine = f'"of": "m-{number}"'
+        assert not [key for key in counted(path) if mine in key]
+        waits.labels(f"m-{number}").observe(100)
+        assert not [key for key in counted(path) if mine in key]
+        (disk / "filler").unlink()
+        clock.time = 2.0
+        waits.labels(f"m-{number}").observe(2)
+        kept = {key: value for key, value in counted(path).items() if mine in key}
+        first = [key for key in counted(path) if '"of": "first"' in key]
+        assert len(kept) == len(first)
+        assert sum(value for key, value in kept.items() if "bucket" in key) == 3
+        assert [value for key, value in kept.items() if "waits_sum" in key] == [103.0]
         files.close()
 
 
