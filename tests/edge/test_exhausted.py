@@ -133,11 +133,11 @@ async def test_nobody_waits_in_the_backlog_without_end(
         assert served
         assert refused
         assert all(b"[DONE]" in body for body in served)
-        for after, body in refused:
-            assert after == "5"
-            error = json.loads(body)["error"]
-            assert error["code"] == "overloaded"
-            assert "descriptors" in error["message"]
+        assert {json.loads(body)["error"]["code"] for _, body in refused} == {"overloaded"}
+        # On a busy machine one that was let in may have waited for a slot for too long.
+        backlog = [after for after, body in refused if b"descriptors" in body]
+        assert backlog
+        assert set(backlog) == {"5"}
         assert (await one(chat("demo;ttft=0;tokens=2")))[0] == 200
 
 

@@ -185,6 +185,64 @@ async def test_closed_without_a_store(start_worker: StartWorker, store: StoreSer
         await asyncio.sleep(0.1)
 
 
+@pytest.mark.parametrize(("policy", "status"), [("open", 200), ("closed", 503)])
+async def test_where_no_store_is_named(start_worker: StartWorker, policy: str, status: int) -> None:
+    """As where it is away; and the status says which of the two it is."""
+    worker = await start_worker(
+        keys=({"name": "one", "key": KEY, "requests_per_minute": 1},), limits_without_store=policy
+    )
+    assert [(await ask(worker.url, chat(), **AS_KEY))[0] for _ in range(2)] == [status] * 2
+    said = worker.state.limiter.status()
+    assert said is not None
+    assert (said["store"], said["limits_checked"]) == ("none", False)
+    assert await worker.state.limiter.figures(worker.state.settings.all_keys) == {}
+
+
+async def test_a_store_that_is_away_at_the_start(start_worker: StartWorker) -> None:
+    """It is waited for, in vain, and said to be away; requests are let in meanwhile."""
+    worker = await start_worker(
+        keys=({"name": "one", "key": KEY, "requests_per_minute": 1},),
+        store_url="redis://127.0.0.1:9",
+        store_timeout_seconds=0.1,
+    )
+    assert (await ask(worker.url, chat(), **AS_KEY))[0] == 200
+    said = worker.state.limiter.status()
+    assert said is not None
+    assert said["store"] == "away"
+    assert await worker.state.limiter.figures(worker.state.settings.all_keys) == {}
+
+
+async def test_a_limit_that_a_reload_brings(start_worker: StartWorker, store: StoreServer) -> None:
+    """The store is found then, once, and the limit holds at once."""
+    worker = await start_worker(
+        keys=({"name": "one", "key": KEY},), store_url=store.url, store_timeout_seconds=5
+    )
+    limiter, settings = worker.state.limiter, worker.state.settings
+    assert (limiter.status(), limiter.store) == (None, None)
+    limited_keys = [{"name": "one", "key": KEY, "requests_per_minute": 5}]
+    changed = type(settings).model_validate({**settings.model_dump(), "keys": limited_keys})
+    for _ in range(2):
+        await limiter.apply(changed)
+    said = limiter.status()
+    assert said is not None
+    assert said["store"] == "reached"
+    assert (await limiter.figures(changed.all_keys))["one"].requests_left == 5
+
+
+async def test_a_full_line_for_a_keys_streams(
+    start_worker: StartWorker, store: StoreServer
+) -> None:
+    """Who finds no place in it is refused at once, while the one before waits on."""
+    worker = await limited(start_worker, store, {"queue_size": 1}, max_streams=1)
+    first = asyncio.create_task(ask(worker.url, chat("demo;tokens=30;rate=30"), **AS_KEY))
+    await until(lambda: worker.state.limiter.reservations.held == 1, "the first is not in")
+    second = asyncio.create_task(ask(worker.url, chat(), **AS_KEY))
+    await until(lambda: worker.state.limiter.lines.waiting == 1, "the second does not wait")
+    assert (await ask(worker.url, chat(), **AS_KEY))[0] == 429
+    assert [(await one)[0] for one in (first, second)] == [200, 200]
+    await nothing_left_over(worker)
+
+
 async def test_open_without_a_store(
     start_worker: StartWorker, store: StoreServer, demo: Demo
 ) -> None:

@@ -8,6 +8,7 @@ import aiohttp
 import pytest
 
 from tests.integration.conftest import StartWorker
+from tests.upstream.peer import Peer, plain, serves
 
 KEY = {"x-api-key": "sk-a"}
 
@@ -38,6 +39,38 @@ async def test_the_list(
     assert len(found[1][member]) > 1
     if "first_id" in found[0]:
         assert found[0]["first_id"] == found[0]["last_id"] == "demo"
+
+
+@pytest.mark.parametrize(
+    ("answer", "status", "words"),
+    [
+        (plain(b"no list"), 502, b"cannot be read"),
+        (plain(b"[]"), 502, b"none that is known"),
+        (plain(b'{"data": {}}'), 502, b"none that is known"),
+        (plain(b'{"data": [' + b'{"id": "a"},' * 800_000 + b"{}]}"), 502, b"too long"),
+        (plain(b'{"data": [3, {"id": "demo"}]}'), 200, b'{"data": [{"id": "demo"}]}'),
+        (plain(b"", "200 OK"), 200, b""),
+        (plain(b'{"error": 1}', "401 No"), 401, b'{"error": 1}'),
+    ],
+    ids=["no JSON", "an array", "no list in it", "too long", "odd entries", "empty", "an error"],
+)
+async def test_what_an_upstream_may_say(
+    start_worker: StartWorker, answer: bytes, status: int, words: bytes
+) -> None:
+    """What cannot be looked through is not shown; an error goes on as it is."""
+    async with Peer(serves(answer)) as peer:
+        worker = await start_worker(
+            upstream_url=peer.url,
+            retries=0,
+            keys=({"name": "a", "key": "sk-a", "models": ["demo"]},),
+        )
+        async with (
+            aiohttp.ClientSession() as http,
+            http.get(worker.url + "/v1/models", headers=KEY) as found,
+        ):
+            body = await found.read()
+    assert found.status == status
+    assert words in body
 
 
 async def test_one_of_them(start_worker: StartWorker) -> None:

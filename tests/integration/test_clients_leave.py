@@ -25,9 +25,11 @@ class Silent:
     def __init__(self, *parts: bytes) -> None:
         self._parts = parts
         self.left_at: asyncio.Queue[float] = asyncio.Queue()
+        self.asked: asyncio.Queue[None] = asyncio.Queue()
 
     async def __call__(self, connection: Connection) -> None:
         await connection.request()
+        self.asked.put_nowait(None)
         await connection.say(*self._parts)
         self.left_at.put_nowait(await connection.left())
 
@@ -97,6 +99,8 @@ async def test_leaving_between_pings_ends_the_upstreams_work(start_every: StartW
             line = await Line.open(front.url)
             await line.ask(ask_chat())
             await line.until(b": ping\n\n")
+            # The 200 may go out before there is a connection to the upstream.
+            await upstream.asked.get()
             return line.leave()
 
         await ends_at_once(leave, upstream.left_at)

@@ -13,7 +13,8 @@ from tests.integration.faults.asking import ASKINGS, CHAT, Asking
 from tests.integration.faults.recorder import Recorder, for_each
 from tests.integration.raw import Line
 
-PACED = "rate=200;tokens=60"
+PACED = "rate=60;tokens=60"
+"""A second: long enough for a client's leaving to be noticed on a busy machine."""
 
 
 async def leaves(front: Worker, asking: Asking, words: str, run: str) -> None:

@@ -139,8 +139,8 @@ async def a_burst_is_served_or_refused(gateway: RunningGateway, size: Size) -> B
     assert sum(verdicts.values()) == size.clients
     assert verdicts["complete"] >= size.slots - size.listeners
     # Nobody is told no later than by the time that anybody may wait, but for what the crowd takes
-    # to come in.
-    assert made.crowd["answered_after"]["refused"] <= size.wait + made.crowd["connected_after"] + 2
+    # to come in, and as much again for a busy machine.
+    assert made.crowd["answered_after"]["refused"] <= 2 * size.wait + made.crowd["connected_after"]
     return made
 
 
