@@ -25,8 +25,8 @@ from proxy.errors import BadRequest, Overloaded
 
 if TYPE_CHECKING:
     from proxy.edge.body_memory import BodyMemory
-    from proxy.edge.decompress import Unpacked
     from proxy.edge.routes import Route
+    from proxy.http.decompress import DecompressedBody
 
 PARSED_INLINE_BYTES = 512 * 1024
 """Up to here parsing takes less than a millisecond, and moving it elsewhere would take longer."""
@@ -68,10 +68,10 @@ class BodyParser:
                     fields = await loop.run_in_executor(self._asking, parsing)
         return to_params(route, body, fields, include_usage=include_usage)
 
-    async def piece(self, unpacked: Unpacked) -> bytes:
+    async def piece(self, body: DecompressedBody) -> bytes:
         """The next piece of a compressed body; a caller that is cancelled asks for no more."""
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._threads, unpacked.piece)
+        return await loop.run_in_executor(self._threads, body.piece)
 
     def close(self) -> None:
         """End the process."""

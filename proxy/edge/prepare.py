@@ -6,11 +6,11 @@ from aiohttp import hdrs
 
 from proxy.edge.body import read
 from proxy.edge.body_memory import Hold
-from proxy.edge.decompress import Unpacked, can_decompress
 from proxy.edge.request_context import RequestContext
 from proxy.edge.request_head import origin_form
 from proxy.edge.request_params import RequestParams
 from proxy.edge.worker_state import WorkerState
+from proxy.http.decompress import DecompressedBody, can_decompress
 from proxy.upstream.call import Call
 from proxy.upstream.headers import Hop, request_headers
 
@@ -78,7 +78,7 @@ async def _read_params(
     if not (context.route.understood and request.method == "POST" and readable):
         return RequestParams(body, context.route.model, context.route.streams), False
     if coding != "identity":
-        body = await _all_of(state, Unpacked(body, coding, most), hold)
+        body = await _all_of(state, DecompressedBody(body, coding, most), hold)
     params = await state.body_parser.parse(
         context.route,
         body,
@@ -88,10 +88,10 @@ async def _read_params(
     return params, coding != "identity"
 
 
-async def _all_of(state: WorkerState, unpacked: Unpacked, hold: Hold) -> bytes:
+async def _all_of(state: WorkerState, decompressed: DecompressedBody, hold: Hold) -> bytes:
     packed = hold.size
     parts: list[bytes] = []
-    while part := await state.body_parser.piece(unpacked):
+    while part := await state.body_parser.piece(decompressed):
         await hold.take(len(part))
         parts.append(part)
     hold.release(packed)

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Protocol, Self
 from aiohttp import ClientPayloadError
 
 from proxy.errors import SluiceError
+from proxy.http.decompress import Decompressor, can_decompress
 from proxy.http.parser_bypass import bypassed_body
 from proxy.http.raw_body import RawBody
 from proxy.upstream.error_map import CLIENT_ERRORS, map_body_error
 from proxy.upstream.headers import response_headers
-from proxy.upstream.inflate import Inflater
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -69,9 +69,9 @@ class StreamingResponse:
     __slots__ = (
         "_client_response",
         "_content",
+        "_decompressor",
         "_ended",
         "_failure",
-        "_inflater",
         "_on_end",
         "_watcher",
         "ended_by_close",
@@ -96,8 +96,8 @@ class StreamingResponse:
         self.first = b""
         coding = client_response.headers.get("Content-Encoding", "identity").strip().lower()
         events = _mime_type(client_response.headers) == "text/event-stream"
-        self._inflater = Inflater(coding) if events and Inflater.knows(coding) else None
-        self.is_event_stream = events and (self._inflater is not None or coding == "identity")
+        self._decompressor = Decompressor(coding) if events and can_decompress(coding) else None
+        self.is_event_stream = events and (self._decompressor is not None or coding == "identity")
         self.headers = response_headers(client_response.headers, rewritten=self.is_event_stream)
         self.ended_by_close = _ended_by_close(client_response)
         self.source = bypassed_body(client_response, self._source_ended)
@@ -129,10 +129,10 @@ class StreamingResponse:
             return await self.source.read()
         while True:
             data = await self._received()
-            if not data or self._inflater is None:
+            if not data or self._decompressor is None:
                 return data
             try:
-                data = self._inflater.feed(data)
+                data = self._decompressor.feed(data)
             except ValueError as error:
                 raise self._cut(error) from error
             if data:

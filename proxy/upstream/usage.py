@@ -11,7 +11,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from proxy.errors import SluiceError
-from proxy.upstream.inflate import Inflater
+from proxy.http.decompress import Decompressor, can_decompress
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -63,9 +63,9 @@ async def refuses(response: StreamingResponse) -> bool:
 
 def _readable(response: StreamingResponse) -> bytes:
     coding = response.headers.get("Content-Encoding", "identity").strip().lower()
-    if not Inflater.knows(coding):
+    if not can_decompress(coding):
         return response.first
     try:
-        return Inflater(coding).feed(response.first)
+        return Decompressor(coding).feed(response.first)
     except ValueError:
         return response.first

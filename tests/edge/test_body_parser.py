@@ -17,9 +17,9 @@ import pytest
 
 from proxy.edge.body_memory import BodyMemory
 from proxy.edge.body_parser import PARSED_INLINE_BYTES, BodyParser
-from proxy.edge.decompress import Unpacked
 from proxy.edge.routes import route_of
 from proxy.errors import BadRequest, Overloaded
+from proxy.http.decompress import DecompressedBody
 from tests.appliance.running import alive, wait_until
 
 CHAT = route_of("/v1/chat/completions")
@@ -174,8 +174,8 @@ async def test_what_is_in_the_way_is_not_built(body_parser: BodyParser) -> None:
 
 
 async def test_the_shared_threads_stay_free(body_parser: BodyParser) -> None:
-    """Name look-ups and the stop use those; a body that is unpacked has its own."""
-    piece = await body_parser.piece(Unpacked(gzip.compress(b"x"), "gzip", 10))
+    """Name look-ups and the stop use those; a compressed body has its own."""
+    piece = await body_parser.piece(DecompressedBody(gzip.compress(b"x"), "gzip", 10))
     assert piece == b"x"
     assert {thread.name.partition("_")[0] for thread in body_parser._threads._threads} == {
         "unpacking"
