@@ -10,6 +10,7 @@ import aiohttp
 import pytest
 
 from tests.edge.asking import CHAT, ask, chat
+from tests.fixtures.nesting import TOO_DEEP
 from tests.integration.conftest import StartWorker, Worker
 
 
@@ -74,7 +75,7 @@ async def test_usage_is_asked_for_and_kept_from_the_client(worker: Worker) -> No
 HOSTILE = {
     "deep": (b"[" * 100_000 + b"]" * 100_000, ""),
     "deep in a member": (b'{"x":' + b"[" * 100_000 + b"]" * 100_000 + b"}", "byte"),
-    "deep in n": (b'{"n":' + b"[" * 1500 + b"]" * 1500 + b"}", "byte"),
+    "deep in n": (b'{"n":' + b"[" * TOO_DEEP + b"]" * TOO_DEEP + b"}", "byte"),
     "model is no text": (b'{"model":"\xff"}', "byte 10"),
     "options are no text": (b'{"stream":true,"stream_options":{"a":"\xff"}}', "byte 38"),
     "a name is no text": (b'{"stream":true,"\xff":1}', "byte 16"),

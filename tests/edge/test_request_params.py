@@ -10,6 +10,7 @@ from proxy.edge import request_params
 from proxy.edge.routes import Route, route_of
 from proxy.errors import BadRequest
 from proxy.upstream.edit import edited
+from tests.fixtures.nesting import TOO_DEEP
 
 CHAT = route_of("/v1/chat/completions")
 
@@ -102,7 +103,9 @@ def test_a_nested_mention_is_no_stream_option() -> None:
 
 
 @pytest.mark.parametrize("name", ["model", "n", "stream", "stream_options", "other"])
-@pytest.mark.parametrize("value", ["[" * 1500 + "]" * 1500, '{"a":' * 2000 + "1" + "}" * 2000])
+@pytest.mark.parametrize(
+    "value", ["[" * TOO_DEEP + "]" * TOO_DEEP, '{"a":' * TOO_DEEP + "1" + "}" * TOO_DEEP]
+)
 def test_nesting_without_an_end(name: str, value: str) -> None:
     """Whichever member it stands in, the client learns from which byte it is too deep."""
     with pytest.raises(BadRequest, match=r"nested too deeply \(byte \d+\)"):

@@ -6,6 +6,7 @@ import gzip
 import zlib
 from dataclasses import replace
 
+from tests.fixtures.nesting import TOO_DEEP
 from tests.integration.hostile.asking import CHAT, MARK, Row, get, head, passed, post, refused
 
 _MEMBERS = gzip.compress(b"")
@@ -39,7 +40,7 @@ JSON = (
             ("an overlong UTF-8", b'{"model":"\xc0\xae"}'),
             ("100,000 lists", b'{"messages":' + b"[" * 100_000 + b"]" * 100_000 + b"}"),
             ("100,000 lists without an end", b'{"messages":' + b"[" * 100_000),
-            ("1,500 lists in n", b'{"n":' + b"[" * 1500 + b"]" * 1500 + b"}"),
+            ("too many lists in n", b'{"n":' + b"[" * TOO_DEEP + b"]" * TOO_DEEP + b"}"),
             ("80,000 objects", b'{"a":' * 80_000 + b"1" + b"}" * 80_000),
             ("a number that is none", b'{"n":01}'),
             ("NaN", b'{"n":NaN}'),
