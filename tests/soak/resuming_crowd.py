@@ -105,7 +105,7 @@ class Crowd:
     async def read_some(self, answer: aiohttp.ClientResponse, events: list[bytes]) -> bool:
         """Read until the connection is broken off, in the middle of whatever has come."""
         cutter = EventCutter()
-        with contextlib.suppress(TimeoutError):
+        with contextlib.suppress(TimeoutError, aiohttp.ClientPayloadError):
             async with asyncio.timeout(self.dice.uniform(*_READS)):
                 while part := await answer.content.readany():
                     events += cutter.feed(part)

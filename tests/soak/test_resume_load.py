@@ -65,7 +65,8 @@ def running() -> Iterator[Running]:
         ) as gateway,
     ):
         yield Running(gateway, store)
-        print("\n".join(gateway.process.lines[-20:]))  # noqa: T201 its warnings
+        said = [line for line in gateway.process.lines if '"event":"access"' not in line]
+        print("\n".join(said[-20:]))  # noqa: T201 its warnings
 
 
 class Look(NamedTuple):

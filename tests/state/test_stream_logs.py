@@ -11,13 +11,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from proxy.state.backend import backend_for
+from proxy.state.errors import StoreUnavailable
 from proxy.state.log_entry import End, Entry
 from proxy.state.log_reader import LogReader
 from proxy.state.store import LANES, Store
 from proxy.state.stream_log import StreamLog
 from proxy.state.stream_logs import StreamLogs, TooManyReaders
 from proxy.store_address import parse
-from tests.fixtures.stores import StoreServer, cluster, store_server
+from tests.fixtures.stores import StoreServer, cluster, sentinel_set, store_server
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -194,3 +195,37 @@ async def test_a_cluster() -> None:
         assert found == [[event(number) for number in range(1, 31)]] * 5
     finally:
         await asyncio.to_thread(context.__exit__, None, None, None)
+
+
+@pytest.mark.store
+async def test_a_sentinel_set_that_fails_over() -> None:
+    """What the new master has goes on, or has an end; further logs are kept there."""
+    context = sentinel_set()
+    parts = await asyncio.to_thread(context.__enter__)
+    try:
+        async with logs_on(parts.url) as one, logs_on(parts.url) as other:
+            stream, producing = await produce(one, [20] * 1000)
+            assert await read(other, stream, 0, 5) == [event(number) for number in range(1, 6)]
+            await asyncio.to_thread(parts.master.kill)
+            async with asyncio.timeout(60):
+                while not await can_write(one):
+                    await asyncio.sleep(0.2)
+                await producing
+            seen = await read(other, stream, 0)
+            numbers = [int(one.split()[1]) for one in seen if one != WORDS]
+            assert numbers == list(range(1, len(numbers) + 1))
+            assert len(numbers) == 1000 or seen[-1] == WORDS
+            later, producing = await produce(one, [1] * 20)
+            assert len(await read(other, later, 0)) == 20
+            await producing
+    finally:
+        await asyncio.to_thread(context.__exit__, None, None, None)
+
+
+async def can_write(logs: StreamLogs) -> bool:
+    """Whether a log can be begun."""
+    try:
+        logs.writer.drop(await logs.writer.open({"owner": "me"}))
+    except StoreUnavailable:
+        return False
+    return True
