@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from proxy.appliance import certificate, nginx, nginx_config, nginx_program, ports, sizing
+from proxy.appliance.held_files import HeldFiles
 from proxy.appliance.monitor import CannotStart
 from proxy.meter.prices import PricesError, read_prices
 from proxy.upstream.trust import load_ca
@@ -22,19 +23,24 @@ if TYPE_CHECKING:
 _log = structlog.get_logger("appliance")
 
 
-def preflight(settings: Settings, run: RunDirectory) -> NginxProgram:
+def preflight(
+    settings: Settings, run: RunDirectory, files: HeldFiles | None = None
+) -> NginxProgram:
     """Check files and ports, find nginx, render its files and let it check them.
+
+    nginx gets the copies in `files` of the files that settings name.
 
     Raises `CannotStart` with what is wrong and what to do about it.
     """
     if complaints := [*_port_complaints(settings), *file_complaints(settings)]:
         raise CannotStart("\n".join(complaints))
     try:
+        held = (files or HeldFiles(run.path)).hold(settings)
         program = nginx_program.find(settings.nginx_path)
         sizes = sizing.sizes_for(
             settings, hard_limit=sizing.raise_limit(), somaxconn=sizing.somaxconn()
         )
-        values = nginx_config.values_for(settings, run=run, program=program, sizes=sizes)
+        values = nginx_config.values_for(held, run=run, program=program, sizes=sizes)
         nginx_config.render(values, run.nginx_conf.parent)
         complaint = nginx.complaint(program, run)
     except (nginx_program.NoNginx, nginx_config.CannotRender) as error:

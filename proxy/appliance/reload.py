@@ -19,6 +19,7 @@ from proxy.appliance.preflight import file_complaints
 
 if TYPE_CHECKING:
     from proxy.appliance.directory import RunDirectory
+    from proxy.appliance.held_files import HeldFiles
     from proxy.appliance.nginx_program import NginxProgram
     from proxy.appliance.processes import Processes
     from proxy.settings import Settings
@@ -44,8 +45,11 @@ class ApplianceReload:
         directory: RunDirectory,
         program: NginxProgram,
         processes: Processes,
+        files: HeldFiles,
     ) -> None:
+        """`settings` name the copies in `files`; those of the start, what was set."""
         self._settings = settings
+        self._files = files
         self._at_start = at_start
         self._directory = directory
         self._program = program
@@ -69,12 +73,16 @@ class ApplianceReload:
         """Read the settings anew and apply them everywhere; what runs goes on."""
         async with self._lock:
             when = datetime.now(UTC).isoformat(timespec="seconds")
+            before = self._settings
             try:
                 frozen = await self._apply()
             except NotReloaded as error:
                 _log.error("not_reloaded", complaint=str(error), advice="The old settings hold.")
                 self.latest = {"at": when, "result": "refused", "complaint": str(error)}
                 return
+            finally:
+                # A worker that is just starting may have the settings before these.
+                await asyncio.to_thread(self._files.keep_only, before, self._settings)
             if frozen:
                 _log.warning("frozen_settings", names=frozen, advice="A restart applies them.")
             _log.info("reloaded", what="upstreams, keys, prices, certificates, nginx")
@@ -83,7 +91,7 @@ class ApplianceReload:
     async def _apply(self) -> list[str]:
         # 1. What is wrong is found before anything changes.
         read_anew = await asyncio.to_thread(_checked)
-        settings = shared_settings.merged(self._settings, read_anew)
+        settings = await asyncio.to_thread(self._held, read_anew)
         if uses_demo(settings) and self._processes.demo is None:
             raise NotReloaded("No upstream is left; the demo upstream comes only with a start.")
         if store_program.wanted(settings) and self._processes.store is None:
@@ -106,6 +114,16 @@ class ApplianceReload:
         self._settings = settings
         self._applied += 1
         return shared_settings.frozen_changes(self._at_start, read_anew)
+
+    def _held(self, read_anew: Settings) -> Settings:
+        """What is to hold: the settings that may change, with copies of all files as they are."""
+        # Its path is frozen, and what lies there is read anew like the certificate.
+        client_ca = {"tls_client_ca": self._at_start.tls_client_ca}
+        merged = shared_settings.merged(self._settings, read_anew).model_copy(update=client_ca)
+        try:
+            return self._files.hold(merged)
+        except OSError as error:
+            raise NotReloaded(f"{error.filename}: {error.strerror}.") from None
 
     def _rendered(self, settings: Settings) -> str | None:
         """Write nginx's files and let it check them; with a complaint the old ones are back."""

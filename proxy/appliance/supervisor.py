@@ -15,6 +15,7 @@ import structlog
 
 from proxy.appliance import banner, commands, nginx
 from proxy.appliance.directory import run_directory
+from proxy.appliance.held_files import HeldFiles
 from proxy.appliance.http_probe import accepts
 from proxy.appliance.monitor import CannotStart, ProcessMonitor
 from proxy.appliance.preflight import preflight
@@ -53,11 +54,12 @@ def run(settings: Settings, programs: Callable[[NginxProgram], Programs] = Progr
     try:
         with run_directory() as directory:
             # 1. What is wrong is said before anything runs.
-            chosen = programs(preflight(settings, directory))
+            files = HeldFiles(directory.path)
+            chosen = programs(preflight(settings, directory, files))
             _log.info("sized", **fitting.chosen, why=fitting.why)
             for warning in fitting.warnings:
                 _log.warning("limits", advice=warning)
-            return asyncio.run(Supervisor(settings, directory, chosen, as_set).serve())
+            return asyncio.run(Supervisor(settings, directory, chosen, files, as_set).serve())
     except (CannotStart, OSError) as error:
         print(f"sluice: {error}", file=sys.stderr)  # noqa: T201 for whoever started it
         return 1
@@ -76,15 +78,17 @@ class Supervisor:
         settings: Settings,
         directory: RunDirectory,
         programs: Programs,
+        files: HeldFiles,
         at_start: Settings | None = None,
     ) -> None:
         self._settings = settings
         self._directory = directory
         self._program = programs.nginx
         self._restart_policy = programs.restart_policy
-        self._processes = Processes(settings, directory, programs)
+        held = files.hold(settings)
+        self._processes = Processes(held, directory, programs)
         self._reload_all = ApplianceReload(
-            settings, at_start or settings, directory, programs.nginx, self._processes
+            held, at_start or settings, directory, programs.nginx, self._processes, files
         )
         self._status = ApplianceStatus(
             self._processes,
