@@ -105,4 +105,5 @@ def _used(limit: float | None, known: dict[str, Any] | None) -> str:
         return "-"
     if not known or known.get("left") is None:
         return f"{limit:,}"
-    return f"{known['used']:,} used, {known['left']:,} left of {limit:,}"
+    # The limit that is in force: the file may have been changed since.
+    return f"{known['used']:,} used, {known['left']:,} left of {known.get('limit', limit):,}"
