@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import TYPE_CHECKING, Protocol
 
@@ -50,6 +51,7 @@ class LogDoubts:
 
     async def settle(self) -> None:
         """Find out what arrived, where the store answers; give up what has waited too long."""
+        doubtful = []
         for log in list(self._logs):
             since = log.doubtful_since
             if since is None or log.lost:
@@ -57,7 +59,9 @@ class LogDoubts:
             elif time.monotonic() - since > PATIENCE_SECONDS or log.too_large:
                 self._writer.lose(log, _AWAY)
             elif self._store.available:
-                await self._settle(log)
+                doubtful.append(log)
+        # All at once: there may be hundreds, and what waits for them waits.
+        await asyncio.gather(*map(self._settle, doubtful))
 
     async def _settle(self, log: StreamLog) -> None:
         try:

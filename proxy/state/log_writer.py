@@ -84,6 +84,7 @@ class LogWriter:
         """Start writing."""
         self._tasks = [
             asyncio.create_task(self._flush_for_ever()),
+            asyncio.create_task(self._beat_for_ever()),
             asyncio.create_task(self._tend_for_ever()),
             asyncio.create_task(self._burial.bury_given_up_for_ever()),
         ]
@@ -233,12 +234,18 @@ class LogWriter:
         self._account.ended(log, self._ttl)
         log.ended.set()
 
-    async def _tend_for_ever(self) -> None:
+    async def _beat_for_ever(self) -> None:
+        """By itself: whatever else takes long must not make this worker look dead."""
         while True:
             await asyncio.sleep(TEND_SECONDS)
             if self.running:
                 with contextlib.suppress(StoreUnavailable):
                     await self._beat(_WRITE_SECONDS)
+
+    async def _tend_for_ever(self) -> None:
+        while True:
+            await asyncio.sleep(TEND_SECONDS)
+            if self.running:
                 self._tend()
             await self._doubts.settle()
             await self._account.report(list(self.running.values()), self._running_ttl)
