@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from proxy.appliance.child import ProcessSpec
     from proxy.appliance.nginx_program import NginxProgram
 
-DEADLINE = 5.0
+DEADLINE = 20.0
 
 
 def programs() -> list[NginxProgram]:
@@ -107,6 +107,11 @@ class ScriptedWorker:
         self._server = await asyncio.start_unix_server(self._serve, self.path)
         # nginx runs as nobody when the tests run as root.
         self.path.chmod(0o666)
+
+    async def arrival(self) -> None:
+        """Wait for the first request."""
+        async with asyncio.timeout(DEADLINE):
+            await self.arrived.wait()
 
     async def stop(self) -> None:
         """Stop listening, as a dead worker does: its socket stays and refuses."""

@@ -49,7 +49,7 @@ async def test_too_many_requests_at_once(program: NginxProgram) -> None:
     async with Front(program, address_connections=1) as front:
         front.worker.script = slow
         running = asyncio.create_task(front.get("/v1/x"))
-        await front.worker.arrived.wait()
+        await front.worker.arrival()
         assert (await front.get("/v1/x")).status == 429
         go.set()
         assert (await running).status == 200
@@ -98,7 +98,7 @@ async def test_a_client_of_ipv6_has_one_limit(
     async with Front(program, **settings) as front:
         front.worker.script = slow
         running = asyncio.create_task(front.get("/v1/held", f"X-Forwarded-For: {first}"))
-        await front.worker.arrived.wait()
+        await front.worker.arrival()
         got = await front.get("/v1/x", f"X-Forwarded-For: {second}")
         assert (got.status == 429) is together
         go.set()
