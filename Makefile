@@ -117,7 +117,8 @@ resume-load: setup
 .PHONY: test-kills
 test-kills: setup
 	@command -v cc >/dev/null || sh deploy/apt-install.sh gcc libc6-dev
-	$(PYTEST) -m kills tests/kills $(ARGS)
+	TEST_KILLS_WRITES=1 $(PYTEST) -m kills tests/kills $(ARGS)
+	TEST_KILLS_WRITES=1 $(PYTEST) tests/kills/test_kills.py $(ARGS)
 
 # 500 clients for the last of each limit: one worker, four, and two appliances on one store.
 .PHONY: test-races
