@@ -42,8 +42,10 @@ async def prepare(state: WorkerState, context: RequestContext, hold: Hold) -> Ca
     )
     if decompressed:
         headers.popall(hdrs.CONTENT_ENCODING)
-    lists = context.key is not None and "*" not in context.key.models and request.method == "GET"
-    if lists or context.needs_usage:
+    key = context.key
+    if key is not None and (
+        context.needs_usage or ("*" not in key.models and request.method == "GET")
+    ):
         # A list of models is read on its way, and shown in part; so is what an answer states as
         # its usage, where a limit counts it.
         headers[hdrs.ACCEPT_ENCODING] = "identity"
