@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import tomllib
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +77,26 @@ def effective(settings: Settings) -> dict[str, object]:
     return {PREFIX + name.upper(): _masked(value) for name, value in plain.items()}
 
 
-class _FileSource(EnvSettingsSource):
+class _EnvSource(EnvSettingsSource):
+    """`SLUICE_X`; in JSON no name stands twice, where one of two keys would be lost in silence."""
+
+    def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:
+        """The value of JSON. Raises `BadSettings` for a name that stands twice."""
+        decoded = super().decode_complex_value(field_name, field, value)
+        if isinstance(decoded, dict | list):
+            json.loads(value, object_pairs_hook=partial(_once, PREFIX + field_name.upper()))
+        return decoded
+
+
+def _once(setting: str, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        # Not which: it may be a key.
+        raise BadSettings(f"{setting}: a name stands twice in its JSON; keep one of the two.")
+    return found
+
+
+class _FileSource(_EnvSource):
     """`SLUICE_X_FILE` names a file that holds the value of `SLUICE_X`."""
 
     def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
@@ -115,11 +135,11 @@ class _Loaded(Settings):
         cls,
         settings_cls: type[BaseSettings],
         init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003 `_EnvSource` reads them
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 no such file is read
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 `_FileSource` reads them
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        sources = (init_settings, env_settings, _FileSource(settings_cls))
+        sources = (init_settings, _EnvSource(settings_cls), _FileSource(settings_cls))
         path = os.environ.get(CONFIG)
         if not path:
             return sources

@@ -37,6 +37,26 @@ def test_the_environment_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     assert settings.client_keys["ann"].get_secret_value() == "k"
 
 
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("CLIENT_KEYS", '{"ann": "sk-1", "bob": "sk-2", "ann": "sk-3"}'),
+        ("UPSTREAMS", '[{"name": "a", "url": "http://a", "api_key": "sk-1", "api_key": "sk-2"}]'),
+    ],
+)
+def test_a_name_that_stands_twice(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str, text: str
+) -> None:
+    """One of two keys would be lost in silence; the complaint tells neither."""
+    monkeypatch.setenv(f"SLUICE_{name}", text)
+    assert f"SLUICE_{name}: a name stands twice" in complaint()
+    assert "sk-" not in complaint()
+    monkeypatch.delenv(f"SLUICE_{name}")
+    (tmp_path / "keys").write_text(text)
+    monkeypatch.setenv(f"SLUICE_{name}_FILE", str(tmp_path / "keys"))
+    assert "a name stands twice" in complaint()
+
+
 def test_an_empty_variable_is_as_good_as_none(monkeypatch: pytest.MonkeyPatch) -> None:
     """Compose files and charts often pass a variable on that nobody has set."""
     monkeypatch.setenv("SLUICE_LISTEN_PORT", "")

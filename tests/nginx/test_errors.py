@@ -67,6 +67,7 @@ async def test_nginx_refuses_in_the_shape_of_the_worker(
     assert error["type"] == ("invalid_request_error" if status < 500 else "server_error")
     assert error["request_id"] == got.one("X-Request-ID")
     assert got.one("Access-Control-Allow-Origin") == "*"
+    assert len(got.all("Allow")) == (status == 405)
 
 
 async def test_no_worker_is_a_503_that_says_when_to_try_again(program: NginxProgram) -> None:
