@@ -13,13 +13,15 @@ _USED_UP = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS, errno.EAGAI
 _NO_THREAD = "can't start new thread"
 _RETRY_SECONDS = 1.0
 
+SHORT_OF_MEMORY = Overloaded("The gateway is short of memory.", retry_after=_RETRY_SECONDS)
+
 
 def refusal_for(error: BaseException) -> Overloaded | None:
     """The refusal, where an error means that memory or descriptors are used up; else None."""
     if isinstance(error, MemoryError) or (
         isinstance(error, RuntimeError) and _NO_THREAD in str(error)
     ):
-        return Overloaded("The gateway is short of memory.", retry_after=_RETRY_SECONDS)
+        return SHORT_OF_MEMORY
     if isinstance(error, OSError) and error.errno in _USED_UP:
         return Overloaded("The gateway is short of descriptors.", retry_after=_RETRY_SECONDS)
     return None

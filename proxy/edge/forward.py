@@ -19,6 +19,7 @@ from proxy.edge.exhausted import refusal_for
 from proxy.edge.first_event import hidden_error, is_decidable
 from proxy.edge.live_progress import LiveProgress
 from proxy.edge.prepare import prepare
+from proxy.edge.protocol_errors import refuse_rest
 from proxy.edge.recording import accepted
 from proxy.edge.request_context import RequestContext
 from proxy.edge.resumables import owner_of
@@ -76,6 +77,8 @@ async def _serve(state: WorkerState, context: RequestContext) -> web.StreamRespo
         context.record_error(short or Internal("Sluice failed."))
         if short is None:
             raise
+        if isinstance(error, MemoryError):
+            refuse_rest(context.request, error)
         response = _send_error(short, state, context)
         # That frees a descriptor, and after a failed read nobody knows where a request begins.
         response.force_close()

@@ -9,14 +9,16 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from itertools import islice
 
-from aiohttp import web
+from aiohttp import StreamReader, web
 from aiohttp.http import RawRequestMessage
 from aiohttp.http_exceptions import LineTooLong
 from aiohttp.web_protocol import RequestHandler
 
 from proxy.edge import left, request_context, request_head
 from proxy.edge.downstream_response import error_response
+from proxy.edge.exhausted import SHORT_OF_MEMORY
 from proxy.edge.request_context import RequestContext
+from proxy.edge.turning_away import refusal
 from proxy.edge.worker_state import WORKER_STATE
 from proxy.errors import BadRequest, Internal, SluiceError
 from proxy.http.bounded_reads import BoundedReads
@@ -90,6 +92,17 @@ def _rejected(app: web.Application, request: web.Request, error: SluiceError) ->
     return context
 
 
+def refuse_rest(request: web.BaseRequest, error: MemoryError) -> None:
+    """Drop what still comes of a body that no memory is left for.
+
+    aiohttp would read it on after the answer, and where memory is wanting for that hang up on the
+    client before it has read the answer.
+    """
+    connection = request.protocol
+    if isinstance(connection, _Connection) and not request.content.is_eof():
+        connection.short_of_memory(error)
+
+
 class _Server(web.Server):
     head_seconds: float | None
     app: web.Application
@@ -107,6 +120,7 @@ class _Connection(RequestHandler):
 
     __slots__ = (
         "_app",
+        "_body",
         "_head_bytes",
         "_head_seconds",
         "_head_timer",
@@ -124,6 +138,8 @@ class _Connection(RequestHandler):
         self._head_timer: asyncio.TimerHandle | None = None
         self._refuses_rest = False
         self._unbegun: deque[RawRequestMessage] = deque()
+        self._body: StreamReader | None = None
+        """Of the last request whose head has come, whether or not anybody has begun with it."""
         self._unparsed_id = ""
         self._unparsed_version = False
 
@@ -161,6 +177,8 @@ class _Connection(RequestHandler):
         for message, _ in islice(self._messages, before, None):
             if isinstance(message, RawRequestMessage):
                 self._unbegun.append(message)
+        if self._messages:
+            self._body = self._messages[-1][1]
         if self._messages and not isinstance(self._messages[-1][0], RawRequestMessage):
             found = _ID_FIELD.search(data)
             self._unparsed_id = found[1].decode() if found else ""
@@ -174,17 +192,22 @@ class _Connection(RequestHandler):
                 self.force_close()
 
     def short_of_memory(self, error: MemoryError) -> None:
-        """Refuse the request whose body is being read; the parser has lost its place in it.
+        """Refuse the request that is being read; the parser has lost its place in it.
 
         What still comes is dropped, since a client that is not read from does not read either.
         """
         self._refuses_rest = True
         self._head_came()
-        if self._current_request is None:
+        if self._body is not None and not self._body.is_eof():
+            self._body.set_exception(error)
+            self.close()
+        elif self._messages or self._request_in_progress:
+            # What follows it is lost.
+            self.close()
+        else:
+            if self.transport is not None:
+                self.transport.write(refusal(b"", SHORT_OF_MEMORY, ())[0])
             self.force_close()
-            return
-        self._current_request.content.set_exception(error)
-        self.close()
 
     def force_close(self) -> None:
         """Hang up; on who still sends a body that was refused only once it can have read that."""

@@ -205,8 +205,10 @@ def upstream() -> Iterator[Upstream]:
 
 
 @contextmanager
-def worker(behind: Upstream, *, name: str = "worker", **settings: Any) -> Iterator[RunningGateway]:
-    """`sluice worker` in front of an upstream."""
+def worker(
+    behind: Upstream, *, name: str = "worker", descriptors: int = 0, **settings: Any
+) -> Iterator[RunningGateway]:
+    """`sluice worker` in front of an upstream; with so many descriptors, if that is said."""
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     command = ["worker", "--host", "127.0.0.1", "--port", str(port)]
@@ -214,13 +216,18 @@ def worker(behind: Upstream, *, name: str = "worker", **settings: Any) -> Iterat
         status_socket = f"{folder}/status.sock"
         environment = {**_environment(behind, settings), STATUS_SOCKET: status_socket}
         program = "tests.integration.faults.observed_worker"
-        with _running(command, url, environment, "/readyz", program) as process:
+        with _running(command, url, environment, "/readyz", program, descriptors) as process:
             yield RunningGateway(name, process, behind, f"unix:{status_socket}", "")
 
 
 @contextmanager
-def appliance(behind: Upstream, *, workers: int = 1, **settings: Any) -> Iterator[RunningGateway]:
-    """`sluice run` in front of an upstream: nginx and so many workers."""
+def appliance(
+    behind: Upstream, *, workers: int = 1, descriptors: int = 0, **settings: Any
+) -> Iterator[RunningGateway]:
+    """`sluice run` in front of an upstream: nginx and so many workers.
+
+    Each process has so many descriptors, if that is said.
+    """
     port, admin = free_port(), free_port()
     given = {
         "listen_address": "127.0.0.1",
@@ -232,7 +239,11 @@ def appliance(behind: Upstream, *, workers: int = 1, **settings: Any) -> Iterato
     }
     admin_url = f"http://127.0.0.1:{admin}"
     with _running(
-        ["run"], f"http://127.0.0.1:{port}", _environment(behind, given), f"{admin_url}/readyz"
+        ["run"],
+        f"http://127.0.0.1:{port}",
+        _environment(behind, given),
+        f"{admin_url}/readyz",
+        descriptors=descriptors,
     ) as process:
         yield RunningGateway("nginx", process, behind, f"{admin_url}/status", admin_url)
 
@@ -254,10 +265,12 @@ def _running(
     environment: dict[str, str],
     ready: str,
     program: str = "proxy",
+    descriptors: int = 0,
 ) -> Iterator[Process]:
     clean = {name: text for name, text in os.environ.items() if not name.startswith("SLUICE_")}
+    limit = ["prlimit", f"--nofile={descriptors}:{descriptors}"] if descriptors else []
     popen = subprocess.Popen(
-        [sys.executable, "-m", program, *command],
+        [*limit, sys.executable, "-m", program, *command],
         env=clean | environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
