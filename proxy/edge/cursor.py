@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
+from aiohttp import hdrs
+
 from proxy.edge.stream_errors import StreamNotFound
 from proxy.errors import BadRequest
 
@@ -51,7 +53,23 @@ def cursor_of(request: web.Request, stream: str) -> Cursor:
         if last[0] != stream:
             raise StreamNotFound("The Last-Event-ID is of another stream.")
         return Cursor(last[1], ids=True)
-    return Cursor(number(request, "after"), ids=says_yes(request, "ids"))
+    ids = says_yes(request, "ids") or _is_event_source(request)
+    return Cursor(number(request, "after"), ids=ids)
+
+
+def _is_event_source(request: web.Request) -> bool:
+    """Whether a browser's EventSource asks, at the beginning (WHATWG HTML, 9.2.2; Fetch Metadata).
+
+    Without ids it would have the whole stream again after each break, and after the end.
+    """
+    if "after" in request.query or "ids" in request.query:
+        return False
+    headers = request.headers
+    return (
+        headers.get(hdrs.ACCEPT) == "text/event-stream"
+        and "no-cache" in headers.get(hdrs.CACHE_CONTROL, "")
+        and "Sec-Fetch-Mode" in headers
+    )
 
 
 def number(request: web.Request, name: str) -> int:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 START = "0-1"
 """The first entry of every log, before any event."""
 _END_PART = 2
+LOGS_AT_ONCE = 64
+"""A script of so many logs takes the store less than a millisecond."""
 
 
 class EntryId(NamedTuple):

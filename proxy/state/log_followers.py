@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Self
 
 from proxy.state import script
 from proxy.state.errors import StoreUnavailable
-from proxy.state.log_entry import entry_of, heartbeat_of, inbox_of, keys_of
+from proxy.state.log_entry import LOGS_AT_ONCE, entry_of, heartbeat_of, inbox_of, keys_of
 from proxy.state.log_reader import ENTRIES_AT_ONCE, PATIENCE_SECONDS, READ, LogGone
 
 if TYPE_CHECKING:
@@ -47,10 +47,6 @@ class Followed:
         self.log = log
         """Where it is produced, if that is in this worker."""
         self.readers: set[LogReader] = set()
-        self.missing_since: float | None = None
-        """Since when its producer's heartbeat has not been seen, with the store answering."""
-        self.away_since: float | None = None
-        """Since when the store has not answered."""
 
     def deliver(self, entry: Entry) -> None:
         """Hand an entry to every reader."""
@@ -77,6 +73,10 @@ class LogFollowers:
         self._producers: dict[str, str] = {}
         self._inbox = inbox_of(writer.worker)
         self._inbox_at = b"0-0"
+        self._missing: dict[str, float] = {}
+        """Since when a producer's heartbeat has not been seen, with the store answering."""
+        self._away_since: float | None = None
+        """Since when the store has not answered."""
         self._some = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -192,11 +192,20 @@ class LogFollowers:
             followed.deliver(entry_of(raw))
 
     async def _look_for_ever(self) -> None:
+        renewed_at = 0.0
         while True:
             await asyncio.sleep(LOOK_SECONDS)
-            if self._followed:
-                self._hand_over()
-                await asyncio.gather(*map(self._look, list(self._followed.values())))
+            if not self._followed:
+                continue
+            self._hand_over()
+            try:
+                await self._look_for_the_dead()
+                if time.monotonic() - renewed_at >= LEASE_SECONDS / 3:
+                    renewed_at = time.monotonic()
+                    await asyncio.gather(*map(self._renew, self._groups()))
+                self._away_since = None
+            except StoreUnavailable as error:
+                self._away(error)
 
     def _hand_over(self) -> None:
         """What is not produced here any more is read from the store."""
@@ -205,39 +214,51 @@ class LogFollowers:
                 one.log = None
                 self._wake()
 
-    async def _look(self, followed: Followed) -> None:
-        try:
-            there = await self._store.run(
-                _LEASE,
-                keys_of(followed.id),
-                [round(LEASE_SECONDS * 1000), *(reader.lease for reader in followed.readers)],
-            )
-            followed.away_since = None
+    def _groups(self) -> list[list[Followed]]:
+        """Logs that one script may name: in a cluster each lies where its key says."""
+        size = LOGS_AT_ONCE if self._store.backend.one_node else 1
+        followed = list(self._followed.values())
+        return [followed[at : at + size] for at in range(0, len(followed), size)]
+
+    async def _renew(self, logs: list[Followed]) -> None:
+        keys = [key for followed in logs for key in keys_of(followed.id)]
+        arguments: list[Argument] = [round(LEASE_SECONDS * 1000)]
+        for followed in logs:
+            leases = [reader.lease for reader in followed.readers]
+            arguments += [len(leases), *leases]
+        for followed, there in zip(
+            logs, await self._store.run(_LEASE, keys, arguments), strict=True
+        ):
             if not there and (followed.log is None or not followed.log.lost):
                 self._lose(followed, LogGone())
-            elif followed.log is None and (producer := self._producers.get(followed.id)):
-                await self._look_at(followed, producer)
-        except StoreUnavailable as error:
-            self._away(followed, error)
 
-    def _away(self, followed: Followed, error: StoreUnavailable) -> None:
+    async def _look_for_the_dead(self) -> None:
+        """One look at each producer; a heartbeat that stays away ends all its logs."""
+        by_producer: dict[str, list[str]] = {}
+        for followed in self._remote():
+            if producer := self._producers.get(followed.id):
+                by_producer.setdefault(producer, []).append(followed.id)
+        self._missing = {one: at for one, at in self._missing.items() if one in by_producer}
+        if not by_producer:
+            return
+        alive = await self._store.pipeline(
+            [("EXISTS", heartbeat_of(producer)) for producer in by_producer], self._store.timeout
+        )
+        now = time.monotonic()
+        for producer, beats in zip(by_producer, alive, strict=True):
+            if beats != 0:
+                self._missing.pop(producer, None)
+            elif now - self._missing.setdefault(producer, now) >= DEAD_AFTER_SECONDS:
+                await asyncio.gather(*map(self._burial.bury, by_producer[producer]))
+
+    def _away(self, error: StoreUnavailable) -> None:
         """The store does not answer: whoever needs it to read on waits a while, not for ever."""
         now = time.monotonic()
-        followed.missing_since = None
-        followed.away_since = followed.away_since or now
-        if followed.log is None and now - followed.away_since >= PATIENCE_SECONDS:
-            self._lose(followed, error)
-
-    async def _look_at(self, followed: Followed, producer: str) -> None:
-        [alive] = await self._store.pipeline(
-            [("EXISTS", heartbeat_of(producer))], self._store.timeout
-        )
-        if alive == 1 or isinstance(alive, Exception):
-            followed.missing_since = None
-        elif followed.missing_since is None:
-            followed.missing_since = time.monotonic()
-        elif time.monotonic() - followed.missing_since >= DEAD_AFTER_SECONDS:
-            await self._burial.bury(followed.id)
+        self._missing.clear()
+        self._away_since = self._away_since or now
+        if now - self._away_since >= PATIENCE_SECONDS:
+            for followed in self._remote():
+                self._lose(followed, error)
 
     def _lose(self, followed: Followed, why: Exception) -> None:
         for reader in list(followed.readers):

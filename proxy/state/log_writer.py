@@ -18,7 +18,7 @@ import structlog
 from proxy.state import script
 from proxy.state.errors import TIMEOUT, StoreUnavailable, reply
 from proxy.state.log_doubts import FORGOTTEN, LogDoubts
-from proxy.state.log_entry import heartbeat_of
+from proxy.state.log_entry import LOGS_AT_ONCE, heartbeat_of
 from proxy.state.patience import deadline
 from proxy.state.stream_log import StreamLog
 
@@ -41,8 +41,6 @@ TEND_SECONDS = 0.4
 HEARTBEAT_MILLISECONDS = 2000
 _WRITE_SECONDS = 1.0
 _CLOSE_SECONDS = 3.0
-_LOGS_AT_ONCE = 64
-"""A script of so many logs takes the store less than a millisecond."""
 _OVERTAKEN = "overtaken"
 RUNNING_TTL_SECONDS = 60.0
 """The least time for which a log, and what it counts in the account, outlives its producer's last
@@ -180,7 +178,7 @@ class LogWriter:
         """Logs that one script may name: in a cluster each lies where its key says."""
         if not self._store.backend.one_node:
             return [[log] for log in logs]
-        return [logs[at : at + _LOGS_AT_ONCE] for at in range(0, len(logs), _LOGS_AT_ONCE)]
+        return [logs[at : at + LOGS_AT_ONCE] for at in range(0, len(logs), LOGS_AT_ONCE)]
 
     async def _write(self, logs: list[StreamLog]) -> None:
         arguments = [word for log in logs for word in log.batch()]

@@ -66,6 +66,28 @@ async ([url, model]) => {
   window.ended = ask().catch((error) => String(error));
 }
 """
+BY_TASK = """
+async ([url, model]) => {
+  const asked = await fetch(`${url}/v1/chat/completions`, {
+    method: "POST",
+    headers: { "Content-Type": "application/json", Prefer: "respond-async" },
+    body: JSON.stringify({ model, stream: true, messages: [{ role: "user", content: "Hello" }] }),
+  });
+  const source = new EventSource(`${url}${asked.headers.get("Location")}?progress=1`);
+  window.text = "";
+  window.percents = [];
+  source.onmessage = ({ data }) => {
+    if (data.startsWith("{")) window.text += JSON.parse(data).choices?.[0]?.delta?.content ?? "";
+  };
+  source.addEventListener("progress", ({ data }) => window.percents.push(JSON.parse(data).percent));
+  window.ended = new Promise((resolve) => {
+    // The page closes nothing: the browser itself must stop at the end.
+    source.addEventListener("error", () => {
+      if (source.readyState === EventSource.CLOSED) resolve("complete");
+    });
+  });
+}
+"""
 WAYS = {"eventsource": BY_EVENT_SOURCE, "fetch": BY_FETCH}
 
 
@@ -78,7 +100,7 @@ def two_workers() -> Iterator[Appliance]:
 
 def read(page: Page, way: str, url: str, model: str) -> None:
     page.goto(f"{url}/playground/")
-    page.evaluate(WAYS[way], [url, model])
+    page.evaluate({**WAYS, "task": BY_TASK}[way], [url, model])
 
 
 def text_of(page: Page) -> str:
@@ -116,6 +138,17 @@ def test_cut_at_many_points(page: Page, two_workers: Appliance, way: str) -> Non
     if way == "eventsource":
         numbers = [int(one.rpartition(":")[2]) for one in page.evaluate("() => window.ids")]
         assert numbers == list(range(1, len(numbers) + 1))
+
+
+def test_a_task_first_and_its_location_then(page: Page, two_workers: Appliance) -> None:
+    """With frames of progress, over breaks: the text once, 100 at the end, no more asking."""
+    with CuttingProxy.before(two_workers.url) as proxy:
+        read(page, "task", proxy.url, f"{WORDS};rate=8")
+        for length in (20, 60):
+            page.wait_for_function(f"() => window.text.length > {length}", timeout=READS_MS)
+            proxy.cut()
+        assert text_of(page) == upstreams_text(two_workers)
+    assert page.evaluate("() => window.percents.at(-1)") == 100
 
 
 def kill_worker(appliance: Appliance, *, producing: bool) -> None:

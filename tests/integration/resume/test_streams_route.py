@@ -151,3 +151,21 @@ async def test_ids_for_browsers(front: Worker) -> None:
     assert over.status == 204
     for wrong in ("f" * 32 + ":1", "1", f"{made.stream}:x"):
         assert (await ask(url, **{"Last-Event-ID": wrong})).status == 404
+
+
+async def test_a_browsers_event_source(front: Worker) -> None:
+    """It is told by its headers, so that its reconnects go on; a fetch that has a cursor is not."""
+    made = await ask(front.url + CHAT, "POST", chat(), **RESUMABLE)
+    await ended(front.url, made.stream)
+    url = f"{front.url}/v1/streams/{made.stream}"
+    browser = {
+        "Accept": "text/event-stream",
+        "Cache-Control": "no-cache",
+        "Sec-Fetch-Mode": "cors",
+    }
+    read = await ask(f"{url}?progress=1", **browser)
+    assert f"id: {made.stream}:1\n".encode() in read.events[0]
+    assert b"event: done\n" in read.body
+    assert (await ask(f"{url}?after=0", **browser)).body == made.body
+    assert (await ask(f"{url}?ids=0", **browser)).body == made.body
+    assert (await ask(url, Accept="text/event-stream")).body == made.body
