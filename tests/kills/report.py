@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,14 +29,20 @@ def write(row: str, saw: Counter[str], said: Counter[str] | str) -> None:
     """
     if not os.environ.get("TEST_KILLS_WRITES"):
         return
-    rows = {}
-    if PAGE.exists():
-        lines = PAGE.read_text(encoding="utf-8").splitlines()
-        rows = {line.split("|")[1].strip(): line for line in lines if line.startswith("| ")}
-        rows.pop("what dies", None)
     counts = said if isinstance(said, str) else _listed(said)
-    rows[row] = f"| {row} | {_listed(saw)} | {counts} |"
-    PAGE.write_text(_HEAD + "\n".join(rows[name] for name in sorted(rows)) + "\n", encoding="utf-8")
+    with PAGE.open("r+", encoding="utf-8") as page:
+        # Other rows may be proved by other processes just now; closing the file lets go.
+        fcntl.flock(page, fcntl.LOCK_EX)
+        rows = {
+            line.split("|")[1].strip(): line
+            for line in page.read().splitlines()
+            if line.startswith("| ")
+        }
+        rows.pop("what dies", None)
+        rows[row] = f"| {row} | {_listed(saw)} | {counts} |"
+        page.seek(0)
+        page.write(_HEAD + "\n".join(rows[name] for name in sorted(rows)) + "\n")
+        page.truncate()
 
 
 def _listed(counts: Counter[str]) -> str:
