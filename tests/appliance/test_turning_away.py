@@ -56,10 +56,12 @@ def read(client: socket.socket) -> bytes:
 async def test_who_waited_is_told_to_try_again(
     tmp_path: Path, listening: Listening, path: bytes, shape: bytes, shed: int
 ) -> None:
-    """503 in the family's shape with nginx's id, counted once; who only connected is let go."""
+    """503 in the family's shape with nginx's id, counted once; nobody else is."""
     ledger = Ledger(tmp_path)
-    asking, silent = connected(listening), connected(listening)
+    asking, silent, left = (connected(listening) for _ in range(3))
     asking.sendall(HEAD % path)
+    left.sendall(HEAD % path)
+    left.close()
     silent.shutdown(socket.SHUT_WR)
     with capture_logs() as logged:
         TurningAway(ledger)(listening)
