@@ -75,9 +75,11 @@ def test_what_a_running_sluice_says_is_left(
     """Asked on the admin port; without one, the limits alone are shown, and that is said."""
     one = {"requests_per_minute": {"limit": 60, "used": 2, "left": 58}}
     body = json.dumps({"keys": {"web": one}}).encode()
+    asked: list[str | None] = []
 
     class Status(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
+            asked.append(self.headers["Authorization"])
             self.send_response(200)
             self.end_headers()
             self.wfile.write(body)
@@ -88,11 +90,14 @@ def test_what_a_running_sluice_says_is_left(
     monkeypatch.setenv("SLUICE_KEYS", '[{"name": "web", "key": "s-1", "requests_per_minute": 60}]')
     with HTTPServer(("127.0.0.1", 0), Status) as server:
         monkeypatch.setenv("SLUICE_ADMIN_PORT", str(server.server_port))
+        monkeypatch.setenv("SLUICE_ADMIN_ADDRESS", "127.0.0.1")
+        monkeypatch.setenv("SLUICE_ADMIN_TOKEN", "a-token-of-the-operators")
         serving = Thread(target=server.handle_request)
         serving.start()
         assert main(["keys", "list"]) == 0
         serving.join()
     assert "2 used, 58 left of 60" in capsys.readouterr().out
+    assert asked == ["Bearer a-token-of-the-operators"]
     assert main(["keys", "list"]) == 0
     assert "what is used is not known" in " ".join(capsys.readouterr().err.split())
 

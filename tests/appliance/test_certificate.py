@@ -40,6 +40,35 @@ def test_what_is_no_certificate_is_refused(tmp_path: Path, size: int) -> None:
         not_after(str(path))
 
 
+def element(tag: int, *content: bytes) -> bytes:
+    """One element of DER."""
+    joined = b"".join(content)
+    return bytes((tag, len(joined))) + joined
+
+
+@pytest.mark.parametrize(
+    ("tag", "date", "year"),
+    [
+        (0x17, b"491231235959Z", 2049),
+        (0x17, b"500101000000Z", 1950),
+        (0x18, b"20500101000000Z", 2050),
+        (0x0C, b"20500101000000Z", None),
+        (0x18, b"tomorrow", None),
+    ],
+)
+def test_the_forms_of_a_date(tmp_path: Path, tag: int, date: bytes, year: int | None) -> None:
+    """Two digits of a year are this century's up to 49 (RFC 5280); all else is no date."""
+    validity = element(0x30, element(tag, date), element(tag, date))
+    signed = element(0x30, element(2, b"1"), element(0x30), element(0x30), validity)
+    path = tmp_path / "made.pem"
+    path.write_text(ssl.DER_cert_to_PEM_cert(element(0x30, signed)))
+    if year is not None:
+        assert not_after(str(path)).year == year
+        return
+    with pytest.raises(ValueError, match="cannot be read"):
+        not_after(str(path))
+
+
 @pytest.mark.parametrize(
     ("certificate", "key", "said"),
     [
