@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _LAST = script.load("log_last", "log")
 FORGOTTEN = "forgotten"
 """Why a log is given up: the store answers, and has none of that id."""
-_AWAY = "store away"
+_AWAY, _IN_PART = "store away", "forgotten in part"
 PATIENCE_SECONDS = 10.0
 """For so long batches wait for a store that is away."""
 
@@ -76,4 +76,8 @@ class LogDoubts:
         there = id_of(last[0][0])
         while log.unsent and log.unsent[0].id <= there:
             log.unsent.popleft()
+        if log.unsent and there.event + 1 < log.unsent[0].first:
+            # A replica has taken over that lacks what the old master had confirmed.
+            self._writer.lose(log, _IN_PART)
+            return
         self._writer.changed(log)
