@@ -11,6 +11,8 @@ _COUNTED_FROM = 256 * 1024
 """Smaller ones are in use again at once, however many they are."""
 _AFTER_SECONDS = 1.0
 """Who gave the bytes back may still be letting go of them; and many do so at once."""
+_AGAIN_SECONDS = 8.0
+"""Connections that were refused let go of what they had read when their clients do."""
 
 
 def trim() -> None:
@@ -24,7 +26,7 @@ def trim() -> None:
 
 
 class Trimmer:
-    """Trims a moment after much has become free, once for all that does meanwhile."""
+    """Trims a moment after much has become free, and once more later; for many at once."""
 
     def __init__(self) -> None:
         self._freed = 0
@@ -39,5 +41,8 @@ class Trimmer:
             self._due = asyncio.get_running_loop().call_later(_AFTER_SECONDS, self._trim)
 
     def _trim(self) -> None:
-        self._freed, self._due = 0, None
         trim()
+        self._due = None
+        if self._freed >= TRIMMED_FROM:
+            self._freed = 0
+            self._due = asyncio.get_running_loop().call_later(_AGAIN_SECONDS, self._trim)

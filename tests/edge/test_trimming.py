@@ -35,22 +35,23 @@ def test_what_lies_between_small_pieces_goes_back() -> None:
     assert len(small) == PIECES
 
 
-async def test_it_is_trimmed_once_for_many(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A moment after much has become free, and not for little."""
+async def test_it_is_trimmed_for_many_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A moment after much has become free and once more later, and not for little."""
     trimmed: list[int] = []
     monkeypatch.setattr(trimming, "trim", lambda: trimmed.append(1))
     monkeypatch.setattr(trimming, "_AFTER_SECONDS", 0.01)
+    monkeypatch.setattr(trimming, "_AGAIN_SECONDS", 0.01)
     one = Trimmer()
     one.freed(TRIMMED_FROM - 1)
     await asyncio.sleep(0.03)
     assert trimmed == []
     for _ in range(5):
         one.freed(TRIMMED_FROM)
-    while not trimmed:
+    while len(trimmed) < 2:
         await asyncio.sleep(0.01)
     await asyncio.sleep(0.03)
-    assert trimmed == [1]
+    assert trimmed == [1, 1]
     for _ in range(TRIMMED_FROM // 10_000 + 1):
         one.freed(10_000)
     await asyncio.sleep(0.03)
-    assert trimmed == [1]
+    assert trimmed == [1, 1]

@@ -145,9 +145,9 @@ def where(gateway: RunningGateway) -> tuple[str, int]:
 
 
 async def given_back(gateway: RunningGateway, before: int) -> int:
-    """What is held once it is as little as before, but for the parsing process; or at last."""
-    deadline = time.monotonic() + 15
-    while (now := held(gateway)) > before + MARGIN and time.monotonic() < deadline:
+    """What is held once it is nearly as little as before, or at last."""
+    deadline = time.monotonic() + 12
+    while (now := held(gateway)) > before + MARGIN // 8 and time.monotonic() < deadline:
         await asyncio.sleep(0.2)
     return now
 
