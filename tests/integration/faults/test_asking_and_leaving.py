@@ -30,8 +30,8 @@ HOST = "127.0.0.1"
 BETWEEN_SECONDS = 0.05
 AFTER_SECONDS = 1.0
 HEAVY_SECONDS, LIGHT_SECONDS = 5.0, 1.0
-LONGEST_WAIT = 1.0
-"""Seconds; half of it is the aim, on a machine with nothing else to do."""
+LONGEST_WAIT = 0.5
+"""Seconds, on a machine with nothing else to do."""
 LONGEST_WAIT_WHEN_BUSY = 5.0
 """Without the look at who has left it is the attack's own length and more, on an idle machine."""
 
