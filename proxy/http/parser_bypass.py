@@ -6,6 +6,27 @@ coding, its bytes go straight from the connection to whoever relays them. The pa
 end when it has come, so that the connection goes back to the pool like any other.
 
 `SLUICE_FAST_PATH=false` leaves it out.
+
+States of a connection, and who its transport's protocol is:
+
+    state     protocol       `held`   leaves it by
+    parsing   BypassHandler  None     the head of a chunked event stream: holding
+    holding   BypassHandler  a list   `bypassed_body`: taken; a next request: parsing
+    taken     RawBody        a list   the last chunk: parsing; broken chunks or a loss: closed
+
+Why it is safe:
+
+- Every byte of the body has one owner. From the end of the head on it is in `held`, which
+  `RawBody` takes over with the protocol; the parser sees none of it, and the receiver sees each
+  byte once, in order.
+- The parser and this file agree on where the body begins and that it is chunked: a head that says
+  anything twice, in another coding, or for a status without a body (RFC 9112, 6.3) is the parser's.
+- The parser waits for a chunked body all the while. The one last chunk that it is given at the end
+  is what lets aiohttp release the connection; it is given nothing if the chunks were broken.
+- A connection goes back to the pool only if nothing followed the last chunk; else an upstream could
+  answer the next request before it was asked.
+- Memory is bounded: beyond `HELD_BYTES` of what nobody has asked for, reading pauses.
+- A loss is remembered (`lost`) and passed on to aiohttp, whoever the protocol is at that moment.
 """
 
 from __future__ import annotations

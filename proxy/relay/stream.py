@@ -3,6 +3,26 @@
 A healthy stream leaves as it came, byte for byte and read by read. Two things are ever withheld:
 a half-sent `[DONE]`, which clients take for the end as soon as its line begins, and, where usage
 was asked for on the client's behalf, the chunk that holds nothing else.
+
+The state is a position: all bytes before it have been sent, and what has come after it is withheld.
+
+    bytes that came:  [ whole events, judged ][ unfinished event: partial         ]
+    of the partial:                           [ sent already ][ `_withheld` bytes ]
+
+Invariants, after each `feed`:
+
+- `_withheld` counts the last bytes of `Framer.partial`, so that it is never more than that has.
+- What was sent is a prefix of what came, less whole usage chunks that are hidden. No byte is sent
+  twice or out of order, and none is changed.
+- An event of which a byte was sent is sent to its end: only an event that was withheld from its
+  first byte on can still be hidden.
+- It withholds at most `_WITHHELD_BYTES`: a longer event is no usage chunk and no end mark.
+
+Why it is safe: no client sees the beginning of a `[DONE]` that never became whole, so that an
+answer which breaks off inside it is seen as cut. What is still withheld at a true end is given by
+`close`.
+Withholding for usage begins only once every choice has finished, when no token can follow: it
+delays none.
 """
 
 from __future__ import annotations
