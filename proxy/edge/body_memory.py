@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 from proxy.edge.trimming import Trimmer
 from proxy.errors import BodyTooLarge, Overloaded
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import AsyncIterator, Iterator
 
 SMALL_BYTES = 1024 * 1024
 """Bodies up to this size may use the last quarter."""
@@ -37,6 +37,7 @@ class BodyMemory:
         self._wait_seconds = wait_seconds
         self._most_waiting = most_waiting
         self._line: deque[_Waiting] = deque()
+        self._turn_to_grow = asyncio.Lock()
         self._trimmer = Trimmer()
 
     @property
@@ -71,6 +72,24 @@ class BodyMemory:
         if fits:
             self._give(hold, size)
         return fits
+
+    @asynccontextmanager
+    async def growing(self) -> AsyncIterator[None]:
+        """Grow step by step to a size that nobody knows, which one body may at a time.
+
+        Several would each hold a part of the room, and wait for the rest of it for ever.
+
+        Raises `Overloaded` if its turn does not come in time.
+        """
+        try:
+            async with asyncio.timeout(self._wait_seconds):
+                await self._turn_to_grow.acquire()
+        except TimeoutError:
+            raise self._refusal() from None
+        try:
+            yield
+        finally:
+            self._turn_to_grow.release()
 
     @contextmanager
     def copied(self, size: int) -> Iterator[None]:

@@ -68,10 +68,10 @@ class BodyParser:
                     fields = await loop.run_in_executor(self._asking, parsing)
         return to_params(route, body, fields, include_usage=include_usage)
 
-    async def piece(self, body: DecompressedBody) -> bytes:
+    async def piece(self, body: DecompressedBody, most: int) -> bytes:
         """The next piece of a compressed body; a caller that is cancelled asks for no more."""
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._threads, body.piece)
+        return await loop.run_in_executor(self._threads, body.piece, most)
 
     def close(self) -> None:
         """End the process."""

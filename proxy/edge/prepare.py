@@ -10,9 +10,12 @@ from proxy.edge.request_context import RequestContext
 from proxy.edge.request_head import origin_form
 from proxy.edge.request_params import RequestParams
 from proxy.edge.worker_state import WorkerState
-from proxy.http.decompress import DecompressedBody, can_decompress
+from proxy.http.decompress import PIECE_BYTES, DecompressedBody, can_decompress
 from proxy.upstream.call import Call
 from proxy.upstream.headers import Hop, request_headers
+
+_FIRST_PIECE_BYTES = 64 * 1024
+"""What a compressed body may come to before it must wait for its turn to grow."""
 
 
 async def prepare(state: WorkerState, context: RequestContext, hold: Hold) -> Call:
@@ -92,9 +95,12 @@ async def _read_params(
 
 async def _all_of(state: WorkerState, decompressed: DecompressedBody, hold: Hold) -> bytes:
     packed = hold.size
-    parts: list[bytes] = []
-    while part := await state.body_parser.piece(decompressed):
-        await hold.take(len(part))
-        parts.append(part)
+    parts = [await state.body_parser.piece(decompressed, _FIRST_PIECE_BYTES)]
+    await hold.take(len(parts[0]))
+    if len(parts[0]) == _FIRST_PIECE_BYTES:
+        async with state.body_memory.growing():
+            while part := await state.body_parser.piece(decompressed, PIECE_BYTES):
+                await hold.take(len(part))
+                parts.append(part)
     hold.release(packed)
     return b"".join(parts)

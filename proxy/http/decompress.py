@@ -82,8 +82,8 @@ class DecompressedBody:
         self._members = _Members(coding)
         self._seconds = 0.0
 
-    def piece(self) -> bytes:
-        """The next piece, of at most `PIECE_BYTES`; empty at the end.
+    def piece(self, most: int = PIECE_BYTES) -> bytes:
+        """The next piece, of at most so many bytes; shorter only at the end.
 
         Raises `BadRequest` for what is not of that coding, or has too many members, or takes too
         long, and `BodyTooLarge` above the limit.
@@ -91,8 +91,8 @@ class DecompressedBody:
         began = time.thread_time()
         parts: list[bytes] = []
         size = 0
-        while size < PIECE_BYTES and (self._left or self._members.stream is not None):
-            parts.append(self._part(PIECE_BYTES - size))
+        while size < most and (self._left or self._members.stream is not None):
+            parts.append(self._part(most - size))
             size += len(parts[-1])
         self._seconds += time.thread_time() - began
         if self._seconds > _MAX_SECONDS:

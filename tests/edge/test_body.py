@@ -6,6 +6,7 @@ import asyncio
 import gzip
 import json
 
+import aiohttp
 import pytest
 
 from tests.integration.conftest import Demo, StartWorker, until
@@ -109,3 +110,23 @@ async def test_a_client_that_asks_first_is_not_told_to_send_what_is_refused(
             assert (await line.ask(head + b"\r\n\r\n")).status == 401
         except BrokenOff:
             pytest.fail("it was not answered")
+
+
+async def test_many_large_bodies_that_are_compressed(start_front: StartWorker) -> None:
+    """Each is uncompressed in its turn: none waits for room that others have who wait as well."""
+    front = await start_front(body_memory_bytes=16 * MIB, queue_timeout_seconds=20)
+    document = {
+        "model": "demo;ttft=0;tokens=1;rate=0",
+        "messages": [{"role": "user", "content": "x" * (3 * MIB)}],
+    }
+    packed = gzip.compress(json.dumps(document).encode())
+    headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
+    async with aiohttp.ClientSession(front.url, headers=headers) as client:
+
+        async def status() -> int:
+            async with client.post("/v1/chat/completions", data=packed) as answer:
+                await answer.read()
+                return answer.status
+
+        assert set(await asyncio.gather(*(status() for _ in range(24)))) == {200}
+    assert front.state.body_memory.used == 0
