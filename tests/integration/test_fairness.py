@@ -71,8 +71,8 @@ async def keep_asking(
 
 
 async def all_are_served(seen: Seen) -> None:
-    """Wait until each polite one has had so many answers."""
-    while min(seen.served[name] for name in POLITE) < ROUNDS:
+    """Wait until each polite one has had so many answers, and the line has been full."""
+    while min(seen.served[name] for name in POLITE) < ROUNDS or not seen.refused[GREEDY]:
         await asyncio.sleep(0.05)
 
 

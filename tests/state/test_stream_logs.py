@@ -209,7 +209,7 @@ async def test_a_sentinel_set_that_fails_over() -> None:
             await asyncio.to_thread(parts.master.kill)
             async with asyncio.timeout(60):
                 while not await can_write(one):
-                    await asyncio.sleep(0.2)
+                    await written(log)
                 await producing
             seen = await read(other, stream, 0)
             numbers = [int(one.split()[1]) for one in seen if one != WORDS]
