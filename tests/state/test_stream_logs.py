@@ -209,7 +209,7 @@ async def test_a_sentinel_set_that_fails_over() -> None:
             await asyncio.to_thread(parts.master.kill)
             async with asyncio.timeout(60):
                 while not await can_write(one):
-                    await written(log)
+                    await asyncio.sleep(0.1)
                 await producing
             seen = await read(other, stream, 0)
             numbers = [int(one.split()[1]) for one in seen if one != WORDS]
