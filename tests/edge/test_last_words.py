@@ -50,10 +50,9 @@ def test_a_header_of_another_version(header: dict[str, str], family: Family) -> 
     assert family_of(header) is family
 
 
-@pytest.mark.parametrize(
-    ("created", "least"), [(str(time.time() - 100), 100.0), ("soon", 0.0), ("", 0.0), ("9e18", 0.0)]
-)
-def test_how_old_it_is(created: str, least: float) -> None:
+def test_how_old_it_is() -> None:
     """By the header, if that can be read; clocks that differ never make it negative."""
-    _, end = last_words({"created": created}, LAST, False)
-    assert end.figures["elapsed_seconds"] >= least
+    ages = {str(time.time() - 100): 100.0, "soon": 0.0, "": 0.0, "9e18": 0.0}
+    for created, least in ages.items():
+        _, end = last_words({"created": created}, LAST, False)
+        assert end.figures["elapsed_seconds"] >= least
