@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from proxy.__main__ import main
-from proxy.appliance import ports
 from proxy.version import VERSION
+from tests.fixtures.ports import free_port
 
 ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("SLUICE_")}
 LOOPBACK = "127.0.0.1"
@@ -33,7 +33,7 @@ def sluice(*words: str, **settings: str) -> subprocess.CompletedProcess[str]:
 def free() -> dict[str, str]:
     """Ports that nobody listens on."""
     names = ("SLUICE_LISTEN_PORT", "SLUICE_ADMIN_PORT", "SLUICE_TLS_PORT")
-    return {name: str(ports.free_port()) for name in names}
+    return {name: str(free_port()) for name in names}
 
 
 def test_check_prints_the_effective_settings() -> None:
@@ -61,7 +61,7 @@ def test_check_finds_what_run_would_trip_over(tmp_path: Path) -> None:
 
 def test_check_warns_of_a_store_that_is_away() -> None:
     """Sluice starts without it, so it is no mistake; the password is not told."""
-    url = f"redis://:secret@{LOOPBACK}:{ports.free_port()}"
+    url = f"redis://:secret@{LOOPBACK}:{free_port()}"
     done = sluice("check", SLUICE_STORE_URL=url, **free())
     assert done.returncode == 0
     assert done.stderr.count("warning: SLUICE_STORE_URL: ") == 1

@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from proxy.appliance import ports
+from tests.fixtures.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -62,7 +62,7 @@ class Running:
     """A supervisor with stub workers; `with` starts it and leaves nothing behind."""
 
     def __init__(self, folder: Path, *command: str, **settings: str) -> None:
-        self.port, self.admin_port = ports.free_port(), ports.free_port()
+        self.port, self.admin_port = free_port(), free_port()
         self._out, self._err = folder / "out", folder / "err"
         self.output: int | None = None
         """Where all that it writes goes, in place of files; then `out`, `err` and `ready` know it

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
-from proxy.appliance import ports
 from proxy.appliance.admin import Admin
+from tests.fixtures.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -41,7 +41,7 @@ async def view() -> Scripted:
 @pytest.fixture
 async def client(view: Scripted) -> AsyncIterator[httpx.AsyncClient]:
     """A client of a running admin port."""
-    admin, port = Admin(view), ports.free_port()
+    admin, port = Admin(view), free_port()
     await admin.start("127.0.0.1", port)
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as opened:
         yield opened
@@ -72,7 +72,7 @@ async def test_status_is_json(client: httpx.AsyncClient) -> None:
 @pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="no IPv6 here")
 async def test_all_addresses_are_those_of_ipv4_as_well(view: Scripted) -> None:
     """With `::` a health check over IPv4 is answered, in HTTP/1.0 and without a Host, too."""
-    admin, port = Admin(view), ports.free_port()
+    admin, port = Admin(view), free_port()
     await admin.start("::", port)
     try:
         for address in ("127.0.0.1", "::1"):
@@ -103,7 +103,7 @@ async def test_health_is_answered_by_any_name(client: httpx.AsyncClient) -> None
 @pytest.mark.parametrize("path", ["/metrics", "/status", "/", "/nowhere"])
 async def test_with_a_token_nothing_is_told_without_it(view: Scripted, path: str) -> None:
     """401, which makes a browser ask; only whether Sluice is well is for everybody."""
-    admin, port = Admin(view, token="t0ken"), ports.free_port()
+    admin, port = Admin(view, token="t0ken"), free_port()
     await admin.start("127.0.0.1", port)
     try:
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
-from proxy.appliance import ports
 from proxy.appliance.admin import Admin
 from tests.appliance.running import Running, wait_until
 from tests.appliance.test_admin import Scripted
+from tests.fixtures.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -41,7 +41,7 @@ RIGHT = [
 @pytest.fixture
 async def client() -> AsyncIterator[tuple[httpx.AsyncClient, list[str]]]:
     """A client of an admin port with a token, and all routes that it has."""
-    admin, port = Admin(Scripted(), token=TOKEN), ports.free_port()
+    admin, port = Admin(Scripted(), token=TOKEN), free_port()
     await admin.start("127.0.0.1", port)
     resources = admin._runner.app.router.resources()
     routes = [one.canonical.replace("{name}", "page.js") for one in resources]

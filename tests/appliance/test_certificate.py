@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 import structlog.testing
 
-from proxy.appliance import ports
 from proxy.appliance.certificate import ServedCertificate, not_after, pair_complaint
 from proxy.appliance.directory import run_directory
 from proxy.appliance.preflight import preflight
 from tests.appliance.test_preflight import settings
+from tests.fixtures.ports import free_port
 from tests.nginx import pem
 
 
@@ -95,7 +95,7 @@ def test_a_pair_that_cannot_serve_is_explained(
 def test_an_expired_certificate_is_a_warning(tmp_path: Path) -> None:
     """Sluice starts: it may be renewed and reloaded while it runs."""
     old = pem.ending(pem.ONE, tmp_path, b"20200229120000Z")
-    given = settings(tls_certificate=old, tls_key=pem.ONE.key, tls_port=ports.free_port())
+    given = settings(tls_certificate=old, tls_key=pem.ONE.key, tls_port=free_port())
     with run_directory() as run, structlog.testing.capture_logs() as logged:
         preflight(given, run)
     said = [entry["advice"] for entry in logged if entry["event"] == "certificate"]

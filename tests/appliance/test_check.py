@@ -9,8 +9,9 @@ from collections.abc import Iterator
 import pytest
 import structlog
 
-from proxy.appliance import check, ports
+from proxy.appliance import check
 from tests.appliance.test_preflight import settings
+from tests.fixtures.ports import free_port
 
 BAD = 78
 
@@ -44,7 +45,7 @@ def test_a_port_that_is_taken(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_a_store_that_is_away_is_a_warning(capsys: pytest.CaptureFixture[str]) -> None:
     """It would start without; the password of the store's address is not shown."""
-    url = f"redis://:hunter2@127.0.0.1:{ports.free_port()}/0"
+    url = f"redis://:hunter2@127.0.0.1:{free_port()}/0"
     assert check.run(settings(store_url=url), BAD) == 0
     said = capsys.readouterr()
     assert "SLUICE_STORE_URL" in said.err

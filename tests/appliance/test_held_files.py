@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from proxy.appliance import ports
 from proxy.appliance.held_files import HeldFiles
 from proxy.settings import Settings
 from proxy.upstream_settings import UpstreamSettings
 from tests.appliance.running import Running, wait_until
 from tests.appliance.test_run import appliance
+from tests.fixtures.ports import free_port
 from tests.nginx.pem import ONE, TWO
 
 PRICES = '"demo*" = { input = 1.0, output = 2.0 }\n'
@@ -115,7 +115,7 @@ def serves(running: Running, port: int, pair: Any) -> bool:
 
 def test_broken_files_end_nothing(tmp_path: Path) -> None:
     """What dies comes back with what holds; a reload refuses them by name; good ones are taken."""
-    tls = ports.free_port()
+    tls = free_port()
     put(tmp_path, ONE)
     (tmp_path / "prices.toml").write_text(PRICES)
     settings = {

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from proxy.appliance import ports
 from proxy.appliance.http_probe import ProbeResponse, accepts, probe_port, probe_socket, reachable
+from tests.fixtures.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -53,7 +53,7 @@ async def test_silence_ends_at_the_deadline(tmp_path: Path) -> None:
 
 async def test_nobody_is_no_answer(tmp_path: Path) -> None:
     """A missing socket and a closed port are no answer, and no error."""
-    port = ports.free_port()
+    port = free_port()
     assert await probe_socket(str(tmp_path / "none"), "/", seconds=1) is None
     assert await probe_port("127.0.0.1", port, "/", seconds=1) is None
     assert not await accepts("127.0.0.1", port)

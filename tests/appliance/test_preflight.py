@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from proxy.appliance import ports
 from proxy.appliance.directory import run_directory
 from proxy.appliance.monitor import CannotStart
 from proxy.appliance.preflight import preflight
 from proxy.settings import Settings
+from tests.fixtures.ports import free_port
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def settings(**more: Any) -> Settings:
     """Settings with free ports."""
-    own = {"listen_port": ports.free_port(), "admin_port": ports.free_port()}
+    own = {"listen_port": free_port(), "admin_port": free_port()}
     return Settings(**{"listen_address": "127.0.0.1", "admin_address": "127.0.0.1", **own, **more})
 
 
@@ -61,6 +61,6 @@ def test_what_nginx_cannot_use_is_explained(more: dict[str, Any], said: str) -> 
 
 def test_two_settings_with_the_same_port_are_refused(tmp_path: Path) -> None:
     """The public and the admin port cannot be one."""
-    port = ports.free_port()
+    port = free_port()
     with run_directory() as run, pytest.raises(CannotStart, match="SLUICE_ADMIN_PORT"):
         preflight(settings(listen_port=port, admin_port=port), run)

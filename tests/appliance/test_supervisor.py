@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from proxy.appliance import ports
 from proxy.appliance.certificate import not_after
 from tests.appliance.running import DEADLINE, Running, alive, children_of, wait_until
+from tests.fixtures.ports import free_port
 from tests.nginx.pem import ONE, TWO, ending
 
 QUICK = json.dumps(
@@ -245,7 +245,7 @@ def test_the_run_directory_is_private_and_goes_away(tmp_path: Path) -> None:
 
 def test_sighup_takes_up_a_new_certificate(tmp_path: Path) -> None:
     """The next connection gets the new certificate, and a running stream goes on."""
-    certificate, key, tls = tmp_path / "c.pem", tmp_path / "k.pem", ports.free_port()
+    certificate, key, tls = tmp_path / "c.pem", tmp_path / "k.pem", free_port()
     shutil.copy(ONE.certificate, certificate)
     shutil.copy(ONE.key, key)
     with Running(
@@ -271,7 +271,7 @@ def test_sighup_takes_up_a_new_certificate(tmp_path: Path) -> None:
 
 def test_sighup_with_a_broken_certificate_changes_nothing(tmp_path: Path) -> None:
     """The old certificate stays in use, and the log has nginx's complaint."""
-    certificate, tls = tmp_path / "c.pem", ports.free_port()
+    certificate, tls = tmp_path / "c.pem", free_port()
     shutil.copy(ONE.certificate, certificate)
     with Running(
         tmp_path,

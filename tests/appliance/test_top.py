@@ -18,10 +18,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from proxy.appliance import ports, top
+from proxy.appliance import top
 from proxy.appliance.admin import Admin
 from tests.appliance.running import wait_until
 from tests.appliance.test_top_frame import METRICS, STATUS
+from tests.fixtures.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -131,7 +132,7 @@ def test_an_address_needs_no_scheme(pages: Pages, capsys: pytest.CaptureFixture[
 
 def test_nobody_there_is_said_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     """Which address, why, and what would be right; exit status 1."""
-    assert top.run(f"127.0.0.1:{ports.free_port()}") == 1
+    assert top.run(f"127.0.0.1:{free_port()}") == 1
     said = capsys.readouterr().err
     assert re.fullmatch(r"sluice top: Nothing answers at http://\S+: .*refused.*9464.*\n", said)
 
@@ -197,7 +198,7 @@ def test_leaving_gives_the_terminal_back(terminal: Terminal, number: signal.Sign
 
 async def test_a_token_is_sent_and_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
     """Without it the command says which setting it wants."""
-    admin, port = Admin(_Quiet(), token="t0ken"), ports.free_port()
+    admin, port = Admin(_Quiet(), token="t0ken"), free_port()
     await admin.start("127.0.0.1", port)
     url = f"http://127.0.0.1:{port}"
     try:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, Request, sync_playwright
 
-from proxy.appliance import ports
+from tests.fixtures.ports import free_port
 
 CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
 FLAGS = (
@@ -42,7 +42,7 @@ class Appliance:
 
 def start(**settings: str) -> tuple[subprocess.Popen[bytes], Appliance]:
     """Start an appliance and wait until it is ready."""
-    port, admin = ports.free_port(), ports.free_port()
+    port, admin = free_port(), free_port()
     own = {name: value for name, value in os.environ.items() if not name.startswith("SLUICE_")}
     environment = own | {
         "SLUICE_LISTEN_ADDRESS": "127.0.0.1",

@@ -15,10 +15,10 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from proxy.appliance import ports
 from tests.browser.conftest import Appliance
 from tests.browser.cutting_proxy import CuttingProxy
 from tests.examples.conftest import node_folder
+from tests.fixtures.ports import free_port
 
 __all__ = ["node_folder"]
 
@@ -38,7 +38,7 @@ AIOHTTP = (sys.executable, str(EXAMPLES / "backend" / "aiohttp_backend.py"))
 @contextmanager
 def backend(sluice: str, model: str, program: tuple[str, str] = AIOHTTP) -> Iterator[str]:
     """A backend of the examples as its file stands."""
-    port = ports.free_port()
+    port = free_port()
     command = [*program, str(port)]
     process = subprocess.Popen(
         command, env={**os.environ, "SLUICE_URL": sluice, "SLUICE_MODEL": model}

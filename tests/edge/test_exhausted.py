@@ -18,8 +18,8 @@ from aiohttp.web_protocol import RequestHandler
 from proxy.edge.exhausted import Descriptors, refusal_for
 from tests.appliance.running import wait_until
 from tests.edge.asking import CHAT, chat
+from tests.fixtures.ports import free_port
 from tests.integration.conftest import Demo, StartWorker, demo, start_worker  # noqa: F401 fixtures
-from tests.integration.nginx_instances import free_port
 
 LIMIT = 72
 

@@ -20,7 +20,8 @@ from proxy.errors import Drained
 from proxy.record import EndedBy
 from tests.edge.asking import CHAT, chat
 from tests.edge.test_limiter import AS_KEY, KEY, figures, limited, nothing_left_over
-from tests.fixtures.stores import StoreServer, free_port, store_server
+from tests.fixtures.ports import free_port
+from tests.fixtures.stores import StoreServer, store_server
 from tests.integration.conftest import Demo, StartWorker, Worker, until
 from tests.integration.raw import Line, request
 

@@ -16,15 +16,10 @@ import pytest
 
 from proxy.edge.worker import UNSENT_BYTES, _open
 from tests.edge.asking import CHAT, chat
+from tests.fixtures.ports import free_port
 from tests.integration.conftest import Demo
 
 READY_SECONDS = 20.0
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @asynccontextmanager

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from tests.fixtures.ports import free_port
 from tests.integration.faults import gateways
 from tests.integration.faults.gateways import RunningGateway
-from tests.integration.nginx_instances import free_port
 from tests.nginx.pem import ONE
 
 WORKERS = 3

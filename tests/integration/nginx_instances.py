@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import random
-import socket
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,11 +12,9 @@ from typing import Any
 from proxy.appliance import nginx, nginx_config, nginx_program, sizing
 from proxy.appliance.directory import RunDirectory, run_directory
 from proxy.settings import Settings
+from tests.fixtures.ports import free_port
 
 START_SECONDS = 10.0
-# Below where the kernel takes the ports of outgoing connections from (ip(7)): a port that is free
-# now must still be free when the program that was told of it listens.
-_PORTS = range(12_000, 32_000)
 _READ_BY_NGINX = (
     "header_timeout_seconds",
     "body_timeout_seconds",
@@ -30,15 +26,6 @@ _READ_BY_NGINX = (
 )
 # As before an upstream that is not the demo: no upstream is named to this nginx.
 _UNLESS_ASKED = {"playground": "off"}
-
-
-def free_port() -> int:
-    """A port of the loopback address that nobody uses."""
-    while True:
-        port = random.choice(_PORTS)
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
 
 
 @dataclass(frozen=True)

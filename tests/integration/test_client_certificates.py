@@ -14,9 +14,9 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.fixtures.ports import free_port
 from tests.integration.faults import gateways
 from tests.integration.faults.gateways import RunningGateway, eventually
-from tests.integration.nginx_instances import free_port
 from tests.nginx.pem import ONE, TWO, Pair
 
 STREAM = {"model": "demo;tokens=9", "stream": True, "messages": []}

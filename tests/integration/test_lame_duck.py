@@ -14,10 +14,10 @@ import h2.events
 import httpx
 import pytest
 
+from tests.fixtures.ports import free_port
 from tests.integration import raw
 from tests.integration.faults import gateways
 from tests.integration.faults.gateways import RunningGateway, eventually
-from tests.integration.nginx_instances import free_port
 from tests.nginx.pem import ONE
 
 LONG = 60.0

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from proxy.appliance import ports
 from tests.appliance.running import wait_until
+from tests.fixtures.ports import free_port
 from tests.monitoring.upstreams import answers
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def prometheus(folder: Path, target: str) -> Iterator[Prometheus]:
     shutil.copytree(MONITORING / "rules", folder / "rules")
     (folder / "targets").mkdir()
     (folder / "targets" / "sluice.yml").write_text(yaml.safe_dump([{"targets": [target]}]))
-    port = ports.free_port()
+    port = free_port()
     command = [
         "prometheus",
         f"--config.file={folder / 'prometheus.yml'}",

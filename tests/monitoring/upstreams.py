@@ -11,8 +11,8 @@ import sys
 import threading
 from typing import TYPE_CHECKING
 
-from proxy.appliance import ports
 from tests.appliance.running import wait_until
+from tests.fixtures.ports import free_port
 from tests.monitoring.load import ODD_MODEL
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class _Odd(http.server.BaseHTTPRequestHandler):
 def upstreams() -> Iterator[str]:
     """The value of `SLUICE_UPSTREAMS`: east and west answer, nobody listens at `gone`."""
     with _demo() as east, _demo() as west, _odd() as odd:
-        gone = f"http://127.0.0.1:{ports.free_port()}/v1"
+        gone = f"http://127.0.0.1:{free_port()}/v1"
         yield json.dumps(
             [
                 {"name": "east", "url": east},
@@ -56,7 +56,7 @@ def upstreams() -> Iterator[str]:
 
 @contextlib.contextmanager
 def _demo() -> Iterator[str]:
-    port = ports.free_port()
+    port = free_port()
     command = [sys.executable, "-m", "proxy", "demo", "--port", str(port)]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         try:

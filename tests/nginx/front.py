@@ -10,10 +10,11 @@ import subprocess
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
-from proxy.appliance import nginx, nginx_config, nginx_program, ports, sizing
+from proxy.appliance import nginx, nginx_config, nginx_program, sizing
 from proxy.appliance.directory import RunDirectory, run_directory
 from proxy.appliance.nginx_lines import access_fields
 from proxy.settings import Settings
+from tests.fixtures.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -144,8 +145,8 @@ class Front:
         self, program: NginxProgram, *, values: Mapping[str, str] | None = None, **settings: Any
     ) -> None:
         self.program = program
-        self.port = ports.free_port()
-        self.tls_port = ports.free_port()
+        self.port = free_port()
+        self.tls_port = free_port()
         given = {"workers": 1, "listen_address": "127.0.0.1", **settings}
         self.settings = Settings(
             listen_port=self.port, tls_port=self.tls_port, admin_port=1, **given

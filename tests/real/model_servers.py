@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.integration.nginx_instances import free_port
+from tests.fixtures.ports import free_port
 
 TOOLS = Path(__file__).parents[3] / "shared" / "tools" / "llama"
 START_SECONDS = 60.0

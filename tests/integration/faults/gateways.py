@@ -22,8 +22,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.fixtures.ports import free_port
 from tests.integration.faults.observed_worker import STATUS_SOCKET
-from tests.integration.nginx_instances import free_port
 
 START_SECONDS = 40.0
 SETTLE_SECONDS = 30.0

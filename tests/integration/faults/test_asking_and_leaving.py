@@ -16,11 +16,11 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from tests.fixtures.ports import free_port
 from tests.integration.faults import gateways
 from tests.integration.faults.asking import CHAT
 from tests.integration.faults.gateways import RunningGateway
 from tests.integration.faults.programs import program, told
-from tests.integration.nginx_instances import free_port
 from tests.integration.raw import exchange
 from tests.integration.scraping import scrape
 from tests.nginx.pem import ONE

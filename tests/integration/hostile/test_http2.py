@@ -10,6 +10,7 @@ from contextlib import contextmanager
 
 import pytest
 
+from tests.fixtures.ports import free_port
 from tests.integration.appliances import trusting
 from tests.integration.faults import gateways
 from tests.integration.faults.gateways import Process, RunningGateway, Upstream
@@ -19,7 +20,6 @@ from tests.integration.hostile.http2_fields import FIELDS, LENGTHS
 from tests.integration.hostile.http2_frames import Answer, Http2Frames
 from tests.integration.hostile.http2_rows import HEADS, Http2Row, get
 from tests.integration.hostile.test_requests import answers_all
-from tests.integration.nginx_instances import free_port
 from tests.nginx.pem import ONE
 from tests.upstream.peer import Connection, Peer, plain
 
