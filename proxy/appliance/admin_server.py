@@ -5,20 +5,15 @@ from __future__ import annotations
 from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 
+from proxy.edge.protocol_runner import ProtocolRunner
 
-class AdminRunner(web.AppRunner):
+
+class AdminRunner(ProtocolRunner):
     """Serves an application; what is no HTTP gets an answer like any other refusal."""
 
-    async def _make_server(self) -> web.Server:
-        server = await super()._make_server()
-        # aiohttp has no other place to name the class of its connections.
-        server.__class__ = _Server
-        return server
-
-
-class _Server(web.Server):
-    def __call__(self) -> RequestHandler:
-        return _Connection(self, loop=self._loop, **self._kwargs)
+    def make_protocol(self, server: web.Server, **kwargs: object) -> RequestHandler:
+        """A connection of its own class."""
+        return _Connection(server, **kwargs)  # type: ignore[arg-type] # aiohttp's own
 
 
 class _Connection(RequestHandler):

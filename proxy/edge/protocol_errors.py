@@ -17,6 +17,7 @@ from aiohttp.web_protocol import RequestHandler
 from proxy.edge import left, request_context, request_head
 from proxy.edge.downstream_response import error_response
 from proxy.edge.exhausted import SHORT_OF_MEMORY
+from proxy.edge.protocol_runner import ProtocolRunner
 from proxy.edge.request_context import RequestContext
 from proxy.edge.turning_away import refusal
 from proxy.edge.worker_state import WORKER_STATE
@@ -40,19 +41,18 @@ Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 _log = logging.getLogger(__name__)
 
 
-class GatewayRunner(web.AppRunner):
+class GatewayRunner(ProtocolRunner):
     """Serves an application; what is no HTTP gets an answer like any other refusal."""
 
     head_seconds: float | None = None
     """How long a connection may take to send a whole head; None: for ever."""
 
+    def make_protocol(self, server: web.Server, **kwargs: object) -> BoundedReads:
+        """A connection of its own class, read into a buffer that was there before."""
+        return BoundedReads(_Connection(server, self.app, self.head_seconds, **kwargs))
+
     async def _make_server(self) -> web.Server:
         server = await super()._make_server()
-        # aiohttp has no other place to name the class of its connections.
-        server.__class__ = _Server
-        assert isinstance(server, _Server)
-        server.head_seconds = self.head_seconds
-        server.app = self.app
         # Before the application: its routing, `Expect` and preflights are for requests only.
         server.request_handler = _checked(self.app, server.request_handler)
         return server
@@ -103,14 +103,6 @@ def refuse_rest(request: web.BaseRequest, error: MemoryError) -> None:
         connection.short_of_memory(error)
 
 
-class _Server(web.Server):
-    head_seconds: float | None
-    app: web.Application
-
-    def __call__(self) -> BoundedReads:  # type: ignore[override] # the loop takes either protocol
-        return BoundedReads(_Connection(self, loop=self._loop, **self._kwargs))
-
-
 class _Connection(RequestHandler):
     """aiohttp would answer in plain text, and log the client's bytes, with whatever key they have.
 
@@ -130,10 +122,16 @@ class _Connection(RequestHandler):
         "_unparsed_version",
     )
 
-    def __init__(self, manager: _Server, **kwargs: object) -> None:
+    def __init__(
+        self,
+        manager: web.Server,
+        app: web.Application,
+        head_seconds: float | None,
+        **kwargs: object,
+    ) -> None:
         super().__init__(manager, **kwargs)  # type: ignore[arg-type] # aiohttp's own, passed through
-        self._head_seconds = manager.head_seconds
-        self._app = manager.app
+        self._head_seconds = head_seconds
+        self._app = app
         self._head_bytes = 0
         self._head_timer: asyncio.TimerHandle | None = None
         self._refuses_rest = False

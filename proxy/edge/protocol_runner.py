@@ -1,0 +1,37 @@
+"""A server whose connections are of a class of one's own.
+
+aiohttp has no documented place to name it: `web.AppRunner` makes the server, and the server makes
+each connection's protocol.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from abc import ABC, abstractmethod
+
+from aiohttp import web
+
+
+class ProtocolRunner(web.AppRunner, ABC):
+    """Serves an application over protocols that its heirs make."""
+
+    @abstractmethod
+    def make_protocol(self, server: web.Server, **kwargs: object) -> asyncio.BaseProtocol:
+        """The protocol of a connection that has just been accepted.
+
+        `kwargs` are aiohttp's own, for its `RequestHandler`.
+        """
+
+    async def _make_server(self) -> web.Server:
+        server = await super()._make_server()
+        server.__class__ = _Server
+        assert isinstance(server, _Server)
+        server.runner = self
+        return server
+
+
+class _Server(web.Server):
+    runner: ProtocolRunner
+
+    def __call__(self) -> asyncio.BaseProtocol:  # type: ignore[override] # the loop takes any
+        return self.runner.make_protocol(self, loop=self._loop, **self._kwargs)
