@@ -22,6 +22,7 @@ from proxy.appliance import top
 from proxy.appliance.admin import Admin
 from tests.appliance.running import wait_until
 from tests.appliance.test_top_frame import METRICS, STATUS
+from tests.fixtures.http_servers import serving
 from tests.fixtures.ports import free_port
 
 if TYPE_CHECKING:
@@ -45,15 +46,8 @@ def admin(pages: Pages) -> Iterator[str]:
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002 the library's name
             """Say nothing."""
 
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with serving(Handler) as url:
+        yield url
 
 
 @pytest.fixture

@@ -7,10 +7,11 @@ import json
 import socket
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
+
+from tests.fixtures import http_servers
 
 STREAM = "0123456789abcdef0123456789abcdef"
 TEXT = "Ströme über Brücken, 日本語 🎈 und weiter, word by word until the end."
@@ -149,17 +150,6 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
 
 
-@contextmanager
-def serving(script: Script) -> Iterator[str]:
+def serving(script: Script) -> AbstractContextManager[str]:
     """Serve a script; gives its address."""
-    handler = type("Handler", (_Handler,), {"script": script})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    return http_servers.serving(type("Handler", (_Handler,), {"script": script}))

@@ -8,10 +8,10 @@ import http.server
 import json
 import subprocess
 import sys
-import threading
 from typing import TYPE_CHECKING
 
 from tests.appliance.running import wait_until
+from tests.fixtures.http_servers import serving
 from tests.fixtures.ports import free_port
 from tests.monitoring.load import ODD_MODEL
 
@@ -68,15 +68,8 @@ def _demo() -> Iterator[str]:
 
 @contextlib.contextmanager
 def _odd() -> Iterator[str]:
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Odd)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}/v1"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with serving(_Odd) as url:
+        yield f"{url}/v1"
 
 
 def answers(port: int, path: str) -> bool:
