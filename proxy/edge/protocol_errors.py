@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from itertools import islice
 
-from aiohttp import StreamReader, web
+from aiohttp import HttpVersion11, StreamReader, web
 from aiohttp.http import RawRequestMessage
 from aiohttp.http_exceptions import LineTooLong
 from aiohttp.web_protocol import RequestHandler
@@ -76,6 +76,9 @@ def _refused(app: web.Application, request: web.Request, error: SluiceError) -> 
     """The refusal, accounted for; the connection closes: what follows may be no request either."""
     context = _rejected(app, request, error)
     response = error_response(error, context.record)
+    if request.version not in request_head.SPOKEN_VERSIONS:
+        # The status line repeats the request's version, and nothing is written in this one.
+        request._cache["version"] = HttpVersion11  # noqa: SLF001 no public way
     if response.status == web.HTTPMethodNotAllowed.status_code:
         response.headers["Allow"] = request_head.ALLOWED_METHODS
     response.force_close()

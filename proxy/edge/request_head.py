@@ -17,12 +17,16 @@ from proxy.errors import BadRequest, NotFound
 from proxy.refusals import HttpVersionNotSupported, MethodNotAllowed
 from proxy.upstream.credentials import key_in_path
 
+SPOKEN_VERSIONS = frozenset({HttpVersion10, HttpVersion11})
 ALLOWED_METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 """For `Allow`; others that HTTP has are passed on, too, but these are what anybody could want."""
 # TRACE would show the operator's key to whoever asks (RFC 9110, 9.3.8), CONNECT is for proxies.
 _REFUSED_METHODS = frozenset({hdrs.METH_TRACE, hdrs.METH_CONNECT})
 # No percent-encoding: what it could hide in a name is just what may not stand there.
-_AUTHORITY = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=-]{1,255})(?::[0-9]{0,5})?")
+_AUTHORITY = re.compile(
+    r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=-]{1,255})(?::([0-9]{0,5}))?"
+)
+_LARGEST_PORT = 65_535
 _ABSOLUTE = re.compile(r"https?://([^/?#]*)", re.IGNORECASE)
 _ENCODED_WRONGLY = re.compile("%(?![0-9A-Fa-f]{2})")
 _CONTROLS = re.compile(rb"[\x00-\x1f\x7f]")
@@ -40,7 +44,7 @@ def check(request: web.Request) -> None:
 
     `BadRequest`, `HttpVersionNotSupported`, `MethodNotAllowed` or `NotFound`.
     """
-    if request.version not in {HttpVersion10, HttpVersion11}:
+    if request.version not in SPOKEN_VERSIONS:
         raise HttpVersionNotSupported("The request is in another version of HTTP.")
     if request.method in _REFUSED_METHODS:
         raise MethodNotAllowed(f"{request.method} is not served here.")
@@ -114,8 +118,9 @@ def _check_host(request: web.Request) -> None:
     if not hosts and request.version == HttpVersion11:
         raise BadRequest("The request has no Host.")
     for named in (*hosts, *_ABSOLUTE.findall(request.raw_path)[:1]):
-        if not _AUTHORITY.fullmatch(named):
-            raise BadRequest("The Host is none.")
+        parts = _AUTHORITY.fullmatch(named)
+        if not parts or int(parts[1] or 0) > _LARGEST_PORT:
+            raise BadRequest("The Host is not a valid host and port.")
 
 
 def _check_form(target: str) -> None:

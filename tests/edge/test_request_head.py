@@ -55,6 +55,7 @@ def test_other_versions(version: HttpVersion) -> None:
         "[::1",
         "a:8x",
         "a:999999",
+        "a:65536",
         "\xe9",
         "a%40b",
     ],
@@ -65,7 +66,9 @@ def test_a_host_that_is_none(host: str) -> None:
         asks(headers={"Host": host})
 
 
-@pytest.mark.parametrize("host", ["a", "a.b-c_d", "a:8080", "a:", "[::1]:80", "127.0.0.1"])
+@pytest.mark.parametrize(
+    "host", ["a", "a.b-c_d", "a:8080", "a:65535", "a:", "[::1]:80", "127.0.0.1"]
+)
 def test_a_host_as_it_may_be(host: str) -> None:
     """Names, addresses and ports pass (RFC 3986, 3.2.2)."""
     asks(headers={"Host": host})

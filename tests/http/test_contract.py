@@ -11,9 +11,10 @@ from collections import deque
 
 import aiohttp
 import pytest
-from aiohttp import web
+from aiohttp import HttpVersion, HttpVersion11, web
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.streams import StreamReader
+from aiohttp.test_utils import make_mocked_request
 from aiohttp.web_protocol import RequestHandler
 
 from proxy.edge import downstream_response
@@ -95,6 +96,14 @@ async def test_the_attributes_of_a_server_connection() -> None:
     assert handler._waiter is None
     assert hasattr(server, "_kwargs")
     assert hasattr(server, "_loop")
+
+
+def test_the_version_that_an_answer_is_written_in() -> None:
+    """The status line repeats the request's, which may be one that is not spoken."""
+    request = make_mocked_request("GET", "/", version=HttpVersion(2, 0))
+    assert request.version == HttpVersion(2, 0)
+    request._cache["version"] = HttpVersion11
+    assert request.version == HttpVersion11
 
 
 def test_the_head_that_waits_for_the_body() -> None:

@@ -96,6 +96,8 @@ def answered_wrongly(row: Row, answer: Whole | None, expected: int, *, closed: b
         return "no answer"
     if answer.status != expected:
         return f"{answer.status} instead of {expected}: {answer.body[:200]!r}"
+    if answer.head.version not in {"HTTP/1.0", "HTTP/1.1"}:
+        return f"it is written in {answer.head.version}"
     if OPERATOR in answer.body or MARK in answer.body:
         return f"a key is in it: {answer.body[:200]!r}"
     if row.closes and expected == row.status and not closed:
