@@ -202,8 +202,6 @@ COVERED_BY_FLOWS = {
     "proxy/edge/responses_route.py": "tests/integration/resume/test_responses_route.py",
     "proxy/edge/resumables.py": "tests/integration/resume/test_bounds.py",
     "proxy/edge/streams_route.py": "tests/integration/resume/test_streams_route.py",
-    "proxy/state/log_followers.py": "tests/state/test_stream_logs.py",
-    "proxy/state/log_writer.py": "tests/state/test_stream_logs.py",
 }
 """Modules that only make sense with a store and a whole worker, and the file that drives them."""
 
