@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from proxy.container import granted, oom_kills
+import pytest
+
+from proxy.container import granted, oom_kills, raise_oom_score
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -66,3 +68,17 @@ def test_the_kernel_counts_whom_it_killed_for_memory(tmp_path: Path) -> None:
     assert oom_kills(tmp_path) == 7
     put(tmp_path, "sys/fs/cgroup/memory.events", "oom 3\noom_kill 2\noom_group_kill 0\n")
     assert oom_kills(tmp_path) == 2
+
+
+@pytest.mark.parametrize(("before", "after"), [("0", "500"), ("-300", "200"), ("900", "1000")])
+def test_who_dies_first_for_want_of_memory(tmp_path: Path, before: str, after: str) -> None:
+    """A worker does, seen from where whoever started the container has put it."""
+    put(tmp_path, "proc/self/oom_score_adj", f"{before}\n")
+    raise_oom_score(tmp_path)
+    assert (tmp_path / "proc/self/oom_score_adj").read_text() == after
+
+
+def test_a_kernel_that_knows_no_scores(tmp_path: Path) -> None:
+    """It goes by size, and the worker starts all the same."""
+    raise_oom_score(tmp_path)
+    assert list(tmp_path.iterdir()) == []

@@ -19,7 +19,7 @@ import uvloop
 from aiohttp import web
 
 from proxy.capacity import sized
-from proxy.container import granted
+from proxy.container import granted, raise_oom_score
 from proxy.edge.app import create_runner
 from proxy.edge.listener import PacedListener
 from proxy.edge.pulse import Pulse
@@ -61,6 +61,8 @@ def run(  # noqa: PLR0913 what a command line says
     as_set = as_set or settings
     if inherited is None:
         settings = _sized(settings)
+    else:
+        raise_oom_score()
     serving = Worker(settings, index=index, workers=workers, behind_nginx=behind_nginx)
     serving.inherited = inherited
     serving.as_set = as_set

@@ -12,6 +12,7 @@ import signal
 import subprocess
 from collections import Counter
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -22,7 +23,6 @@ from tests.appliance.running import Running, alive, children_of, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 CHAT = "/v1/chat/completions"
 
@@ -57,6 +57,19 @@ def client(shared: Running) -> Iterator[httpx.Client]:
     """A client of the public port."""
     with httpx.Client(base_url=f"http://127.0.0.1:{shared.port}", timeout=20) as opened:
         yield opened
+
+
+def test_who_dies_first_for_want_of_memory(shared: Running) -> None:
+    """Workers, of all processes: with any other the streams of all would end."""
+
+    def score(pid: int) -> int:
+        return int(Path(f"/proc/{pid}/oom_score_adj").read_text())
+
+    supervisor = shared.process.pid
+    workers = {worker["pid"] for worker in shared.status()["workers"]}
+    workers.update(*map(children_of, workers))
+    others = {supervisor, *children_of(supervisor)} - workers
+    assert min(map(score, workers)) > max(map(score, others))
 
 
 def scraped(running: Running) -> Counter[str]:
