@@ -196,8 +196,6 @@ def test_the_usual_file_is_short() -> None:
 
 COVERED_BY_FLOWS = {
     "proxy/edge/event_source.py": "tests/integration/resume/test_event_source.py",
-    "proxy/edge/recording.py": "tests/integration/resume/test_streams_route.py",
-    "proxy/edge/replay.py": "tests/integration/resume/test_recordings.py",
     "proxy/edge/responses_route.py": "tests/integration/resume/test_responses_route.py",
     "proxy/edge/streams_route.py": "tests/integration/resume/test_streams_route.py",
 }
