@@ -197,7 +197,6 @@ def test_the_usual_file_is_short() -> None:
 COVERED_BY_FLOWS = {
     "proxy/edge/event_source.py": "tests/integration/resume/test_event_source.py",
     "proxy/edge/responses_route.py": "tests/integration/resume/test_responses_route.py",
-    "proxy/edge/streams_route.py": "tests/integration/resume/test_streams_route.py",
 }
 """Modules that only make sense with a store and a whole worker, and the file that drives them."""
 
