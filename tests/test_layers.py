@@ -194,18 +194,8 @@ def test_the_usual_file_is_short() -> None:
     assert statistics.median(lengths) < 150
 
 
-COVERED_BY_FLOWS = {
-    "proxy/edge/event_source.py": "tests/integration/resume/test_event_source.py",
-    "proxy/edge/responses_route.py": "tests/integration/resume/test_responses_route.py",
-}
-"""Modules that only make sense with a store and a whole worker, and the file that drives them."""
-
-
 def file_of_tests(path: Path) -> Path:
     """Where the tests of a module are."""
-    name = str(path.relative_to(ROOT))
-    if name in COVERED_BY_FLOWS:
-        return ROOT / COVERED_BY_FLOWS[name]
     inside = path.relative_to(PACKAGE)
     return ROOT / "tests" / inside.with_name(f"test_{inside.name}")
 
@@ -214,12 +204,3 @@ def file_of_tests(path: Path) -> Path:
 def test_a_module_has_a_test_file(path: Path) -> None:
     """Whoever changes a module knows where its promises are."""
     assert file_of_tests(path).is_file()
-
-
-def test_no_exception_outlives_its_reason() -> None:
-    """A module that has got a test file of its own is no exception any more."""
-    for name in COVERED_BY_FLOWS:
-        path = ROOT / name
-        inside = path.relative_to(PACKAGE)
-        assert path.is_file()
-        assert not (ROOT / "tests" / inside.with_name(f"test_{inside.name}")).exists()
