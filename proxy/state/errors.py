@@ -24,10 +24,11 @@ class StoreUnavailable(Exception):
 
 TIMEOUT: Final = "timeout"
 UNREACHABLE: Final = "unreachable"
+FULL: Final = "full"
 
 # The first word of an error reply (Redis protocol: an error starts with its kind).
 _REPLIES: Final = {
-    "OOM": "full",
+    "OOM": FULL,
     "NOPERM": "refused",
     "NOAUTH": "refused",
     "WRONGPASS": "refused",
@@ -47,7 +48,7 @@ def _classes() -> tuple[tuple[tuple[type[Exception], ...], str], ...]:
 
     return (
         ((TimeoutError, exceptions.TimeoutError), TIMEOUT),
-        ((exceptions.OutOfMemoryError,), "full"),
+        ((exceptions.OutOfMemoryError,), FULL),
         ((exceptions.AuthenticationError, exceptions.NoPermissionError), "refused"),
         ((exceptions.ReadOnlyError,), "read only"),
         ((exceptions.BusyLoadingError,), "loading"),

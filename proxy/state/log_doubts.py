@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _LAST = script.load("log_last", "log")
 FORGOTTEN = "forgotten"
 """Why a log is given up: the store answers, and has none of that id."""
-_AWAY, _IN_PART = "store away", "forgotten in part"
+AWAY, IN_PART = "store away", "forgotten in part"
 PATIENCE_SECONDS = 10.0
 """For so long batches wait for a store that is away."""
 
@@ -57,7 +57,7 @@ class LogDoubts:
             if since is None or log.lost:
                 self.discard(log)
             elif time.monotonic() - since > PATIENCE_SECONDS or log.too_large:
-                self._writer.lose(log, _AWAY)
+                self._writer.lose(log, AWAY)
             elif self._store.available:
                 doubtful.append(log)
         # All at once: there may be hundreds, and what waits for them waits.
@@ -78,6 +78,6 @@ class LogDoubts:
             log.unsent.popleft()
         if log.unsent and there.event + 1 < log.unsent[0].first:
             # A replica has taken over that lacks what the old master had confirmed.
-            self._writer.lose(log, _IN_PART)
+            self._writer.lose(log, IN_PART)
             return
         self._writer.changed(log)

@@ -229,7 +229,8 @@ class LogFollowers:
         for followed, there in zip(
             logs, await self._store.run(_LEASE, keys, arguments), strict=True
         ):
-            if not there and (followed.log is None or not followed.log.lost):
+            # One that is produced here is read on without the store, once its writer misses it.
+            if not there and followed.log is None:
                 self._lose(followed, LogGone())
 
     async def _look_for_the_dead(self) -> None:

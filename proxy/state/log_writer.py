@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, Self
 import structlog
 
 from proxy.state import script
-from proxy.state.errors import TIMEOUT, StoreUnavailable, reply
-from proxy.state.log_doubts import FORGOTTEN, LogDoubts
+from proxy.state.errors import FULL, TIMEOUT, UNREACHABLE, StoreUnavailable, reply
+from proxy.state.log_doubts import AWAY, FORGOTTEN, IN_PART, LogDoubts
 from proxy.state.log_entry import LOGS_AT_ONCE, heartbeat_of
 from proxy.state.patience import deadline
 from proxy.state.stream_log import StreamLog
@@ -41,7 +41,9 @@ TEND_SECONDS = 0.4
 HEARTBEAT_MILLISECONDS = 2000
 _WRITE_SECONDS = 1.0
 _CLOSE_SECONDS = 3.0
-_OVERTAKEN = "overtaken"
+OVERTAKEN = "overtaken"
+LOSSES = (TIMEOUT, UNREACHABLE, FULL, AWAY, FORGOTTEN, IN_PART, OVERTAKEN)
+"""Why logs are lost as a rule; a store's rarer errors have words of their own."""
 RUNNING_TTL_SECONDS = 60.0
 """The least time for which a log, and what it counts in the account, outlives its producer's last
 word: longer than a store may be away from a log that goes on."""
@@ -210,7 +212,7 @@ class LogWriter:
     def _refused(self, log: StreamLog, error: str) -> None:
         # Somebody took this producer for dead, and has ended the log.
         overtaken = "equal or smaller" in error
-        self.lose(log, _OVERTAKEN if overtaken else reply(error).reason)
+        self.lose(log, OVERTAKEN if overtaken else reply(error).reason)
 
     async def _end(self, log: StreamLog) -> None:
         if log.lost or log.doubtful_since is not None:
@@ -286,7 +288,10 @@ class LogWriter:
         _log.warning("log_lost", stream_id=log.id, reason=reason)
         self._lost(reason)
         log.give_up(reason)
-        if reason not in {FORGOTTEN, _OVERTAKEN}:
+        if log.written is not None:
+            # Whoever reads it in this very worker gets what waits, and an end that came before.
+            self.changed(log)
+        if reason not in {FORGOTTEN, OVERTAKEN}:
             self._burial.give_up(log.id)
 
     def _forget(self, log: StreamLog) -> None:

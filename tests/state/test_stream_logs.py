@@ -182,6 +182,51 @@ async def test_a_store_that_forgets_makes_an_ordinary_stream(own_server: StoreSe
         assert await logs.look(log.id, "me") is None
 
 
+async def reading_here(logs: StreamLogs, log: StreamLog) -> asyncio.Task[list[bytes]]:
+    """A reader of this worker's own that has caught up."""
+    reading = asyncio.create_task(read(logs, log.id, 0))
+    async with asyncio.timeout(20):
+        while log.written is None:
+            await asyncio.sleep(0.01)
+    return reading
+
+
+async def test_an_end_that_the_store_never_hears_of_is_heard_here(own_server: StoreServer) -> None:
+    """The stream ends while the store is away, which then comes back empty."""
+    async with logs_on(own_server.url) as logs:
+        log = await logs.writer.open({"owner": "me"})
+        log.add(event(1))
+        await written(log)
+        reading = await reading_here(logs, log)
+        await asyncio.to_thread(own_server.kill)
+        log.add(event(2))
+        log.end(End("complete", whole=True, events=2))
+        async with asyncio.timeout(20):
+            while log.doubtful_since is None:
+                await asyncio.sleep(0.01)
+            await asyncio.to_thread(own_server.start)
+            await log.ended.wait()
+        assert log.lost
+        assert await reading == [event(1), event(2)]
+
+
+async def test_what_waits_when_a_log_is_lost_is_read_here(server: StoreServer) -> None:
+    """With what comes after it."""
+    async with logs_on(server.url) as logs:
+        log = await logs.writer.open({"owner": "me"})
+        log.add(event(1))
+        await written(log)
+        reading = await reading_here(logs, log)
+        log.add(event(2))
+        logs.writer.lose(log, "full")
+        log.add(event(3))
+        async with asyncio.timeout(20):
+            while log.events != log.position.event:
+                await asyncio.sleep(0.01)
+        log.end(End("complete", whole=True, events=3))
+        assert await reading == [event(1), event(2), event(3)]
+
+
 @pytest.mark.store
 async def test_a_cluster() -> None:
     """Written, read live from elsewhere, and stopped, over several nodes."""
