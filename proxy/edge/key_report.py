@@ -32,6 +32,9 @@ class KeyReport:
     def apply(self, keys: tuple[KeySettings, ...]) -> None:
         """Report on these keys from now on."""
         self.keys = keys
+        for key in keys:
+            if limits := standing(key, None):
+                self._metrics.know(key.name, limits)
         if self._looking is None and any(key.limited for key in keys):
             self._looking = asyncio.create_task(self._look())
 

@@ -125,6 +125,11 @@ class Telemetry:
         """A reader of a log was let in, by this way."""
         self._metrics.instruments.resumable.resumed[door,].inc()
 
+    def keeps_logs(self, losses: Iterable[str]) -> None:
+        """Streams can be resumable; the series of each loss begin, so that the first is a rise."""
+        for reason in losses:
+            self._metrics.instruments.resumable.lost[reason,].inc(0)
+
     def lost_log(self, reason: str) -> None:
         """A stream that was to be resumable is an ordinary one from here on."""
         self._metrics.instruments.resumable.lost[reason,].inc()

@@ -28,6 +28,7 @@ from proxy.relay.stream import Stream
 from proxy.relay.timeouts import Timeouts
 from proxy.relay.watchdog import StreamWatchdog
 from proxy.settings import Settings
+from proxy.state.log_writer import LOSSES
 from proxy.upstream.upstreams import Upstreams
 
 PEER, SCHEME = "X-Sluice-Peer", "X-Sluice-Scheme"
@@ -190,6 +191,7 @@ async def open_worker_state(
         )
         if resumables is not None:
             telemetry.resumable_levels = resumables.levels
+            telemetry.keeps_logs(LOSSES)
         body_memory = BodyMemory(
             budget,
             wait_seconds=settings.queue_timeout_seconds,

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from proxy.meter.key_instruments import KeyInstruments
 
 
@@ -13,6 +15,12 @@ class KeyMetrics:
 
     def __init__(self, instruments: KeyInstruments) -> None:
         self._instruments = instruments
+
+    def know(self, key: str, limits: Iterable[str]) -> None:
+        """Begin the series of a key with limits, so that its first refusal shows as a rise."""
+        self._instruments.uncounted[key,].inc(0)
+        for limit in limits:
+            self._instruments.limited[key, limit].inc(0)
 
     def limited(self, key: str, limit: str) -> None:
         """A limit of the key said no."""

@@ -36,6 +36,16 @@ async def test_levels_go_down_again(worker: Worker) -> None:
     await until(lambda: "sluice_streams_in_flight 0.0" in exposition(telemetry), "still in flight")
 
 
+async def test_lost_logs_are_counted_from_nought(worker: Worker) -> None:
+    """A series that began with its first loss would show no rise."""
+    telemetry = worker.state.telemetry
+    telemetry.keeps_logs(["full"])
+    lost = 'sluice_resumable_streams_lost_total{reason="full"}'
+    assert f"{lost} 0.0" in exposition(telemetry)
+    telemetry.lost_log("full")
+    assert f"{lost} 1.0" in exposition(telemetry)
+
+
 async def test_a_request_that_ends_before_the_prices_are_read(
     start_worker: StartWorker, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

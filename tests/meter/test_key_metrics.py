@@ -9,6 +9,19 @@ from proxy.meter.key_instruments import KeyInstruments
 from proxy.meter.key_metrics import KeyMetrics
 
 
+def test_a_key_with_limits_is_there_from_the_start() -> None:
+    """At 0: a series that begins with its first refusal would show no rise."""
+    registry = CollectorRegistry()
+    metrics = KeyMetrics(KeyInstruments(Maker(registry)))
+    metrics.know("one", ["max_streams"])
+    one = {"key": "one", "limit": "max_streams"}
+    assert registry.get_sample_value("sluice_limited_requests_total", one) == 0
+    unchecked = "sluice_limits_unchecked_requests_total"
+    assert registry.get_sample_value(unchecked, {"key": "one"}) == 0
+    metrics.limited("one", "max_streams")
+    assert registry.get_sample_value("sluice_limited_requests_total", one) == 1
+
+
 def test_refusals_and_what_is_left() -> None:
     """By key and limit."""
     registry = CollectorRegistry()
