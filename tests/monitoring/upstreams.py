@@ -1,4 +1,4 @@
-"""The upstreams that the appliance is given: two that answer, an odd one, and nobody."""
+"""The upstreams of the appliance: three that answer, an odd one, and nobody."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from tests.appliance.running import wait_until
 from tests.fixtures.http_servers import serving
 from tests.fixtures.ports import free_port
-from tests.monitoring.load import ODD_MODEL
+from tests.monitoring.asks import FALLING_BACK, MODELS, ODD_MODEL, UNPRICED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,17 +39,22 @@ class _Odd(http.server.BaseHTTPRequestHandler):
         """Say nothing."""
 
 
+NAMES = ("east", "gone", "odd", "spare", "west")
+
+
 @contextlib.contextmanager
 def upstreams() -> Iterator[str]:
-    """The value of `SLUICE_UPSTREAMS`: east and west answer, nobody listens at `gone`."""
+    """The value of `SLUICE_UPSTREAMS`: east, west and spare answer, nobody listens at `gone`."""
     with _demo() as east, _demo() as west, _odd() as odd:
         gone = f"http://127.0.0.1:{free_port()}/v1"
+        served = [*MODELS, UNPRICED]
         yield json.dumps(
             [
-                {"name": "east", "url": east},
-                {"name": "west", "url": west},
-                {"name": "gone", "url": gone, "weight": 0.5},
-                {"name": "odd", "url": odd, "models": [ODD_MODEL], "weight": 1000},
+                {"name": "east", "url": east, "models": served},
+                {"name": "west", "url": west, "models": served},
+                {"name": "gone", "url": gone, "models": [*served, FALLING_BACK], "weight": 0.5},
+                {"name": "spare", "url": west, "models": [FALLING_BACK], "priority": 1},
+                {"name": "odd", "url": odd, "models": [ODD_MODEL]},
             ]
         )
 
