@@ -40,7 +40,7 @@ async def prefer(state: WorkerState, context: RequestContext) -> None:
     if not response_id or state.resumables is None:
         return
     try:
-        alias = await aliases.alias_of(state.resumables.logs.store, response_id)
+        alias = await aliases.get_alias(state.resumables.logs.store, response_id)
     except StoreUnavailable:
         return  # Any upstream may know it.
     if alias is not None and alias.upstream:
@@ -56,7 +56,7 @@ def remember(state: WorkerState, context: RequestContext) -> None:
     if not applies(state) or state.resumables is None or (recording and recording.log):
         return
     store = state.resumables.logs.store
-    command = aliases.aliased(response_id[:_LONGEST_ID], "", record.upstream)
+    command = aliases.set_alias(response_id[:_LONGEST_ID], "", record.upstream)
     task = asyncio.ensure_future(store.pipeline([command], store.timeout))
     _sending.add(task)
     task.add_done_callback(_sent)

@@ -67,7 +67,7 @@ async def _get(
             return started
         stream = started
         seconds = max(_RUNS_SECONDS, round(state.settings.grace_seconds))
-        await _tell(resumables, aliases.asked(question, stream, seconds))
+        await _tell(resumables, aliases.set_question(question, stream, seconds))
     # The browser knows from here on which stream to go on with; an event without data is none.
     opening = _RETRY + f"id: {stream}:0\n\n".encode()
     view = View(ids=True, progress=wants_progress(request), opening=opening)
@@ -118,7 +118,7 @@ async def _start(
 async def _answering(resumables: Resumables, context: RequestContext, question: str) -> str | None:
     """The stream that answers this very question and has lost its reader."""
     store = resumables.logs.store
-    stream = await aliases.answers(store, question)
+    stream = await aliases.stream_of_question(store, question)
     if stream is None:
         return None
     owner = owner_of(context.request, context.key)
@@ -167,7 +167,7 @@ async def _note_end(
         return
     was_read = isinstance(response, DownstreamResponse) and response.is_whole
     if was_read or response.status == web.HTTPNoContent.status_code:
-        await _tell(resumables, aliases.answered(question))
+        await _tell(resumables, aliases.delete_question(question))
 
 
 async def _tell(resumables: Resumables, command: Any) -> None:

@@ -15,7 +15,7 @@ from proxy.edge.stream_figures import History, MeasuredRequest, StreamFigures
 from proxy.record import Family
 from proxy.relay.client_writer import ClientWriter
 from proxy.relay.recorded import RecordedStream
-from proxy.state.aliases import aliased
+from proxy.state.aliases import set_alias
 from proxy.state.errors import StoreUnavailable
 from proxy.state.log_entry import End
 
@@ -225,7 +225,7 @@ class Recording:
             return
         self.log.batched = None
         self.log.header["response_id"] = response_id[:_LONGEST_RESPONSE_ID]
-        self.log.commands.append(aliased(response_id, self.log.id, self._context.record.upstream))
+        self.log.commands.append(set_alias(response_id, self.log.id, self._context.record.upstream))
 
     def _resolve(self, *, opened: bool) -> None:
         if not self.opened.done():

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from multidict import CIMultiDict
 
 from proxy.edge.downstream_response import DownstreamResponse, hang_up, stream_headers
-from proxy.edge.last_words import family_of, terminal_words
+from proxy.edge.orphan_end import family_of, terminal_event_after
 from proxy.edge.progress_frames import FRAME_SECONDS, ProgressFrames
 from proxy.edge.recording import STREAM_ID
 from proxy.edge.stream_errors import EventsGone, LogLost, LogsUnavailable
@@ -180,7 +180,7 @@ class Replay:
         elif isinstance(error, StoreUnavailable):
             why = LogsUnavailable("The store does not answer.")
         now = time.monotonic()
-        client.write(terminal_words(self._log.header, why, self._last_sent), now)
+        client.write(terminal_event_after(self._log.header, why, self._last_sent), now)
         if self._view.ids:
             said = json.dumps({"ended_by": EndedBy.FAILED, "error": why.fault.code})
             client.write(f"event: done\ndata: {said}\n\n".encode(), now)

@@ -53,11 +53,11 @@ async def _stream_of(request: web.Request) -> str:
     logs = state.resumables.logs
     try:
         name = request.match_info["id"]
-        alias = await aliases.alias_of(logs.store, name)
+        alias = await aliases.get_alias(logs.store, name)
         if alias is None:
             # The client may know of it before the store does.
             await asyncio.sleep(_NEWS_SECONDS)
-            alias = await aliases.alias_of(logs.store, name)
+            alias = await aliases.get_alias(logs.store, name)
         if alias is None or not alias.stream:
             return ""
         key = state.keys.key_of(request.headers, request.query)

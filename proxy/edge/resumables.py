@@ -13,7 +13,7 @@ from aiohttp import hdrs, web
 
 from proxy.edge.admission import share
 from proxy.edge.auth import presented
-from proxy.edge.last_words import last_words
+from proxy.edge.orphan_end import orphan_end
 from proxy.edge.recording import Recording
 from proxy.edge.stream_figures import History
 from proxy.errors import SluiceError
@@ -150,7 +150,7 @@ async def open_resumables(
             total_bytes=settings.resume_total_bytes,
             readers_per_stream=settings.resume_readers_per_stream,
             lost=lost,
-            last_words=last_words,
+            make_end=orphan_end,
         )
         async with logs:
             readers = max(1, share(settings.resume_readers, workers, index))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from proxy.edge.last_words import family_of
+from proxy.edge.orphan_end import family_of
 from proxy.meter.whole.assemble import assemble
 from proxy.record import EndedBy
 

@@ -131,7 +131,7 @@ async def found_log(resumables: Resumables, context: RequestContext, name: str) 
     if log is None:
         raise StreamNotFound("There is no such stream.")
     if await resumables.logs.is_dead(log):
-        await resumables.logs.burial.bury(name)
+        await resumables.logs.orphans.end(name)
         log = await resumables.logs.look(name, owner) or log
     return log
 
@@ -163,7 +163,7 @@ async def go_on(
     if cursor.after + 1 < log.first:
         return _gone(context, log)
     if (end := log.end) is not None and not end.rest and cursor.after >= log.events:
-        if not _missed_last_words(log, cursor):
+        if not _missed_end(log, cursor):
             return nothing_left(context, log)
         cursor = Cursor(log.events - 1, cursor.ids)
     view = View(cursor.ids, wants_progress(context.request), opening=opening)
@@ -182,14 +182,14 @@ async def _at_cursor(
     while True:
         log = await found_log(resumables, context, stream)
         ahead = cursor.after - log.events
-        if ahead <= 0 or _missed_last_words(log, cursor):
+        if ahead <= 0 or _missed_end(log, cursor):
             return log
         if log.end is not None or ahead > _MOST_AHEAD or loop.time() >= until:
             raise BadRequest(f"The stream has {log.events} events, not {cursor.after}.")
         await asyncio.sleep(_LOOK_SECONDS)
 
 
-def _missed_last_words(log: LogState, cursor: Cursor) -> bool:
+def _missed_end(log: LogState, cursor: Cursor) -> bool:
     """Whether the client saw more than the log has, of a stream that was not kept to its end."""
     end = log.end
     lost = end is not None and end.error in UNSEEN

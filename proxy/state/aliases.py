@@ -1,7 +1,7 @@
-"""Other names of things in the store: which stream, and which upstream, made a response.
+"""Looks up by a response's id which stream and which upstream made it, and by question its stream.
 
-Kept for a day. Whoever asks for a response by its id, or goes on from one, meets the upstream that
-has it, whichever worker or machine it comes to.
+Aliases are kept for a day. A request that names a response, or continues one, is sent to the
+upstream that has it, whichever worker or machine receives the request.
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ _NONE = "-"
 
 
 class Alias(NamedTuple):
-    """What is known under a response's id."""
+    """What the store knows of a response."""
 
     stream: str
-    """The id of its stream's log; empty if it has none."""
+    """The id of the stream's log; empty without a log."""
     upstream: str
     """The name of the upstream that made it."""
 
 
-def aliased(response_id: str, stream: str, upstream: str) -> Command:
-    """The command that keeps it."""
+def set_alias(response_id: str, stream: str, upstream: str) -> Command:
+    """Return the command that stores an alias."""
     value = f"{stream or _NONE} {upstream}"
     return ("SET", _key("r", response_id), value, "EX", KEPT_SECONDS)
 
 
-async def alias_of(store: Store, response_id: str) -> Alias | None:
-    """What is known under an id; None if nothing is. Raises `StoreUnavailable`."""
+async def get_alias(store: Store, response_id: str) -> Alias | None:
+    """Look an alias up; None if there is none. Raises `StoreUnavailable`."""
     text = await _get(store, _key("r", response_id))
     if text is None:
         return None
@@ -43,27 +43,27 @@ async def alias_of(store: Store, response_id: str) -> Alias | None:
     return Alias("" if stream == _NONE else stream, upstream)
 
 
-def asked(question: str, stream: str, seconds: int) -> Command:
-    """The command that keeps which stream answers a question."""
+def set_question(question: str, stream: str, seconds: int) -> Command:
+    """Return the command that stores which stream answers a question."""
     return ("SET", _key("q", question), stream, "EX", seconds)
 
 
-def answered(question: str) -> Command:
-    """The command that forgets it: the answer has been read."""
+def delete_question(question: str) -> Command:
+    """Return the command that deletes the entry once the answer has been read."""
     return ("DEL", _key("q", question))
 
 
-async def answers(store: Store, question: str) -> str | None:
-    """The id of the stream that answers a question. Raises `StoreUnavailable`."""
+async def stream_of_question(store: Store, question: str) -> str | None:
+    """Look up the id of the stream that answers a question. Raises `StoreUnavailable`."""
     return await _get(store, _key("q", question))
 
 
 async def _get(store: Store, key: str) -> str | None:
-    [found] = await store.pipeline([("GET", key)], store.timeout)
-    return found.decode("utf-8", "replace") if isinstance(found, bytes) else None
+    [value] = await store.pipeline([("GET", key)], store.timeout)
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else None
 
 
 def _key(kind: str, name: str) -> str:
-    # Digests: ids are whatever an upstream or a client made of them.
+    # Hashed, because ids and questions are arbitrary text from upstreams and clients.
     digest = hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()
     return key_of(f"{kind}:{digest[:32]}", "is")

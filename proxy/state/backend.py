@@ -1,4 +1,4 @@
-"""The way to a store: a few commands out, as many answers back, over one warm connection."""
+"""Connections to a store: a single server, a Sentinel set or a cluster, through redis-py."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisClusterException, RedisError
 from redis.maint_notifications import MaintNotificationsConfig
 
+from proxy.state.deadline import deadline
 from proxy.state.errors import mapped
-from proxy.state.patience import deadline
 from proxy.store_address import Kind
 
 if TYPE_CHECKING:
@@ -31,8 +31,7 @@ if TYPE_CHECKING:
 
 Command = tuple[str | bytes | int, ...]
 
-# Connecting, with TLS, a log-in and a Sentinel's answer, takes longer than a call may; whoever
-# waits for a call does not wait for this.
+# Connecting (TLS, AUTH, asking a Sentinel) may take longer than a call; no caller waits for it.
 CONNECT_SECONDS = 2.0
 _CLUSTER_COMMANDS = 32
 # Not every exception of redis-py is a RedisError.
@@ -40,26 +39,26 @@ FOREIGN = (RedisError, RedisClusterException, OSError)
 
 
 class Backend(Protocol):
-    """One kind of store. `connect` and `run` raise `StoreUnavailable`."""
+    """A kind of store. `connect` and `run` raise `StoreUnavailable`."""
 
     one_node: bool
-    """Whether one command may name keys of several tags."""
+    """Whether one command may use keys with different hash tags."""
 
     async def connect(self) -> None:
-        """Make sure that a connection is there and usable."""
+        """Make sure that there is a usable connection."""
 
     async def run(self, commands: Sequence[Command], seconds: float) -> list[Any]:
-        """Send the commands at once; an error reply is an exception in its place."""
+        """Send the commands together. An error reply is returned as an exception in its place."""
 
     async def forget(self) -> None:
-        """Drop idle connections: whatever they led to may be gone."""
+        """Drop idle connections: their server may be gone."""
 
     async def close(self) -> None:
         """Close everything."""
 
 
 def backend_for(address: StoreAddress, connections: int) -> Backend:
-    """The backend of a store, with so many connections; nothing is connected yet."""
+    """Return the backend of a store, with at most `connections`; it is not connected yet."""
     if address.kind is Kind.CLUSTER:
         return ClusterBackend(address)
     if address.kind is Kind.SENTINEL:
@@ -75,17 +74,17 @@ class PoolBackend:
     one_node = True
 
     def __init__(
-        self, pool: ConnectionPool, connections: int, beside: Sequence[Redis] = ()
+        self, pool: ConnectionPool, connections: int, sentinels: Sequence[Redis] = ()
     ) -> None:
         self._pool = pool
-        self._beside = beside
+        self._sentinels = sentinels
         self._connections = connections
         self._warm = False
         self._idle: list[AbstractConnection] = []
-        """Open ones, kept out of the pool: its own bookkeeping costs more than a call."""
+        """Open connections, outside redis-py's pool: its bookkeeping costs more than a call."""
 
     async def connect(self) -> None:
-        """Have open connections, so that no call has to open one in its short time."""
+        """Open all connections, so that no call has to open one within its deadline."""
         if self._warm:
             return
         try:
@@ -98,17 +97,17 @@ class PoolBackend:
         self._warm = True
 
     async def run(self, commands: Sequence[Command], seconds: float) -> list[Any]:
-        """One write, and the answers in order.
+        """Send the commands in one write, and return the answers in order.
 
-        The connection is closed by whatever ends this early, a cancellation too: its answers
-        would be taken for those of the next.
+        On any exception, a cancellation included, the connection is closed: otherwise the next
+        call would read this call's answers.
         """
         try:
             async with deadline(seconds):
                 connection = await self._open_connection()
                 whole = False
                 try:
-                    # Packed by C code: redis-py packs for asyncio in Python, argument by argument.
+                    # hiredis packs in C; redis-py's asyncio client packs in Python, per argument.
                     await connection.send_packed_command(b"".join(map(_packed, commands)))
                     answers = [await _answer(connection) for _ in commands]
                     whole = True
@@ -128,7 +127,7 @@ class PoolBackend:
             return await _connection(self._pool)
         connection = self._idle.pop()
         try:
-            # Opens it again if the store has closed it meanwhile.
+            # Reopens the connection if the store has closed it.
             await self._pool.ensure_connection(connection)
         except BaseException:
             await self._pool.release(connection)
@@ -140,23 +139,23 @@ class PoolBackend:
             await self._pool.release(self._idle.pop())
 
     async def forget(self) -> None:
-        """Idle connections go; those in use end by their own errors.
+        """Drop idle connections; those in use fail by themselves.
 
-        A Sentinel set is asked anew who the master is: the old one may be a replica by now.
+        The next connection asks the Sentinels for the master again: it may have changed.
         """
         self._warm = False
         await self._into_the_pool()
         await self._pool.disconnect(inuse_connections=False)
 
     async def close(self) -> None:
-        """Close every connection, those to the Sentinels too."""
+        """Close every connection, including those to the Sentinels."""
         await self._pool.disconnect()
-        for one in self._beside:
-            await one.aclose()
+        for client in self._sentinels:
+            await client.aclose()
 
 
 class ClusterBackend:
-    """A cluster, whose client follows the slots itself."""
+    """A cluster; its client tracks the slots itself."""
 
     one_node = False
 
@@ -168,11 +167,11 @@ class ClusterBackend:
             reinitialize_steps=1,
             **{**_common(address), "retry": Retry(NoBackoff(), 1)},
         )
-        # Each command of a cluster has a connection to itself while it runs.
+        # Each running command of a cluster occupies one connection.
         self._at_once = asyncio.Semaphore(_CLUSTER_COMMANDS)
 
     async def connect(self) -> None:
-        """Know the slots, and have a connection to every master that answers."""
+        """Load the slot table, and connect to every master that answers."""
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
                 self._client = await self._client.initialize()
@@ -187,22 +186,22 @@ class ClusterBackend:
             raise mapped(error) from error
 
     async def run(self, commands: Sequence[Command], seconds: float) -> list[Any]:
-        """Each command to the node that has its key, side by side."""
+        """Send each command to the node that has its key, concurrently."""
         try:
             async with deadline(seconds):
                 return await asyncio.gather(
-                    *(self._one(command) for command in commands),
+                    *(self._run_one(command) for command in commands),
                     return_exceptions=True,
                 )
         except FOREIGN as error:
             raise mapped(error) from error
 
-    async def _one(self, command: Command) -> Any:
+    async def _run_one(self, command: Command) -> Any:
         async with self._at_once:
             return await self._client.execute_command(*command)
 
     async def forget(self) -> None:
-        """Nothing: the client learns the slots anew by itself, after each error."""
+        """Do nothing: the client reloads the slot table after each error."""
 
     async def close(self) -> None:
         """Close every connection."""
@@ -211,25 +210,25 @@ class ClusterBackend:
 
 async def _closed(client: RedisCluster) -> None:
     await client.aclose()
-    # A client that is about to learn its slots anew closes nothing by itself.
+    # A client that is about to reload its slot table does not close its connections itself.
     nodes = client.nodes_manager
     for node in [*nodes.nodes_cache.values(), *nodes.startup_nodes.values()]:
         await node.disconnect()
 
 
 async def _connection(pool: ConnectionPool) -> AbstractConnection:
-    found: AbstractConnection = await pool.get_connection()  # type: ignore[no-untyped-call]
-    return found
+    connection: AbstractConnection = await pool.get_connection()  # type: ignore[no-untyped-call]
+    return connection
 
 
 def _packed(command: Command) -> bytes:
-    # hiredis' types say that a command has one argument.
+    # hiredis' annotations wrongly allow one argument only.
     return cast("bytes", pack_command(command))  # type: ignore[arg-type]
 
 
 async def _answer(connection: Any) -> Any:
     try:
-        # An error reply leaves the connection as usable as any other answer.
+        # The connection stays usable after an error reply.
         return await connection.read_response(disconnect_on_error=True)
     except RedisError as error:
         if not connection.is_connected:
@@ -244,7 +243,7 @@ def _common(address: StoreAddress) -> dict[str, Any]:
         "socket_timeout": None,
         "socket_connect_timeout": CONNECT_SECONDS,
         "retry": Retry(NoBackoff(), 0),
-        # Older and hosted servers need not know the newest handshake.
+        # Older and hosted servers may not support RESP3's handshake.
         "protocol": 2,
         "driver_info": None,
         "maint_notifications_config": MaintNotificationsConfig(enabled=False),
@@ -252,7 +251,7 @@ def _common(address: StoreAddress) -> dict[str, Any]:
 
 
 def _sentinels(address: StoreAddress) -> Sentinel:
-    # Sentinels have no databases and, mostly, no users: the log-in is the store's.
+    # Sentinels have no databases and usually no users: the credentials are the store's.
     asking = {
         "socket_timeout": CONNECT_SECONDS / 2,
         "socket_connect_timeout": CONNECT_SECONDS / 2,
@@ -273,7 +272,7 @@ def _pool(address: StoreAddress) -> ConnectionPool:
             connection_class=UnixDomainSocketConnection, path=address.path, **common
         )
     host, port = address.hosts[0]
-    way = SSLConnection if address.tls else Connection
+    connection_class = SSLConnection if address.tls else Connection
     return ConnectionPool(
-        connection_class=way, host=host, port=port, socket_keepalive=True, **common
+        connection_class=connection_class, host=host, port=port, socket_keepalive=True, **common
     )

@@ -1,4 +1,4 @@
-"""Whether the store is asked at all: a circuit breaker that decides and does nothing itself."""
+"""A circuit breaker for the store: it decides whether to call, and does no I/O itself."""
 
 from __future__ import annotations
 
@@ -7,31 +7,31 @@ from enum import StrEnum
 
 
 class State(StrEnum):
-    """As `/status` and the metrics call it."""
+    """The breaker's state, as named in `/status` and the metrics."""
 
     CLOSED = "closed"
-    """Calls go through."""
+    """Calls are made."""
     OPEN = "open"
-    """Nobody asks; a probe does, now and then."""
+    """No calls are made, except for periodic probes."""
 
 
 @dataclass(slots=True)
 class Breaker:
-    """Opens after a few failures in a row, or at once where trying again is pointless.
+    """Opens after a few consecutive failures, or at once if retrying is pointless.
 
-    Times are those of one monotonic clock, in seconds.
+    Times are seconds of one monotonic clock.
     """
 
     failures_to_open: int = 3
     one_moment: float = 0.02
-    """Failures closer together than this have one cause, and count once."""
+    """Failures closer together than this have one cause, and count as one."""
     first_probe: float = 0.1
     longest_probe: float = 1.0
     state: State = State.CLOSED
     since: float = 0.0
-    """When it last changed."""
+    """When the state last changed."""
     reason: str = ""
-    """Why it is open, in a word."""
+    """Why the breaker is open, one or two words."""
     _failures: int = 0
     _last_failure: float = float("-inf")
     _probes: int = 0
@@ -42,13 +42,13 @@ class Breaker:
         return self.state is State.CLOSED
 
     def succeeded(self, now: float) -> bool:
-        """Note an answer. Returns whether this closed it."""
+        """Note an answer. Return whether this closed the breaker."""
         self._failures = 0
         self._probes = 0
         return self._become(State.CLOSED, now, "")
 
     def failed(self, now: float, reason: str, *, hopeless: bool = False) -> bool:
-        """Note that there was none, or a refusal. Returns whether this opened it."""
+        """Note a failed call. Return whether this opened the breaker."""
         if self.state is State.OPEN:
             self.reason = reason
             return False
@@ -60,7 +60,7 @@ class Breaker:
         return self._become(State.OPEN, now, reason)
 
     def until_probe(self) -> float:
-        """How long to wait before the next probe; longer each time, and reset by success."""
+        """Return the seconds until the next probe: exponential backoff, reset by success."""
         delay: float = min(self.first_probe * 2**self._probes, self.longest_probe)
         self._probes = min(self._probes + 1, 32)
         return delay

@@ -1,7 +1,7 @@
-"""What the store can do wrong, mapped once: nothing above names a redis-py exception.
+"""Maps exceptions of redis-py and error replies to `StoreUnavailable`, in one place.
 
-redis-py takes 20 MB and a third of a second of a worker's start, so that only workers with a store
-load it: `proxy.state.backend` does, this module no sooner than there is an error to map.
+Importing redis-py costs a worker 20 MB and a third of a second, so only workers with a store do:
+`proxy.state.backend` imports it, and this module does when there is an error to map.
 """
 
 # ruff: noqa: PLC0415 - redis-py is loaded late
@@ -12,14 +12,14 @@ from typing import Final
 
 
 class StoreUnavailable(Exception):
-    """The store gave no answer, or refused; the text says why, without any address or key."""
+    """The store did not answer, or refused; the message names no address and no key."""
 
     def __init__(self, reason: str, *, hopeless: bool = False) -> None:
         super().__init__(reason)
         self.reason = reason
-        """A word for logs and metrics."""
+        """The reason for logs and metrics, one or two words."""
         self.hopeless = hopeless
-        """Whether asking again soon is pointless."""
+        """Whether retrying soon is pointless."""
 
 
 TIMEOUT: Final = "timeout"
@@ -43,7 +43,7 @@ _REPLIES: Final = {
 
 @functools.cache
 def _classes() -> tuple[tuple[tuple[type[Exception], ...], str], ...]:
-    """The first that fits; redis-py tells some error replies apart by a class of their own."""
+    """Exception classes and their reasons, first match wins."""
     from redis import exceptions
 
     return (
@@ -57,40 +57,40 @@ def _classes() -> tuple[tuple[tuple[type[Exception], ...], str], ...]:
 
 
 def mapped(error: BaseException) -> StoreUnavailable:
-    """What an exception of redis-py, or of a socket, means to us."""
+    """Map an exception of redis-py or of a socket."""
     if isinstance(error, StoreUnavailable):
         return error
     for kinds, reason in _classes():
         if isinstance(error, kinds):
             return StoreUnavailable(reason, hopeless=reason != TIMEOUT)
-    if isreply(error):
+    if is_reply(error):
         return reply(str(error))
     return StoreUnavailable(UNREACHABLE, hopeless=True)
 
 
-def isreply(error: BaseException) -> bool:
-    """Whether the store itself answered with an error."""
+def is_reply(error: BaseException) -> bool:
+    """Whether this is an error reply of the store itself."""
     from redis.exceptions import ResponseError
 
     return isinstance(error, ResponseError)
 
 
 def is_unknown_script(error: BaseException) -> bool:
-    """Whether the store does not remember the script that EVALSHA names."""
+    """Whether the store has not loaded the script that EVALSHA names."""
     from redis.exceptions import NoScriptError
 
     return isinstance(error, NoScriptError)
 
 
 def is_forbidden_command(error: BaseException) -> bool:
-    """Whether the store does not have the command, or does not let this user run it."""
+    """Whether the store does not know the command, or forbids it to this user."""
     from redis.exceptions import NoPermissionError
 
     return isinstance(error, NoPermissionError) or "unknown command" in str(error).lower()
 
 
 def reply(text: str) -> StoreUnavailable:
-    """What an error reply means to us, by its text."""
+    """Map an error reply by its text."""
     # A script's own error may carry the cause in its middle ("… -OOM command not allowed …").
     for word in text.replace("-", " ").split():
         if word.strip(":") in _REPLIES:

@@ -1,4 +1,4 @@
-"""The limits of keys: a reservation before each request, settled by what it used."""
+"""Key limits: a reservation before each request, settled with the request's actual usage."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ _RENEW = script.load("renew")
 _USAGE = script.load("usage")
 
 LEASE_SECONDS = 10.0
-"""A reservation whose worker has died is gone after so long."""
+"""A reservation whose worker has died expires after this time."""
 
 _MICROSECONDS = 1_000_000
 _NANODOLLARS = 1_000_000_000
 _MOST = 2**52
-"""Whole numbers up to here are exact in the scripts' doubles, sums of two too."""
+"""Integers up to this are exact in Lua's doubles, and so is the sum of two."""
 
 
 class Limit(StrEnum):
-    """Which limit said no; as it stands in logs and metrics."""
+    """A kind of limit, as named in logs and metrics."""
 
     REQUESTS = "requests_per_minute"
     TOKENS = "tokens_per_minute"
@@ -42,7 +42,7 @@ class Limit(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a key may use; 0 is no limit."""
+    """The limits of a key; 0 means no limit."""
 
     requests_per_minute: int = 0
     tokens_per_minute: int = 0
@@ -52,7 +52,7 @@ class Limits:
 
     @classmethod
     def of(cls, key: KeyDefaults) -> Limits:
-        """Those of a configured key."""
+        """Return the limits of a configured key."""
         return cls(
             key.requests_per_minute or 0,
             key.tokens_per_minute or 0,
@@ -63,7 +63,7 @@ class Limits:
 
     @property
     def any(self) -> bool:
-        """Whether there is anything to count."""
+        """Whether any limit is set."""
         counted = (self.requests_per_minute, self.tokens_per_minute, self.max_streams)
         return any(counted) or self.budget_usd > 0
 
@@ -75,7 +75,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Requests, tokens and money: expected, or used."""
+    """Requests, tokens and cost of a request, expected or actual."""
 
     requests: int = 1
     tokens: int = 0
@@ -83,12 +83,12 @@ class Usage:
 
 
 NOTHING = Usage(requests=0)
-"""What a request used whose upstream was never called."""
+"""The usage of a request that was not sent to an upstream."""
 
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What is left of a key's limits; None where there is none. Times are seconds from now."""
+    """What is left of a key's limits; None without that limit. Times are seconds from now."""
 
     requests_left: int | None
     requests_whole_in: float
@@ -97,23 +97,23 @@ class Figures:
     streams: int
     spent_usd: float
     held_usd: float
-    """What requests that still run are expected to cost."""
+    """The expected cost of requests in flight."""
     period_ends_in: float
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The answer to a reservation."""
+    """The result of a reservation."""
 
     limit: Limit | None
-    """The one that said no; None: the request may go on, and holds its reservation."""
+    """The limit that is exceeded; None if the reservation was made."""
     wait: float
-    """Seconds after which it would be let in, as far as can be known; 0 for `max_streams`."""
+    """Estimated seconds until the request would be admitted; 0 (unknown) for `max_streams`."""
     figures: Figures
 
 
 class Ledger:
-    """One key's account in the store."""
+    """The store's record of one key's usage."""
 
     def __init__(
         self,
@@ -131,10 +131,10 @@ class Ledger:
         self._keys = tuple(key_of(name, part) for part in ("state", "leases", "held", "settled"))
 
     async def reserve(self, reservation: str, expected: Usage) -> Verdict:
-        """Check all limits together, and take a reservation if none says no.
+        """Check all limits atomically, and reserve `expected` if none is exceeded.
 
-        Asked again with the same id, nothing more is taken. Raises `StoreUnavailable`; the
-        reservation may then be there all the same, and `settle` ends it.
+        Idempotent for the same reservation id. Raises `StoreUnavailable`; the store may have made
+        the reservation nevertheless, and `settle` ends it.
         """
         limits = self.limits
         answer = await self._store.run(
@@ -150,9 +150,9 @@ class Ledger:
         return _verdict(answer)
 
     def settle(self, reservation: str, used: Usage) -> asyncio.Future[Any]:
-        """Put what was used in the place of what was reserved; again: nothing more happens.
+        """Replace the reserved usage by the actual usage. Idempotent.
 
-        Raises `StoreUnavailable` at once, or by the future; then it has to be asked again.
+        Raises `StoreUnavailable` at once or through the future; the caller must then retry.
         """
         limits = self.limits
         return self._store.send(
@@ -168,14 +168,14 @@ class Ledger:
     def renew(self, held: Sequence[tuple[str, Usage]]) -> asyncio.Future[Any]:
         """Keep reservations alive for another `LEASE_SECONDS`.
 
-        Raises `StoreUnavailable` at once, or by the future.
+        Raises `StoreUnavailable` at once or through the future.
         """
-        pairs = (part for one, usage in held for part in (one, _nano(usage.usd)))
+        pairs = (part for reservation, usage in held for part in (reservation, _nano(usage.usd)))
         arguments = (self._time(), self._lease, self.limits.period, *pairs)
         return self._store.send(_RENEW, self._keys, arguments)
 
     async def figures(self) -> Figures:
-        """What the key has used and has left; nothing is changed.
+        """Read what the key has used and has left.
 
         Raises `StoreUnavailable`.
         """
@@ -196,7 +196,7 @@ def _whole(number: float) -> int:
 
 
 def _nano(usd: float) -> int:
-    """Whole billionths, rounded up: many small requests must not be free."""
+    """Convert to nanodollars, rounded up: many small requests must not be free."""
     return max(0, min(math.ceil(usd * _NANODOLLARS - 1e-6), _MOST))
 
 

@@ -1,4 +1,4 @@
-"""The way to a store, loaded with the first one: see `proxy.state.errors` for what that saves."""
+"""Imports `proxy.state.backend` when a store is first needed; `proxy.state.errors` says why."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 async def load_backend(address: StoreAddress, connections: int) -> Backend:
-    """As `backend_for`, but streams that run when a reload names a store do not wait meanwhile."""
+    """Import the backend in a thread, so that running streams do not stall, and build it."""
     backend = await asyncio.to_thread(import_module, "proxy.state.backend")
     opened: Backend = backend.backend_for(address, connections)
     return opened

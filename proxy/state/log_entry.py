@@ -1,8 +1,8 @@
-"""The form of a stream's log in the store: its keys, and its entries as values.
+"""The format of a stream's log in the store: its keys, entries and ids.
 
-The log is a Redis stream. An entry holds a batch of events and has the number of its last event as
-id, so that `XREAD` from a cursor finds the batch with the next event, a batch that is sent twice
-is refused, and the end needs no message of its own: it is an entry, too.
+The log is a Redis stream. An entry holds a batch of events, and its id is the number of its last
+event. Therefore `XREAD` from a cursor finds the batch that holds the next event, and the store
+refuses a batch that is sent twice. The end of the stream is an entry, too.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ START = "0-1"
 """The first entry of every log, before any event."""
 _END_PART = 2
 LOGS_AT_ONCE = 64
-"""A script of so many logs takes the store less than a millisecond."""
+"""Logs per script call; at this size a call takes the store less than a millisecond."""
 
 
 class EntryId(NamedTuple):
-    """An entry's id: the number of its last event, and what the entry is (0 events, 2 the end)."""
+    """An entry's id: the number of its last event, and the entry's kind (0 events, 2 end)."""
 
     event: int
     part: int = 0
 
     def __str__(self) -> str:
-        """As the store writes it."""
+        """Return the id as the store writes it."""
         return f"{self.event}-{self.part}"
 
 
@@ -42,24 +42,24 @@ class End:
     error: str = ""
     """The code of the error that ended it; empty if none did."""
     whole: bool = False
-    """Whether its last byte may be followed by a clean end."""
+    """Whether the stream ended on an event boundary, so that the response may end cleanly."""
     figures: dict[str, Any] = field(default_factory=dict)
     events: int = 0
     rest: int = 0
-    """How many bytes of a further event came that never became whole."""
+    """Bytes of an incomplete event after the last whole one."""
 
     def encoded(self) -> str:
-        """As it stands in the log."""
+        """Return the JSON that is stored in the log."""
         return json.dumps(asdict(self))
 
     @classmethod
     def decoded(cls, text: bytes | str) -> End:
-        """What `encoded` made."""
+        """Parse what `encoded` returned."""
         return cls(**json.loads(text))
 
 
 class Entry(NamedTuple):
-    """One entry: events, or the end with whatever bytes came after the last event."""
+    """One entry: a batch of events, or the end with the bytes after the last event."""
 
     id: EntryId
     lengths: tuple[int, ...] = ()
@@ -69,23 +69,23 @@ class Entry(NamedTuple):
 
     @property
     def first(self) -> int:
-        """The number of its first event."""
+        """The number of the entry's first event."""
         return self.id.event - len(self.lengths) + 1
 
 
 def end_id(events: int) -> EntryId:
-    """The id of the end of a log with so many events."""
+    """Return the id of the end entry of a log with `events` events."""
     return EntryId(events, _END_PART)
 
 
 def id_of(raw: bytes) -> EntryId:
-    """Read an entry's id."""
+    """Parse an entry's id."""
     event, _, part = raw.decode().partition("-")
     return EntryId(int(event), int(part))
 
 
 def entry_of(raw: Sequence[Any]) -> Entry:
-    """Read an entry as the store answers it: its id, then its fields and values in turn."""
+    """Parse an entry as the store returns it: its id, then fields and values alternating."""
     names, values = raw[1][::2], raw[1][1::2]
     fields = dict(zip(names, values, strict=True))
     lengths = tuple(map(int, fields[b"l"].split(b","))) if b"l" in fields else ()
@@ -94,36 +94,36 @@ def entry_of(raw: Sequence[Any]) -> Entry:
 
 
 def pairs_of(raw: Sequence[bytes]) -> dict[str, str]:
-    """A hash as the store answers it: its names and values in turn."""
-    flat = [word.decode("utf-8", "replace") for word in raw]
+    """Parse a hash as the store returns it: names and values alternating."""
+    flat = [item.decode("utf-8", "replace") for item in raw]
     return dict(zip(flat[::2], flat[1::2], strict=True))
 
 
 def events_of(entry: Entry) -> list[bytes]:
-    """The events of an entry, one by one."""
-    events, at = [], 0
+    """Split an entry's data into its events."""
+    events, offset = [], 0
     for length in entry.lengths:
-        events.append(entry.data[at : at + length])
-        at += length
+        events.append(entry.data[offset : offset + length])
+        offset += length
     return events
 
 
 def joined(lengths: Sequence[int]) -> str:
-    """Lengths as an entry has them."""
+    """Encode event lengths for an entry."""
     return ",".join(map(str, lengths))
 
 
 def keys_of(stream_id: str) -> tuple[str, str, str]:
-    """Header, events and readers of a stream's log."""
+    """Return the keys of a log's header, events and readers."""
     tag = f"s:{stream_id}"
     return key_of(tag, "h"), key_of(tag, "e"), key_of(tag, "r")
 
 
 def heartbeat_of(worker: str) -> str:
-    """Where a worker shows that it is alive."""
+    """Return the key of a worker's heartbeat."""
     return key_of(f"w:{worker}", "alive")
 
 
 def inbox_of(worker: str) -> str:
-    """What wakes a worker's blocking read."""
+    """Return the key of the Redis stream that interrupts a worker's blocking read."""
     return key_of(f"w:{worker}", "wake")

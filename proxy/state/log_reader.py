@@ -1,4 +1,4 @@
-"""One reader of a log: from its cursor on, every event once, then the end."""
+"""A reader of one log: it returns every event after its cursor once, then the end."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ READ = script.load("log_read", "log")
 ENTRIES_AT_ONCE = 32
 _QUEUED_BYTES = 128 * 1024
 _RETRY_SECONDS = 0.05
-PATIENCE_SECONDS = 6.0
-"""A reader waits so long for a store that is away."""
+MAX_OUTAGE_SECONDS = 6.0
+"""How long a reader waits for an unavailable store."""
 
 
 class LogTrimmed(Exception):
-    """The events after the cursor have been dropped from the log."""
+    """The events right after the cursor were dropped from the log."""
 
 
 class LogGone(Exception):
@@ -34,7 +34,7 @@ class LogGone(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Events:
-    """What a reader is given: events in order, and after the last ones the end."""
+    """Consecutive events, or the end."""
 
     first: int
     """The number of the first event."""
@@ -44,87 +44,87 @@ class Events:
 
 
 class Live(Protocol):
-    """What hands a reader that has caught up what comes."""
+    """The source of new entries for a reader that has caught up."""
 
     @property
     def position(self) -> EntryId:
-        """The last entry that was handed out."""
+        """The id of the last entry that was delivered."""
 
 
 class Followers(Protocol):
-    """Whoever follows logs as they grow."""
+    """The registry of followed logs."""
 
     def join(self, reader: LogReader) -> Live:
-        """Hand this reader what comes from now on."""
+        """Deliver new entries to this reader from now on."""
 
     def leave(self, reader: LogReader) -> None:
-        """No more."""
+        """Stop delivering to this reader."""
 
 
 class LogReader:
-    """Reads from a cursor: first from the store, then what is handed to it live."""
+    """Reads from a cursor on: first from the store, then live entries."""
 
     def __init__(
         self, store: Store, followers: Followers, stream_id: str, cursor: int, lease: str
     ) -> None:
         self.stream_id = stream_id
         self.lease = lease
-        """The name under which the producer knows that somebody reads."""
+        """The id of this reader's lease in the log's set of readers."""
         self.seen = cursor
-        """The number of the last event that it has had."""
+        """The number of the last event that `next` has returned."""
         self.tail = EntryId(cursor)
-        """The last entry that it has been given."""
+        """The id of the last entry that was queued."""
         self._store = store
         self._followers = followers
         self._queue: deque[Entry] = deque()
         self._queued_bytes = 0
-        self._news = asyncio.Event()
+        self._wakeup = asyncio.Event()
         self._live: Live | None = None
-        self._gone: Exception | None = None
+        self._error: Exception | None = None
 
     async def next(self, seconds: float) -> Events | None:
-        """The next events or the end; None if nothing came for so long.
+        """Return the next events or the end; None if nothing arrives within `seconds`.
 
-        Raises `LogTrimmed`, `LogGone`, and `StoreUnavailable` where the store stays away.
+        Raises `LogTrimmed`, `LogGone`, and `StoreUnavailable` if the store stays unavailable.
         """
         loop = asyncio.get_running_loop()
-        until, patience = loop.time() + seconds, loop.time() + PATIENCE_SECONDS
+        until, give_up_at = loop.time() + seconds, loop.time() + MAX_OUTAGE_SECONDS
         while True:
             while self._queue:
-                if (found := self._consume(self._queue.popleft())) is not None:
-                    return found
-            if self._gone is not None:
-                raise self._gone
+                if (events := self._consume(self._queue.popleft())) is not None:
+                    return events
+            if self._error is not None:
+                raise self._error
             if self._live is not None and self.tail >= self._live.position:
                 if not await self._wait(until - loop.time()):
                     return None
-            elif not await self._pull(patience):
+            elif not await self._pull(give_up_at):
                 if self._live is None:
                     self._live = self._followers.join(self)
                 elif loop.time() >= until:
                     return None
                 else:
-                    # It was handed out here, and the store has not taken it yet.
+                    # The entry was delivered live in this worker; the store does not have it yet.
                     await asyncio.sleep(_RETRY_SECONDS)
 
     def offer(self, entry: Entry, after: EntryId) -> None:
-        """An entry that follows `after`; taken if this reader is there and has room.
+        """Queue an entry that follows `after`, if this reader is at `after` and its queue has room.
 
-        What it cannot take now it reads from the store later.
+        Otherwise the reader fetches the entry from the store later.
         """
         if self.tail >= entry.id:
             return
         if self.tail >= after and self._queued_bytes < _QUEUED_BYTES:
             self._put(entry)
-        self._news.set()
+        self._wakeup.set()
 
-    def lose(self, why: Exception) -> None:
-        """There is no such log any more, or no store: `next` raises it."""
-        self._gone = why
-        self._news.set()
+    def fail(self, error: Exception) -> None:
+        """Make `next` raise `error`: the log is gone, or the store is unavailable."""
+        self._error = error
+        self._wakeup.set()
 
     def close(self) -> None:
-        """It reads no more."""
+        """Stop following the log."""
         self._followers.leave(self)
 
     def _put(self, entry: Entry) -> None:
@@ -133,34 +133,34 @@ class LogReader:
         self.tail = entry.id
 
     async def _wait(self, seconds: float) -> bool:
-        self._news.clear()
+        self._wakeup.clear()
         try:
             async with asyncio.timeout(max(0.0, seconds)):
-                await self._news.wait()
+                await self._wakeup.wait()
         except TimeoutError:
             return False
         return True
 
-    async def _pull(self, patience: float) -> bool:
-        """Read on in the store; whether there was anything."""
+    async def _pull(self, give_up_at: float) -> bool:
+        """Queue the next entries from the store. Return whether there were any."""
         loop = asyncio.get_running_loop()
         while True:
             try:
-                found = await self._read()
+                entries = await self._read()
                 break
             except StoreUnavailable:
-                if loop.time() >= patience:
+                if loop.time() >= give_up_at:
                     raise
                 await asyncio.sleep(_RETRY_SECONDS)
-        for raw in found:
+        for raw in entries:
             self._put(entry_of(raw))
-        return bool(found)
+        return bool(entries)
 
     async def _read(self) -> Sequence[Any]:
-        found: Sequence[Any] = await self._store.run(
+        entries: Sequence[Any] = await self._store.run(
             READ, keys_of(self.stream_id), [str(self.tail), ENTRIES_AT_ONCE]
         )
-        return found
+        return entries
 
     def _consume(self, entry: Entry) -> Events | None:
         self._queued_bytes -= len(entry.data)
@@ -171,10 +171,10 @@ class LogReader:
         if entry.first > self.seen + 1:
             raise LogTrimmed
         skipped = self.seen + 1 - entry.first
-        at = sum(entry.lengths[:skipped])
+        offset = sum(entry.lengths[:skipped])
         events = []
         for length in entry.lengths[skipped:]:
-            events.append(entry.data[at : at + length])
-            at += length
+            events.append(entry.data[offset : offset + length])
+            offset += length
         first, self.seen = self.seen + 1, entry.id.event
         return Events(first, events)

@@ -1,7 +1,8 @@
-"""Writes all logs of one worker: a pipeline every few milliseconds, a heartbeat, a look for orders.
+"""Writes all logs of one worker, sends its heartbeat, and picks up requests to stop a stream.
 
-Nobody who relays a token waits for any of it. While the store is away, batches wait in bounded
-memory; if it stays away too long, or has forgotten, the log is lost and its stream an ordinary one.
+Logs are written in a batch every few milliseconds; relaying never waits for the store. While the
+store is unavailable, batches are queued in bounded memory. If that lasts too long, or the store no
+longer has the log, the log is lost and its stream continues without one.
 """
 
 from __future__ import annotations
@@ -16,48 +17,48 @@ from typing import TYPE_CHECKING, Any, Self
 import structlog
 
 from proxy.state import script
+from proxy.state.deadline import deadline
 from proxy.state.errors import FULL, TIMEOUT, UNREACHABLE, StoreUnavailable, reply
-from proxy.state.log_doubts import AWAY, FORGOTTEN, IN_PART, LogDoubts
 from proxy.state.log_entry import LOGS_AT_ONCE, heartbeat_of
-from proxy.state.patience import deadline
+from proxy.state.log_unconfirmed import AWAY, FORGOTTEN, IN_PART, UnconfirmedBatches
 from proxy.state.stream_log import StreamLog
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from proxy.state.log_account import LogAccount
-    from proxy.state.log_burial import LogBurial
+    from proxy.state.log_orphans import LogOrphans
+    from proxy.state.log_quota import LogQuota
     from proxy.state.store import Argument, Store
 
 _OPEN = script.load("log_open", "log")
 _WRITE = script.load("log_write", "log")
-_TEND = script.load("log_tend", "log")
+_RENEW = script.load("log_renew", "log")
 _END = script.load("log_end", "log")
 _DROP = script.load("log_drop", "log")
 _BEAT = script.load("log_beat", "log")
 
 FLUSH_SECONDS = 0.05
-TEND_SECONDS = 0.4
+RENEW_SECONDS = 0.4
 HEARTBEAT_MILLISECONDS = 2000
 _WRITE_SECONDS = 1.0
 _CLOSE_SECONDS = 3.0
 OVERTAKEN = "overtaken"
 LOSSES = (TIMEOUT, UNREACHABLE, FULL, AWAY, FORGOTTEN, IN_PART, OVERTAKEN)
-"""Why logs are lost as a rule; a store's rarer errors have words of their own."""
+"""The usual reasons for a lost log; rarer errors of a store have reasons of their own."""
 RUNNING_TTL_SECONDS = 60.0
-"""The least time for which a log, and what it counts in the account, outlives its producer's last
-word: longer than a store may be away from a log that goes on."""
+"""The least TTL of a running log and of its share of the quota, renewed by the producer: longer
+than the store may be unavailable without the log being lost."""
 _log = structlog.get_logger("resumable")
 
 
 class LogWriter:
-    """All running logs of a worker; a context manager."""
+    """Writes all running logs of a worker; a context manager."""
 
     def __init__(
         self,
         store: Store,
-        account: LogAccount,
-        burial: LogBurial,
+        quota: LogQuota,
+        orphans: LogOrphans,
         *,
         ttl_seconds: float,
         open_seconds: float,
@@ -65,58 +66,58 @@ class LogWriter:
         lost: Callable[[str], None] = lambda _reason: None,
     ) -> None:
         self.worker = secrets.token_hex(8)
-        """Names this producer; a worker that comes after a crash is another one."""
+        """The id of this producer; a worker restarted after a crash has another."""
         self.running: dict[str, StreamLog] = {}
         self._store = store
         self._open_seconds = open_seconds
         self._ttl = round(ttl_seconds * 1000)
         self._stream_bytes = stream_bytes
         self._lost = lost
-        self._account = account
-        self._burial = burial
+        self._quota = quota
+        self._orphans = orphans
         self._dirty: dict[StreamLog, None] = {}
-        self._doubts = LogDoubts(store, self)
+        self._unconfirmed = UnconfirmedBatches(store, self)
         self._timer: asyncio.TimerHandle | None = None
         self._wake = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Self:
-        """Start writing."""
+        """Start the write, heartbeat, maintenance and orphan tasks."""
         self._tasks = [
-            asyncio.create_task(self._flush_for_ever()),
-            asyncio.create_task(self._beat_for_ever()),
-            asyncio.create_task(self._tend_for_ever()),
-            asyncio.create_task(self._burial.bury_given_up_for_ever()),
+            asyncio.create_task(self._flush_forever()),
+            asyncio.create_task(self._beat_forever()),
+            asyncio.create_task(self._maintain_forever()),
+            asyncio.create_task(self._orphans.end_abandoned_forever()),
         ]
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """Write what there is, for a short time at most, and stop."""
+        """Write ended logs, for a few seconds at most, and stop."""
         await self.flushed(_CLOSE_SECONDS)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def open(self, header: Mapping[str, str | bytes]) -> StreamLog:
-        """Begin a log. Raises `StoreUnavailable` where none can be had."""
+        """Create a log. Raises `StoreUnavailable`."""
         log = StreamLog(self, secrets.token_hex(16), self._stream_bytes)
         fields = {**header, "producer": self.worker}
         flat = [word for pair in fields.items() for word in pair]
         try:
             async with deadline(self._open_seconds):
                 if not self.running:
-                    # Before the first reader can look for it.
+                    # Before the first reader can check for a heartbeat.
                     await self._beat(self._open_seconds)
-                made = await self._store.run(_OPEN, log.keys, [self._running_ttl, *flat])
+                result = await self._store.run(_OPEN, log.keys, [self._running_ttl, *flat])
         except TimeoutError:
             raise StoreUnavailable(TIMEOUT) from None
-        if made != 1:
+        if result != 1:
             raise StoreUnavailable("id taken")
         self.running[log.id] = log
         return log
 
     def drop(self, log: StreamLog) -> None:
-        """Take back a log of which nobody has heard."""
+        """Delete a log whose id was not given to any client."""
         self._forget(log)
         log.ended.set()
         try:
@@ -125,20 +126,20 @@ class LogWriter:
             return
 
     def changed(self, log: StreamLog) -> None:
-        """Write this log with the next pipeline."""
+        """Write this log with the next batch."""
         self._dirty[log] = None
         if not log.position.event:
-            # The first events tell by which name the stream can be found: they are not kept back.
+            # The first events carry the response id that the stream is found by: write them now.
             self._wake.set()
         elif self._timer is None:
             loop = asyncio.get_running_loop()
             self._timer = loop.call_later(FLUSH_SECONDS, self._due)
 
     async def flushed(self, seconds: float) -> None:
-        """Wait until all that has ended has been written, at most so long."""
+        """Wait until all ended logs are written, for at most `seconds`."""
         ending = [log.ended.wait() for log in self.running.values() if log.ending is not None]
         if ending:
-            tasks = [asyncio.ensure_future(one) for one in ending]
+            tasks = [asyncio.ensure_future(waiter) for waiter in ending]
             _, late = await asyncio.wait(tasks, timeout=seconds)
             for task in late:
                 task.cancel()
@@ -152,11 +153,11 @@ class LogWriter:
         self._wake.set()
 
     async def _beat(self, seconds: float) -> None:
-        """Show that it is alive. Raises `StoreUnavailable`."""
+        """Renew this worker's heartbeat. Raises `StoreUnavailable`."""
         key = heartbeat_of(self.worker)
-        await self._store.insist(_BEAT, (key,), (HEARTBEAT_MILLISECONDS,), seconds)
+        await self._store.run_past_breaker(_BEAT, (key,), (HEARTBEAT_MILLISECONDS,), seconds)
 
-    async def _flush_for_ever(self) -> None:
+    async def _flush_forever(self) -> None:
         while True:
             await self._wake.wait()
             self._wake.clear()
@@ -167,20 +168,20 @@ class LogWriter:
         for log in logs:
             log.take()
             if log.lost:
-                # Whoever reads it in this very worker loses nothing by it.
+                # Readers in this worker still receive every entry.
                 log.unsent.clear()
                 log.take_end()
-        sure = [log for log in logs if log.doubtful_since is None and not log.lost]
+        sure = [log for log in logs if log.unconfirmed_since is None and not log.lost]
         if batches := [log for log in sure if log.unsent]:
             await asyncio.gather(*map(self._write, self._groups(batches)))
         if ending := [log for log in sure if log.ending is not None]:
             await asyncio.gather(*map(self._end, ending))
 
     def _groups(self, logs: list[StreamLog]) -> list[list[StreamLog]]:
-        """Logs that one script may name: in a cluster each lies where its key says."""
+        """Group logs that one script call may touch; in a cluster each log is on its own node."""
         if not self._store.backend.one_node:
             return [[log] for log in logs]
-        return [logs[at : at + LOGS_AT_ONCE] for at in range(0, len(logs), LOGS_AT_ONCE)]
+        return [logs[start : start + LOGS_AT_ONCE] for start in range(0, len(logs), LOGS_AT_ONCE)]
 
     async def _write(self, logs: list[StreamLog]) -> None:
         arguments = [word for log in logs for word in log.batch()]
@@ -188,7 +189,7 @@ class LogWriter:
             answers = await self._store.run(_WRITE, [log.keys[1] for log in logs], arguments)
         except StoreUnavailable:
             for log in logs:
-                self._doubts.add(log)
+                self._unconfirmed.add(log)
             return
         for log, answer in zip(logs, answers, strict=True):
             if answer == 0:
@@ -210,12 +211,12 @@ class LogWriter:
                 await self._store.pipeline(commands, _WRITE_SECONDS)
 
     def _refused(self, log: StreamLog, error: str) -> None:
-        # Somebody took this producer for dead, and has ended the log.
+        # "Equal or smaller": another worker considered this producer dead and ended the log.
         overtaken = "equal or smaller" in error
         self.lose(log, OVERTAKEN if overtaken else reply(error).reason)
 
     async def _end(self, log: StreamLog) -> None:
-        if log.lost or log.doubtful_since is not None:
+        if log.lost or log.unconfirmed_since is not None:
             return
         entry = log.take_end()
         if entry is None or entry.end is None:
@@ -223,34 +224,34 @@ class LogWriter:
             return
         arguments: list[Argument] = [self._ttl, str(entry.id), entry.end.encoded(), entry.tail, ""]
         try:
-            made = await self._store.run(_END, log.keys, arguments)
+            result = await self._store.run(_END, log.keys, arguments)
         except StoreUnavailable:
-            self._doubts.add(log)
+            self._unconfirmed.add(log)
             return
-        if made < 0:
+        if result < 0:
             self.lose(log, FORGOTTEN)
             return
         self._forget(log)
-        self._account.ended(log, self._ttl)
+        self._quota.ended(log, self._ttl)
         log.ended.set()
 
-    async def _beat_for_ever(self) -> None:
-        """By itself: whatever else takes long must not make this worker look dead."""
+    async def _beat_forever(self) -> None:
+        """Send heartbeats in a separate task: no slow call may make this worker look dead."""
         while True:
-            await asyncio.sleep(TEND_SECONDS)
+            await asyncio.sleep(RENEW_SECONDS)
             if self.running:
                 with contextlib.suppress(StoreUnavailable):
                     await self._beat(_WRITE_SECONDS)
 
-    async def _tend_for_ever(self) -> None:
+    async def _maintain_forever(self) -> None:
         while True:
-            await asyncio.sleep(TEND_SECONDS)
+            await asyncio.sleep(RENEW_SECONDS)
             if self.running:
-                self._tend()
-            await self._doubts.settle()
-            await self._account.report(list(self.running.values()), self._running_ttl)
+                self._renew()
+            await self._unconfirmed.settle()
+            await self._quota.report(list(self.running.values()), self._running_ttl)
 
-    def _tend(self) -> None:
+    def _renew(self) -> None:
         for logs in self._groups(list(self.running.values())):
             arguments: list[Argument] = [self._running_ttl]
             for log in logs:
@@ -260,18 +261,18 @@ class LogWriter:
                 arguments += [word for pair in fields.items() for word in pair]
             keys = [key for log in logs for key in log.keys]
             try:
-                answer = self._store.send(_TEND, keys, arguments)
+                answer = self._store.send(_RENEW, keys, arguments)
             except StoreUnavailable:
                 return
-            answer.add_done_callback(partial(self._tended, logs))
+            answer.add_done_callback(partial(self._renewed, logs))
 
-    def _tended(self, logs: list[StreamLog], done: asyncio.Future[Any]) -> None:
+    def _renewed(self, logs: list[StreamLog], done: asyncio.Future[Any]) -> None:
         if done.cancelled() or done.exception() is not None:
             return
-        for log, (there, stop, readers) in zip(logs, done.result(), strict=True):
+        for log, (exists, stop, readers) in zip(logs, done.result(), strict=True):
             if log.ended.is_set():
                 continue
-            if not there:
+            if not exists:
                 self.lose(log, FORGOTTEN)
                 continue
             if readers:
@@ -281,7 +282,7 @@ class LogWriter:
                 stopped()
 
     def lose(self, log: StreamLog, reason: str) -> None:
-        """Give a log up, for a reason in a word: its stream is an ordinary one from here on."""
+        """Give a log up for `reason`, one word; its stream continues without a log."""
         if log.lost or log.ended.is_set():
             return
         self._forget(log)
@@ -289,12 +290,12 @@ class LogWriter:
         self._lost(reason)
         log.give_up(reason)
         if log.written is not None:
-            # Whoever reads it in this very worker gets what waits, and an end that came before.
+            # Readers in this worker still get the pending events, and the end if it was set.
             self.changed(log)
         if reason not in {FORGOTTEN, OVERTAKEN}:
-            self._burial.give_up(log.id)
+            self._orphans.abandon(log.id)
 
     def _forget(self, log: StreamLog) -> None:
         self.running.pop(log.id, None)
-        self._doubts.discard(log)
+        self._unconfirmed.discard(log)
         self._dirty.pop(log, None)

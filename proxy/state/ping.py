@@ -1,4 +1,4 @@
-"""Whether a store answers on a unix socket, without loading a client for it."""
+"""Pings a store on a unix socket without importing a Redis client."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 
 
 async def ping(path: str, seconds: float) -> bool:
-    """PING it, as an inline command (Redis protocol); False if there is no PONG in time."""
+    """Send PING as an inline command (Redis protocol). Return False without a PONG in time."""
     try:
         async with asyncio.timeout(seconds):
             reader, writer = await asyncio.open_unix_connection(path)
@@ -16,5 +16,5 @@ async def ping(path: str, seconds: float) -> bool:
             finally:
                 writer.close()
     except (OSError, ValueError):
-        # A timeout is an OSError, too; a line without end a ValueError.
+        # TimeoutError is an OSError; an overlong line is a ValueError.
         return False

@@ -1,4 +1,4 @@
-"""One worker's reservations: kept alive while their requests run, settled once they end."""
+"""A worker's reservations: renewed while their requests run, settled when they end."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     from proxy.state.limits import Ledger, Usage, Verdict
 
 RENEW_SECONDS = LEASE_SECONDS / 4
-"""Three renewals may be lost before a reservation is."""
+"""A reservation survives three lost renewals."""
 _MOST_UNSETTLED = 10_000
-"""While the store is away; the oldest are forgotten first."""
+"""Settlements queued while the store is unavailable; the oldest are dropped first."""
 
 
 class Reservation:
-    """What one request holds; to be settled exactly once, which nobody has to wait for."""
+    """The reservation of one request. `settle` does not block; only its first call counts."""
 
     def __init__(self, owner: Reservations, ledger: Ledger, expected: Usage) -> None:
         self.id = secrets.token_hex(8)
@@ -32,7 +32,7 @@ class Reservation:
         self._settled = False
 
     def settle(self, used: Usage) -> None:
-        """Say what the request has used; `NOTHING` where no upstream was called."""
+        """Settle with the request's actual usage; `NOTHING` if no upstream was called."""
         if not self._settled:
             self._settled = True
             self._owner.ended(self, used)
@@ -41,7 +41,7 @@ class Reservation:
 class Reservations:
     """All reservations of a worker; a context manager.
 
-    What is still held when it closes is not settled: its requests have been, or their worker died.
+    Closing settles nothing that is still held: by then every request has settled its own.
     """
 
     def __init__(self, renew_seconds: float = RENEW_SECONDS) -> None:
@@ -51,15 +51,15 @@ class Reservations:
         self._settling: set[asyncio.Future[Any]] = set()
         self._renewing: asyncio.Task[None] | None = None
         self.when_settled: Callable[[str], None] = _nobody_waits
-        """Told the key's name, once the store has what one of its requests used."""
+        """Called with the key's name when the store has confirmed a settlement."""
 
     async def __aenter__(self) -> Self:
         """Start renewing."""
-        self._renewing = asyncio.create_task(self._renew_for_ever())
+        self._renewing = asyncio.create_task(self._renew_forever())
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """Send what is settled already, and stop."""
+        """Send queued settlements, and stop."""
         if self._renewing is not None:
             self._renewing.cancel()
             await asyncio.gather(self._renewing, return_exceptions=True)
@@ -69,19 +69,19 @@ class Reservations:
 
     @property
     def held(self) -> int:
-        """Requests that hold a reservation."""
+        """The number of requests that hold a reservation."""
         return sum(map(len, self._held.values()))
 
     async def reserve(self, ledger: Ledger, expected: Usage) -> tuple[Reservation | None, Verdict]:
-        """Reserve for one request. The reservation is None where a limit said no.
+        """Reserve for one request. The reservation is None if a limit is exceeded.
 
-        Raises `StoreUnavailable`; whoever lets the request in all the same takes it `uncounted`.
+        Raises `StoreUnavailable`; a caller that admits the request nevertheless uses `uncounted`.
         """
         reservation = Reservation(self, ledger, expected)
         try:
             verdict = await ledger.reserve(reservation.id, expected)
         except (StoreUnavailable, asyncio.CancelledError):
-            # It may be there all the same, and nobody is going to use it.
+            # The store may have made the reservation, and no request will use it.
             self.ended(reservation, NOTHING)
             raise
         if verdict.limit is not None:
@@ -90,13 +90,13 @@ class Reservations:
         return reservation, verdict
 
     def uncounted(self, ledger: Ledger, expected: Usage) -> Reservation:
-        """Hold one that the store has not heard of: it does with the next renewal."""
+        """Hold a reservation that the store does not know yet; the next renewal adds it."""
         reservation = Reservation(self, ledger, expected)
         self._hold(reservation)
         return reservation
 
     def ended(self, reservation: Reservation, used: Usage) -> None:
-        """Settle a reservation now, or as soon as the store is back."""
+        """Settle a reservation now, or as soon as the store is available again."""
         ledger = reservation.ledger
         of_key = self._held.get(ledger, {})
         of_key.pop(reservation.id, None)
@@ -124,22 +124,22 @@ class Reservations:
         answer.add_done_callback(answered)
 
     def _settle_again(self) -> None:
-        # Those that fail again come back to the end of the line.
+        # A settlement that fails again is appended to the queue again.
         for _ in range(len(self._unsettled)):
             self._settle(*self._unsettled.popleft())
 
-    async def _renew_for_ever(self) -> None:
+    async def _renew_forever(self) -> None:
         while True:
             await asyncio.sleep(self._seconds)
             self._settle_again()
             self._renew()
 
     def _renew(self) -> None:
-        """All of a key in one call, all keys in one batch of the store's."""
+        """Renew all reservations of a key in one call."""
         for ledger, of_key in self._held.items():
-            held = [(one.id, one.expected) for one in of_key.values()]
+            held = [(reservation.id, reservation.expected) for reservation in of_key.values()]
             try:
-                # Not waited for: the next renewal makes up for one that is lost.
+                # Not awaited: the next renewal makes up for a lost one.
                 _ = ledger.renew(held)
             except StoreUnavailable:
                 return

@@ -1,4 +1,4 @@
-"""Scripts that the store runs: one atomic step each, loaded from `scripts/`."""
+"""Lua scripts that the store runs atomically, loaded from `scripts/`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _COMMON = "common"
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """One script. Every key that it touches is in its `KEYS`, so that a cluster can run it."""
+    """One script. It uses only keys in `KEYS`, as a cluster requires."""
 
     name: str
     source: str
@@ -21,16 +21,16 @@ class Script:
 
     @classmethod
     def of(cls, name: str, source: str) -> Script:
-        """A script by its text."""
+        """Build a script from its source."""
         digest = hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
         return cls(name, source, digest)
 
 
 @cache
 def load(name: str, common: str = _COMMON) -> Script:
-    """The script of that name, what all of its kind share put before it.
+    """Load the script `name`, preceded by the functions of `common`.
 
-    Raises `OSError` where the package is not whole.
+    Raises `OSError` if the file is missing from the installed package.
     """
-    texts = [(_FOLDER / f"{one}.lua").read_text(encoding="utf-8") for one in (common, name)]
+    texts = [(_FOLDER / f"{part}.lua").read_text(encoding="utf-8") for part in (common, name)]
     return Script.of(name, "\n".join(texts))

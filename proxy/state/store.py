@@ -1,4 +1,4 @@
-"""Calls to the store: in batches, each with a deadline, behind a circuit breaker."""
+"""Calls to the store: batched, each with a deadline, behind a circuit breaker."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import structlog
 
 from proxy.state import script
 from proxy.state.breaker import Breaker
+from proxy.state.deadline import deadline
 from proxy.state.errors import (
     TIMEOUT,
     StoreUnavailable,
@@ -20,7 +21,6 @@ from proxy.state.errors import (
     is_unknown_script,
     mapped,
 )
-from proxy.state.patience import deadline
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,25 +36,25 @@ _PROBE = script.load("probe")
 
 PREFIX = "sluice:"
 LANES = 4
-"""Batches at once, and so connections of one worker."""
+"""Concurrent batches, and therefore connections, of one worker."""
 _BATCH = 64
-"""Small enough that the answers of a long queue come bit by bit."""
+"""Calls per batch; small, so that a long queue is answered piece by piece."""
 _LONGEST_QUEUE = 10_000
 
 
 def key_of(tag: str, part: str) -> str:
-    """A key of the store; all of one tag lie on one node of a cluster."""
+    """Build a key; all keys of one tag are on the same node of a cluster."""
     return f"{PREFIX}{{{tag}}}:{part}"
 
 
 class Observer:
-    """What the metrics of a store are told; each is called often and must be cheap."""
+    """Receives what the store's metrics count. The methods are called often and must be cheap."""
 
     def call(self, seconds: float, result: str) -> None:
-        """A call took so long, and gave `ok` or the reason why not."""
+        """Note a call's duration, and its result: `ok` or the reason of the failure."""
 
     def state(self, *, available: bool) -> None:
-        """The store went away, or came back."""
+        """Note that the store became available or unavailable."""
 
 
 @dataclass(slots=True, eq=False)
@@ -66,18 +66,18 @@ class _Call:
     resent: bool = False
 
     def command(self, *, whole: bool) -> Command:
-        how = ("EVAL", self.script.source) if whole else ("EVALSHA", self.script.sha)
-        return (*how, len(self.keys), *self.keys, *self.arguments)
+        evaluate = ("EVAL", self.script.source) if whole else ("EVALSHA", self.script.sha)
+        return (*evaluate, len(self.keys), *self.keys, *self.arguments)
 
 
 @dataclass(slots=True, eq=False)
 class Store:
-    """One worker's way to the store; use it as a context manager.
+    """A worker's client of the store; a context manager.
 
-    A call waits at most `timeout` seconds for a store that says nothing, and at most four times as
-    long behind others that it answers. A batch that gets no answer in time costs its connection,
-    never a later call its answer. After a few failures nobody asks any more, until a probe in the
-    background has written something.
+    A call waits at most `timeout` seconds for a silent store, and at most four times as long while
+    the store answers calls ahead of it in the queue. A batch that times out closes its connection,
+    so that no later call reads its answers. After a few failures no more calls are made until a
+    background probe has written successfully.
     """
 
     backend: Backend
@@ -90,16 +90,16 @@ class Store:
     _probing: asyncio.Task[None] | None = None
     _evalsha: bool = True
     _answered: int = 0
-    """Batches that the store has answered."""
+    """The number of batches that the store has answered."""
 
     async def __aenter__(self) -> Self:
-        """Start without waiting for the store: it may be away, and come later."""
+        """Start without waiting for the store, which may become available later."""
         self.breaker.failed(self.clock(), "starting", hopeless=True)
         self._probing = asyncio.create_task(self._probe())
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """Leave nothing running and nothing open."""
+        """Cancel all tasks and close all connections."""
         tasks = [*self._lanes, *filter(None, [self._probing])]
         for task in tasks:
             task.cancel()
@@ -108,11 +108,11 @@ class Store:
 
     @property
     def available(self) -> bool:
-        """Whether calls are made at all."""
+        """Whether calls are made: the breaker is closed."""
         return self.breaker.lets_through
 
     async def ready(self, seconds: float) -> bool:
-        """Wait for the first connection, at most so long. Returns whether there is one."""
+        """Wait for the first connection, at most `seconds`. Return whether there is one."""
         if self._probing is not None:
             await asyncio.wait({self._probing}, timeout=seconds)
         return self.available
@@ -120,19 +120,19 @@ class Store:
     async def run(
         self, script: Script, keys: Sequence[str], arguments: Sequence[Argument] = ()
     ) -> Any:
-        """Run a script, and give its answer.
+        """Run a script and return its answer.
 
-        Raises `StoreUnavailable` when there is none in time, or when nobody asks at present. The
-        script may then have run all the same.
+        Raises `StoreUnavailable` on a timeout or while the breaker is open. After a timeout the
+        script may have run nevertheless.
         """
         return await self._waited(self.send(script, keys, arguments))
 
-    async def insist(
+    async def run_past_breaker(
         self, script: Script, keys: Sequence[str], arguments: Sequence[Argument], seconds: float
     ) -> Any:
-        """Run a script though nobody else may be asking at present.
+        """Run a script even while the breaker is open.
 
-        For what must be said as soon as it can be, and is said seldom. Raises `StoreUnavailable`.
+        For rare calls that must succeed as soon as possible. Raises `StoreUnavailable`.
         """
         call = _Call(script, tuple(keys), tuple(arguments), asyncio.Future())
         await self.backend.connect()
@@ -144,25 +144,25 @@ class Store:
     def send(
         self, script: Script, keys: Sequence[str], arguments: Sequence[Argument] = ()
     ) -> asyncio.Future[Any]:
-        """Send a script with the next batch; its answer, or `StoreUnavailable`, comes later.
+        """Send a script with the next batch; the future gets its answer, or `StoreUnavailable`.
 
-        Raises `StoreUnavailable` when nobody asks at present. What awaits the answer bounds its
-        own wait; `run` does both.
+        Raises `StoreUnavailable` while the breaker is open. A caller that awaits the future sets
+        its own timeout; `run` does both.
         """
         if not self.available:
             raise StoreUnavailable(self.breaker.reason, hopeless=True)
         if len(self._queue) >= _LONGEST_QUEUE:
             raise StoreUnavailable("busy")
         answer = asyncio.get_running_loop().create_future()
-        # Whoever asked may be gone when it fails.
+        # Retrieve the exception even if the caller has been cancelled.
         answer.add_done_callback(lambda done: done.cancelled() or done.exception())
         self._enqueue(_Call(script, tuple(keys), tuple(arguments), answer))
         return answer
 
     async def pipeline(self, commands: Sequence[Command], seconds: float) -> list[Any]:
-        """Plain commands in one write; an error reply is an exception in its place.
+        """Send plain commands in one write; an error reply is returned as an exception.
 
-        For what nobody waits for. Raises `StoreUnavailable`; whatever was sent may have been done.
+        Not batched with other calls. Raises `StoreUnavailable`; the commands may have run anyway.
         """
         if not self.available:
             raise StoreUnavailable(self.breaker.reason, hopeless=True)
@@ -201,14 +201,14 @@ class Store:
             lane.add_done_callback(self._lanes.discard)
 
     async def _drain(self) -> None:
-        """Send what waits, batch after batch, until nothing does."""
+        """Send queued calls, batch after batch, until the queue is empty."""
         while self._queue:
             batch: list[_Call] = []
             try:
                 await self.backend.connect()
                 while self._queue and len(batch) < _BATCH:
                     call = self._queue.popleft()
-                    # Whoever has waited too long, or has left, is not answered any more.
+                    # Skip calls whose caller has timed out or was cancelled.
                     if not call.answer.done():
                         batch.append(call)
                 if batch:
@@ -216,7 +216,7 @@ class Store:
             except StoreUnavailable as error:
                 self._failed(error)
                 if not batch:
-                    # No way to it at all: the same holds for all that wait.
+                    # The connection failed: that holds for all queued calls.
                     batch.extend(self._queue)
                     self._queue.clear()
                 self._give_up(batch, error)
@@ -246,11 +246,11 @@ class Store:
             self._failed(failure)
 
     def _wants_whole(self, error: Exception) -> bool:
-        """Whether the script itself has to be sent: it is not loaded, or EVALSHA is not allowed."""
+        """Whether the script's source must be sent: it is not loaded, or EVALSHA is forbidden."""
         if is_unknown_script(error):
             return True
         if is_forbidden_command(error):
-            # Some hosted stores never take it: do not ask them each time.
+            # Some hosted stores never allow EVALSHA: stop trying it.
             self._evalsha = False
             return True
         return False
@@ -272,13 +272,13 @@ class Store:
             self._probing = asyncio.create_task(self._probe())
 
     async def _probe(self) -> None:
-        """Ask now and then until the store takes a write again."""
+        """Probe periodically until the store accepts a write."""
         while not self.available:
             try:
                 await self.backend.forget()
                 await self.backend.connect()
                 call = _Call(_PROBE, (key_of("probe", "write"),), (), asyncio.Future())
-                # In full: it must not depend on what the store remembers.
+                # Send the source: the store may have lost its loaded scripts.
                 answer = (await self.backend.run([call.command(whole=True)], self.timeout))[0]
                 if isinstance(answer, Exception):
                     raise mapped(answer)

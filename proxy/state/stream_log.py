@@ -1,4 +1,4 @@
-"""The log of one stream while its producer runs: events in, batches out, nothing waited for."""
+"""The producer's side of one stream's log: collects events and cuts them into batches, no I/O."""
 
 from __future__ import annotations
 
@@ -16,57 +16,57 @@ if TYPE_CHECKING:
 
 
 class Owner(Protocol):
-    """Who writes the batches down."""
+    """The writer of the batches."""
 
     def changed(self, log: StreamLog) -> None:
-        """There is something to write."""
+        """Schedule this log to be written."""
 
 
 class StreamLog:
-    """What the producer adds to. Its parts that `LogWriter` uses are public, too."""
+    """The log a producer adds events to. The attributes that `LogWriter` uses are public, too."""
 
-    def __init__(self, owner: Owner, stream_id: str, most_bytes: int) -> None:
+    def __init__(self, owner: Owner, stream_id: str, max_bytes: int) -> None:
         self.id = stream_id
         self.keys = keys_of(stream_id)
         self.lost = ""
         """Why the log was given up; empty while it is kept."""
         self.ended = asyncio.Event()
-        """Set once the end is in the store, or the log is lost."""
+        """Set when the end is in the store, or the log is lost."""
         self.header: dict[str, str | bytes] = {}
-        """Header fields that have changed and are not in the store yet."""
+        """Header fields that have changed since the last write."""
         self.last_read_at = time.monotonic()
-        """When somebody was last known to read it, the first client included."""
+        """When the log was last known to have a reader, the first client included."""
         self.stopped: Callable[[], None] | None = None
-        """Called once when a client wants it stopped."""
+        """Called once when a client asks to stop the stream."""
         self.gone: Callable[[], None] | None = None
-        """Called once when the log is lost."""
+        """Called once if the log is lost."""
         self.written: Callable[[Entry], None] | None = None
-        """Who reads it in this very worker is handed each entry."""
+        """Called with each entry, for the readers in this worker."""
         self.progress: Callable[[], dict[str, str | bytes]] | None = None
-        """What the header should say of the stream by now."""
+        """Returns the header fields that describe the stream's progress."""
         self.batched: Callable[[], None] | None = None
         """Called before each batch; it may add to `commands`."""
         self.commands: list[Command] = []
-        """What is to be sent with the next batch."""
+        """Commands to send with the next batch."""
         self.position = EntryId(0, 1)
-        """The id of the last entry that was made."""
+        """The id of the last entry that was cut."""
         self.unsent: deque[Entry] = deque()
         """Batches that the store has not confirmed, oldest first."""
-        self.doubtful_since: float | None = None
-        """Since when nobody knows whether the oldest of them arrived."""
+        self.unconfirmed_since: float | None = None
+        """Since when it is unknown whether the oldest of them arrived."""
         self.ending: Entry | None = None
         self._owner = owner
-        self._most_bytes = most_bytes
+        self._most_bytes = max_bytes
         self._pending: list[bytes] = []
         self._taken = 0
         self._kept: deque[tuple[int, int]] = deque()
         self.kept_bytes = 0
-        """What the store has of it."""
+        """Bytes of this log in the store."""
         self.reported_bytes = 0
-        """How much of that the account of all logs has heard of."""
+        """How many of those were reported to the quota of all logs."""
 
     def add(self, event: bytes) -> None:
-        """One more whole event."""
+        """Add one whole event."""
         if not self._pending:
             if self.lost and self.written is None:
                 return
@@ -75,17 +75,17 @@ class StreamLog:
 
     @property
     def events(self) -> int:
-        """Whole events so far."""
+        """The number of whole events so far."""
         return self._taken + len(self._pending)
 
     def end(self, end: End, tail: bytes = b"") -> None:
-        """There are no more events; `tail` is what came after the last one."""
+        """End the log; `tail` are the bytes after the last whole event."""
         if self.ending is None:
             self.ending = Entry(end_id(self.events), end=end, tail=tail)
             self._owner.changed(self)
 
     def give_up(self, reason: str) -> None:
-        """The log is lost; the stream is an ordinary one from here on."""
+        """Mark the log as lost; the stream continues without it."""
         if self.lost or self.ended.is_set():
             return
         self.lost = reason
@@ -96,16 +96,16 @@ class StreamLog:
 
     @property
     def waiting_bytes(self) -> int:
-        """What the store has not taken yet."""
+        """Bytes that the store has not confirmed."""
         return sum(map(len, self._pending)) + sum(len(entry.data) for entry in self.unsent)
 
     @property
     def too_large(self) -> bool:
-        """Whether more waits than a log may hold."""
+        """Whether more bytes wait than a log may hold."""
         return self.waiting_bytes > self._most_bytes
 
     def take(self) -> None:
-        """Make one batch of what waits. Whoever reads here is told of it at once."""
+        """Cut one batch of the pending events, and deliver it to readers in this worker."""
         pending = self._pending
         if not pending:
             return
@@ -121,7 +121,7 @@ class StreamLog:
         self._made(entry)
 
     def take_end(self) -> Entry | None:
-        """The end, once all before it has been written."""
+        """Return the end entry, or None while events before it are unwritten."""
         if self._pending or self.unsent or self.ending is None:
             return None
         if self.position != self.ending.id:
@@ -129,9 +129,9 @@ class StreamLog:
         return self.ending
 
     def batch(self) -> tuple[str, str, str, bytes]:
-        """The oldest unsent batch: what to drop before it, its id, its lengths, its bytes.
+        """Return the oldest unsent batch: the first id to keep, its id, its lengths, its bytes.
 
-        What is over the bound is dropped, oldest first.
+        Entries over the log's size limit are dropped, oldest first.
         """
         entry = self.unsent[0]
         keep = ""

@@ -1,4 +1,4 @@
-"""The logs of resumable streams, as the rooms above see them: begun, looked at, read, stopped."""
+"""The public interface to the logs of resumable streams: create, look up, read, stop."""
 
 from __future__ import annotations
 
@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING, Any, Self
 
 from proxy.state import script
 from proxy.state.errors import StoreUnavailable
-from proxy.state.log_account import LogAccount
-from proxy.state.log_burial import LogBurial
 from proxy.state.log_entry import (
     End,
     EntryId,
@@ -23,6 +21,8 @@ from proxy.state.log_entry import (
     pairs_of,
 )
 from proxy.state.log_followers import DEAD_AFTER_SECONDS, LEASE_SECONDS, LogFollowers
+from proxy.state.log_orphans import LogOrphans
+from proxy.state.log_quota import LogQuota
 from proxy.state.log_reader import READ, LogReader
 from proxy.state.log_writer import LogWriter
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from proxy.state.backend import Backend
-    from proxy.state.log_burial import LastWords
+    from proxy.state.log_orphans import MakeEnd
     from proxy.state.store import Argument, Store
 
 _LOOK = script.load("log_look", "log")
@@ -41,37 +41,37 @@ _WHOLE_AT_ONCE = 64
 
 
 class TooManyReaders(Exception):
-    """This log has as many readers as it may have."""
+    """The log has reached its maximum of readers."""
 
 
 @dataclass(frozen=True, slots=True)
 class LogState:
-    """What the store says of a log."""
+    """A log's state in the store."""
 
     id: str
     header: Mapping[str, str]
     first: int
-    """The number of the first event that is kept; one more than there are if none is."""
+    """The number of the first event that is kept; the last event's plus one if none is."""
     last: EntryId
     """The id of the last entry."""
     readers: int = 0
 
     @property
     def end(self) -> End | None:
-        """How it ended, if it has."""
+        """How the stream ended, if it has."""
         ended = self.header.get("ended")
         return None if ended is None else End.decoded(ended)
 
     @property
     def events(self) -> int:
-        """How many events it has had so far."""
+        """The number of events so far, dropped ones included."""
         return self.last.event
 
 
 class StreamLogs:
-    """All that a worker does with logs; a context manager."""
+    """A worker's access to all logs; a context manager."""
 
-    def __init__(  # noqa: PLR0913 what the settings say
+    def __init__(  # noqa: PLR0913 one per setting
         self,
         store: Store,
         blocking: Backend,
@@ -82,37 +82,37 @@ class StreamLogs:
         total_bytes: int,
         readers_per_stream: int,
         lost: Callable[[str], None] = lambda _reason: None,
-        last_words: LastWords,
+        make_end: MakeEnd,
     ) -> None:
-        """`last_words`: what a stream's log says at its end where its producer cannot say it."""
+        """Take `make_end` to build the end of an orphaned log."""
         self.store = store
-        account = LogAccount(store, total_bytes)
-        self.burial = LogBurial(store, round(ttl_seconds * 1000), last_words, account)
+        quota = LogQuota(store, total_bytes)
+        self.orphans = LogOrphans(store, round(ttl_seconds * 1000), make_end, quota)
         self.writer = LogWriter(
             store,
-            account,
-            self.burial,
+            quota,
+            self.orphans,
             ttl_seconds=ttl_seconds,
             open_seconds=open_seconds,
             stream_bytes=stream_bytes,
             lost=lost,
         )
-        self.followers = LogFollowers(store, blocking, self.writer, self.burial)
+        self.followers = LogFollowers(store, blocking, self.writer, self.orphans)
         self._readers_per_stream = readers_per_stream
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
-        """Start."""
+        """Start following and writing."""
         await self._stack.enter_async_context(self.followers)
         await self._stack.enter_async_context(self.writer)
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """Write what has ended, and stop."""
+        """Write ended logs, and stop."""
         await self._stack.aclose()
 
     async def look(self, stream_id: str, owner: str) -> LogState | None:
-        """What there is of a log; None if this owner has none of that id.
+        """Look a log up; None if this owner has none of that id.
 
         Raises `StoreUnavailable`.
         """
@@ -121,7 +121,7 @@ class StreamLogs:
     async def read(
         self, stream_id: str, owner: str, cursor: int
     ) -> tuple[LogState, LogReader] | None:
-        """A reader from a cursor on, with what there is; to be given to `leave`.
+        """Open a reader at a cursor, and return the log's state with it; close it with `leave`.
 
         None if this owner has no log of that id. Raises `TooManyReaders` and `StoreUnavailable`.
         """
@@ -139,30 +139,30 @@ class StreamLogs:
         return state, LogReader(self.store, self.followers, stream_id, cursor, lease)
 
     def leave(self, reader: LogReader) -> None:
-        """A reader reads no more."""
+        """Close a reader and give up its lease."""
         reader.close()
         if log := self.writer.running.get(reader.stream_id):
             log.last_read_at = time.monotonic()
         try:
             _ = self.store.send(_LEAVE, keys_of(reader.stream_id), [reader.lease])
         except StoreUnavailable:
-            return  # The lease ends by itself.
+            return  # The lease expires by itself.
 
     async def whole(self, state: LogState) -> list[bytes]:
-        """Every event that is kept. Raises `StoreUnavailable`."""
+        """Read all events that are kept. Raises `StoreUnavailable`."""
         events: list[bytes] = []
-        at = EntryId(0)
+        position = EntryId(0)
         while True:
-            found = await self.store.run(READ, keys_of(state.id), [str(at), _WHOLE_AT_ONCE])
-            if not found:
+            entries = await self.store.run(READ, keys_of(state.id), [str(position), _WHOLE_AT_ONCE])
+            if not entries:
                 return events
-            for raw in found:
+            for raw in entries:
                 entry = entry_of(raw)
-                at = entry.id
+                position = entry.id
                 events += events_of(entry)
 
     async def stop(self, stream_id: str, owner: str) -> bool:
-        """Have its producer stop, wherever it is; False if this owner has no such log.
+        """Ask the producer, on whichever worker, to stop; False if this owner has no such log.
 
         Raises `StoreUnavailable`.
         """
@@ -174,15 +174,15 @@ class StreamLogs:
         return bool(answer >= 0)
 
     async def is_dead(self, state: LogState) -> bool:
-        """Whether its producer is gone without a word. Raises `StoreUnavailable`."""
+        """Whether the producer died without ending the log. Raises `StoreUnavailable`."""
         if state.end is not None or state.id in self.writer.running:
             return False
         command = ("EXISTS", heartbeat_of(state.header.get("producer", "")))
-        for last in (False, True):
+        for confirming in (False, True):
             [alive] = await self.store.pipeline([command], self.store.timeout)
             if alive != 0:
                 return False
-            if not last:
+            if not confirming:
                 await asyncio.sleep(DEAD_AFTER_SECONDS)
         return True
 
@@ -193,8 +193,8 @@ def _state(stream_id: str, raw: Any) -> LogState | None:
     if raw[0] == b"full":
         raise TooManyReaders
     header = pairs_of(raw[1])
-    entries = [entry_of(one) for one in raw[2]]
+    entries = [entry_of(entry) for entry in raw[2]]
     last = entry_of(raw[3][0]).id if raw[3] else EntryId(0, 1)
-    # The entry that begins a log holds no event.
-    first = next((one.first for one in entries if one.lengths), last.event + 1)
+    # The first entry of a log holds no event.
+    first = next((entry.first for entry in entries if entry.lengths), last.event + 1)
     return LogState(stream_id, header, first, last, raw[4])

@@ -13,7 +13,7 @@ from multidict import CIMultiDict
 from proxy.edge import affinity
 from proxy.edge.request_context import RequestContext
 from proxy.record import Family
-from proxy.state.aliases import aliased
+from proxy.state.aliases import set_alias
 from proxy.state.errors import StoreUnavailable
 from proxy.upstream.call import Call
 from tests.state.scripted_store import ScriptedStore
@@ -58,7 +58,7 @@ async def test_what_is_about_a_response_goes_where_it_was_made(path: str, body: 
     await affinity.prefer(state_with(store), context)
     assert chosen(context) == "west"
     [[(command, key)]] = store.asked
-    assert (command, key) == ("GET", aliased("resp_1", "", "")[1])
+    assert (command, key) == ("GET", set_alias("resp_1", "", "")[1])
 
 
 @pytest.mark.parametrize("answer", [[None], [b"0123 "], AWAY], ids=str)
@@ -117,7 +117,7 @@ async def test_who_made_a_response_is_kept() -> None:
     affinity.remember(state_with(store), answered())
     assert store.asked == []
     await asyncio.gather(*affinity._sending)
-    assert store.asked == [(aliased("resp_1", "", "west"),)]
+    assert store.asked == [(set_alias("resp_1", "", "west"),)]
 
 
 async def test_a_store_that_is_away_is_no_defect() -> None:

@@ -191,7 +191,7 @@ async def test_the_same_words_from_others(worker: Worker) -> None:
         await asking.ask(query, **headers)
         keys.append(asking.logs.store.calls("pipeline")[-1].keys[0][1])
     assert len(set(keys)) == 3
-    assert keys[0] == aliases.answered(f"anybody 127.0.0.1 {QUERY}")[1]
+    assert keys[0] == aliases.delete_question(f"anybody 127.0.0.1 {QUERY}")[1]
 
 
 async def test_a_store_that_cannot_be_told(worker: Worker) -> None:

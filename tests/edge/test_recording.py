@@ -19,7 +19,7 @@ from proxy.meter.reader import reader_for
 from proxy.meter.tokens import Tally
 from proxy.record import EndedBy, Family, RequestRecord
 from proxy.relay.client_writer import ClientWriter
-from proxy.state.aliases import aliased
+from proxy.state.aliases import set_alias
 from proxy.state.errors import StoreUnavailable
 from proxy.state.log_entry import End, Entry
 from proxy.state.stream_log import StreamLog
@@ -410,7 +410,7 @@ async def test_a_response_is_found_by_the_id_that_the_upstream_gave_it() -> None
     for _ in range(2):
         log.add(b"event")
         log.take()
-    assert log.commands == [aliased("resp_1", log.id, "west")]
+    assert log.commands == [set_alias("resp_1", log.id, "west")]
     assert log.header["response_id"] == "resp_1"
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from proxy.state.aliases import aliased
+from proxy.state.aliases import set_alias
 from proxy.state.errors import StoreUnavailable
 from proxy.state.log_entry import End
 from tests.edge.scripted_logs import COMPLETE, STREAM, ScriptedLogs, log_state
@@ -161,7 +161,7 @@ async def test_the_client_may_know_of_it_before_the_store(worker: Worker, demo: 
     assert (await get(worker)).status == 200
     assert demo.state.seen == 0
     [(command, key)] = {asked.keys[0] for asked in logs.store.calls("pipeline")}
-    assert (command, key) == ("GET", aliased("resp_1", "", "")[1])
+    assert (command, key) == ("GET", set_alias("resp_1", "", "")[1])
 
 
 async def test_an_id_of_which_no_log_is_known(worker: Worker) -> None:

@@ -40,7 +40,9 @@ class AnsweringStore:
         answer = self._answer(Asked(script.name, tuple(keys), tuple(arguments)))
         return await answer if asyncio.isfuture(answer) else answer
 
-    async def insist(self, script: Script, keys: Any, arguments: Any, _seconds: float) -> Any:
+    async def run_past_breaker(
+        self, script: Script, keys: Any, arguments: Any, _seconds: float
+    ) -> Any:
         """Answer a script for which nobody waits long."""
         return await self.run(script, keys, arguments)
 

@@ -69,14 +69,14 @@ class Blocking:
         return dict(zip(named[:half], named[half:], strict=True))
 
 
-class Burial:
+class Orphans:
     """Remembers whom it was given."""
 
     def __init__(self) -> None:
-        self.buried: list[str] = []
+        self.ended: list[str] = []
 
-    async def bury(self, stream_id: str) -> bool:
-        self.buried.append(stream_id)
+    async def end(self, stream_id: str) -> bool:
+        self.ended.append(stream_id)
         return True
 
 
@@ -96,11 +96,11 @@ class World:
     def __init__(self, *, one_node: bool = True, **answers: Any) -> None:
         self.store = AnsweringStore(one_node=one_node, **(usual() | answers))
         self.blocking = Blocking(one_node=one_node)
-        self.burial = Burial()
+        self.orphans = Orphans()
         self.running: dict[str, StreamLog] = {}
         writer = SimpleNamespace(worker="here", running=self.running)
         self.followers = LogFollowers(
-            self.store.as_store, self.blocking, cast("Any", writer), cast("Any", self.burial)
+            self.store.as_store, self.blocking, cast("Any", writer), cast("Any", self.orphans)
         )
 
     def produce(self, stream_id: str) -> StreamLog:
@@ -133,7 +133,7 @@ def usual() -> dict[str, Any]:
 
 @pytest.fixture(autouse=True)
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    for name in ("LOOK_SECONDS", "_RETRY_SECONDS", "_POLL_SECONDS"):
+    for name in ("CHECK_SECONDS", "_RETRY_SECONDS", "_POLL_SECONDS"):
         monkeypatch.setattr(f"proxy.state.log_followers.{name}", 0.0)
     clock = Clock()
     monkeypatch.setattr("proxy.state.log_followers.time", clock)
@@ -341,7 +341,7 @@ async def test_a_log_that_the_store_has_no_more() -> None:
         gone, kept = await world.reader(ONE), await world.reader(TWO)
         with pytest.raises(LogGone):
             await gone.next(20)
-        assert kept._gone is None
+        assert kept._error is None
 
 
 async def test_a_producer_whose_heartbeat_stays_away_is_dead(clock: Clock) -> None:
@@ -354,10 +354,10 @@ async def test_a_producer_whose_heartbeat_stays_away_is_dead(clock: Clock) -> No
         assert world.store.calls(PIPELINE)[0].keys == (("EXISTS", heartbeat_of(PRODUCER)),)
         clock.now += 0.7
         await some_time()
-        assert world.burial.buried == []
+        assert world.orphans.ended == []
         clock.now += 0.2
-        await until(lambda: world.burial.buried)
-        assert set(world.burial.buried) == {ONE, TWO}
+        await until(lambda: world.orphans.ended)
+        assert set(world.orphans.ended) == {ONE, TWO}
 
 
 @pytest.mark.parametrize("meanwhile", [[1], [Exception("an error reply")], AWAY], ids=str)
@@ -365,15 +365,15 @@ async def test_a_heartbeat_that_was_missed_for_a_moment(clock: Clock, meanwhile:
     """Seen again, or not to be known: the time during which it is missing begins anew."""
     async with following(**{PIPELINE: [0]}) as world:
         await world.reader()
-        await until(lambda: world.followers._missing)
+        await until(lambda: world.followers._missing_since)
         clock.now += 0.5
         world.store.answers[PIPELINE] = meanwhile
-        await until(lambda: not world.followers._missing)
+        await until(lambda: not world.followers._missing_since)
         world.store.answers[PIPELINE] = [0]
-        await until(lambda: world.followers._missing)
+        await until(lambda: world.followers._missing_since)
         clock.now += 0.5
         await some_time()
-        assert world.burial.buried == []
+        assert world.orphans.ended == []
 
 
 async def test_a_log_of_this_worker_is_not_taken_for_dead(clock: Clock) -> None:
@@ -385,7 +385,7 @@ async def test_a_log_of_this_worker_is_not_taken_for_dead(clock: Clock) -> None:
         clock.now += 10
         await some_time()
         assert world.store.calls(PIPELINE) == []
-        assert world.burial.buried == []
+        assert world.orphans.ended == []
 
 
 async def test_a_store_that_stays_away(clock: Clock) -> None:
@@ -396,11 +396,11 @@ async def test_a_store_that_stays_away(clock: Clock) -> None:
         await until(lambda: world.followers._away_since)
         clock.now += 5.9
         await some_time()
-        assert far._gone is None
+        assert far._error is None
         clock.now += 0.2
         with pytest.raises(StoreUnavailable):
             await far.next(20)
-        assert near._gone is None
+        assert near._error is None
 
 
 async def test_a_store_that_comes_and_goes(clock: Clock) -> None:
@@ -415,7 +415,7 @@ async def test_a_store_that_comes_and_goes(clock: Clock) -> None:
         await until(lambda: world.followers._away_since)
         clock.now += 4
         await some_time()
-        assert reader._gone is None
+        assert reader._error is None
 
 
 async def test_in_a_cluster_each_log_is_polled() -> None:

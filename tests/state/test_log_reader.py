@@ -130,7 +130,7 @@ async def test_a_log_that_is_gone_is_told_after_what_came() -> None:
     """What has been handed out is not lost by it."""
     reader = reader_of(ScriptedStore())
     reader.offer(batch(1, b"a"), EntryId(0))
-    reader.lose(LogGone())
+    reader.fail(LogGone())
     assert await reader.next(1) is not None
     with pytest.raises(LogGone):
         await reader.next(1)
@@ -141,6 +141,6 @@ async def test_a_store_that_stays_away_is_told(monkeypatch: pytest.MonkeyPatch) 
     away = StoreUnavailable("timeout")
     reader = reader_of(ScriptedStore(away, [raw(batch(1, b"a"))]))
     assert await reader.next(1) is not None
-    monkeypatch.setattr("proxy.state.log_reader.PATIENCE_SECONDS", 0.0)
+    monkeypatch.setattr("proxy.state.log_reader.MAX_OUTAGE_SECONDS", 0.0)
     with pytest.raises(StoreUnavailable):
         await reader_of(ScriptedStore(away)).next(1)

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from proxy.state.errors import StoreUnavailable
-from proxy.state.log_account import LogAccount
-from proxy.state.log_burial import LogBurial
 from proxy.state.log_entry import LOGS_AT_ONCE, End, Entry, end_id, heartbeat_of
+from proxy.state.log_orphans import LogOrphans
+from proxy.state.log_quota import LogQuota
 from proxy.state.log_writer import LogWriter
 from tests.state.answering_store import PIPELINE, AnsweringStore, Asked, until
 
@@ -42,11 +42,11 @@ def usual_store(*, one_node: bool = True, **other: Any) -> AnsweringStore:
     usual = {
         "log_open": 1,
         "log_write": took,
-        "log_tend": tended(),
+        "log_renew": tended(),
         "log_end": 1,
         "log_drop": 1,
         "log_beat": 1,
-        "log_account": [],
+        "log_quota": [],
         "log_last": [[], []],
         PIPELINE: [],
     }
@@ -55,23 +55,23 @@ def usual_store(*, one_node: bool = True, **other: Any) -> AnsweringStore:
 
 @pytest.fixture(autouse=True)
 def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("FLUSH_SECONDS", "TEND_SECONDS"):
+    for name in ("FLUSH_SECONDS", "RENEW_SECONDS"):
         monkeypatch.setattr(f"proxy.state.log_writer.{name}", 0.0)
 
 
-def last_words(_header: Mapping[str, str], _last: Entry, lives: bool) -> tuple[bytes, End]:
+def make_end(_header: Mapping[str, str], _last: Entry, lives: bool) -> tuple[bytes, End]:
     return b"data: lost\n\n", End("failed", "log_lost" if lives else "producer_lost")
 
 
 @asynccontextmanager
 async def writing(store: AnsweringStore, lost: list[str] | None = None) -> AsyncIterator[LogWriter]:
     """A writer on this store; what it says of lost logs is added to `lost`."""
-    account = LogAccount(store.as_store, 10**6)
-    burial = LogBurial(store.as_store, 60_000, last_words, account)
+    quota = LogQuota(store.as_store, 10**6)
+    orphans = LogOrphans(store.as_store, 60_000, make_end, quota)
     async with LogWriter(
         store.as_store,
-        account,
-        burial,
+        quota,
+        orphans,
         ttl_seconds=1,
         open_seconds=1,
         stream_bytes=10**6,
@@ -210,7 +210,7 @@ async def test_a_batch_without_an_answer_is_sent_again_only_if_it_did_not_arrive
     async with writing(store) as writer:
         log = await writer.open({})
         log.add(b"one")
-        await until(lambda: log.doubtful_since)
+        await until(lambda: log.unconfirmed_since)
         log.add(b"two")
         log.end(END)
         await until(lambda: len(store.calls("log_last")) > 2)
@@ -267,8 +267,8 @@ async def test_the_header_says_how_far_the_stream_is() -> None:
         log = await writer.open({})
         log.header["response_id"] = "r"
         log.progress = lambda: {"progress": "{}"}
-        await until(lambda: len(store.calls("log_tend")) > 1)
-        first, second = (asked.arguments for asked in store.calls("log_tend")[:2])
+        await until(lambda: len(store.calls("log_renew")) > 1)
+        first, second = (asked.arguments for asked in store.calls("log_renew")[:2])
     assert first[1:] == (2, "response_id", "r", "progress", "{}")
     assert second[1:] == (1, "progress", "{}")
     assert first[0] >= 60_000
@@ -277,11 +277,11 @@ async def test_the_header_says_how_far_the_stream_is() -> None:
 async def test_a_stream_that_is_to_be_stopped_is_told_so_once() -> None:
     """However often the order is read."""
     stopped: list[str] = []
-    store = usual_store(log_tend=tended(stop=1))
+    store = usual_store(log_renew=tended(stop=1))
     async with writing(store) as writer:
         log = await writer.open({})
         log.stopped = lambda: stopped.append(log.id)
-        await until(lambda: len(store.calls("log_tend")) > 3)
+        await until(lambda: len(store.calls("log_renew")) > 3)
     assert stopped == [log.id]
 
 
@@ -291,16 +291,16 @@ async def test_a_reader_anywhere_keeps_a_stream_read() -> None:
     async with writing(store) as writer:
         log = await writer.open({})
         log.last_read_at = long_ago = time.monotonic() - 1000
-        await until(lambda: len(store.calls("log_tend")) > 2)
+        await until(lambda: len(store.calls("log_renew")) > 2)
         assert log.last_read_at == long_ago
-        store.answers["log_tend"] = tended(readers=1)
+        store.answers["log_renew"] = tended(readers=1)
         await until(lambda: log.last_read_at > long_ago)
         assert time.monotonic() - log.last_read_at < 500
 
 
 async def test_a_silent_log_that_the_store_has_forgotten_is_lost() -> None:
     """It is noticed without an event to write."""
-    async with writing(usual_store(log_tend=tended(there=0))) as writer:
+    async with writing(usual_store(log_renew=tended(there=0))) as writer:
         log = await writer.open({})
         await until(lambda: log.lost)
         assert log.lost == "forgotten"
@@ -337,7 +337,7 @@ async def test_a_worker_shows_that_it_lives_only_while_it_has_logs() -> None:
             await asyncio.sleep(0)
         assert store.calls("log_beat") == []
         await writer.open({})
-        store.answers |= {"log_beat": AWAY, "log_tend": AWAY}
+        store.answers |= {"log_beat": AWAY, "log_renew": AWAY}
         await until(lambda: len(store.calls("log_beat")) > 4)
 
 
@@ -355,7 +355,7 @@ async def test_how_many_logs_one_call_names(one_node: bool, calls: int) -> None:
 
 def told(store: AnsweringStore) -> list[list[Any]]:
     """Of each report on one log: its id, how much it has grown, how long it is kept."""
-    return [list(asked.arguments[1:]) for asked in store.calls("log_account")]
+    return [list(asked.arguments[1:]) for asked in store.calls("log_quota")]
 
 
 async def test_the_account_hears_how_large_logs_are() -> None:

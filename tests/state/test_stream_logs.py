@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 WORDS = b'data: {"error": "lost"}\n\n'
 
 
-def last_words(
+def make_end(
     _header: Mapping[str, str],
     last: Entry,
-    producer_lives: bool,
+    producer_alive: bool,
 ) -> tuple[bytes, End]:
-    error = "log_lost" if producer_lives else "producer_lost"
+    error = "log_lost" if producer_alive else "producer_lost"
     return WORDS, End("failed", error, events=last.id.event + 1)
 
 
@@ -50,7 +50,7 @@ async def logs_on(
             stream_bytes=10**6,
             total_bytes=10**8,
             readers_per_stream=readers,
-            last_words=last_words,
+            make_end=make_end,
         ) as logs:
             yield logs
 

@@ -1,6 +1,6 @@
--- What every script of the limits shares. All four keys carry the same hash tag:
+-- Functions shared by the scripts of the limits. All four keys carry the same hash tag:
 -- KEYS[1] state (hash), KEYS[2] leases (sorted set, id by its end), KEYS[3] what each reservation
--- holds (hash), KEYS[4] who is settled (sorted set, id by when it may be forgotten).
+-- holds (hash), KEYS[4] settled ids (sorted set, by expiry).
 -- Times are whole microseconds, money is whole billionths of a dollar: all exact in doubles.
 local MINUTE = 60000000
 local DAY = 86400000000
@@ -40,7 +40,7 @@ local function period_of(kind, now)
   return 'month' .. first, month_start(first + 31) * DAY
 end
 
--- The state as it is now: debts refilled, a period that is over forgotten.
+-- Reads the state and refills its debts; spending of a past period is dropped.
 local function read_state(now, kind)
   local raw = redis.call('HMGET', KEYS[1], 'at', 'requests', 'tokens', 'period', 'spent', 'held')
   local passed = math.max(0, now - (tonumber(raw[1]) or now))
@@ -95,20 +95,20 @@ local function take(id, state)
   return held
 end
 
--- Reservations whose worker has died end here.
+-- Drops reservations whose lease has expired: their worker has died.
 local function sweep(state, now)
   for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', string.format('%.0f', now))) do
     take(id, state)
   end
 end
 
-local function lease(id, now, lasts)
-  redis.call('ZADD', KEYS[2], string.format('%.0f', now + lasts), id)
+local function lease(id, now, ttl)
+  redis.call('ZADD', KEYS[2], string.format('%.0f', now + ttl), id)
   redis.call('PEXPIRE', KEYS[2], LEASES_TTL_MS)
   redis.call('PEXPIRE', KEYS[3], LEASES_TTL_MS)
 end
 
--- What is left and when it is whole again; -1 where there is no limit.
+-- What is left and when it is fully refilled; -1 without that limit.
 local function figures(state, now, rpm, tpm, streams)
   local function left(limit, debt)
     if limit == 0 then

@@ -1,4 +1,4 @@
--- What every script of the stream logs shares. All three keys carry the same hash tag:
+-- Functions shared by the scripts of the stream logs. All three keys carry the same hash tag:
 -- KEYS[1] header (hash), KEYS[2] events (stream), KEYS[3] readers (sorted set, id by its lease's end).
 -- Times are whole milliseconds.
 local function now_ms()
@@ -15,13 +15,13 @@ local function first_and_last()
     redis.call('XREVRANGE', KEYS[2], '+', '-', 'COUNT', 1)
 end
 
-local function lease(reader, lasts, now)
-  redis.call('ZADD', KEYS[3], now + lasts, reader)
-  redis.call('PEXPIRE', KEYS[3], 4 * lasts)
+local function lease(reader, ttl, now)
+  redis.call('ZADD', KEYS[3], now + ttl, reader)
+  redis.call('PEXPIRE', KEYS[3], 4 * ttl)
 end
 
--- A full store takes nothing that needs memory, unless the script has written before (Redis manual,
--- "maxmemory"): what is small and must be said is said after a write that needs none.
+-- A full store refuses a write that needs memory, unless the script has written before (Redis
+-- manual, "maxmemory"). A small write that must succeed therefore follows one that needs none.
 local function write_though_full()
   redis.call('ZREMRANGEBYSCORE', KEYS[3], '-inf', '-inf')
 end

@@ -1,2 +1,2 @@
--- Takes a log away, as if it had never been.
+-- Deletes a log.
 return redis.call('DEL', KEYS[1], KEYS[2], KEYS[3])

@@ -1,7 +1,7 @@
 -- Ends a log: `end` and `tail` after the last event. ARGV: TTL, entry id, end, tail, the id that
 -- must be the last (or '' for any), and, for an end that a reader makes, lengths and bytes of one
--- more event with its id. Returns 1; 0 if it has ended already, -1 if it is not there, -2 if
--- somebody has written meanwhile.
+-- more event with its id. Returns 1; 0 if the log has ended already, -1 if it does not exist, -2
+-- if the last id is another.
 if redis.call('EXISTS', KEYS[1]) == 0 then
   return -1
 end
@@ -12,7 +12,7 @@ local last = redis.call('XREVRANGE', KEYS[2], '+', '-', 'COUNT', 1)
 if ARGV[5] ~= '' and (not last[1] or last[1][1] ~= ARGV[5]) then
   return -2
 end
--- This needs no memory, so that the end is taken by a full store, too: see `write_though_full`.
+-- PEXPIRE needs no memory, so that a full store accepts the end, too: see `write_though_full`.
 keep(ARGV[1])
 if #ARGV > 5 then
   redis.call('XADD', KEYS[2], ARGV[8], 'l', ARGV[6], 'd', ARGV[7])

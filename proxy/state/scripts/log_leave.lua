@@ -1,2 +1,2 @@
--- A reader is gone. ARGV: reader.
+-- Ends a reader's lease. ARGV: reader.
 return redis.call('ZREM', KEYS[3], ARGV[1])

@@ -1,6 +1,6 @@
--- What there is of a log. ARGV: owner, reader (or '' for none), its lease, most readers.
--- Returns nothing if there is none of this owner; 'full' if no further reader may come; else the
--- header, the first two entries and the last.
+-- Looks a log up, and takes a reader's lease. ARGV: owner, reader (or '' for none), its lease, the
+-- maximum of readers. Returns nothing if this owner has no such log; 'full' if it has its maximum
+-- of readers; else the header, the first two entries, the last, and the number of readers.
 if not belongs_to(ARGV[1]) then
   return {}
 end

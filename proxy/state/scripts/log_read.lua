@@ -1,2 +1,2 @@
--- Entries after one. ARGV: the entry's id, how many at most.
+-- Returns the entries after one. ARGV: the entry's id, the maximum of entries.
 return redis.call('XRANGE', KEYS[2], '(' .. ARGV[1], '+', 'COUNT', tonumber(ARGV[2]))

@@ -1,5 +1,5 @@
--- Asks the producer to stop. ARGV: owner. Returns -1 if there is none of this owner, 0 if it has
--- ended, else 1.
+-- Asks the producer to stop. ARGV: owner. Returns -1 if this owner has no such log, 0 if the log
+-- has ended, else 1.
 if not belongs_to(ARGV[1]) then
   return -1
 end

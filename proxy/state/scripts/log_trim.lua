@@ -1,4 +1,4 @@
--- Drops all events but the latest batch of a log that runs; of one that has ended, all.
+-- Drops all entries of a log but the last: the latest batch of a running log, or the end.
 local last = redis.call('XREVRANGE', KEYS[2], '+', '-', 'COUNT', 1)
 if not last[1] then
   return 0

@@ -1,8 +1,8 @@
--- Keeps leases alive, and gives back those that a store has lost that was restarted empty.
+-- Renews leases, and restores those that were lost with a store that restarted empty.
 -- ARGV: now or '', lease, period, then for each its id and the money that it holds.
 -- Returns how many are alive.
 local now = clock(ARGV[1])
-local lasts, kind = tonumber(ARGV[2]), ARGV[3]
+local ttl, kind = tonumber(ARGV[2]), ARGV[3]
 local state = read_state(now, kind)
 local lost = false
 for i = 4, #ARGV, 2 do
@@ -14,7 +14,7 @@ for i = 4, #ARGV, 2 do
       put(id, 0, 0, money, now, state.period)
       state.held = state.held + money
     end
-    lease(id, now, lasts)
+    lease(id, now, ttl)
   end
 end
 if lost then

@@ -1,9 +1,9 @@
 -- Checks all limits of a key together and takes a reservation, or nothing at all.
 -- ARGV: now or '', id, lease, requests and tokens a minute, streams, budget, period ('' for no
 -- budget), tokens and money that are expected. A limit of 0 is none.
--- Returns: 1 or 0, which limit said no, how long to wait, now, and the figures.
+-- Returns: 1 or 0, which limit is exceeded, how long to wait, now, and the figures.
 local now = clock(ARGV[1])
-local id, lasts = ARGV[2], tonumber(ARGV[3])
+local id, ttl = ARGV[2], tonumber(ARGV[3])
 local rpm, tpm, most = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
 local budget, kind = tonumber(ARGV[7]), ARGV[8]
 local tokens, money = tonumber(ARGV[9]), tonumber(ARGV[10])
@@ -11,7 +11,7 @@ local state = read_state(now, kind)
 sweep(state, now)
 local streams = redis.call('ZCARD', KEYS[2])
 
--- The same call again, after its answer was lost; or one that arrives after its own end.
+-- A retried call whose answer was lost, or one that arrives after its settlement.
 local again = redis.call('HEXISTS', KEYS[3], id) == 1 or redis.call('ZSCORE', KEYS[4], id)
 local limit, wait = '', 0
 local request_cost, token_cost = 0, 0
@@ -41,7 +41,7 @@ if not again then
     if state.spent >= budget then
       refuse('budget_usd', state.ends - now)
     elseif math.max(money, 1) > left and state.held > 0 then
-      -- Others hold what is left; when they are settled there may be some again.
+      -- Requests in flight hold what is left; settling them may free some of it.
       refuse('budget_usd', 1000000)
     end
   end
@@ -55,7 +55,7 @@ if limit == '' and not again then
     money = 0
   end
   put(id, 1, tokens, money, now, state.period)
-  lease(id, now, lasts)
+  lease(id, now, ttl)
   streams = streams + 1
 end
 write_state(state, now)

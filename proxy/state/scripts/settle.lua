@@ -1,4 +1,4 @@
--- Puts what was used in the place of what was reserved, once, however often it is asked.
+-- Replaces the reserved usage by the actual usage. Idempotent.
 -- ARGV: now or '', id, requests and tokens a minute, period, requests, tokens and money used.
 -- Returns: 1, or 0 if it was settled before.
 local now = clock(ARGV[1])
@@ -31,7 +31,7 @@ local function charge(debt, limit, used, reserved)
 end
 state.requests = charge(state.requests, rpm, requests, held.requests)
 state.tokens = charge(state.tokens, tpm, tokens, held.tokens)
--- A period that is over keeps its own.
+-- Usage of a past period is not counted in this one.
 if kind ~= '' and belongs then
   state.spent = state.spent + money
 end

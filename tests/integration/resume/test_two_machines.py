@@ -152,7 +152,7 @@ async def test_a_reader_of_a_store_that_stays_frozen(
 ) -> None:
     """It is told so by the family's error event and a break, and does not wait for ever."""
     for module in (log_reader, log_followers):
-        monkeypatch.setattr(module, "PATIENCE_SECONDS", 1.0)
+        monkeypatch.setattr(module, "MAX_OUTAGE_SECONDS", 1.0)
     settings = {"store_url": own_store.url}
     one, other = await start_worker(**settings), await start_worker(**settings)
     left = await begun(one.url, chat("demo;tokens=9999;rate=20"), 3)

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from proxy.edge.last_words import family_of, last_words, terminal_words
+from proxy.edge.orphan_end import family_of, orphan_end, terminal_event_after
 from proxy.edge.stream_errors import LogLost
 from proxy.record import Family
 from proxy.state.log_entry import Entry, EntryId
@@ -18,7 +18,7 @@ LAST = Entry(EntryId(4), (1,), b"x")
 @pytest.mark.parametrize("family", list(Family))
 def test_every_family_has_an_end(family: Family, lives: bool, code: str) -> None:
     """One more event, in its own form where it has one, that says why; never a clean end."""
-    words, end = last_words({"family": family, "created": "1"}, LAST, lives)
+    words, end = orphan_end({"family": family, "created": "1"}, LAST, lives)
     assert (end.error, end.events, end.whole) == (code, 5, False)
     assert words.endswith(b"\n\n")
     assert code.encode() in words or family in {Family.GEMINI, Family.RESPONSES}
@@ -27,7 +27,7 @@ def test_every_family_has_an_end(family: Family, lives: bool, code: str) -> None
 def test_the_number_and_the_id_go_on_from_what_was_seen() -> None:
     """A client of the responses API orders by number, and knows its response by id."""
     seen = b'data: {"response":{"id":"resp_7"},"sequence_number":8}\n\n{"sequence_number":9}'
-    words = terminal_words({"family": "responses"}, LogLost("Lost."), seen)
+    words = terminal_event_after({"family": "responses"}, LogLost("Lost."), seen)
     assert b'"sequence_number": 10' in words or b'"sequence_number":10' in words
     assert b"resp_7" in words
 
@@ -36,7 +36,7 @@ def test_the_id_of_the_header_goes_before_what_a_text_says() -> None:
     """A model may write anything."""
     seen = b'{"response":{"id":"resp_evil"}}'
     header = {"family": "responses", "response_id": "resp_true"}
-    words = terminal_words(header, LogLost("Lost."), seen)
+    words = terminal_event_after(header, LogLost("Lost."), seen)
     assert b"resp_true" in words
     assert b"resp_evil" not in words
 
@@ -54,5 +54,5 @@ def test_how_old_it_is() -> None:
     """By the header, if that can be read; clocks that differ never make it negative."""
     ages = {str(time.time() - 100): 100.0, "soon": 0.0, "": 0.0, "9e18": 0.0}
     for created, least in ages.items():
-        _, end = last_words({"created": created}, LAST, False)
+        _, end = orphan_end({"created": created}, LAST, False)
         assert end.figures["elapsed_seconds"] >= least

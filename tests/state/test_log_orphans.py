@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from proxy.state import log_doubts, log_writer
+from proxy.state import log_unconfirmed, log_writer
 from tests.state.test_stream_logs import WORDS, event, logs_on, read
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ async def test_a_store_that_was_away_too_long_ends_the_log_when_it_is_back(
     own_server: StoreServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Readers elsewhere get what it had taken and the terminal event, not a stream for ever."""
-    monkeypatch.setattr(log_doubts, "PATIENCE_SECONDS", 0.3)
+    monkeypatch.setattr(log_unconfirmed, "MAX_OUTAGE_SECONDS", 0.3)
     async with logs_on(own_server.url) as one, logs_on(own_server.url) as other:
         log = await one.writer.open({"owner": "me"})
         log.add(event(1))

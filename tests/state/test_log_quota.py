@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from proxy.state.errors import StoreUnavailable
-from proxy.state.log_account import LogAccount
+from proxy.state.log_quota import LogQuota
 from proxy.state.stream_log import StreamLog
 from tests.state.scripted_store import ScriptedStore, as_store
 from tests.state.test_stream_log import Owner
@@ -21,10 +21,10 @@ def log_with(stream_id: str, size: int) -> StreamLog:
 async def test_only_what_is_new_is_told() -> None:
     """A log that shrank by its own bound counts less."""
     store = ScriptedStore([], [], [])
-    account, log = LogAccount(as_store(store), 500), log_with("a", 10)
+    quota, log = LogQuota(as_store(store), 500), log_with("a", 10)
     for size in (10, 30, 25):
         log.kept_bytes = size
-        await account.report([log], 60)
+        await quota.report([log], 60)
     assert [asked[1] for asked in store.asked] == [
         (500, "a", 10, 60),
         (500, "a", 20, 60),
@@ -35,28 +35,28 @@ async def test_only_what_is_new_is_told() -> None:
 async def test_nothing_is_asked_where_there_is_no_log() -> None:
     """An idle worker costs the store nothing."""
     store = ScriptedStore()
-    await LogAccount(as_store(store), 500).report([], 60)
+    await LogQuota(as_store(store), 500).report([], 60)
     assert store.asked == []
 
 
 async def test_what_the_store_has_not_heard_is_told_again() -> None:
     """Of logs that run and of those that ended; once it has heard, no more."""
     store = ScriptedStore(AWAY, [], [])
-    account, running, ended = LogAccount(as_store(store), 500), log_with("a", 10), log_with("b", 7)
-    account.ended(ended, 99)
-    account.prolonged("c", 98)
+    quota, running, ended = LogQuota(as_store(store), 500), log_with("a", 10), log_with("b", 7)
+    quota.ended(ended, 99)
+    quota.prolonged("c", 98)
     for _ in range(2):
-        await account.report([running], 60)
+        await quota.report([running], 60)
     expected = (500, "a", 10, 60, "b", 7, 99, "c", 0, 98)
     assert [asked[1] for asked in store.asked] == [expected, expected]
-    await account.report([running], 60)
+    await quota.report([running], 60)
     assert store.asked[-1][1] == (500, "a", 0, 60)
 
 
 async def test_the_oldest_logs_make_room() -> None:
     """Each that the store names is trimmed; one that cannot be now expires by itself."""
     store = ScriptedStore([b"x", b"y"], AWAY, None)
-    await LogAccount(as_store(store), 500).report([log_with("a", 10)], 60)
+    await LogQuota(as_store(store), 500).report([log_with("a", 10)], 60)
     assert ["{s:x}" in asked[0][0] or "{s:y}" in asked[0][0] for asked in store.asked[1:]] == [
         True,
         True,

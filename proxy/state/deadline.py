@@ -1,4 +1,4 @@
-"""A deadline that neither a busy event loop nor a long queue uses up."""
+"""A timeout that a stalled event loop or a long queue does not use up."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
 _SLICES = 10
-_MOST_EXTENSIONS = 3
+_MAX_EXTENSIONS = 3
 
 
 def _none_came() -> int:
@@ -19,18 +19,18 @@ def _none_came() -> int:
 
 @asynccontextmanager
 async def deadline(seconds: float, answers: Callable[[], int] = _none_came) -> AsyncIterator[None]:
-    """Raise `TimeoutError` after so long, during which the loop could look at its sockets.
+    """Raise `TimeoutError` after `seconds` in which the event loop was able to poll its sockets.
 
-    uvloop runs timers before it reads: after a burst held the loop for longer than the deadline,
-    a plain timeout would end a call whose answer has long been there. In slices, one stall uses
-    up one of them.
+    uvloop runs timers before it reads sockets. When a burst blocks the loop for longer than the
+    deadline, a plain timeout would cancel a call whose answer has already arrived. The deadline is
+    therefore counted in ten slices, and one stall uses up only one of them.
 
-    `answers` counts what has come for anybody. As long as it grows, whoever is behind others in
-    the queue is not given up: three times at most, each for as long again.
+    `answers` counts the answers that any caller has received. While it grows, the deadline is
+    extended for callers further back in the queue: at most three times, by `seconds` each.
     """
     loop = asyncio.get_running_loop()
     async with asyncio.timeout(None) as scope:
-        left, extensions = _SLICES, _MOST_EXTENSIONS
+        left, extensions = _SLICES, _MAX_EXTENSIONS
         seen = answers()
         timer: asyncio.TimerHandle
 

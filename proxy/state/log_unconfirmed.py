@@ -1,4 +1,4 @@
-"""Batches of which nobody knows whether the store took them: asked about, and sent again."""
+"""Batches that the store has not confirmed: look up whether they arrived, and resend them."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ if TYPE_CHECKING:
 
 _LAST = script.load("log_last", "log")
 FORGOTTEN = "forgotten"
-"""Why a log is given up: the store answers, and has none of that id."""
+"""Reason for giving a log up: the store is up but does not have the log."""
 AWAY, IN_PART = "store away", "forgotten in part"
-PATIENCE_SECONDS = 10.0
-"""For so long batches wait for a store that is away."""
+MAX_OUTAGE_SECONDS = 10.0
+"""How long batches wait for an unavailable store."""
 
 
 class Writing(Protocol):
-    """Who writes the logs."""
+    """The writer of the logs."""
 
     def changed(self, log: StreamLog) -> None:
-        """Write this log again."""
+        """Schedule this log to be written again."""
 
     def lose(self, log: StreamLog, reason: str) -> None:
-        """Give it up."""
+        """Give the log up."""
 
 
-class LogDoubts:
-    """The logs whose oldest batch had no answer."""
+class UnconfirmedBatches:
+    """The logs whose oldest batch was sent but not confirmed."""
 
     def __init__(self, store: Store, writer: Writing) -> None:
         self._store = store
@@ -41,26 +41,26 @@ class LogDoubts:
         self._logs: dict[StreamLog, None] = {}
 
     def add(self, log: StreamLog) -> None:
-        """No answer came: nothing more is sent of this log until that is settled."""
-        log.doubtful_since = log.doubtful_since or time.monotonic()
+        """Hold back further batches of this log until the fate of its oldest is known."""
+        log.unconfirmed_since = log.unconfirmed_since or time.monotonic()
         self._logs[log] = None
 
     def discard(self, log: StreamLog) -> None:
-        """It is of no interest any more."""
+        """Stop tracking a log."""
         self._logs.pop(log, None)
 
     async def settle(self) -> None:
-        """Find out what arrived, where the store answers; give up what has waited too long."""
+        """Look up which batches arrived, and give up logs that have waited too long."""
         doubtful = []
         for log in list(self._logs):
-            since = log.doubtful_since
+            since = log.unconfirmed_since
             if since is None or log.lost:
                 self.discard(log)
-            elif time.monotonic() - since > PATIENCE_SECONDS or log.too_large:
+            elif time.monotonic() - since > MAX_OUTAGE_SECONDS or log.too_large:
                 self._writer.lose(log, AWAY)
             elif self._store.available:
                 doubtful.append(log)
-        # All at once: there may be hundreds, and what waits for them waits.
+        # Concurrently: there may be hundreds, and no further batch of theirs is sent meanwhile.
         await asyncio.gather(*map(self._settle, doubtful))
 
     async def _settle(self, log: StreamLog) -> None:
@@ -72,12 +72,12 @@ class LogDoubts:
             self._writer.lose(log, FORGOTTEN)
             return
         self.discard(log)
-        log.doubtful_since = None
-        there = id_of(last[0][0])
-        while log.unsent and log.unsent[0].id <= there:
+        log.unconfirmed_since = None
+        stored = id_of(last[0][0])
+        while log.unsent and log.unsent[0].id <= stored:
             log.unsent.popleft()
-        if log.unsent and there.event + 1 < log.unsent[0].first:
-            # A replica has taken over that lacks what the old master had confirmed.
+        if log.unsent and stored.event + 1 < log.unsent[0].first:
+            # A replica was promoted that lacks entries the old master had confirmed.
             self._writer.lose(log, IN_PART)
             return
         self._writer.changed(log)

@@ -1,4 +1,4 @@
-"""What a log says at its end where its producer cannot say it: it died, or the store failed it."""
+"""Builds the end of an orphaned log: its producer died, or the store refused further writes."""
 
 from __future__ import annotations
 
@@ -21,30 +21,30 @@ _SEQUENCE = re.compile(rb'"sequence_number"\s*:\s*(\d{1,15})')
 _RESPONSE_ID = re.compile(rb'"response"\s*:\s*\{\s*"id"\s*:\s*"([^"]{1,200})"')
 
 
-def last_words(
+def orphan_end(
     header: Mapping[str, str],
     last: Entry,
-    producer_lives: bool,  # noqa: FBT001 one of the three things that are told
+    producer_alive: bool,  # noqa: FBT001 the signature is `MakeEnd`'s
 ) -> tuple[bytes, End]:
-    """The terminal event of such a stream, and its log's end."""
+    """Return the terminal event for the readers of an orphaned log, and the log's end."""
     error: SluiceError = ProducerLost("The worker that relayed this stream is gone.")
-    if producer_lives:
+    if producer_alive:
         error = LogLost("The store did not take what came after this.")
     fault = error.fault
     figures = {"elapsed_seconds": _age(header)}
     end = End(str(fault.ended_by), fault.code, figures=figures, events=last.id.event + 1)
-    return terminal_words(header, error, last.data), end
+    return terminal_event_after(header, error, last.data), end
 
 
-def terminal_words(header: Mapping[str, str], error: SluiceError, seen: bytes) -> bytes:
-    """The terminal event of the log's family, after events of which `seen` are the last."""
+def terminal_event_after(header: Mapping[str, str], error: SluiceError, seen: bytes) -> bytes:
+    """Return the terminal event of the log's family, to follow `seen`, the last events."""
     last = _LastSeen(seen, header.get("response_id"))
     request_id = header.get("request_id", "")
     return terminal_event(family_of(header), error, request_id, last)  # type: ignore[arg-type]
 
 
 def family_of(header: Mapping[str, str]) -> Family:
-    """The family of a log's events."""
+    """Return the family of a log's events."""
     try:
         return Family(header.get("family", ""))
     except ValueError:
@@ -52,7 +52,7 @@ def family_of(header: Mapping[str, str]) -> Family:
 
 
 class _LastSeen:
-    """What a terminal event needs to know of a stream whose reader is not here."""
+    """What a terminal event needs to know of the stream, read from its last events."""
 
     family = Family.UNKNOWN
     first_token_at = None

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from proxy.state.patience import deadline
+from proxy.state.deadline import deadline
 
 
 async def test_nothing_comes() -> None:

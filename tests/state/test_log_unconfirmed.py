@@ -7,7 +7,7 @@ import time
 import pytest
 
 from proxy.state.errors import StoreUnavailable
-from proxy.state.log_doubts import FORGOTTEN, PATIENCE_SECONDS, LogDoubts
+from proxy.state.log_unconfirmed import FORGOTTEN, MAX_OUTAGE_SECONDS, UnconfirmedBatches
 from proxy.state.stream_log import StreamLog
 from tests.state.scripted_store import ScriptedStore, as_store
 from tests.state.test_stream_log import Owner
@@ -28,7 +28,7 @@ class Writer:
         self.lost.append(reason)
 
 
-def doubted(batches: int = 2) -> StreamLog:
+def unconfirmed_log(batches: int = 2) -> StreamLog:
     """A log with so many batches of one event that the store has not confirmed."""
     log = StreamLog(Owner(), "0" * 32, 100)
     for _ in range(batches):
@@ -45,56 +45,56 @@ def last(entry_id: str) -> list[object]:
 @pytest.mark.parametrize(("there", "unsent"), [("0-1", 2), ("1-0", 1), ("2-0", 0)])
 async def test_what_arrived_is_not_sent_again(there: str, unsent: int) -> None:
     """The last entry in the store says how far it came."""
-    writer, log = Writer(), doubted()
-    doubts = LogDoubts(as_store(ScriptedStore(last(there))), writer)
-    doubts.add(log)
-    await doubts.settle()
-    assert (len(log.unsent), log.doubtful_since, writer.again) == (unsent, None, [log])
-    await doubts.settle()  # It is settled: the store has no second answer.
+    writer, log = Writer(), unconfirmed_log()
+    unconfirmed = UnconfirmedBatches(as_store(ScriptedStore(last(there))), writer)
+    unconfirmed.add(log)
+    await unconfirmed.settle()
+    assert (len(log.unsent), log.unconfirmed_since, writer.again) == (unsent, None, [log])
+    await unconfirmed.settle()  # It is settled: the store has no second answer.
 
 
 async def test_a_log_that_the_store_has_forgotten_is_given_up() -> None:
     """A restart has taken it: what comes next has nothing to stand on."""
     writer = Writer()
-    doubts = LogDoubts(as_store(ScriptedStore([[], []])), writer)
-    doubts.add(doubted())
-    await doubts.settle()
+    unconfirmed = UnconfirmedBatches(as_store(ScriptedStore([[], []])), writer)
+    unconfirmed.add(unconfirmed_log())
+    await unconfirmed.settle()
     assert writer.lost == [FORGOTTEN]
 
 
 async def test_a_store_that_is_away_is_waited_for() -> None:
     """Whether nobody asks it at present or it gives no answer."""
-    writer, log = Writer(), doubted()
+    writer, log = Writer(), unconfirmed_log()
     store = ScriptedStore(StoreUnavailable("timeout"), available=False)
-    doubts = LogDoubts(as_store(store), writer)
-    doubts.add(log)
-    since = log.doubtful_since
-    await doubts.settle()
+    unconfirmed = UnconfirmedBatches(as_store(store), writer)
+    unconfirmed.add(log)
+    since = log.unconfirmed_since
+    await unconfirmed.settle()
     store.available = True
-    await doubts.settle()
-    doubts.add(log)
-    assert (writer.lost, writer.again, log.doubtful_since) == ([], [], since)
+    await unconfirmed.settle()
+    unconfirmed.add(log)
+    assert (writer.lost, writer.again, log.unconfirmed_since) == ([], [], since)
 
 
 async def test_but_not_for_ever() -> None:
     """Memory is bounded by time, and by the size of a log."""
-    writer, late, large = Writer(), doubted(), doubted(50)
-    doubts = LogDoubts(as_store(ScriptedStore(available=False)), writer)
-    late.doubtful_since = time.monotonic() - PATIENCE_SECONDS - 1
-    doubts.add(late)
-    doubts.add(large)
-    await doubts.settle()
+    writer, late, large = Writer(), unconfirmed_log(), unconfirmed_log(50)
+    unconfirmed = UnconfirmedBatches(as_store(ScriptedStore(available=False)), writer)
+    late.unconfirmed_since = time.monotonic() - MAX_OUTAGE_SECONDS - 1
+    unconfirmed.add(late)
+    unconfirmed.add(large)
+    await unconfirmed.settle()
     assert writer.lost == ["store away", "store away"]
 
 
 async def test_a_log_that_is_of_no_interest_any_more_is_not_asked_about() -> None:
     """It was dropped, or lost for another reason."""
-    dropped, lost = doubted(), doubted()
+    dropped, lost = unconfirmed_log(), unconfirmed_log()
     store = ScriptedStore()
-    doubts = LogDoubts(as_store(store), Writer())
-    doubts.add(dropped)
-    doubts.add(lost)
-    doubts.discard(dropped)
+    unconfirmed = UnconfirmedBatches(as_store(store), Writer())
+    unconfirmed.add(dropped)
+    unconfirmed.add(lost)
+    unconfirmed.discard(dropped)
     lost.give_up("full")
-    await doubts.settle()
+    await unconfirmed.settle()
     assert store.asked == []
