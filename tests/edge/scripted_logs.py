@@ -58,7 +58,7 @@ class ScriptedLogs:
         self.reads: Exception | None = None
         self.store = AnsweringStore(pipeline=[None])
         self.writer = SimpleNamespace(running={})
-        self.burial = SimpleNamespace(bury=self._bury)
+        self.orphans = SimpleNamespace(end=self._end_orphan)
 
     async def look(self, stream_id: str, owner: str) -> LogState | None:
         self.asked.append(("look", stream_id, owner))
@@ -91,8 +91,8 @@ class ScriptedLogs:
     async def is_dead(self, _log: LogState) -> bool:
         return self.dead
 
-    async def _bury(self, stream_id: str) -> bool:
-        self.asked.append(("bury", stream_id))
+    async def _end_orphan(self, stream_id: str) -> bool:
+        self.asked.append(("end_orphan", stream_id))
         return True
 
     def calls(self, name: str) -> list[tuple[Any, ...]]:

@@ -202,7 +202,7 @@ async def test_an_end_that_the_store_never_hears_of_is_heard_here(own_server: St
         log.add(event(2))
         log.end(End("complete", whole=True, events=2))
         async with asyncio.timeout(20):
-            while log.doubtful_since is None:
+            while log.unconfirmed_since is None:
                 await asyncio.sleep(0.01)
             await asyncio.to_thread(own_server.start)
             await log.ended.wait()
