@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from proxy.state.store import key_of
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 START = "0-1"
 """The first entry of every log, before any event."""
 _END_PART = 2
+_T = TypeVar("_T")
 LOGS_AT_ONCE = 64
 """Logs per script call; at this size a call takes the store less than a millisecond."""
 
@@ -127,3 +128,9 @@ def heartbeat_of(worker: str) -> str:
 def inbox_of(worker: str) -> str:
     """Return the key of the Redis stream that interrupts a worker's blocking read."""
     return key_of(f"w:{worker}", "wake")
+
+
+def script_groups(logs: Sequence[_T], *, one_node: bool) -> list[Sequence[_T]]:
+    """Group logs that one script call may touch; in a cluster each log is on its own node."""
+    size = LOGS_AT_ONCE if one_node else 1
+    return [logs[start : start + size] for start in range(0, len(logs), size)]

@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Self
 
 from proxy.state import script
 from proxy.state.errors import StoreUnavailable
-from proxy.state.log_entry import LOGS_AT_ONCE, entry_of, heartbeat_of, inbox_of, keys_of
+from proxy.state.log_entry import entry_of, heartbeat_of, inbox_of, keys_of, script_groups
 from proxy.state.log_reader import ENTRIES_AT_ONCE, MAX_OUTAGE_SECONDS, READ, LogGone
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from proxy.state.backend import Backend
     from proxy.state.log_entry import Entry, EntryId
     from proxy.state.log_orphans import LogOrphans
@@ -214,13 +216,11 @@ class LogFollowers:
                 followed.log = None
                 self._wake()
 
-    def _groups(self) -> list[list[Followed]]:
-        """Group logs that one script call may touch; in a cluster each log is on its own node."""
-        size = LOGS_AT_ONCE if self._store.backend.one_node else 1
+    def _groups(self) -> list[Sequence[Followed]]:
         followed = list(self._followed.values())
-        return [followed[start : start + size] for start in range(0, len(followed), size)]
+        return script_groups(followed, one_node=self._store.backend.one_node)
 
-    async def _renew(self, logs: list[Followed]) -> None:
+    async def _renew(self, logs: Sequence[Followed]) -> None:
         keys = [key for followed in logs for key in keys_of(followed.id)]
         arguments: list[Argument] = [round(LEASE_SECONDS * 1000)]
         for followed in logs:

@@ -19,12 +19,12 @@ import structlog
 from proxy.state import script
 from proxy.state.deadline import deadline
 from proxy.state.errors import FULL, TIMEOUT, UNREACHABLE, StoreUnavailable, reply
-from proxy.state.log_entry import LOGS_AT_ONCE, heartbeat_of
+from proxy.state.log_entry import heartbeat_of, script_groups
 from proxy.state.log_unconfirmed import AWAY, FORGOTTEN, IN_PART, UnconfirmedBatches
 from proxy.state.stream_log import StreamLog
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from proxy.state.log_orphans import LogOrphans
     from proxy.state.log_quota import LogQuota
@@ -177,13 +177,10 @@ class LogWriter:
         if ending := [log for log in sure if log.ending is not None]:
             await asyncio.gather(*map(self._end, ending))
 
-    def _groups(self, logs: list[StreamLog]) -> list[list[StreamLog]]:
-        """Group logs that one script call may touch; in a cluster each log is on its own node."""
-        if not self._store.backend.one_node:
-            return [[log] for log in logs]
-        return [logs[start : start + LOGS_AT_ONCE] for start in range(0, len(logs), LOGS_AT_ONCE)]
+    def _groups(self, logs: list[StreamLog]) -> list[Sequence[StreamLog]]:
+        return script_groups(logs, one_node=self._store.backend.one_node)
 
-    async def _write(self, logs: list[StreamLog]) -> None:
+    async def _write(self, logs: Sequence[StreamLog]) -> None:
         arguments = [word for log in logs for word in log.batch()]
         try:
             answers = await self._store.run(_WRITE, [log.keys[1] for log in logs], arguments)
@@ -202,7 +199,7 @@ class LogWriter:
                     self.changed(log)
         await self._send_commands(logs)
 
-    async def _send_commands(self, logs: list[StreamLog]) -> None:
+    async def _send_commands(self, logs: Sequence[StreamLog]) -> None:
         commands = [command for log in logs for command in log.commands]
         for log in logs:
             log.commands.clear()
@@ -266,7 +263,7 @@ class LogWriter:
                 return
             answer.add_done_callback(partial(self._renewed, logs))
 
-    def _renewed(self, logs: list[StreamLog], done: asyncio.Future[Any]) -> None:
+    def _renewed(self, logs: Sequence[StreamLog], done: asyncio.Future[Any]) -> None:
         if done.cancelled() or done.exception() is not None:
             return
         for log, (exists, stop, readers) in zip(logs, done.result(), strict=True):
