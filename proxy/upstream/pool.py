@@ -115,7 +115,7 @@ class Pool:
     def has_sibling(self, member: Member, model: str, tries: Counter[str]) -> bool:
         """Whether another upstream could be asked instead, that was tried less."""
         candidates = self._candidates(model, tries)
-        return has_sibling(candidates, member.target.name, self._clock())
+        return has_sibling(candidates, tries[member.target.name], self._clock())
 
     def has_room(self, model: str, tries: Counter[str]) -> bool:
         """Whether any upstream for the model has room for another stream."""

@@ -56,12 +56,10 @@ def select(
     return other if other.in_flight / other.weight < one.in_flight / one.weight else one
 
 
-def has_sibling(candidates: Sequence[Candidate], name: str, now: float) -> bool:
-    """Whether another than `name` may be asked now and was tried less."""
-    tries = next((one.tries for one in candidates if one.name == name), 0)
+def has_sibling(candidates: Sequence[Candidate], tries: int, now: float) -> bool:
+    """Whether one may be asked now that was tried less often than so many times."""
     return any(
-        one.name != name
-        and one.tries < tries
+        one.tries < tries
         and one.open_at <= now
         and (one.limit is None or one.in_flight < one.limit)
         for one in candidates

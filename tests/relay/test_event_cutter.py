@@ -83,6 +83,7 @@ def test_what_counts(block: bytes, counted: bool) -> None:
         (b"data: a\n\n: ping\n\n", [b"data: a\n\n"], b": ping\n\n"),
         (b"\ndata: a\n\n", [b"\ndata: a\n\n"], b""),
         (b"data: a\r\n\n", [b"data: a\r\n\n"], b""),
+        (b"data: a\r\n\r\ndata: b\n\n", [b"data: a\r\n\r\n", b"data: b\n\n"], b""),
         (b"data: progress\n\n", [b"data: progress\n\n"], b""),
         (b"event: progress\ndata: 1\n\n", [], b"event: progress\ndata: 1\n\n"),
     ],
@@ -97,3 +98,11 @@ def test_whole_reads_are_split_as_they_are_framed(
     assert cutter.feed(b"data: ") == []
     found = cutter.feed(b"half\n\n" + data)
     assert (found, cutter.rest) == ([b"data: half\n\n", *events], rest)
+
+
+def test_a_comment_of_an_earlier_read_stays_before_its_event() -> None:
+    """Whole events that come after it are not handed out past it."""
+    cutter = EventCutter()
+    assert cutter.feed(b": ping\n\n") == []
+    assert cutter.feed(b"data: a\n\n") == [b": ping\n\ndata: a\n\n"]
+    assert cutter.rest == b""

@@ -88,6 +88,15 @@ def test_a_timeout_that_is_off_never_expires() -> None:
     assert next_check(timeouts, FRESH, 1.0) == math.inf
 
 
+def test_what_is_the_clients_side_is_the_same_for_every_upstream() -> None:
+    """How long a client may take nothing, and how long it may be sent nothing."""
+    common = Settings(slow_client_timeout_seconds=7, ping_interval_seconds=3)
+    timeouts = Timeouts.of(
+        common, UpstreamSettings.model_validate({"name": "a", "url": "http://a"})
+    )
+    assert (timeouts.slow_client, timeouts.ping) == (7, 3)
+
+
 def test_an_upstream_has_its_own_timeouts() -> None:
     """What an upstream sets for itself wins; what it leaves out is common; its 0 is off too."""
     own = UpstreamSettings.model_validate(

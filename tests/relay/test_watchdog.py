@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -13,6 +14,9 @@ from proxy.relay.opaque import Opaque
 from proxy.relay.watchdog import StreamWatchdog
 from tests.relay.peers import FakeTransport
 from tests.relay.test_pump import NEVER
+
+if TYPE_CHECKING:
+    from tests.relay.conftest import FakeClock
 
 
 def watchdog(
@@ -83,3 +87,99 @@ async def test_where_pings_go(body_filter: Opaque, pings: bool, expected: bool) 
         async with watchdog(transport, body_filter, pings=pings, ping=0.02, total=0.15):
             await asyncio.Event().wait()
     assert (Between.ping in transport.written) is expected
+
+
+class Piecemeal(FakeTransport):
+    """Its client has bytes to take, and takes as many as the test says."""
+
+    def __init__(self, waiting: int = 0) -> None:
+        super().__init__()
+        self.waiting = waiting
+
+    def get_write_buffer_size(self) -> int:
+        return self.waiting
+
+
+async def test_events_that_come_keep_a_stream() -> None:
+    """Its time of silence runs from the last of them."""
+    body, loop = Opaque(keep=False), asyncio.get_running_loop()
+    with pytest.raises(IdleTimeout):
+        async with watchdog(FakeTransport(), body, idle=2):
+            for _ in range(10):
+                await asyncio.sleep(1)
+                body.feed(b"x", loop.time())
+            last = loop.time()
+            await asyncio.Event().wait()
+    assert loop.time() - last == pytest.approx(2, abs=0.1)
+
+
+async def test_a_held_up_loop_does_not_make_a_stream_late(clock: FakeClock) -> None:
+    """However often: each time it is read once more what has come meanwhile, before it ends.
+
+    Also where the time had passed when the stream began.
+    """
+    body = Opaque(keep=False)
+    loop = asyncio.get_running_loop()
+    late = watchdog(FakeTransport(), body, idle=2)
+    clock.advance(3)
+    async with late:
+        for _ in range(3):
+            loop.call_later(0.001, lambda: body.feed(b"x", loop.time()))
+            await asyncio.sleep(0.01)
+            clock.advance(3)
+            await asyncio.sleep(0)
+        body.feed(b"x", loop.time())
+        await asyncio.sleep(1)
+
+
+async def test_a_client_that_takes_a_little_now_and_then() -> None:
+    """It is slow, and not stuck, until it takes nothing more."""
+    transport, loop = Piecemeal(waiting=20), asyncio.get_running_loop()
+    with pytest.raises(SlowClient):
+        async with watchdog(transport, Opaque(keep=False), slow_client=4):
+            for _ in range(10):
+                await asyncio.sleep(2)
+                transport.waiting -= 1
+            last = loop.time()
+            await asyncio.Event().wait()
+    assert 4 <= loop.time() - last < 6
+
+
+async def test_a_client_that_has_caught_up() -> None:
+    """It owes nothing any more, and its time begins anew should it stop again."""
+    transport, loop = Piecemeal(), asyncio.get_running_loop()
+    with pytest.raises(SlowClient):
+        async with watchdog(transport, Opaque(keep=False), slow_client=4):
+            for waiting in (5, 0, 5):
+                transport.waiting = waiting
+                stopped = loop.time()
+                await asyncio.sleep(3)
+                if not waiting:
+                    await asyncio.sleep(20)
+            await asyncio.Event().wait()
+    assert 4 <= loop.time() - stopped < 6
+
+
+async def test_a_client_that_is_stuck_gets_no_pings() -> None:
+    """They would wait behind what it does not take."""
+    transport = Piecemeal(waiting=1)
+    with pytest.raises(TotalTimeout):
+        async with watchdog(transport, Between(keep=False), ping=1, total=10):
+            await asyncio.Event().wait()
+    assert transport.written == []
+
+
+async def test_where_there_is_no_place_for_a_ping() -> None:
+    """It is looked for again after another interval, and not all the time until then."""
+    looks: list[float] = []
+
+    class Inside(Opaque):
+        @property
+        def between_events(self) -> bool:  # type: ignore[override]
+            looks.append(1)
+            return False
+
+    with pytest.raises(TotalTimeout):
+        async with watchdog(FakeTransport(), Inside(keep=False), ping=1, total=10):
+            await asyncio.Event().wait()
+    assert 8 <= len(looks) <= 10

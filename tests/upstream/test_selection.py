@@ -66,6 +66,13 @@ def test_load_is_measured_by_weight() -> None:
     assert select([big, small], 0.0, iter([0.1, 0.9]).__next__) is big
 
 
+def test_each_upstream_owns_a_stretch_of_the_numbers() -> None:
+    """Its first number included, its last one not: none is drawn for two, and none for nobody."""
+    tier = [Candidate("a"), Candidate("b", weight=2), Candidate("c")]
+    drawn = {at: select(tier, 0.0, iter([at, at]).__next__) for at in (0, 0.25, 0.5, 0.75)}
+    assert [one.name for one in drawn.values() if one] == ["a", "b", "b", "c"]
+
+
 def test_idle_upstreams_are_used_by_their_weights() -> None:
     """Three to one, over many draws."""
     draw = random.Random(7)
@@ -103,13 +110,14 @@ def test_requests_without_a_model_keep_to_one_place() -> None:
         (Candidate("b", open_at=100), True),
         (Candidate("b", open_at=101), False),
         (Candidate("b", in_flight=1, limit=1), False),
+        (Candidate("b", in_flight=1, limit=2), True),
     ],
 )
 def test_a_sibling_is_one_that_could_be_asked_now(other: Candidate, expected: bool) -> None:
     """Tried less, in order, and with room."""
-    assert has_sibling([Candidate("a", tries=1), other], "a", 100.0) is expected
+    assert has_sibling([Candidate("a", tries=1), other], 1, 100.0) is expected
 
 
 def test_nobody_is_their_own_sibling() -> None:
     """A single upstream has none."""
-    assert not has_sibling([Candidate("a", tries=1)], "a", 100.0)
+    assert not has_sibling([Candidate("a", tries=1)], 1, 100.0)
