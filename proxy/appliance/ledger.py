@@ -1,18 +1,26 @@
-"""Counts the requests that no worker can have counted: those it died with, and nginx's own answers.
+"""Counts the requests that no worker has counted: those it died with, and nginx's own answers.
 
-A request that a worker died with may also be in nginx's log, as a 502 or as one that another
-worker has answered in the end. It must be counted once, so what the dead worker left waits for
-nginx's line for a moment; the request id joins the two. The same holds for what nginx answered
-itself though a worker had been reached: the worker may have read the request, and count it, or not.
+Three sources tell of a request without an answer, and its id joins them: nginx's line, what the
+worker has counted (`proxy.meter.ended`), and what it has in flight (`proxy.meter.inflight`).
+
+Where nginx's line says that a worker had been reached, nobody can tell yet whether that reads the
+request, and counts it, or not: it may be busy, or frozen. So such a line waits until the worker has
+passed that place in its queue, as a later request through the same socket shows. Then it is known:
+
+- counted by the worker, or in flight there: the worker counts it, or its burial does;
+- in flight in a worker that has died: counted here, with the status that nginx's line has;
+- neither: the worker has never read it, and never will. It is counted here.
 """
 
 from __future__ import annotations
 
+import itertools
+import re
 import threading
 import time
 from collections import OrderedDict
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from proxy.record import EndedBy
 
@@ -24,24 +32,63 @@ if TYPE_CHECKING:
     from proxy.record import RequestRecord
 
 WAIT_SECONDS = 3.0
-"""For nginx's line, which it holds back for up to a second."""
-_MOST_EXPLAINED = 10_000
+"""What a worker died with waits so long for nginx's line, which is held back for up to a second."""
+LOOK_SECONDS = 1.0
+"""Between two looks at the lines that wait for a worker."""
+LONGEST_WAIT_SECONDS = 60.0
+"""A frozen worker is killed after 10 s. Who has not passed by then is not waited for."""
+MOST_WAITING = 100_000
+"""Lines that wait for a worker, of some 300 bytes each; with one more the oldest are decided by
+what is known then. A worker's backlog, from which they come, holds 16,384."""
+_TOO_MANY = 1000
+"""As many are decided together."""
+_MOST_REMEMBERED = 10_000
 _WORKER_DIED = frozenset({502, 504})
 _PROBES = frozenset({"/healthz", "/readyz"})
+_WORKER = re.compile(r"worker-(\d+)\.sock")
+
+
+class _Line(NamedTuple):
+    """What is kept of nginx's line about a request that a worker may have counted."""
+
+    hashed: int
+    route: str
+    status: int
+    worker: int | None
+    seen_at: float
+
+
+class _Buried(NamedTuple):
+    """What a worker died with, and when it is counted if nothing else is known of it by then."""
+
+    due: float
+    hashed: int
+    record: Record
 
 
 class Ledger:
     """Written by the supervisor's threads, in a file of its own beside the workers'."""
 
-    def __init__(self, directory: Path, now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        passed: Callable[[int], bool] = lambda _worker: True,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`passed` tells whether a worker has begun with all that had come before; it may block."""
         self._directory = directory
+        self._passed = passed
         self._now = now
         self._lock = threading.Lock()
-        self._left: list[tuple[float, Record]] = []
+        self._settling = threading.Lock()
+        self._buried: list[_Buried] = []
         self._explained: OrderedDict[str, int] = OrderedDict()
-        self._doubtful: list[tuple[float, dict[str, Any]]] = []
-        """Lines of nginx about requests that a worker may have counted."""
+        """How often nginx has gone on to another worker, by request."""
+        self._counted: OrderedDict[int, None] = OrderedDict()
+        """Requests that were counted here lately, and that nginx may yet have a line about."""
+        self._waiting: list[_Line] = []
         self._timer: threading.Timer | None = None
+        self._closed = False
         self._instruments: Any = None
         self._close: Callable[[], None] = lambda: None
 
@@ -52,88 +99,132 @@ class Ledger:
         records = inflight.left_behind(path)
         path.unlink(missing_ok=True)
         with self._lock:
-            self._left += [(self._now() + WAIT_SECONDS, record) for record in records]
-
-    def settle(self, *, at_once: bool = False) -> None:
-        """Count what has waited long enough."""
-        with self._lock:
-            now = float("inf") if at_once else self._now()
-            due = [record for at, record in self._left if at <= now]
-            self._left = [one for one in self._left if one[0] > now]
-            for record in due:
-                if self._explained.get(record.request_id, 0) > 0:
-                    self._explained[record.request_id] -= 1
-                else:
-                    status = record.status or 502
-                    self._count(record.route, record.key, record.upstream, status, EndedBy.FAILED)
-            doubtful = [line for at, line in self._doubtful if at <= now]
-            self._doubtful = [one for one in self._doubtful if one[0] > now]
-            if doubtful:
-                self._settle_doubtful(doubtful)
-            self._timer = None
-            if self._doubtful:
+            due = self._now() + WAIT_SECONDS
+            self._buried += [_Buried(due, _hash_of(one.request_id), one) for one in records]
+            if self._buried:
                 self._settle_later()
-
-    def _settle_doubtful(self, lines: list[dict[str, Any]]) -> None:
-        inflight = import_module("proxy.meter.inflight")
-        counted = import_module("proxy.meter.ended").Counted(self._directory)
-        running = {
-            record.request_id
-            for path in self._directory.glob("in-flight-*")
-            for record in inflight.left_behind(path)
-        }
-        for line in lines:
-            request_id, lost = line["request_id"], line["status"] in _WORKER_DIED
-            # Of a worker that has not been buried yet the record is settled with the others.
-            known = request_id in counted or (request_id in running and not lost)
-            if lost if not counted.known else not known:
-                self._count_line(line)
-
-    def _settle_later(self) -> None:
-        if self._timer is None:
-            self._timer = threading.Timer(WAIT_SECONDS, self.settle)
-            self._timer.daemon = True
-            self._timer.start()
-
-    def close(self) -> None:
-        """Close the file."""
-        if self._timer is not None:
-            self._timer.cancel()
-        self._close()
 
     def saw(self, line: dict[str, Any]) -> None:
         """Take in one of nginx's access lines."""
         connects = _each(line.get("worker_connect", ""))
         reached = [connect not in {"", "-"} for connect in connects]
         own, status = bool(line.get("own")), line["status"]
-        died = sum(reached if own and status in _WORKER_DIED else reached[:-1])
-        if not died and not own:
-            return
         with self._lock:
-            if died:
-                self._explain(line["request_id"], died)
+            if before := sum(reached[:-1]):
+                self._explain(line["request_id"], before)
             if not own or status < 400 or line["path"] in _PROBES:
                 return
+            route = import_module("proxy.edge.routes").route_of(line["path"]).label
             if reached and reached[-1]:
-                self._doubtful.append((self._now() + WAIT_SECONDS, line))
-                self._settle_later()
+                self._wait(line, route)
             else:
-                self._count_line(line)
-
-    def _count_line(self, line: dict[str, Any]) -> None:
-        route = import_module("proxy.edge.routes").route_of(line["path"])
-        self._count(route.label, "", "", line["status"], _outcome(line["status"]))
+                self._count(route, "", "", status, _outcome(status))
 
     def refused(self, record: RequestRecord) -> None:
         """Count a request that the supervisor has answered itself."""
         outcome = record.ended_by or EndedBy.SHED
         with self._lock:
             self._count(record.route, "", "", record.status or 503, outcome)
+            self._counted[_hash_of(record.request_id)] = None
+            self._forget_oldest(self._counted)
+
+    def settle(self, *, at_once: bool = False) -> None:
+        """Count what has waited long enough. It blocks while workers are asked."""
+        with self._settling:
+            with self._lock:
+                lines, self._waiting = self._waiting, []
+                self._timer = None
+            asked = {line.worker for line in lines if line.worker is not None and not at_once}
+            behind = {worker for worker in asked if not self._passed(worker)}
+            latest = self._now() - LONGEST_WAIT_SECONDS
+            waits = [line.worker in behind and line.seen_at > latest for line in lines]
+            with self._lock:
+                self._waiting[:0] = itertools.compress(lines, waits)
+                self._decide([line for line, on in zip(lines, waits, strict=True) if not on])
+                self._count_buried(float("inf") if at_once else self._now())
+                if self._waiting or self._buried:
+                    self._settle_later()
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._lock:
+            self._closed = True
+            if self._timer is not None:
+                self._timer.cancel()
+        self._close()
+
+    def _wait(self, line: dict[str, Any], route: str) -> None:
+        worker = _WORKER.findall(line.get("worker", ""))
+        number = int(worker[-1]) if worker else None
+        hashed = _hash_of(line["request_id"])
+        self._waiting.append(_Line(hashed, route, line["status"], number, self._now()))
+        if len(self._waiting) > MOST_WAITING:
+            self._decide(self._waiting[:_TOO_MANY])
+            del self._waiting[:_TOO_MANY]
+        self._settle_later()
+
+    def _decide(self, lines: list[_Line]) -> None:
+        """Count those of these lines that nobody else counts."""
+        if not lines:
+            return
+        # In this order: a worker lets go of a request only once it is among the counted.
+        running = self._running()
+        ended = import_module("proxy.meter.ended")
+        counted = ended.counted_among(self._directory, {line.hashed for line in lines})
+        here: set[int] = set()
+        for line in lines:
+            if line.hashed in running or line.hashed in self._counted:
+                continue
+            if line.hashed in counted if counted is not None else line.status not in _WORKER_DIED:
+                continue
+            self._count(line.route, "", "", line.status, _outcome(line.status))
+            here.add(line.hashed)
+        self._buried = [one for one in self._buried if one.hashed not in here]
+
+    def _running(self) -> set[int]:
+        """What is in flight, also in a worker whose death is not known yet."""
+        inflight = import_module("proxy.meter.inflight")
+        return {
+            _hash_of(record.request_id)
+            for path in self._directory.glob("in-flight-*")
+            for record in inflight.left_behind(path)
+        }
+
+    def _count_buried(self, now: float) -> None:
+        """Count what workers died with, unless nginx has a line about it."""
+        undecided = {line.hashed for line in self._waiting}
+        due = [one for one in self._buried if one.due <= now and one.hashed not in undecided]
+        if not due:
+            return
+        self._buried = [one for one in self._buried if one not in due]
+        ended = import_module("proxy.meter.ended")
+        counted = ended.counted_among(self._directory, {one.hashed for one in due}) or ()
+        for _, hashed, record in due:
+            if hashed in counted:
+                # The worker was killed before it could let go of what it had just counted.
+                continue
+            if self._explained.get(record.request_id, 0) > 0:
+                self._explained[record.request_id] -= 1
+                continue
+            status = record.status or 502
+            self._count(record.route, record.key, record.upstream, status, EndedBy.FAILED)
+            self._counted[hashed] = None
+        self._forget_oldest(self._counted)
 
     def _explain(self, request_id: str, times: int) -> None:
         self._explained[request_id] = self._explained.pop(request_id, 0) + times
-        while len(self._explained) > _MOST_EXPLAINED:
-            self._explained.popitem(last=False)
+        self._forget_oldest(self._explained)
+
+    @staticmethod
+    def _forget_oldest(remembered: OrderedDict[Any, Any]) -> None:
+        while len(remembered) > _MOST_REMEMBERED:
+            remembered.popitem(last=False)
+
+    def _settle_later(self) -> None:
+        if self._timer is None and not self._closed:
+            self._timer = threading.Timer(LOOK_SECONDS, self.settle)
+            self._timer.daemon = True
+            self._timer.start()
 
     def _count(self, route: str, key: str, upstream: str, status: int, outcome: EndedBy) -> None:
         if self._instruments is None:
@@ -142,6 +233,11 @@ class Ledger:
             self._instruments, self._close = made(str(self._directory))
         self._instruments.requests[route, key, upstream, str(status), str(outcome)].inc()
         self._instruments.model_requests["", upstream, str(outcome)].inc()
+
+
+def _hash_of(request_id: str) -> int:
+    hashed: int = import_module("proxy.meter.ended").hash_of(request_id)
+    return hashed
 
 
 def _each(text: str) -> list[str]:

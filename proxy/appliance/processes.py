@@ -18,12 +18,13 @@ from proxy.appliance.banner import uses_demo
 from proxy.appliance.child import ProcessSpec
 from proxy.appliance.http_probe import ProbeResponse, probe_port, probe_socket
 from proxy.appliance.kills import RepeatedKills
-from proxy.appliance.ledger import WAIT_SECONDS, Ledger
+from proxy.appliance.ledger import Ledger
 from proxy.appliance.lines import to_log
 from proxy.appliance.listening import Listening
 from proxy.appliance.monitor import CannotStart, ProcessMonitor, ProcessState, RestartPolicy
 from proxy.appliance.nginx_log import NginxLog
 from proxy.appliance.turning_away import TurningAway
+from proxy.appliance.worker_queue import has_passed
 from proxy.container import oom_kills
 from proxy.state.ping import ping
 
@@ -60,8 +61,7 @@ class Processes:
         self._settings = settings
         self._run = run
         self._programs = programs
-        self._ledger = Ledger(run.metrics)
-        self._settling: asyncio.Task[None] | None = None
+        self._ledger = Ledger(run.metrics, self._has_passed)
         self._extra = {"PROMETHEUS_MULTIPROC_DIR": str(run.metrics), **_sizes(settings)}
         self._shared = os.memfd_create("sluice-settings")
         self._generation = -1
@@ -270,10 +270,10 @@ class Processes:
         await asyncio.to_thread(_forget_levels, str(self._run.metrics), index)
         await asyncio.to_thread(self._ledger.buried, index)
         await asyncio.to_thread(self.kills.look)
-        asyncio.get_running_loop().call_later(WAIT_SECONDS + 0.1, self._settle)
 
-    def _settle(self) -> None:
-        self._settling = asyncio.create_task(asyncio.to_thread(self._ledger.settle))
+    def _has_passed(self, index: int) -> bool:
+        """Whether a worker has begun with all that had been sent to it; asked by the ledger."""
+        return self.workers[index].given_up or has_passed(self._sockets[index].path)
 
 
 def _sizes(settings: Settings) -> dict[str, str]:

@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 _PEER_LEFT = 0x2000 | select.POLLHUP | select.POLLERR
 """POLLRDHUP (poll(2)): the peer has closed, or at least its writing half. The second is legal, but
 nginx and aiohttp end such a request as well, so that it is one rule everywhere."""
-HEAD_BYTES = 4096
+HEAD_BYTES = 64 * 1024
+"""More than the longest target, behind which nginx puts the id of the request: without that nobody
+could tell it from the one in nginx's line, and it would be counted twice."""
 _ID_FIELD = re.compile(rb"\r\nX-Request-ID:[ \t]*([A-Za-z0-9._-]{1,128})[ \t]*\r\n", re.IGNORECASE)
 _REQUEST_LINE = re.compile(rb"([A-Z]+) (/[^ ?]*)[^ ]* HTTP/1\.[01]\r\n")
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -170,7 +171,7 @@ def test_doubts_are_settled_without_a_death(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A while after nginx's line, also where no worker dies."""
-    monkeypatch.setattr(ledgers, "WAIT_SECONDS", 0.01)
+    monkeypatch.setattr(ledgers, "LOOK_SECONDS", 0.01)
     counts(tmp_path)
     ledger = Ledger(tmp_path)
     try:
@@ -181,3 +182,136 @@ def test_doubts_are_settled_without_a_death(
         assert counted(tmp_path) == {("499", "client_left"): 1}
     finally:
         ledger.close()
+
+
+@dataclass
+class Workers:
+    """Which of them have not passed what was sent to them, and the time."""
+
+    behind: set[int] = field(default_factory=set)
+    seconds: float = 0.0
+
+    def passed(self, worker: int) -> bool:
+        """Whether it has begun with all that had come."""
+        return worker not in self.behind
+
+    def now(self) -> float:
+        """The time, in seconds."""
+        return self.seconds
+
+
+@pytest.fixture
+def workers() -> Workers:
+    """All of them keep up."""
+    return Workers()
+
+
+@pytest.fixture
+def asking(tmp_path: Path, workers: Workers) -> Iterator[Ledger]:
+    """A ledger that asks them."""
+    made = Ledger(tmp_path, workers.passed, workers.now)
+    yield made
+    made.close()
+
+
+SECOND = {"worker": "unix:/run/worker-0.sock, unix:/run/worker-1.sock"}
+
+
+@pytest.mark.parametrize("thaws", [True, False])
+def test_a_frozen_worker(asking: Ledger, tmp_path: Path, workers: Workers, thaws: bool) -> None:
+    """Its requests are counted once it has read them, however late, or once it never will."""
+    counts(tmp_path, "other")
+    workers.behind = {1}
+    asking.saw(line("r-1", 499, "-, 0.000", **SECOND))
+    workers.seconds = 11.0
+    asking.settle()
+    assert counted(tmp_path) == {}
+    if thaws:
+        counts(tmp_path, "r-1")
+    workers.behind = set()
+    asking.settle()
+    assert counted(tmp_path) == ({} if thaws else {("499", "client_left"): 1})
+
+
+def test_a_worker_that_never_passes(asking: Ledger, tmp_path: Path, workers: Workers) -> None:
+    """After a minute what is known then decides, and meanwhile no other worker waits for it."""
+    counts(tmp_path, "other")
+    workers.behind = {1}
+    asking.saw(line("r-1", 499, "0.000", worker="unix:/run/worker-1.sock"))
+    asking.saw(line("r-2", 504, "0.000", worker="unix:/run/worker-0.sock"))
+    asking.settle()
+    assert counted(tmp_path) == {("504", "failed"): 1}
+    workers.seconds = ledgers.LONGEST_WAIT_SECONDS + 1
+    asking.settle()
+    assert counted(tmp_path) == {("504", "failed"): 1, ("499", "client_left"): 1}
+
+
+def test_a_death_that_is_known_before_nginx_s_line_is_decided(
+    asking: Ledger, tmp_path: Path, workers: Workers
+) -> None:
+    """The line has the status that the client saw, so what is left of the request waits for it."""
+    counts(tmp_path)
+    die_with(tmp_path, "r-1", status=200)
+    workers.behind = {0}
+    asking.saw(line("r-1", 502, "0.000", worker="unix:/run/worker-0.sock"))
+    asking.buried(0)
+    workers.seconds = 10.0
+    asking.settle()
+    assert counted(tmp_path) == {}
+    workers.behind = set()
+    asking.settle()
+    asking.settle(at_once=True)
+    assert counted(tmp_path) == {("502", "failed"): 1}
+
+
+def test_a_line_that_comes_after_all(ledger: Ledger, tmp_path: Path) -> None:
+    """What a worker died with has been counted by then, and is not counted again."""
+    counts(tmp_path)
+    die_with(tmp_path, "r-1")
+    ledger.buried(0)
+    ledger.settle(at_once=True)
+    ledger.saw(line("r-1", 502, "0.000"))
+    ledger.settle(at_once=True)
+    assert counted(tmp_path) == {("502", "failed"): 1}
+
+
+def test_a_worker_that_is_killed_as_it_has_counted(ledger: Ledger, tmp_path: Path) -> None:
+    """Before it could let go of the request: that is not counted again."""
+    die_with(tmp_path, "r-1", "r-2")
+    counts(tmp_path, "r-1")
+    ledger.buried(0)
+    ledger.settle(at_once=True)
+    assert counted(tmp_path) == {("502", "failed"): 1}
+
+
+def test_nginx_gives_up_on_a_worker_that_goes_on(ledger: Ledger, tmp_path: Path) -> None:
+    """Its 504 is the request that the worker counts once that has ended."""
+    counts(tmp_path)
+    die_with(tmp_path, "r-1")
+    ledger.saw(line("r-1", 504, "0.000"))
+    ledger.settle(at_once=True)
+    assert counted(tmp_path) == {}
+
+
+def test_a_client_that_left_a_worker_which_then_died(ledger: Ledger, tmp_path: Path) -> None:
+    """The request is counted once, as its client would: it has left."""
+    counts(tmp_path)
+    die_with(tmp_path, "r-1")
+    ledger.buried(0)
+    ledger.saw(line("r-1", 499, "0.000"))
+    ledger.settle(at_once=True)
+    assert counted(tmp_path) == {("499", "client_left"): 1}
+
+
+def test_more_lines_than_can_wait(
+    asking: Ledger, tmp_path: Path, workers: Workers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The oldest are decided by what is known then, and memory has a bound."""
+    monkeypatch.setattr(ledgers, "MOST_WAITING", 2000)
+    counts(tmp_path, "r-0")
+    workers.behind = {0}
+    for number in range(2001):
+        asking.saw(line(f"r-{number}", 499, "0.000", worker="unix:/run/worker-0.sock"))
+    assert counted(tmp_path) == {("499", "client_left"): 999}
+    asking.settle(at_once=True)
+    assert counted(tmp_path) == {("499", "client_left"): 2000}

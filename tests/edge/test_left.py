@@ -10,8 +10,9 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from proxy.edge.app import create_runner
-from proxy.edge.left import has_left, request_of
+from proxy.edge.left import HEAD_BYTES, has_left, request_of
 from proxy.edge.listener import PacedListener
+from proxy.edge.protocol_errors import LONGEST_TARGET_BYTES
 from proxy.edge.worker_state import open_worker_state
 from proxy.settings import Settings
 from proxy.upstream_settings import UpstreamSettings
@@ -92,6 +93,16 @@ def test_a_request_keeps_the_id_that_nginx_gave_it() -> None:
     other = request_of(head.replace(b"r-1", b"r 1"), ())
     assert other is not None
     assert len(other.request_id) == 32
+
+
+def test_the_id_behind_the_longest_target(pair: tuple[socket.socket, socket.socket]) -> None:
+    """All of the head that may stand before it is looked at."""
+    client, accepted = pair
+    target = b"/v1/models?" + b"a" * (LONGEST_TARGET_BYTES - 11)
+    client.sendall(b"GET %s HTTP/1.1\r\nHost: a\r\nX-Request-ID: r-1\r\n\r\n" % target)
+    record = request_of(accepted.recv(HEAD_BYTES), ())
+    assert record is not None
+    assert record.request_id == "r-1"
 
 
 async def test_they_are_counted_and_never_begun_with() -> None:
