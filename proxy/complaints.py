@@ -9,7 +9,7 @@ import difflib
 import re
 from typing import TYPE_CHECKING, Any
 
-from proxy.key_settings import KeyDefaults, KeySettings
+from proxy.key_settings import MASK, KeyDefaults, KeySettings, unless_a_key
 from proxy.settings import Settings
 from proxy.upstream_settings import UpstreamSettings
 
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 PREFIX = "SLUICE_"
 CONFIG = "SLUICE_CONFIG"
-MASK = "********"
 
 _SECRETS = {"upstream_api_key", "client_keys", "store_url", "admin_token"}
 _TABLES: dict[str, type[BaseModel]] = {
@@ -29,6 +28,11 @@ _TABLES: dict[str, type[BaseModel]] = {
     "keys": KeySettings,
     "key_defaults": KeyDefaults,
 }
+_SECRET_FIELDS = {"api_key", "key", "sha256"}
+_OF_A_NAME = "[key]"
+"""What pydantic puts behind the place of a name that is wrong itself."""
+_LONGEST_NUMBER = 9
+"""Characters of one that is said as it is; a key of digits alone is longer."""
 _LIST = "it must be a list"
 # By pydantic's error type (its "Validation Errors" page); {…} is filled in from the error.
 _WORDS = {
@@ -62,6 +66,15 @@ _WORDS = {
     "datetime_type": "it must be a time such as 2027-01-31T00:00:00Z",
     "timezone_aware": "it must be a time with its offset, such as 2027-01-31T00:00:00Z",
 }
+_KINDS = {
+    str: "text",
+    int: "number",
+    float: "number",
+    dict: "table",
+    list: "list",
+    tuple: "list",
+    object: "value",
+}
 # What may stand in a pattern's place, by the field's own name.
 _PATTERNS = {
     "name": "it must be a name of 1 to 64 characters, without spaces or braces",
@@ -83,7 +96,7 @@ def explain(error: ErrorDetails) -> str:
         return str(error["msg"]).removeprefix("Value error, ").removesuffix(".") + "."
     field, *rest = error["loc"]
     field = str(field)
-    where = PREFIX + field.upper() + "".join(f"[{part}]" for part in rest)
+    where = PREFIX + field.upper() + "".join(f"[{part}]" for part in _places(rest))
     if error["type"] == "extra_forbidden":
         if not rest:
             return (
@@ -96,6 +109,11 @@ def explain(error: ErrorDetails) -> str:
     if error["type"] == "missing":
         return f"{where} is missing ({meant})."
     return f"{where}: {_shown(field, rest, error['input'])} is wrong: {_why(error)} ({meant})."
+
+
+def _places(rest: list[int | str]) -> list[str]:
+    """Where in a setting; a name that may be a key is not told."""
+    return [unless_a_key(str(part)) for part in rest if part != _OF_A_NAME]
 
 
 def without_secrets(text: str) -> str:
@@ -122,18 +140,21 @@ def _number(value: object) -> object:
 
 
 def _shown(field: str, rest: list[int | str], value: object) -> str:
-    """The wrong value, unless it is a secret or may hold one."""
-    harmless = field != "keys" or (rest and rest[-1] in KeyDefaults.model_fields)
-    if field in _SECRETS or "api_key" in rest or not harmless:
+    """The wrong value, unless it is a secret or may be one.
+
+    Anywhere in a table of keys or upstreams somebody may have put a key by mistake.
+    """
+    if field in _SECRETS or (rest and rest[-1] in _SECRET_FIELDS):
         return MASK
+    shown = field not in _TABLES
     match value:
-        case str():
+        case str() if shown or _is_address(rest, value):
             return repr(without_secrets(value))
-        case bool() | int() | float():
+        case bool() | int() | float() if shown or len(repr(value)) < _LONGEST_NUMBER:
             return repr(value)
-        case dict():
-            return "this table"
-        case list() | tuple():
-            return "this list"
-        case _:
-            return "this value"
+    kind = next(kind for of, kind in _KINDS.items() if isinstance(value, of))
+    return f"this {kind}"
+
+
+def _is_address(rest: list[int | str], value: str) -> bool:
+    return rest[-1:] == ["url"] and ("://" in value or "@" in value)

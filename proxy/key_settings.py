@@ -27,6 +27,15 @@ NO_LIMIT = "none"
 _SHA256 = re.compile(r"^[0-9a-f]{64}$")
 
 
+MASK = "********"
+_LIKE_A_KEY = re.compile(r"(?=.*\d)[!-~]{20,}")
+
+
+def unless_a_key(name: str) -> str:
+    """A name to be told; a mask where somebody may have put a key in its place."""
+    return MASK if _LIKE_A_KEY.fullmatch(name) else name
+
+
 def _lifted(value: object) -> object:
     return None if value == NO_LIMIT else value
 

@@ -12,7 +12,14 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import NoDecode, SettingsConfigDict
 
 from proxy import store_address
-from proxy.key_settings import KeyDefaults, KeyName, KeySettings, Secret, all_keys
+from proxy.key_settings import (
+    KeyDefaults,
+    KeyName,
+    KeySettings,
+    Secret,
+    all_keys,
+    unless_a_key,
+)
 from proxy.listen_settings import ListenSettings
 from proxy.resume_settings import ResumeSettings
 from proxy.setting_types import (
@@ -259,8 +266,9 @@ class Settings(ListenSettings, ResumeSettings):
         for key in keys:
             if key.upstream is not None and key.upstream not in names:
                 raise ValueError(
-                    f"SLUICE_KEYS: {key.name!r} goes to the upstream {key.upstream!r}; "
-                    f"SLUICE_UPSTREAMS has {', '.join(names) or 'none'}"
+                    f"SLUICE_KEYS: {key.name!r} goes to the upstream "
+                    f"{unless_a_key(key.upstream)!r}; SLUICE_UPSTREAMS has "
+                    f"{', '.join(names) or 'none'}"
                 )
         return self
 

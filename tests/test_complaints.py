@@ -5,10 +5,12 @@ import re
 from typing import Any
 
 import pytest
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from proxy.complaints import explain, nearest, without_secrets
+from proxy.key_settings import KeyDefaults, KeySettings
 from proxy.settings import Settings
+from proxy.upstream_settings import UpstreamSettings
 
 PYTHON = re.compile(
     r"Input|tuple|dict|string|integer|boolean|Field required|Extra inputs|without a base|parse|None"
@@ -28,7 +30,7 @@ def complaints(**given: Any) -> list[str]:
     [
         ({"upstreams": {"a": 1}}, "SLUICE_UPSTREAMS: this table is wrong: it must be a list ("),
         ({"upstreams": [{"url": "http://a"}]}, "SLUICE_UPSTREAMS[0][name] is missing ("),
-        ({"upstreams": [{**UPSTREAM, "models": "m"}]}, "'m' is wrong: it must be a list"),
+        ({"upstreams": [{**UPSTREAM, "models": "m"}]}, "this text is wrong: it must be a list"),
         ({"upstreams": [{**UPSTREAM, "rename": []}]}, "it must be a table of names and values"),
         ({"upstreams": [{**UPSTREAM, "weight": 0}]}, "0 is wrong: it must be more than 0"),
         ({"upstreams": [{**UPSTREAM, "probe_path": "x"}]}, "it must be a path that begins with /"),
@@ -90,3 +92,41 @@ def test_an_address_without_secrets_is_said_as_it_is() -> None:
 def test_the_nearest_name_is_found_however_far_it_is() -> None:
     """There always is one."""
     assert nearest("zzz", ["alpha"]) == "alpha"
+
+
+KEY = "sk-proj-hunter2-0123456789"
+
+
+@pytest.mark.parametrize("value", [KEY, int("4" * 12), [KEY], {KEY: KEY}])
+@pytest.mark.parametrize(
+    ("setting", "model"),
+    [("keys", KeySettings), ("key_defaults", KeyDefaults), ("upstreams", UpstreamSettings)],
+)
+def test_a_key_in_a_wrong_place(setting: str, model: type[BaseModel], value: Any) -> None:
+    """It is told nowhere, whichever field it was put in by mistake."""
+    rights = {"keys": {"name": "a", "key": "sk-a"}, "upstreams": UPSTREAM}
+    for field in (*model.model_fields, KEY):
+        wrong = rights.get(setting, {}) | {field: value}
+        given: dict[str, Any] = {setting: wrong if setting == "key_defaults" else [wrong]}
+        try:
+            Settings(**given)
+        except ValidationError as error:
+            for line in map(explain, error.errors()):
+                assert setting.upper() in line
+                assert "hunter2" not in line
+                assert "4" * 12 not in line
+
+
+@pytest.mark.parametrize("given", [{KEY: "a b"}, {KEY * 4: "a"}, {KEY: ""}])
+def test_a_key_in_the_place_of_its_name(given: dict[str, str]) -> None:
+    """The short form has both beside each other."""
+    (line,) = complaints(client_keys=given)
+    assert line.startswith("SLUICE_CLIENT_KEYS[********]: ******** is wrong: ")
+    assert "hunter2" not in line
+
+
+def test_a_key_in_the_place_of_its_upstream() -> None:
+    """There is no such upstream, and what it is called is not told."""
+    keys = [{"name": "a", "key": "sk-a", "upstream": KEY}]
+    (line,) = complaints(keys=keys, upstreams=[UPSTREAM])
+    assert line == ("SLUICE_KEYS: 'a' goes to the upstream '********'; SLUICE_UPSTREAMS has a.")
