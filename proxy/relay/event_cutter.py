@@ -43,6 +43,7 @@ class EventCutter:
         if (
             not self.begun
             and data[-2:] == b"\n\n"
+            and data[-3:-2] != b"\n"
             and b"\r" not in data
             and b"progress" not in data
         ):

@@ -92,7 +92,7 @@ class Framer:
             self.partial += chunk[start:]
         if len(self.partial) > HELD_BYTES or self._head is not None:
             self._let_go()
-        self.begun = bool(self.partial) or self._head is not None
+        self.begun = bool(self.partial)
         return events
 
     def unfinished(self) -> ServerSentEvent | None:
@@ -124,7 +124,10 @@ class Framer:
         return text.removeprefix(_BOM) if self._at_start else text
 
     def _let_go(self) -> None:
-        """Keep of an oversized event its head, its tail, and what may be part of its end."""
+        """Keep of an oversized event its head, its tail, and what may be part of its end.
+
+        The last three bytes stay in `partial`, so it is never empty before the event has ended.
+        """
         if self._head is None:
             self._head = self._unmarked(bytes(self.partial[:HEAD_BYTES]))
             self._at_start = False

@@ -79,6 +79,8 @@ def test_what_counts(block: bytes, counted: bool) -> None:
         (b"data: a\n", [], b"data: a\n"),
         (b"data: a\n\ndata: b\n\n", [b"data: a\n\n", b"data: b\n\n"], b""),
         (b"data: a\n\n\ndata: b\n\n", [b"data: a\n\n", b"\ndata: b\n\n"], b""),
+        (b"data: a\n\n\n", [b"data: a\n\n"], b"\n"),
+        (b"data: a\n\n\n\n", [b"data: a\n\n"], b"\n\n"),
         (b": ping\n\n", [], b": ping\n\n"),
         (b"data: a\n\n: ping\n\n", [b"data: a\n\n"], b": ping\n\n"),
         (b"\ndata: a\n\n", [b"\ndata: a\n\n"], b""),

@@ -40,6 +40,14 @@ def test_every_line_end(end: bytes) -> None:
     assert told(byte_by_byte(text)) == expected
 
 
+@pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r"])
+def test_two_pieces(end: bytes) -> None:
+    """Wherever the cut is, in a line end or after a single byte, the events are the same."""
+    text = end.join([b"", b"", b"data: 1", b"", b"data: 2", b"", b""])
+    for place in range(len(text)):
+        assert told([text[:place], text[place:]]) == [(b"", b"1"), (b"", b"2")], place
+
+
 def test_a_tail_stays_partial() -> None:
     """What has not ended is held, and no event."""
     framer = Framer()
@@ -107,6 +115,15 @@ def test_an_event_too_long_to_hold() -> None:
     assert after.data == b"next"
 
 
+def test_the_longest_event_that_is_held() -> None:
+    """It has its data whole; one byte more is too long, end or no end."""
+    framer = Framer()
+    framer.feed(b"data: " + b"x" * (HELD_BYTES - len(b"data: ")))
+    assert not framer.oversized
+    framer.feed(b"x")
+    assert framer.oversized
+
+
 def test_a_byte_order_mark_before_an_event_that_does_not_end() -> None:
     """It is skipped there too."""
     framer = Framer()
@@ -132,8 +149,8 @@ def test_of_an_event_too_long_to_hold_only_head_and_tail_are_held() -> None:
     """However long it is, and whether or not it comes to an end."""
     framer = Framer()
     framer.feed(b"data: begun" + b"x" * HELD_BYTES)
-    for _ in range(5):
-        framer.feed(b"y" * HELD_BYTES)
+    for size in (HELD_BYTES, 60_000, 60_000, 1, 2 * HELD_BYTES):
+        framer.feed(b"y" * size)
         assert len(framer._tail) + len(framer.partial) <= TAIL_BYTES + 3
     framer.feed(b"end")
     begun = framer.unfinished()
