@@ -1,9 +1,8 @@
 """Whether an upstream may be asked: a state table over plain values, without a clock of its own.
 
 An upstream is UP until it fails too often; then it is EJECTED for a while that grows each time.
-After
-that one request, or an active probe, is let through (HALF_OPEN), and its outcome decides. Being
-cooling down is something else: a healthy upstream asked for a pause (`Retry-After`).
+After that one request, or an active probe, is let through (HALF_OPEN), and its outcome decides.
+Cooling down is something else: a healthy upstream asked for a pause (`Retry-After`).
 
 All times are seconds of one monotonic clock.
 """
@@ -52,11 +51,11 @@ class HealthEvent(Enum):
 
 @dataclass(frozen=True, slots=True)
 class EjectionPolicy:
-    """When an upstream is taken out, and for how long."""
+    """When an upstream is taken out, and for how long; the settings say."""
 
-    failures_in_a_row: int = 5
-    failure_rate: float = 0.5
-    ejection_seconds: float = 10.0
+    failures_in_a_row: int
+    failure_rate: float
+    ejection_seconds: float
 
 
 class Window(NamedTuple):

@@ -33,11 +33,11 @@ MAX_TOKENS = 100.0
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How far retries may go."""
+    """How far retries may go; the settings say."""
 
-    retries: int = 2
-    on_500: bool = False
-    max_retry_after: float = 10.0
+    retries: int
+    on_500: bool
+    max_retry_after: float
     """Seconds: the longest `Retry-After` that is waited for."""
 
 

@@ -25,8 +25,9 @@ async def test_first_come_first_served() -> None:
     assert not lines.anybody("key")
 
 
-async def test_one_that_ended_here_wakes_the_first() -> None:
+async def test_one_that_ended_here_wakes_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
     """It need not wait until it would look by itself."""
+    monkeypatch.setattr("proxy.edge.key_line._ASK_SECONDS", 3600.0)
     lines = KeyLines(10)
     loop = asyncio.get_running_loop()
     with lines.place("key") as place:
@@ -35,6 +36,47 @@ async def test_one_that_ended_here_wakes_the_first() -> None:
         lines.one_ended("another")
         lines.one_ended("key")
         assert await turn
+
+
+async def test_one_that_ended_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody tells: the first looks now and then, the others do not, whoever wakes them."""
+    monkeypatch.setattr("proxy.edge.key_line._ASK_SECONDS", 0.01)
+    lines = KeyLines(10)
+    until = asyncio.get_running_loop().time() + 3600
+    with lines.place("key") as first, lines.place("key") as second:
+        turn = asyncio.create_task(second.turn(until))
+        for _ in range(3):
+            assert await first.turn(until)
+            second.wake()
+        assert not turn.done()
+        turn.cancel()
+
+
+async def test_who_leaves_the_line_lets_the_next_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At once: it may have been the first, whose turn had come."""
+    monkeypatch.setattr("proxy.edge.key_line._ASK_SECONDS", 3600.0)
+    lines = KeyLines(10)
+    until = asyncio.get_running_loop().time() + 3600
+    first = lines.place("key")
+    first.__enter__()
+    with lines.place("key") as second:
+        turn = asyncio.create_task(second.turn(until))
+        await asyncio.sleep(0)
+        first.__exit__(None, None, None)
+        assert await asyncio.wait_for(turn, 20)
+        assert lines.waiting == 1
+
+
+async def test_the_lines_of_all_keys_have_one_bound() -> None:
+    """A place is free again with the first that leaves, whatever its key."""
+    lines = KeyLines(2)
+    found = [lines.full]
+    with lines.place("a"):
+        found.append(lines.full)
+        with lines.place("b"):
+            found.append(lines.full)
+        found.append(lines.full)
+    assert found == [False, False, True, False]
 
 
 async def test_waited_in_vain() -> None:
@@ -54,3 +96,20 @@ async def test_everybody_is_sent_away() -> None:
         assert lines.turn_away(Drained("It stops.")) == 1
         with pytest.raises(Drained):
             await place.turn(asyncio.get_running_loop().time() + 10)
+
+
+async def test_who_waits_is_sent_away_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of every key, wherever in its line, and not when its time is over."""
+    monkeypatch.setattr("proxy.edge.key_line._ASK_SECONDS", 3600.0)
+    lines = KeyLines(10)
+    until = asyncio.get_running_loop().time() + 3600
+
+    async def wait(key: str) -> None:
+        with lines.place(key) as place:
+            await place.turn(until)
+
+    waiting = [asyncio.create_task(wait(key)) for key in "aab"]
+    await asyncio.sleep(0)
+    assert lines.turn_away(Drained("It stops.")) == 3
+    ended = await asyncio.wait_for(asyncio.gather(*waiting, return_exceptions=True), 20)
+    assert [type(one) for one in ended] == [Drained] * 3

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from proxy.settings import Settings
-from proxy.upstream.health import EjectionPolicy, HealthState
+from proxy.upstream.health import EjectionPolicy, Health, HealthState
 from proxy.upstream.health_checks import HealthChecks
 from proxy.upstream.pool import Member, Pool
 from proxy.upstream.targets import targets_of
@@ -83,3 +83,55 @@ async def test_a_probe_that_hangs_ends_with_the_probes(transport: Transport) -> 
                 await asyncio.sleep(0.01)
         await probes.stop()
         await peer.all_closed()
+
+
+async def test_a_probe_that_gets_no_answer_in_time_has_failed(
+    transport: Transport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An upstream that hangs serves nobody."""
+    monkeypatch.setattr("proxy.upstream.health_checks._LONGEST_PROBE_SECONDS", 0.01)
+    async with Peer(says()) as peer:
+        probes, member = probing(peer, transport)
+        await probes.probe(member)
+        assert member.health.failures_in_a_row == 1
+
+
+async def test_a_probes_answer_is_read_to_its_end(transport: Transport) -> None:
+    """A page that breaks off is no good one; one that ends leaves its connection for the next."""
+    async with Peer(
+        says(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nwell", then="close")
+    ) as peer:
+        probes, member = probing(peer, transport)
+        await probes.probe(member)
+        assert member.health.failures_in_a_row == 1
+    async with Peer(serves(plain(b"x" * 300_000), plain())) as peer:
+        probes, member = probing(peer, transport)
+        for _ in range(2):
+            await probes.probe(member)
+        assert (member.health.failures_in_a_row, peer.accepted) == (0, 1)
+
+
+async def test_a_probe_that_is_called_off_decides_nothing(transport: Transport) -> None:
+    """Its upstream may be asked by whoever comes next."""
+    async with Peer(says()) as peer:
+        probes, member = probing(peer, transport)
+        member.health = Health(HealthState.EJECTED, ejections=1)
+        asking = asyncio.create_task(probes.probe(member))
+        async with asyncio.timeout(DEADLINE):
+            while not peer.heads:
+                await asyncio.sleep(0.01)
+        assert member.health.open_at() == float("inf")
+        asking.cancel()
+        await asyncio.wait([asking])
+        assert member.health.open_at() <= time.monotonic()
+
+
+async def test_only_upstreams_with_a_probe_path_are_probed(transport: Transport) -> None:
+    """No request is made to an API that was not told to expect it."""
+    targets = targets_of(Settings.model_validate({"upstreams": [{"name": "a", "url": "http://a"}]}))
+    pool = Pool(targets, EjectionPolicy(2, 1.0, 0.2), clock=time.monotonic, random=lambda: 0.0)
+    probes = HealthChecks(pool, transport, 0.0)
+    before = asyncio.all_tasks()
+    probes.start()
+    assert asyncio.all_tasks() == before
+    await probes.stop()

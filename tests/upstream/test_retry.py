@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from multidict import CIMultiDict
 
@@ -60,7 +62,7 @@ def test_any_other_status_stands(status: int) -> None:
 
 def test_a_500_is_a_matter_of_taste() -> None:
     """The operator may hold it for passing; no other status changes with that."""
-    policy = RetryPolicy(on_500=True)
+    policy = replace(POLICY, on_500=True)
     assert wait(Failure(500), situation(), policy) is not None
     assert wait(Failure(501), situation(), policy) is None
 
@@ -107,7 +109,7 @@ def test_the_situation_has_the_last_word(at: RetryContext, again: bool) -> None:
 )
 def test_the_backoff_grows_with_full_jitter(attempts: int, drawn: float, seconds: float) -> None:
     """Anything from nothing to a bound that doubles, up to eight seconds."""
-    assert wait(Failure(503), situation(attempts), RetryPolicy(retries=10), drawn) == seconds
+    assert wait(Failure(503), situation(attempts), replace(POLICY, retries=10), drawn) == seconds
 
 
 @pytest.mark.parametrize(
