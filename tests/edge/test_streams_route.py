@@ -138,7 +138,7 @@ async def test_a_stream_whose_worker_has_died(worker: Worker, headers: dict[str,
     logs.serve(worker)
     answer = await read(worker, **headers)
     assert answer.status == 200
-    assert logs.calls("bury") == [("end_orphan", STREAM)]
+    assert logs.calls("end_orphan") == [("end_orphan", STREAM)]
     if headers:
         assert json.loads(answer.body)["error"] == "producer_lost"
 
