@@ -29,9 +29,9 @@ BELOW: dict[str, set[str]] = {
     "meter": {"base", "http"},
     "state": {"base", "http"},
     "edge": {"base", "http"} | MIDDLE,
-    "appliance": {"base", "edge"} | MIDDLE,
+    "appliance": {"base", "edge", "http"} | MIDDLE,
     "demo": set(),
-    "__main__": {"base", "edge", "appliance", "demo"} | MIDDLE,
+    "__main__": {"base", "http", "edge", "appliance", "demo"} | MIDDLE,
 }
 
 

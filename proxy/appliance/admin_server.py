@@ -5,7 +5,7 @@ from __future__ import annotations
 from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 
-from proxy.edge.protocol_runner import ProtocolRunner
+from proxy.http.protocol_runner import ProtocolRunner
 
 
 class AdminRunner(ProtocolRunner):

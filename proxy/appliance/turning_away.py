@@ -61,9 +61,9 @@ class TurningAway:
 def _answered(connection: socket.socket, ledger: Ledger, paths: tuple[str, ...]) -> bool:
     """Whether it had asked for something, and still waits: nginx's line counts who has left."""
     # Slow to load, and not needed while all is well.
-    refusal = import_module("proxy.edge.turning_away").refusal
+    refusal = import_module("proxy.edge.reject_connection").refusal
     head = connection.recv(_HEAD_BYTES)
-    if not head or import_module("proxy.edge.left").has_left(connection):
+    if not head or import_module("proxy.edge.early_disconnect").has_left(connection):
         return False
     error = Overloaded("No worker of the gateway is back yet.", retry_after=_RETRY_SECONDS)
     answer, record = refusal(head, error, paths)

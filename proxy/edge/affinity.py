@@ -1,6 +1,6 @@
-"""Which upstream made a response, so that who asks for it, or goes on from it, comes to that one.
+"""Upstream affinity: requests about a response go to the upstream that created it.
 
-Only where there are several upstreams and a store. An upstream that is out is not insisted on.
+Only with several upstreams and a store. An ejected upstream is not insisted on.
 """
 
 from __future__ import annotations
@@ -33,22 +33,22 @@ _sending: set[asyncio.Future[Any]] = set()
 
 
 async def prefer(state: WorkerState, context: RequestContext) -> None:
-    """Have the call go to the upstream that made the response it is about."""
+    """Route the call to the upstream that created the response it refers to."""
     if not applies(state) or context.call is None or context.call.upstream:
         return
-    response_id = _asked_about(context)
+    response_id = _referenced_response(context)
     if not response_id or state.resumables is None:
         return
     try:
         alias = await aliases.get_alias(state.resumables.logs.store, response_id)
     except StoreUnavailable:
-        return  # Any upstream may know it.
+        return  # Try any upstream.
     if alias is not None and alias.upstream:
         context.call = replace(context.call, upstream=alias.upstream)
 
 
 def remember(state: WorkerState, context: RequestContext) -> None:
-    """Keep which upstream made the response, if it is one; nobody waits for it."""
+    """Store in the background which upstream created the response, if the answer is one."""
     record, response_id = context.record, context.tally.response_id
     if record.family is not Family.RESPONSES or not response_id or not record.upstream:
         return
@@ -63,14 +63,14 @@ def remember(state: WorkerState, context: RequestContext) -> None:
 
 
 def applies(state: WorkerState) -> bool:
-    """Whether there is a choice of upstreams, and a place to remember one."""
+    """Whether there are several upstreams, and a store."""
     return state.resumables is not None and len(state.settings.upstreams) > 1
 
 
-def _asked_about(context: RequestContext) -> str:
+def _referenced_response(context: RequestContext) -> str:
     assert context.call is not None
-    if found := _RESPONSE.match(context.request.rel_url.raw_path):
-        return found[1]
+    if match := _RESPONSE.match(context.request.rel_url.raw_path):
+        return match[1]
     if context.record.family is not Family.RESPONSES:
         return ""
     try:
@@ -82,6 +82,6 @@ def _asked_about(context: RequestContext) -> str:
 
 def _sent(done: asyncio.Future[Any]) -> None:
     _sending.discard(done)
-    # Retrieved, so that a store that is away is no warning of an exception that nobody looked at.
+    # Retrieve the exception, so that asyncio does not warn about it when the store is unavailable.
     if not done.cancelled():
         done.exception()

@@ -1,4 +1,4 @@
-"""The composition root of a worker: which routes there are, and what they are made of."""
+"""The composition root of a worker: its routes, middlewares and server options."""
 
 from __future__ import annotations
 
@@ -8,30 +8,29 @@ from collections.abc import Awaitable, Callable
 from aiohttp import hdrs, web
 
 from proxy import pages
-from proxy.edge import cors, event_source, responses_route, selftest, status, streams_route
+from proxy.edge import cors, event_source, health_routes, responses_route, selftest, streams_route
 from proxy.edge.downstream_response import error_response
-from proxy.edge.exhausted import refusal_for
 from proxy.edge.forward import forward
 from proxy.edge.playground import Playground
 from proxy.edge.protocol_errors import LARGEST_FIELD_BYTES, LONGEST_TARGET_BYTES, GatewayRunner
 from proxy.edge.request_context import RequestContext
+from proxy.edge.resource_exhaustion import refusal_for
 from proxy.edge.routes import ALWAYS_PASSED
 from proxy.edge.worker_state import WORKER_STATE, WorkerState
 from proxy.errors import Internal, NotFound, SluiceError
 from proxy.refusals import MethodNotAllowed
 
-"""The prefixes that need no setting."""
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _KEEPALIVE_SECONDS = 3660.0
-"""Longer than nginx keeps its connections, so that it is never the worker who closes."""
+"""Longer than nginx keeps its idle connections, so that nginx always closes first."""
 _ALONE_KEEPALIVE_SECONDS = 75.0
-"""As nginx has it for clients: each idle connection takes a descriptor."""
+"""nginx's default for clients: each idle connection occupies a file descriptor."""
 _SHUTDOWN_SECONDS = 5.0
 _log = logging.getLogger(__name__)
 
 
 def create_app(state: WorkerState) -> web.Application:
-    """The application of one worker. CORS comes first: a preflight is answered before all else."""
+    """Build the application of one worker. CORS comes first: it answers preflights."""
     app = web.Application(client_max_size=state.settings.max_body_bytes)
     app[WORKER_STATE] = state
     if not state.behind_nginx:
@@ -40,9 +39,9 @@ def create_app(state: WorkerState) -> web.Application:
         if pages.playground_is_on(state.settings):
             Playground().add_to(app)
     app.middlewares.append(errors_are_json)
-    app.router.add_get("/healthz", status.alive)
-    app.router.add_get("/readyz", status.ready)
-    app.router.add_get(status.INTERNAL_PATH, status.internal)
+    app.router.add_get("/healthz", health_routes.alive)
+    app.router.add_get("/readyz", health_routes.ready)
+    app.router.add_get(health_routes.INTERNAL_PATH, health_routes.internal)
     app.router.add_get("/selftest/stream", selftest.stream)
     if state.settings.lame_duck_seconds:
         app.on_response_prepare.append(_last_on_its_connection_of_a_lame_duck)
@@ -60,28 +59,28 @@ def create_app(state: WorkerState) -> web.Application:
 async def _last_on_its_connection_of_a_lame_duck(
     request: web.Request, response: web.StreamResponse
 ) -> None:
-    """So that its client connects anew for the next request, and to another machine."""
+    """Close the connection, so that the client's next request goes to another machine."""
     if request.app[WORKER_STATE].lame_duck:
         response.force_close()
-        # aiohttp has made up the head already.
+        # aiohttp has already computed the Connection header.
         response.headers[hdrs.CONNECTION] = "close"
 
 
 async def _later(_request: web.Request) -> None:
-    """A client that waits to be told to go on is told so once there is room for its body."""
+    """Send no `100 Continue` here: `proxy.edge.body` does once there is memory for the body."""
 
 
 def create_runner(state: WorkerState) -> web.AppRunner:
-    """What serves the application.
+    """Build the server of the application.
 
-    A client that leaves cancels its handler, and so ends the upstream's work: aiohttp does that
-    only when told to.
+    With `handler_cancellation` a client that disconnects cancels its handler, and with it the
+    upstream request; aiohttp's default is off.
     """
     runner = GatewayRunner(
         create_app(state),
         handler_cancellation=True,
         access_log=None,
-        # A body goes on as it came; what must be read of it is unpacked on the way.
+        # Bodies are relayed as they came; `prepare_call` decompresses what must be read.
         auto_decompress=False,
         keepalive_timeout=(_KEEPALIVE_SECONDS if state.behind_nginx else _ALONE_KEEPALIVE_SECONDS),
         shutdown_timeout=_SHUTDOWN_SECONDS,
@@ -95,7 +94,7 @@ def create_runner(state: WorkerState) -> web.AppRunner:
 
 @web.middleware
 async def errors_are_json(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """No client ever sees a traceback or plain text: what goes wrong is JSON with a request id."""
+    """Turn every exception into a JSON error with a request id."""
     try:
         return await handler(request)
     except web.HTTPException as answer:
@@ -108,15 +107,15 @@ async def errors_are_json(request: web.Request, handler: Handler) -> web.StreamR
         if "Allow" in answer.headers:
             response.headers["Allow"] = answer.headers["Allow"]
         return response
-    except Exception as error:  # noqa: BLE001 the last border before the client
+    except Exception as error:  # noqa: BLE001 the outermost handler
         context = RequestContext.of(request)
         short = refusal_for(error)
         if short is not None and request.writer.output_size == 0:
             return error_response(short, context.record)
         _log.exception("A request failed: %s", context.record.request_id)
         if request.writer.output_size > 0:
-            # A second head inside a body would be read as part of it.
-            raise ConnectionResetError("The answer ended before its end.") from None
+            # A second response head would be read as part of the body.
+            raise ConnectionResetError("The response ended prematurely.") from None
         return error_response(Internal("Sluice failed."), context.record)
 
 
@@ -125,6 +124,6 @@ def _as_error(answer: web.HTTPException, paths: tuple[str, ...]) -> SluiceError:
         return MethodNotAllowed(f"{answer.reason}.")
     served = ", ".join((*ALWAYS_PASSED, *paths))
     return NotFound(
-        f"{answer.reason}: what is passed on begins with one of {served}, and an SDK's base URL "
-        "wants /v1 at its end."
+        f"{answer.reason}: relayed paths begin with one of {served}; an SDK's base URL must end "
+        "in /v1."
     )

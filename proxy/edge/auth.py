@@ -1,4 +1,4 @@
-"""Who calls: the client's key and what is configured under it."""
+"""Authenticates clients: finds the configured key of a request."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from multidict import MultiMapping
 from proxy.errors import BadRequest, NotAuthorized
 from proxy.key_settings import KeySettings, digest_of
 
-# The same for all three, so that nobody learns which keys exist.
+# One message for all three cases, so that it does not reveal which keys exist.
 _REFUSED = "The request's API key is missing, unknown or expired."
 
 
@@ -20,14 +20,14 @@ def _now() -> datetime:
 
 
 class Keys:
-    """The configured client keys, held as digests: what a look-up compares tells nothing of a key.
+    """The configured client keys, held as digests, so that timing reveals nothing about a key.
 
-    An attacker cannot choose the digest of what is tried, so that the time of the dictionary's
-    search says nothing either; the last comparison takes constant time.
+    An attacker cannot choose the digest of a guess, so the time of the dictionary lookup is of no
+    use; the final comparison takes constant time.
     """
 
     def __init__(self, keys: Iterable[KeySettings], now: Callable[[], datetime] = _now) -> None:
-        # The key itself is not kept.
+        # Only the digest is kept in memory.
         self._keys = {
             key.digest: (key.digest, key.model_copy(update={"key": None})) for key in keys
         }
@@ -35,14 +35,14 @@ class Keys:
 
     @property
     def empty(self) -> bool:
-        """Whether anybody is let in."""
+        """Whether no keys are configured, so that every client is admitted."""
         return not self._keys
 
     def key_of(self, headers: MultiMapping[str], query: MultiMapping[str]) -> KeySettings | None:
-        """What is configured for the request's key; None where no keys are configured.
+        """Return the configuration of the request's key; None if no keys are configured.
 
-        Raises `NotAuthorized` if keys are configured and the request's is none of them, or has
-        expired; `BadRequest` if it has two.
+        Raises `NotAuthorized` if the request's key is unknown or expired, and `BadRequest` if it
+        has two.
         """
         if not self._keys:
             return None
@@ -57,18 +57,18 @@ class Keys:
 
 
 def presented(headers: MultiMapping[str], query: MultiMapping[str]) -> str:
-    """The key that a request carries, in any of the fields that SDKs put it; empty if none.
+    """Return the key that a request carries, in any header or parameter SDKs use; empty if none.
 
-    Raises `BadRequest` where it carries two that differ: which one counts would be a guess, and
-    another server on the way might guess otherwise.
+    Raises `BadRequest` if it carries two different keys: another server on the way might choose the
+    other one.
     """
-    found = {*_bearers(headers), *query.getall("key", ())}
+    keys = {*_bearers(headers), *query.getall("key", ())}
     for name in ("x-api-key", "x-goog-api-key", "api-key"):
-        found.update(value.strip() for value in headers.getall(name, ()))
-    found.discard("")
-    if len(found) > 1:
+        keys.update(value.strip() for value in headers.getall(name, ()))
+    keys.discard("")
+    if len(keys) > 1:
         raise BadRequest("The request carries two API keys that differ.")
-    return found.pop() if found else ""
+    return keys.pop() if keys else ""
 
 
 def _bearers(headers: MultiMapping[str]) -> Iterator[str]:

@@ -1,8 +1,9 @@
-"""How many bytes of request bodies a worker holds at once; who finds no room waits for it.
+"""A budget of bytes for the request bodies that a worker holds at once; requests wait for it.
 
-A body with a length is given all of its room before any of it is read, so that what has begun can
-also end; one without takes more as it grows, before those who have not begun. Large bodies leave a
-quarter to small ones: a few uploads that never end must not keep everybody's questions out.
+A body with a Content-Length reserves all of its bytes before any is read, so that it cannot get
+stuck halfway. A body without one reserves more as it grows, ahead of requests that have not begun.
+Large bodies leave a quarter of the budget to small ones: a few endless uploads must not block
+everyone else.
 """
 
 from __future__ import annotations
@@ -12,14 +13,14 @@ from collections import deque
 from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
-from proxy.edge.trimming import Trimmer
+from proxy.edge.malloc_trim import Trimmer
 from proxy.errors import BodyTooLarge, Overloaded
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
 SMALL_BYTES = 1024 * 1024
-"""Bodies up to this size may use the last quarter."""
+"""Bodies up to this size may use the last quarter of the budget."""
 
 
 class _Waiting(NamedTuple):
@@ -29,7 +30,7 @@ class _Waiting(NamedTuple):
 
 
 class BodyMemory:
-    """The budget of one worker."""
+    """The body memory of one worker."""
 
     def __init__(self, budget: int, *, wait_seconds: float, most_waiting: int) -> None:
         self.budget = budget
@@ -42,21 +43,21 @@ class BodyMemory:
 
     @property
     def waiting(self) -> int:
-        """Requests that wait for room."""
+        """The number of requests that wait for memory."""
         return len(self._line)
 
     def hold(self) -> Hold:
-        """What one request holds: nothing yet."""
+        """Return the hold of one request, empty at first."""
         return Hold(self)
 
     async def take(self, hold: Hold, size: int) -> None:
-        """Give a request so many bytes more, as soon as there is room.
+        """Reserve `size` more bytes for a request, waiting if necessary.
 
-        Raises `BodyTooLarge` if there never can be, `Overloaded` if there is none in time.
+        Raises `BodyTooLarge` if the budget is too small, and `Overloaded` on a timeout.
         """
         if hold.size + size > self.budget:
             raise BodyTooLarge(
-                f"The body is larger than the {self.budget} bytes that may be held of bodies "
+                f"The body is larger than the {self.budget} bytes reserved for request bodies "
                 "(SLUICE_BODY_MEMORY_BYTES)."
             )
         if self._fits(hold, size) and (hold.size or not self._line):
@@ -67,7 +68,7 @@ class BodyMemory:
         await self._wait(hold, size)
 
     def has_room(self, hold: Hold, size: int) -> bool:
-        """Give a request so many bytes more if nobody need wait for them; whether it has them."""
+        """Reserve `size` more bytes if that needs no wait. Return whether it was done."""
         fits = self._fits(hold, size) and not self._line
         if fits:
             self._give(hold, size)
@@ -75,11 +76,11 @@ class BodyMemory:
 
     @asynccontextmanager
     async def growing(self) -> AsyncIterator[None]:
-        """Grow step by step to a size that nobody knows, which one body may at a time.
+        """Allow one body at a time to grow step by step to an unknown size.
 
-        Several would each hold a part of the room, and wait for the rest of it for ever.
+        Several at once could each hold a part of the budget and deadlock waiting for the rest.
 
-        Raises `Overloaded` if its turn does not come in time.
+        Raises `Overloaded` on a timeout.
         """
         try:
             async with asyncio.timeout(self._wait_seconds):
@@ -93,9 +94,9 @@ class BodyMemory:
 
     @contextmanager
     def copied(self, size: int) -> Iterator[None]:
-        """Count a copy of what somebody holds, which waits for no room: whoever comes then does.
+        """Count a copy of a held body without waiting; later requests wait instead.
 
-        Two that hold theirs and wait for room for copies would wait for each other.
+        Two requests that hold a body and wait to copy it would deadlock.
         """
         self.used += size
         try:
@@ -104,7 +105,7 @@ class BodyMemory:
             self.give_back(size)
 
     def give_back(self, size: int) -> None:
-        """So many bytes are free again; who fits now goes on, in the order of the line."""
+        """Release `size` bytes, and grant the waiting requests that fit now, in order."""
         self.used -= size
         self._trimmer.freed(size)
         for one in list(self._line):
@@ -115,7 +116,7 @@ class BodyMemory:
 
     async def _wait(self, hold: Hold, size: int) -> None:
         one = _Waiting(hold, size, asyncio.get_running_loop().create_future())
-        # Who has begun goes first: what it holds is free only once it has ended.
+        # A request that already holds memory goes first: it must end to release it.
         if hold.size:
             self._line.appendleft(one)
         else:
@@ -132,7 +133,7 @@ class BodyMemory:
     def _fits(self, hold: Hold, size: int) -> bool:
         small = hold.size + size <= SMALL_BYTES
         most = self.budget if small else self.budget * 3 // 4
-        # Alone, a body may have everything.
+        # A single body may use the whole budget.
         return self.used + size <= most or (self.used == hold.size and size <= self.budget)
 
     def _give(self, hold: Hold, size: int) -> None:
@@ -144,7 +145,7 @@ class BodyMemory:
 
 
 class Hold:
-    """What one request holds of the budget; given back once, however it ends."""
+    """The bytes that one request holds of the budget."""
 
     __slots__ = ("_memory", "size")
 
@@ -153,18 +154,18 @@ class Hold:
         self.size = 0
 
     async def take(self, size: int) -> None:
-        """Hold so many bytes more; see `BodyMemory.take`."""
+        """Reserve `size` more bytes; see `BodyMemory.take`."""
         await self._memory.take(self, size)
 
     def has_room(self, size: int) -> bool:
-        """Whether there is room for so many bytes at once; then they are held.
+        """Reserve `size` more bytes if that needs no wait. Return whether it was done.
 
-        For whoever can do without.
+        For optional buffers.
         """
         return self._memory.has_room(self, size)
 
     def release(self, size: int | None = None) -> None:
-        """Hold so many bytes less, or nothing more."""
+        """Release `size` bytes, or all of them."""
         given = self.size if size is None else min(size, self.size)
         self.size -= given
         if given:

@@ -1,7 +1,7 @@
-"""Parses large bodies in a process of their own.
+"""Parses large request bodies in a separate process.
 
-A thread would not do: the parser holds the interpreter's lock to the end, and 32 MiB take it some
-fifty milliseconds, in which no token of any stream would pass.
+A thread would not do: the parser holds the GIL until it has finished, and parsing 32 MiB takes
+about fifty milliseconds, in which no stream would relay a token.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from multiprocessing import active_children, get_context
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from proxy.edge.malloc_trim import trim
 from proxy.edge.request_params import RequestFields, RequestParams, parse, to_params
-from proxy.edge.trimming import trim
 from proxy.errors import BadRequest, Overloaded
 
 if TYPE_CHECKING:
@@ -29,34 +29,34 @@ if TYPE_CHECKING:
     from proxy.http.decompress import DecompressedBody
 
 PARSED_INLINE_BYTES = 512 * 1024
-"""Up to here parsing takes less than a millisecond, and moving it elsewhere would take longer."""
+"""Bodies up to this size parse in less than a millisecond, faster than handing them over."""
 _TRIES = 2
 ANSWER_SECONDS = 10.0
-"""A hundred times what the largest body takes: a process that is silent for so long is frozen."""
+"""A hundred times what the largest body takes; a process silent for so long is hung."""
 _PR_SET_PDEATHSIG = 1
 
 
 class BodyParser:
-    """One parsing process, begun with the first large body, and the threads that feed it.
+    """A parsing process, started for the first large body, and the threads that feed it.
 
-    It has one body at a time, the only copy of which is counted among the bytes that the worker
-    holds. The threads are its own: whatever a client makes them do, the pool that all else shares
-    (name look-ups, the stop) is free.
+    The process parses one body at a time, whose copy is counted in the body memory. The threads
+    are separate from asyncio's default executor, so that clients cannot block DNS lookups or the
+    shutdown.
     """
 
     def __init__(self, memory: BodyMemory) -> None:
         self._memory = memory
         self._pool: ProcessPoolExecutor | None = None
         self._turn = asyncio.Lock()
-        self._asking = ThreadPoolExecutor(1, "parsing")
-        self._threads = ThreadPoolExecutor(2, "unpacking")
+        self._parse_thread = ThreadPoolExecutor(1, "parsing")
+        self._decompress_threads = ThreadPoolExecutor(2, "unpacking")
 
     async def parse(
         self, route: Route, body: bytes, *, include_usage: bool, find_model: bool = False
     ) -> RequestParams:
-        """As `request_params.read_params`, without holding the event loop up for a large body.
+        """Do as `request_params.read_params`, without blocking the event loop on a large body.
 
-        Raises `Overloaded` where the process does not live to parse it.
+        Raises `Overloaded` if the process dies or hangs repeatedly.
         """
         if len(body) <= PARSED_INLINE_BYTES:
             fields = parse(body, find_model=find_model)
@@ -65,45 +65,45 @@ class BodyParser:
             async with self._turn:
                 with self._memory.copied(len(body)):
                     loop = asyncio.get_running_loop()
-                    fields = await loop.run_in_executor(self._asking, parsing)
+                    fields = await loop.run_in_executor(self._parse_thread, parsing)
         return to_params(route, body, fields, include_usage=include_usage)
 
-    async def piece(self, body: DecompressedBody, most: int) -> bytes:
-        """The next piece of a compressed body; a caller that is cancelled asks for no more."""
+    async def piece(self, body: DecompressedBody, max_bytes: int) -> bytes:
+        """Decompress the next piece of a body in a thread."""
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._threads, body.piece, most)
+        return await loop.run_in_executor(self._decompress_threads, body.piece, max_bytes)
 
     def close(self) -> None:
-        """End the process."""
+        """Stop the process and the threads."""
         if self._pool is not None:
             self._pool.shutdown(wait=False, cancel_futures=True)
-        self._asking.shutdown(wait=False, cancel_futures=True)
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._parse_thread.shutdown(wait=False, cancel_futures=True)
+        self._decompress_threads.shutdown(wait=False, cancel_futures=True)
 
     def _parse_elsewhere(self, body: bytes, *, find_model: bool) -> RequestFields:
-        """Have the process parse it; where it was killed or stands still, a new one.
+        """Parse in the process; replace it once if it was killed or hangs.
 
-        Not here instead: whoever has it killed by a body must not have the streams stand still.
+        There is no fallback in this process: a body that kills the parser must not stall streams.
         """
         for _ in range(_TRIES):
             try:
-                found = self._ask(body, find_model=find_model)
+                fields = self._ask(body, find_model=find_model)
             except (BrokenProcessPool, TimeoutError):
                 self._give_up()
             else:
-                if isinstance(found, str):
-                    raise BadRequest(found)
-                return found
+                if isinstance(fields, str):
+                    raise BadRequest(fields)
+                return fields
         raise Overloaded("The gateway is short of memory for large bodies.", retry_after=5.0)
 
     def _ask(self, body: bytes, *, find_model: bool) -> RequestFields | str:
-        """Hand the body over in memory that both processes see; nothing of it touches a disk."""
+        """Pass the body in shared memory (memfd), never through a disk."""
         shared = os.memfd_create("body", os.MFD_CLOEXEC)
         try:
             _write(shared, body)
             path = f"/proc/{os.getpid()}/fd/{shared}"
-            asked = self._process().submit(_parse_file, path, find_model=find_model)
-            return asked.result(ANSWER_SECONDS)
+            parsing = self._process().submit(_parse_file, path, find_model=find_model)
+            return parsing.result(ANSWER_SECONDS)
         finally:
             os.close(shared)
 
@@ -112,7 +112,7 @@ class BodyParser:
             self._pool = ProcessPoolExecutor(
                 max_workers=1,
                 mp_context=get_context("spawn"),
-                initializer=_end_with,
+                initializer=_die_with_parent,
                 initargs=(os.getpid(),),
             )
         return self._pool
@@ -121,30 +121,30 @@ class BodyParser:
         pool, self._pool = self._pool, None
         if pool is None:
             return
-        # The pool has no way to end a process that does not answer; a worker has no other children.
+        # The pool cannot stop a hung process; a worker has no other child processes.
         for process in active_children():
             process.kill()
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _end_with(parent: int) -> None:
-    """In the other process: end as soon as the worker does, however it ends (prctl(2))."""
-    with contextlib.suppress(AttributeError):  # No Linux, then.
+def _die_with_parent(parent: int) -> None:
+    """Run in the parsing process: die with the worker, however that ends (prctl(2))."""
+    with contextlib.suppress(AttributeError):  # Not on Linux.
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
     if os.getppid() != parent:
         os._exit(1)
 
 
 def _write(descriptor: int, body: bytes) -> None:
-    left = memoryview(body)
-    while left:
-        left = left[os.write(descriptor, left) :]
+    remaining = memoryview(body)
+    while remaining:
+        remaining = remaining[os.write(descriptor, remaining) :]
 
 
 def _parse_file(path: str, *, find_model: bool) -> RequestFields | str:
-    """In the other process: what the body asks for, or what is wrong with it.
+    """Run in the parsing process: return the body's fields, or what is wrong with it.
 
-    It is looked at where it is, and its memory is free as soon as both have let it go.
+    The body is read in place, and its memory is freed when both processes have closed it.
     """
     try:
         with Path(path).open("r+b") as file:

@@ -1,8 +1,8 @@
-"""The commit: until when a request may still fail with a true status, and what follows it.
+"""Early commit: sends a 200 and pings while an upstream stays silent.
 
-Status and headers wait for the upstream's first bytes. Only when it stays silent for
-`SLUICE_COMMIT_AFTER_SECONDS` does a 200 go out before them, so that nothing on the way takes the
-silence for a dead connection; pings follow until the answer comes.
+Normally status and headers wait for the upstream's first bytes. If the upstream is silent for
+`SLUICE_COMMIT_AFTER_SECONDS`, a 200 is sent before them, so that no proxy on the way closes the
+connection as idle; pings follow until the upstream answers.
 """
 
 from __future__ import annotations
@@ -17,28 +17,27 @@ from proxy.relay.recorded import ping_for
 
 
 class CommitIfSilent:
-    """A context in which an upstream is waited for; if that takes too long, the 200 goes out.
+    """An async context manager around the wait for an upstream; it commits after a delay.
 
-    After it the context has its response and its client if that happened. An upstream that answers
-    in
-    time, as nearly all do, costs no more than a timer that is never due.
+    If it has committed, the request's context has its response and client. An upstream that answers
+    in time costs no more than a timer that is cancelled.
     """
 
     __slots__ = ("_committing", "_context", "_ping", "_timer")
 
     def __init__(self, context: RequestContext, *, after: float, ping: float) -> None:
-        """`after` and `ping` are seconds; `ping` 0 sends none."""
+        """Take `after` and `ping` in seconds; with `ping` 0 no pings are sent."""
         self._context = context
         self._ping = ping
         self._committing: asyncio.Task[None] | None = None
         self._timer = asyncio.get_running_loop().call_later(after, self._commit)
 
     async def __aenter__(self) -> None:
-        """The timer runs since it was made."""
+        """Do nothing: the timer was started by the constructor."""
 
     async def __aexit__(self, *_error: object) -> None:
         if self._committing is not None:
-            # A head that is half out cannot be taken back.
+            # A head that is partly sent cannot be withdrawn.
             await self._committing
         self._timer.cancel()
 

@@ -1,7 +1,7 @@
-"""CORS for a worker that runs alone; behind nginx, nginx answers for it.
+"""CORS for a worker that runs alone; behind nginx, nginx does CORS.
 
-aiohttp-cors decides; what it asks of a router is told here once for the whole application, so
-that every route, every method and every error has the same answer (Fetch standard, 3.2).
+aiohttp-cors decides. The router adapter here applies one configuration to the whole application,
+so that every route, method and error has the same CORS headers (Fetch standard, 3.2).
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 def is_preflight(request: web.Request) -> bool:
-    """Whether a browser asks for leave; any other OPTIONS is a request like all others."""
+    """Whether this is a CORS preflight; any other OPTIONS is relayed."""
     return (
         request.method == hdrs.METH_OPTIONS
         and hdrs.ORIGIN in request.headers
@@ -60,7 +60,7 @@ class _WholeApplication(AbstractRouterAdapter):
 
     def add_preflight_handler(
         self,
-        routing_entity: object,  # noqa: ARG002 there is one answer for all
+        routing_entity: object,  # noqa: ARG002 one answer for all routes
         handler: Handler,
         webview: bool = False,  # noqa: ARG002, FBT001, FBT002 the library's signature
     ) -> None:
@@ -73,7 +73,7 @@ class _WholeApplication(AbstractRouterAdapter):
         return True
 
     def set_config_for_routing_entity(self, _entity: object, _config: object) -> None:
-        """There is one configuration."""
+        """Do nothing: there is one configuration for all routes."""
 
     async def get_preflight_request_config(
         self, _request: web.Request, _origin: str, _method: str
@@ -85,7 +85,7 @@ class _WholeApplication(AbstractRouterAdapter):
 
 
 def install(app: web.Application, origins: tuple[str, ...], *, credentials: bool = False) -> None:
-    """Let browsers of these origins (`*`: of any) call the application and read its answers."""
+    """Allow pages of these origins (`*`: of any) to call the application and read responses."""
     if not origins:
         return
     options = aiohttp_cors.ResourceOptions(  # type: ignore[no-untyped-call]
@@ -109,13 +109,13 @@ def install(app: web.Application, origins: tuple[str, ...], *, credentials: bool
 
 
 async def _vary(_request: web.Request, response: web.StreamResponse) -> None:
-    """The answer differs by origin, so no cache may give one origin's to another."""
+    """Add `Vary: Origin`, so that no cache serves one origin's response to another."""
     if "origin" not in response.headers.get(hdrs.VARY, "").lower():
         response.headers.add(hdrs.VARY, hdrs.ORIGIN)
 
 
 async def _timing(_request: web.Request, response: web.StreamResponse) -> None:
-    """Whoever may read the answer may read its `Server-Timing` (W3C Resource Timing, 4.5.1)."""
+    """Allow origins that may read the response to read `Server-Timing` (Resource Timing, 4.5.1)."""
     response.headers.popall(_TIMING, None)
     if allowed := response.headers.get(hdrs.ACCESS_CONTROL_ALLOW_ORIGIN):
         response.headers[_TIMING] = allowed

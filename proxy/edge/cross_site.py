@@ -1,8 +1,8 @@
-"""Requests that a web page of somebody else makes its reader's browser send.
+"""Rejects cross-site requests that a foreign web page makes a browser send (CSRF).
 
-A POST of `text/plain` needs no preflight (Fetch standard, 2.2.2), so CORS alone keeps a page from
-reading the answer, and not from spending the operator's key. Browsers say where such a request
-comes from; other programs say nothing of it and are not asked.
+A POST of `text/plain` needs no preflight (Fetch standard, 2.2.2), so CORS only keeps a page from
+reading the response, not from spending the operator's key. Browsers send the request's origin in
+`Sec-Fetch-Site` or `Origin`; clients that send neither are not checked.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ _OWN_SITE = frozenset({"same-origin", "none"})
 
 
 def check(request: web.Request, allowed: tuple[str, ...], *, host: str, spends_key: bool) -> None:
-    """Raise `CrossSite` for a browser's request on behalf of an origin that is not allowed.
+    """Raise `CrossSite` for a browser's request from an origin that is not allowed.
 
-    `host`: the one that the browser asked, which a trusted proxy in front may have to tell.
-    `spends_key`: the operator's key is spent without one of the client's being asked for. Then a
-    bare `Origin`, which is all that older browsers send, is enough.
+    `host` is the host that the browser requested, possibly from a trusted proxy's header.
+    `spends_key` says that clients need no key of their own, so that any request spends the
+    operator's. Then `Origin` alone, which is all that older browsers send, is checked, too.
     """
     origin = request.headers.get(hdrs.ORIGIN, "").strip().lower()
     site = request.headers.get(_SITE, "").strip().lower()
@@ -36,5 +36,5 @@ def check(request: web.Request, allowed: tuple[str, ...], *, host: str, spends_k
 
 
 def _is_own(origin: str, host: str) -> bool:
-    """Whether a page of the gateway's own sent it; the scheme is that of whoever is in front."""
+    """Whether a page of the gateway sent it; the scheme is ignored, as TLS may end in front."""
     return bool(host) and origin.partition("://")[2] == host.lower()

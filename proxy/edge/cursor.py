@@ -1,4 +1,4 @@
-"""Where a reader goes on: `?after=N`, or the last event id that a browser repeats."""
+"""Parses a reader's cursor: `?after=N`, or the `Last-Event-ID` that a browser sends."""
 
 from __future__ import annotations
 
@@ -20,47 +20,47 @@ _YES = frozenset({"1", "true", "yes"})
 
 
 class Cursor(NamedTuple):
-    """How many events have been seen, and whether each is to have an id."""
+    """How many events the reader has seen, and whether it wants `id:` lines."""
 
     after: int = 0
     ids: bool = False
 
 
 def stream_id(text: str) -> str:
-    """The id, if it could be one. Raises `StreamNotFound`."""
+    """Return the id if it is well-formed. Raises `StreamNotFound`."""
     if not _STREAM_ID.fullmatch(text):
         raise StreamNotFound("There is no such stream.")
     return text
 
 
 def last_event(request: web.Request) -> tuple[str, int] | None:
-    """Stream and number of the event that a browser had last; None if it had none.
+    """Parse `Last-Event-ID` into a stream and an event number; None without the header.
 
-    Raises `StreamNotFound` for what is no such id: to begin anew would show events twice.
+    Raises `StreamNotFound` if it is malformed: starting again would repeat events.
     """
-    said = request.headers.get("Last-Event-ID", "").strip()
-    if not said:
+    header = request.headers.get("Last-Event-ID", "").strip()
+    if not header:
         return None
-    found = _EVENT_ID.fullmatch(said)
-    if found is None:
-        raise StreamNotFound("The Last-Event-ID is of no stream here.")
-    return found[1], int(found[2])
+    match = _EVENT_ID.fullmatch(header)
+    if match is None:
+        raise StreamNotFound("The Last-Event-ID names no stream.")
+    return match[1], int(match[2])
 
 
 def cursor_of(request: web.Request, stream: str) -> Cursor:
-    """Where to go on in this stream. Raises `BadRequest` and `StreamNotFound`."""
+    """Return the cursor in this stream. Raises `BadRequest` and `StreamNotFound`."""
     if (last := last_event(request)) is not None:
         if last[0] != stream:
-            raise StreamNotFound("The Last-Event-ID is of another stream.")
+            raise StreamNotFound("The Last-Event-ID names another stream.")
         return Cursor(last[1], ids=True)
     ids = says_yes(request, "ids") or _is_event_source(request)
     return Cursor(number(request, "after"), ids=ids)
 
 
 def _is_event_source(request: web.Request) -> bool:
-    """Whether a browser's EventSource asks, at the beginning (WHATWG HTML, 9.2.2; Fetch Metadata).
+    """Whether a browser's EventSource connects for the first time (WHATWG HTML, 9.2.2).
 
-    Without ids it would have the whole stream again after each break, and after the end.
+    It gets ids: without them it would read the whole stream again after every reconnect.
     """
     if "after" in request.query or "ids" in request.query:
         return False
@@ -73,19 +73,19 @@ def _is_event_source(request: web.Request) -> bool:
 
 
 def number(request: web.Request, name: str) -> int:
-    """A number from the query; 0 if it is not there. Raises `BadRequest` if it is none."""
-    said = request.query.getall(name, ["0"])
-    if len(said) != 1 or not _NUMBER.fullmatch(said[0]):
-        raise BadRequest(f"`{name}` is a number of events, from 0 on.")
-    return int(said[0])
+    """Read a number from the query; 0 if it is absent. Raises `BadRequest` if it is malformed."""
+    values = request.query.getall(name, ["0"])
+    if len(values) != 1 or not _NUMBER.fullmatch(values[0]):
+        raise BadRequest(f"`{name}` must be a number of events, 0 or more.")
+    return int(values[0])
 
 
 def says_yes(request: web.Request, name: str) -> bool:
-    """Whether the query switches something on."""
+    """Whether a query parameter is true."""
     return request.query.get(name, "").strip().lower() in _YES
 
 
 def wants_progress(request: web.Request) -> bool:
-    """Whether progress frames are asked for, by the query or by a header."""
+    """Whether the query or the header asks for progress frames."""
     header = request.headers.get("Sluice-Progress", "").strip().lower()
     return header in _YES or says_yes(request, "progress")

@@ -1,4 +1,4 @@
-"""Hands an upstream's answer to the client and sees it through to its end."""
+"""Relays an upstream's response to the client, from its head to its end."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ from proxy.upstream.response import UpstreamResponse
 
 _TRAILING = "trailing"
 LARGEST_HEAD_BYTES = 15 * 1024
-"""An answer's headers behind nginx, which takes 16 KiB (`proxy_buffer_size`), its own included."""
+"""The largest head that nginx accepts: `proxy_buffer_size` is 16 KiB, with nginx's own fields."""
 
 
 async def deliver(
     state: WorkerState, context: RequestContext, response: UpstreamResponse
 ) -> DownstreamResponse:
-    """Relay the answer; the reply that comes back has been sent but for its last chunk.
+    """Relay the response; return the client's, sent except for its last chunk.
 
-    Raises `UpstreamInvalid` and `UpstreamRefused` for what cannot be relayed.
+    Raises `UpstreamInvalid` and `UpstreamRefused` for a response that cannot be relayed.
     """
     record = context.record
     if context.response is not None and not response.is_event_stream:
@@ -77,7 +77,7 @@ async def deliver(
 
 
 def _follow(context: RequestContext, body_filter: Stream | Opaque) -> None:
-    """What stands between the events of a stream stands nowhere in another body."""
+    """Send progress frames in an event stream only, never in another body."""
     if context.progress is None:
         return
     if isinstance(body_filter, Opaque):
@@ -92,15 +92,15 @@ async def _send_head(
     response: UpstreamResponse,
     body_filter: Stream | Opaque,
 ) -> tuple[DownstreamResponse, ClientWriter]:
-    """Send the head, unless that is out already, and with it what has come of the body."""
+    """Send the head, unless it was committed early, and the first bytes of the body."""
     downstream, client = context.response or _new_response(state, context, response), context.client
     now = time.monotonic()
-    # Let go of at once: it may be large, and the stream may run for an hour.
+    # Released at once: it may be large, and the stream may run for an hour.
     first, response.first = response.first, b""
     first = body_filter.feed(first, now) if first else b""
     if client is not None:
         if client.sent:
-            # After a ping it would no longer be read as a mark, but as part of a field's name.
+            # After a ping, clients would read the BOM as part of a field name.
             first = first.removeprefix(codecs.BOM_UTF8)
         client.write(first, now)
         client.began_at = now if first else None
@@ -113,12 +113,12 @@ def _new_response(
 ) -> DownstreamResponse:
     headers = response.headers
     if state.behind_nginx and _size(headers) > LARGEST_HEAD_BYTES:
-        # nginx would drop the whole answer, and say that no worker had answered.
+        # nginx would replace the response by a 502.
         raise UpstreamInvalid(
-            f"The headers of {response.upstream} are over {LARGEST_HEAD_BYTES} bytes."
+            f"The response headers of {response.upstream} exceed {LARGEST_HEAD_BYTES} bytes."
         )
     for name, value in ids_of(context.record).items():
-        # The upstream's own id under Anthropic's name is what its support asks for.
+        # Keep the upstream's own `Request-Id`: Anthropic's support asks for it.
         if name == REQUEST_ID or name not in headers:
             headers[name] = value
     waits = hdrs.RETRY_AFTER in headers
@@ -170,7 +170,7 @@ def _conclude(
             state.telemetry.meter_ends(context, body_filter.ends)
         return
     wants_figures = context.request.headers.get("Sluice-Figures", "").strip().lower() == _TRAILING
-    # Google's SDK for Python takes a comment for data that is no JSON, and raises.
+    # Google's Python SDK parses comments as JSON data and raises.
     if wants_figures and outcome.whole and record.family is not Family.GEMINI:
         record.ended_at = time.monotonic()
         client.write(state.telemetry.trailing_figures(context), record.ended_at)

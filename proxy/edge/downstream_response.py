@@ -1,4 +1,4 @@
-"""The answer that goes to the client, and the three ways it can end."""
+"""The response to the client. It ends cleanly, truncated, or with a reset connection."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from aiohttp import HttpVersion11, hdrs, web
 from multidict import CIMultiDict
 
-from proxy.edge.breaking import break_off
+from proxy.edge.truncated_close import close_truncated
 from proxy.errors import SluiceError, body_of, headers_of
 from proxy.record import Family, RequestRecord
 from proxy.relay.client_writer import BUFFERED_BYTES, ClientWriter
@@ -19,32 +19,32 @@ STREAM_HEADERS = {
     "Cache-Control": "no-cache, no-transform",
     "X-Accel-Buffering": "no",
 }
-"""What keeps whatever stands in front from holding events back."""
+"""Headers that keep proxies in front from buffering or transforming events."""
 REQUEST_ID = "X-Request-ID"
 ANTHROPIC_REQUEST_ID = "Request-Id"
-"""Where Anthropic's SDK looks for what it calls `request_id`."""
+"""The header that Anthropic's SDK exposes as `request_id`."""
 _NO_RETRY = {"x-should-retry": "false"}
-"""In no standard; OpenAI's and Anthropic's SDKs do as it says."""
+"""Not in any standard; OpenAI's and Anthropic's SDKs obey it."""
 
 
 class DownstreamResponse(web.StreamResponse):
-    """A relayed answer. Unlike its parent it does not end cleanly unless told that it is whole."""
+    """A relayed response. Unlike its base class it ends cleanly only if marked as whole."""
 
     _whole = False
     _client: ClientWriter | None = None
     _transport: asyncio.Transport | None = None
     _send_headers_immediately = False
-    """aiohttp's own word for a head that waits for the first bytes; they share one write then."""
+    """aiohttp's switch to delay the head, so that head and first bytes share one write."""
 
     async def open(self, request: web.Request, first: bytes = b"") -> ClientWriter:
-        """Send status, headers and the body's first bytes: the commit.
+        """Commit: send status, headers and the body's first bytes.
 
-        A client that has gone is `left` from the start.
+        If the client has disconnected, the returned writer is `left` from the start.
         """
         now = time.monotonic()
         transport = request.transport
         if request.version < HttpVersion11 and hdrs.CONTENT_LENGTH not in self.headers:
-            # Only the close can end such a body, even where the client would keep the connection.
+            # Such a body is delimited by the close, even if the client asked for keep-alive.
             self.force_close()
         together = first if len(first) <= BUFFERED_BYTES else b""
         try:
@@ -67,21 +67,21 @@ class DownstreamResponse(web.StreamResponse):
         return client
 
     def end(self, outcome: Outcome) -> None:
-        """How the body ended; if it is not whole, the connection is broken off after it."""
+        """Note how the body ended; if it is not whole, the connection is closed as truncated."""
         self._whole = outcome.whole
 
     @property
     def is_whole(self) -> bool:
-        """Whether the body has ended, and cleanly."""
+        """Whether the body has ended cleanly."""
         return self._whole
 
     async def write_eof(self, data: bytes = b"") -> None:
-        """End the body cleanly, or else raise `ConnectionResetError`, at which aiohttp hangs up."""
+        """End the body if it is whole; else raise `ConnectionResetError`: aiohttp disconnects."""
         if not self._whole:
             if self._client is not None and self._transport is not None:
                 unframed = not self._is_chunked() and hdrs.CONTENT_LENGTH not in self.headers
-                await break_off(self._transport, self._client, reset=unframed)
-            raise ConnectionResetError("The answer ended before its end.")
+                await close_truncated(self._transport, self._client, reset=unframed)
+            raise ConnectionResetError("The response ended prematurely.")
         await super().write_eof(data)
 
     def _is_chunked(self) -> bool:
@@ -89,7 +89,7 @@ class DownstreamResponse(web.StreamResponse):
 
 
 def error_response(error: SluiceError, record: RequestRecord) -> web.Response:
-    """The error as a JSON answer in the family's own shape."""
+    """Build a JSON error response in the family's own shape."""
     return web.Response(
         status=error.fault.status,
         body=body_of(error, record.family, record.request_id),
@@ -99,10 +99,10 @@ def error_response(error: SluiceError, record: RequestRecord) -> web.Response:
 
 
 def no_retry(record: RequestRecord, status: int, *, asks_to_wait: bool = False) -> dict[str, str]:
-    """The header that keeps an SDK from repeating what Sluice has repeated already.
+    """Return the header that keeps an SDK from retrying what Sluice has already retried.
 
-    Retries on both sides multiply: three attempts here for each of three of the SDK's. An upstream
-    that itself says when to come back is taken at its word.
+    Retries on both sides multiply: three attempts here for each of the SDK's three. If the upstream
+    itself sent `Retry-After`, the SDK may follow it.
     """
     if status < 400 or record.attempts < 2 or asks_to_wait:
         return {}
@@ -110,7 +110,7 @@ def no_retry(record: RequestRecord, status: int, *, asks_to_wait: bool = False) 
 
 
 def ids_of(record: RequestRecord) -> dict[str, str]:
-    """The request id under each name by which the family's clients look for it."""
+    """Return the request id under each header name that the family's clients look for."""
     ids = {REQUEST_ID: record.request_id}
     if record.family is Family.MESSAGES:
         ids[ANTHROPIC_REQUEST_ID] = record.request_id
@@ -118,7 +118,7 @@ def ids_of(record: RequestRecord) -> dict[str, str]:
 
 
 def stream_headers(extra: Mapping[str, str], record: RequestRecord) -> CIMultiDict[str]:
-    """The headers of an event stream that Sluice begins itself, before the upstream has."""
+    """Return the headers of an event stream that is committed before the upstream answers."""
     headers = CIMultiDict(extra)
     headers.update(STREAM_HEADERS)
     headers[hdrs.CONTENT_TYPE] = "text/event-stream; charset=utf-8"
@@ -127,7 +127,7 @@ def stream_headers(extra: Mapping[str, str], record: RequestRecord) -> CIMultiDi
 
 
 def hang_up(request: web.Request) -> None:
-    """Close the connection at once, whatever still waits to be sent on it."""
-    # Not asked by its class: uvloop's transports are none of asyncio's.
+    """Abort the connection, discarding unsent data."""
+    # No isinstance check: uvloop's transports do not derive from asyncio's.
     if request.transport is not None:
         request.transport.abort()

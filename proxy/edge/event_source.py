@@ -1,7 +1,7 @@
 """`GET /v1/stream?model=…&q=…[&system=…]`: one question as the URL of a browser's EventSource.
 
-The browser asks again by itself when its connection breaks (WHATWG HTML, 9.2.3). It then gets the
-rest of the same answer: nothing is asked, or billed, a second time.
+The browser reconnects by itself when its connection breaks (WHATWG HTML, 9.2.3). It then gets the
+rest of the same answer: the upstream is not called, or billed, a second time.
 """
 
 from __future__ import annotations
@@ -38,13 +38,13 @@ _CHAT = "/v1/chat/completions"
 _DROPPED = ("Last-Event-ID", hdrs.CONTENT_LENGTH, hdrs.TRANSFER_ENCODING, "Prefer")
 _RUNS_SECONDS = 3600
 _ONCE = "once"
-"""A word of the page's own makes its URL one question, as an idempotency key does."""
+"""A query parameter that works as an idempotency key: its value makes the URL unique."""
 _LEAVES_SECONDS = 0.5
-_LOOK_SECONDS = 0.05
+_POLL_SECONDS = 0.05
 
 
 async def get(request: web.Request) -> web.StreamResponse:
-    """Ask, or go on with the answer that the browser was reading."""
+    """Ask the upstream, or resume the answer that the browser was reading."""
     return await handle(request, _get, "")
 
 
@@ -68,7 +68,7 @@ async def _get(
         stream = started
         seconds = max(_RUNS_SECONDS, round(state.settings.grace_seconds))
         await _tell(resumables, aliases.set_question(question, stream, seconds))
-    # The browser knows from here on which stream to go on with; an event without data is none.
+    # This id tells the browser which stream to resume; an event without data is not dispatched.
     opening = _RETRY + f"id: {stream}:0\n\n".encode()
     view = View(ids=True, progress=wants_progress(request), opening=opening)
     response = await read(state, context, stream, 0, view)
@@ -79,7 +79,7 @@ async def _get(
 def _body(request: web.Request) -> bytes:
     model, question = request.query.get("model", ""), request.query.get("q", "")
     if not model or not question:
-        raise BadRequest("`model` and `q` are needed: /v1/stream?model=…&q=…")
+        raise BadRequest("`model` and `q` are required: /v1/stream?model=…&q=…")
     messages = [{"role": "user", "content": question}]
     if system := request.query.get("system"):
         messages.insert(0, {"role": "system", "content": system})
@@ -89,7 +89,7 @@ def _body(request: web.Request) -> bytes:
 async def _start(
     state: WorkerState, resumables: Resumables, context: RequestContext, body: bytes
 ) -> str | web.StreamResponse:
-    """Ask the upstream; the stream's id, or the refusal."""
+    """Ask the upstream. Return the stream's id, or the error response."""
     request = context.request
     headers: CIMultiDict[str] = request.headers.copy()
     for name in _DROPPED:
@@ -116,7 +116,7 @@ async def _start(
 
 
 async def _answering(resumables: Resumables, context: RequestContext, question: str) -> str | None:
-    """The stream that answers this very question and has lost its reader."""
+    """Find the stream that answers this question and has lost its reader."""
     store = resumables.logs.store
     stream = await aliases.stream_of_question(store, question)
     if stream is None:
@@ -132,18 +132,18 @@ async def _answering(resumables: Resumables, context: RequestContext, question: 
             return stream
         if time.monotonic() >= until:
             return None
-        # Who asks again may be quicker than the news that its first connection has gone.
-        await asyncio.sleep(_LOOK_SECONDS)
+        # A browser may reconnect before the loss of its first connection is noticed.
+        await asyncio.sleep(_POLL_SECONDS)
     return None
 
 
 def _is_one_question(request: web.Request) -> bool:
-    """Whether this very URL is asked once only, however often it is sent."""
+    """Whether this URL is to be answered by one stream, however often it is requested."""
     return bool(request.query.get(_ONCE))
 
 
 def _is_fresh(resumables: Resumables, log: LogState) -> bool:
-    """Whether its reader may still come back: it runs, or has ended a moment ago."""
+    """Whether the reader may still reconnect: the stream runs, or ended recently."""
     end = log.end
     if end is None:
         return True
@@ -154,15 +154,15 @@ def _is_fresh(resumables: Resumables, log: LogState) -> bool:
 
 
 def _question(state: WorkerState, context: RequestContext) -> str:
-    """Who asks what. Where no key tells who, the address does."""
-    who = owner_of(context.request, context.key)
-    return f"{who} {state.waits_as(context)} {context.request.query_string}"
+    """Identify the question by its client (key or address) and its query."""
+    client = owner_of(context.request, context.key)
+    return f"{client} {state.queue_key(context)} {context.request.query_string}"
 
 
 async def _note_end(
     resumables: Resumables, context: RequestContext, response: web.StreamResponse, question: str
 ) -> None:
-    """Whoever asks the same again after an answer has been read to its end asks anew."""
+    """Forget a question whose answer was read to its end: the next one is asked again."""
     if _is_one_question(context.request):
         return
     was_read = isinstance(response, DownstreamResponse) and response.is_whole

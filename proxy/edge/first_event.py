@@ -1,4 +1,4 @@
-"""Whether the first bytes of an event stream are a failure that a 200 only hides."""
+"""Detects an overload error in the first event of a stream with status 200."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from proxy.relay.sse import Framer
 
 
 def is_decidable(first: bytes) -> bool:
-    """Whether there is a first event, or something that is none, to go by."""
+    """Whether the bytes hold a whole event, or cannot be the start of one."""
     if b"\n\n" in first:
         return True
     framer = Framer()
@@ -17,10 +17,10 @@ def is_decidable(first: bytes) -> bool:
 
 
 def hidden_error(family: Family, first: bytes) -> SluiceError | None:
-    """The failure that the first event tells of, where another attempt may help.
+    """Return the error in the first event, if a retry may help.
 
-    Anthropic sends `overloaded_error` as the first event of a 200 (API reference, "Errors"); the
-    others have it in the code or in the message.
+    Anthropic sends `overloaded_error` as the first event of a 200 (API reference, "Errors"); other
+    upstreams name the overload in the error's code or message.
     """
     if b"overload" not in first.lower():
         return None

@@ -1,4 +1,4 @@
-"""The flow of one request, top to bottom: understood, let in, called, relayed, accounted for."""
+"""The flow of one request, top to bottom: authenticate, admit, call, relay, record."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from aiohttp import web
 
 from proxy.edge import affinity, cross_site, model_list
 from proxy.edge.admission import Slot
-from proxy.edge.asked_models import check_rights
 from proxy.edge.body_memory import Hold
 from proxy.edge.commit import CommitIfSilent
 from proxy.edge.cursor import wants_progress
 from proxy.edge.deliver import deliver
 from proxy.edge.downstream_response import error_response
-from proxy.edge.exhausted import refusal_for
 from proxy.edge.first_event import hidden_error, is_decidable
 from proxy.edge.live_progress import LiveProgress
-from proxy.edge.prepare import prepare
+from proxy.edge.prepare_call import prepare
 from proxy.edge.protocol_errors import refuse_rest
 from proxy.edge.recording import accepted
 from proxy.edge.request_context import RequestContext
+from proxy.edge.requested_models import check_rights
+from proxy.edge.resource_exhaustion import refusal_for
 from proxy.edge.resumables import owner_of
 from proxy.edge.routes import is_passed
 from proxy.edge.stream_figures import History, StreamFigures
@@ -32,7 +32,7 @@ from proxy.upstream.response import UpstreamResponse
 
 
 async def forward(request: web.Request) -> web.StreamResponse:
-    """Relay one request. With `cancel` its end is the client's; else it may outlive the client."""
+    """Relay one request."""
     state = request.app[WORKER_STATE]
     if not is_passed(request.rel_url.raw_path, state.settings.paths):
         raise web.HTTPNotFound
@@ -40,7 +40,7 @@ async def forward(request: web.Request) -> web.StreamResponse:
 
 
 async def serve(state: WorkerState, context: RequestContext) -> web.StreamResponse:
-    """Relay the request of this context."""
+    """Relay the request of this context; unless set to `cancel`, it may outlive its client."""
     if state.resumables is not None:
         context.recording = context.recording or state.resumables.recording_for(context, state.keys)
     if context.recording is None and state.settings.on_client_left == "cancel":
@@ -80,7 +80,7 @@ async def _serve(state: WorkerState, context: RequestContext) -> web.StreamRespo
         if isinstance(error, MemoryError):
             refuse_rest(context.request, error)
         response = _send_error(short, state, context)
-        # That frees a descriptor, and after a failed read nobody knows where a request begins.
+        # Closing frees a descriptor, and after a failed read the next request's start is unknown.
         response.force_close()
         return response
     except Exception:
@@ -94,9 +94,9 @@ async def _serve(state: WorkerState, context: RequestContext) -> web.StreamRespo
 
 
 async def _admitted(state: WorkerState, context: RequestContext, hold: Hold) -> Slot:
-    """Who asks, for what, and whether it may: its slot, to be entered.
+    """Authenticate and check the request, and return its slot, to be entered.
 
-    Raises what refuses it.
+    Raises the `SluiceError` that refuses it.
     """
     cross_site.check(
         context.request,
@@ -117,12 +117,12 @@ async def _admitted(state: WorkerState, context: RequestContext, hold: Hold) -> 
         await context.recording.open(owner_of(context.request, key))
     context.progress = _progress_of(context)
     state.telemetry.keep(context)
-    context.slot = state.admission.slot(state.waits_as(context), key.priority if key else 0)
+    context.slot = state.admission.slot(state.queue_key(context), key.priority if key else 0)
     return context.slot
 
 
 def _progress_of(context: RequestContext) -> LiveProgress | None:
-    """What tells a client how far its stream is, if it reads one and has asked for that."""
+    """Return the progress frames' writer if the client reads a stream and asked for them."""
     if not context.record.wants_stream or not context.route.understood:
         return None
     recording = context.recording
@@ -148,7 +148,7 @@ def _finish(state: WorkerState, context: RequestContext) -> None:
 def _send_error(
     error: SluiceError, state: WorkerState, context: RequestContext
 ) -> web.StreamResponse:
-    """Tell the client: by a true status, or inside the stream where a 200 is out already."""
+    """Answer with the error's status or, after the commit, with an error event."""
     if context.response is None or context.client is None:
         refused = error_response(error, context.record)
         if context.claim is not None:
@@ -165,9 +165,9 @@ def _send_error(
 async def _first_response(
     state: WorkerState, context: RequestContext, hold: Hold
 ) -> UpstreamResponse:
-    """The upstream's answer as it begins; the 200 may be out by then, if it was long in coming."""
+    """Call the upstream; return its response, possibly after an early commit to the client."""
     after = state.settings.commit_after_seconds
-    # A detached request has a response from the start, and nobody whom a silence could alarm.
+    # A detached request has no client that waits, and its response was set at the start.
     if not context.record.wants_stream or not after or context.response is not None:
         return await _request_upstream(state, context, hold)
     response = None
@@ -186,7 +186,7 @@ async def _request_upstream(
 ) -> UpstreamResponse:
     call, family = context.call, context.record.family
     assert call is not None
-    # A request may hold megabytes, and its stream may run for an hour.
+    # Release the request's body: it may be megabytes, and the stream may run for an hour.
     context.call = None
     total = state.settings.total_timeout_seconds
     try:
@@ -203,16 +203,16 @@ async def _request_upstream(
                 return await model_list.only_allowed(context.key, response, hold)
             return response
     except TimeoutError:
-        late = TotalTimeout(f"There was no answer within {total:g} s.")
+        late = TotalTimeout(f"No upstream answered within {total:g} s.")
         raise state.stopped_by or late from None
     finally:
         state.pending_timeouts.discard(limit)
 
 
 async def _outlive(state: WorkerState, context: RequestContext) -> web.StreamResponse:
-    """Serve in a task that goes on when the client leaves.
+    """Serve in a task that continues when the client disconnects.
 
-    For as long as the setting says or, where the stream is kept, as somebody may resume it.
+    How long depends on `SLUICE_ON_CLIENT_LEFT` or, with a log, on how long it may be resumed.
     """
     serving = asyncio.create_task(_serve(state, context))
     state.outliving.add(serving)
@@ -239,6 +239,6 @@ async def _outlive(state: WorkerState, context: RequestContext) -> web.StreamRes
 
 
 def _cancel_after(serving: asyncio.Task[web.StreamResponse], seconds: float) -> None:
-    """Cancel the task unless it ends before; a timer that went on would keep all that it holds."""
+    """Cancel the task after a delay; cancel the timer when the task ends, to release it."""
     timer = asyncio.get_running_loop().call_later(seconds, serving.cancel)
     serving.add_done_callback(lambda _: timer.cancel())

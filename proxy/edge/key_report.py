@@ -1,4 +1,4 @@
-"""What each key has used and has left: for `/status` and, every few seconds, for the gauges."""
+"""Reports what each key has used and has left, in `/status` and, periodically, in the gauges."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ if TYPE_CHECKING:
     from proxy.meter.key_metrics import KeyMetrics
     from proxy.state.limits import Figures
 
-_LOOK_SECONDS = 2.0
+_INTERVAL_SECONDS = 2.0
 
 
 class KeyReport:
-    """Asks the store, where a key has a limit; one worker of all does, so that it is asked once."""
+    """Reads the usage of limited keys from the store; only the first worker does so."""
 
     def __init__(
         self, limiter: Limiter, keys: tuple[KeySettings, ...], metrics: KeyMetrics
     ) -> None:
         self._limiter = limiter
         self._metrics = metrics
-        self._looking: asyncio.Task[None] | None = None
+        self._reporting: asyncio.Task[None] | None = None
         self.keys = keys
 
     async def __aenter__(self) -> Self:
@@ -33,22 +33,22 @@ class KeyReport:
         """Report on these keys from now on."""
         self.keys = keys
         for key in keys:
-            if limits := standing(key, None):
+            if limits := limits_report(key, None):
                 self._metrics.know(key.name, limits)
-        if self._looking is None and any(key.limited for key in keys):
-            self._looking = asyncio.create_task(self._look())
+        if self._reporting is None and any(key.limited for key in keys):
+            self._reporting = asyncio.create_task(self._report_forever())
 
     async def __aexit__(self, *_: object) -> None:
-        if self._looking is not None:
-            self._looking.cancel()
-            await asyncio.gather(self._looking, return_exceptions=True)
+        if self._reporting is not None:
+            self._reporting.cancel()
+            await asyncio.gather(self._reporting, return_exceptions=True)
 
     async def now(self) -> dict[str, dict[str, Any]]:
-        """Each key by its name with its limits: how much there is, is used and is left."""
+        """Return, by key name, each limit with its use and what is left."""
         figures = await self._limiter.figures(self.keys)
-        return {key.name: standing(key, figures.get(key.name)) for key in self.keys}
+        return {key.name: limits_report(key, figures.get(key.name)) for key in self.keys}
 
-    async def _look(self) -> None:
+    async def _report_forever(self) -> None:
         while True:
             for name, limits in (await self.now()).items():
                 for limit, known in limits.items():
@@ -58,34 +58,36 @@ class KeyReport:
                         self._metrics.budget(name, known["limit"], known["left"])
                     else:
                         self._metrics.left(name, limit, known["left"])
-            await asyncio.sleep(_LOOK_SECONDS)
+            await asyncio.sleep(_INTERVAL_SECONDS)
 
 
-def standing(key: KeySettings, figures: Figures | None) -> dict[str, Any]:
-    """A key's limits, with what is used and left of each; None where the store does not say."""
-    found: dict[str, Any] = {}
+def limits_report(key: KeySettings, figures: Figures | None) -> dict[str, Any]:
+    """Build a key's report: limit, used and left; None where the store is unavailable."""
+    report: dict[str, Any] = {}
     tokens, requests = key.tokens_per_minute, key.requests_per_minute
     if requests is not None:
-        found["requests_per_minute"] = _of(
+        report["requests_per_minute"] = _limit_report(
             requests, None if figures is None else figures.requests_left
         )
     if tokens is not None:
-        found["tokens_per_minute"] = _of(tokens, None if figures is None else figures.tokens_left)
+        report["tokens_per_minute"] = _limit_report(
+            tokens, None if figures is None else figures.tokens_left
+        )
     if key.max_streams is not None:
         left = None if figures is None else max(0, key.max_streams - figures.streams)
-        found["max_streams"] = _of(key.max_streams, left)
+        report["max_streams"] = _limit_report(key.max_streams, left)
     if key.budget_usd is not None:
         spent = None if figures is None else round(figures.spent_usd, 9)
         money = None if spent is None else max(0.0, key.budget_usd - spent)
-        found["budget_usd"] = _of(key.budget_usd, money) | {
+        report["budget_usd"] = _limit_report(key.budget_usd, money) | {
             # More than the budget, where the last requests used more than they had reserved.
             "used": spent,
             "period": key.budget_period,
             "ends_in_seconds": None if figures is None else round(figures.period_ends_in),
         }
-    return found
+    return report
 
 
-def _of(limit: float, left: float | None) -> dict[str, Any]:
+def _limit_report(limit: float, left: float | None) -> dict[str, Any]:
     used = None if left is None else round(limit - left, 9)
     return {"limit": limit, "used": used, "left": left if left is None else round(left, 9)}

@@ -1,7 +1,7 @@
-"""What is left of a key's limits, in the header fields that the SDKs' users look at.
+"""Builds the rate-limit headers of a response, in OpenAI's and in Anthropic's format.
 
-`x-ratelimit-*` as OpenAI has them ("Rate limits in headers": resets are durations such as `6m0s`),
-and `anthropic-ratelimit-*` as Anthropic has them ("Response headers": resets are RFC 3339 times).
+`x-ratelimit-*` (OpenAI, "Rate limits in headers"): resets are durations such as `6m0s`.
+`anthropic-ratelimit-*` (Anthropic, "Response headers"): resets are RFC 3339 times.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def limit_headers(
     limits: Limits, figures: Figures, *, anthropic: bool, now: datetime | None = None
 ) -> dict[str, str]:
-    """The fields for each limit that the key has, of requests and of tokens."""
+    """Return the headers for the key's limits of requests and of tokens."""
     known = (
         ("requests", limits.requests_per_minute, figures.requests_left, figures.requests_whole_in),
         ("tokens", limits.tokens_per_minute, figures.tokens_left, figures.tokens_whole_in),
@@ -38,7 +38,7 @@ def limit_headers(
 
 
 def duration(seconds: float) -> str:
-    """Seconds as Go writes them (`time.Duration.String`), rounded up to milliseconds."""
+    """Format seconds as Go's `time.Duration.String` does, rounded up to milliseconds."""
     milliseconds = math.ceil(seconds * 1000)
     if milliseconds < 1000:
         return f"{milliseconds}ms" if milliseconds else "0s"

@@ -1,4 +1,4 @@
-"""Asks the store whether a key has anything left, before the upstream; settles afterwards."""
+"""Enforces key limits: reserves in the store before an upstream call, settles after it."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Protocol, Self
 import structlog
 
 from proxy import store_address
-from proxy.edge.claim import Claim
-from proxy.edge.estimates import Estimates, Expected
-from proxy.edge.key_line import KeyLines
+from proxy.edge.limit_claim import LimitClaim
 from proxy.edge.limit_headers import limit_headers
 from proxy.edge.settlement import charge
+from proxy.edge.stream_limit_queue import StreamLimitQueues
+from proxy.edge.token_estimates import Estimates, Expected
 from proxy.limit_errors import (
     BudgetHeld,
     BudgetSpent,
@@ -48,28 +48,28 @@ _log = structlog.get_logger("limits")
 _FIRST_CONNECTION_SECONDS = 3.0
 _LONGEST_RETRY_AFTER = 3600.0
 _SPREAD = 3.0
-"""Seconds over which those come back that have waited in vain for a stream to end."""
+"""The retries of requests refused by `max_streams` are spread over so many seconds."""
 
 
 class Watcher(Protocol):
-    """Who counts what limits do."""
+    """Receives what the limits' metrics count."""
 
     def limited(self, key: str, limit: str) -> None:
-        """A limit of the key said no."""
+        """A limit of the key was exceeded."""
 
     def uncounted(self, key: str) -> None:
-        """A request of the key was let in, or refused, without the store."""
+        """A request of the key was admitted or refused without the store."""
 
 
 class Price(Protocol):
-    """What a request's usage costs."""
+    """Computes what a request's usage costs."""
 
     def __call__(self, record: RequestRecord, usage: TokenUsage, model: str = "") -> float | None:
-        """US dollars, None where it has no price; `model` is what the answer says it is of."""
+        """Return US dollars, or None without a price; `model` is the one the answer names."""
 
 
 class Limiter:
-    """The limits of all keys, as one worker enforces them; a context to live in."""
+    """Enforces the limits of all keys in one worker; an async context manager."""
 
     def __init__(
         self,
@@ -80,9 +80,9 @@ class Limiter:
         *,
         queue_size: int,
     ) -> None:
-        self.lines = KeyLines(queue_size)
+        self.stream_queues = StreamLimitQueues(queue_size)
         self.reservations = Reservations()
-        self.reservations.when_settled = self.lines.one_ended
+        self.reservations.when_settled = self.stream_queues.stream_ended
         self.store: Store | None = None
         self._open = settings.limits_without_store == "open"
         self._queue_timeout = settings.queue_timeout_seconds
@@ -103,22 +103,22 @@ class Limiter:
         await self._parts.aclose()
 
     async def apply(self, settings: Settings) -> None:
-        """Enforce the limits of these settings from now on; what is reserved stays so."""
+        """Enforce the limits of these settings from now on; reservations stay as they are."""
         self._settings = settings
         self._ledgers.clear()
         if any(key.limited for key in settings.all_keys):
             await self.connect()
 
     async def connect(self) -> None:
-        """Have a store to ask, if one is configured and there is none yet.
+        """Connect to the store if one is configured and not connected yet.
 
-        A store that is away is waited for a moment, so that the first requests are counted, too.
+        Wait a few seconds for an unavailable store, so that the first requests are counted.
         """
         url = self._settings.store_url
         if self.store is not None:
             return
         if url is None or url.get_secret_value() == store_address.OFF:
-            self._warn("there is none: set SLUICE_STORE_URL")
+            self._warn("no store is configured: set SLUICE_STORE_URL")
             return
         backend = await load_backend(store_address.parse(url.get_secret_value()), LANES)
         store = Store(backend, self._settings.store_timeout_seconds, self._observer)
@@ -137,9 +137,9 @@ class Limiter:
         )
 
     async def admit(self, context: RequestContext) -> None:
-        """Reserve what the request is expected to take, waiting for one of the key's streams.
+        """Reserve what the request is expected to use, queueing while the key is at `max_streams`.
 
-        Raises the limit that said no, and `LimitsUnavailable`.
+        Raises the error of the limit that is exceeded, and `LimitsUnavailable`.
         """
         key, record = context.key, context.record
         assert key is not None
@@ -163,20 +163,20 @@ class Limiter:
             raise _refusal(verdict, Limits.of(key))
 
     def settle(self, context: RequestContext) -> None:
-        """Charge a request that has ended for what it used; nobody waits for it."""
+        """Charge an ended request for what it used, in the background."""
         claim, record, tally = context.claim, context.record, context.tally
         if claim is None or claim.reservation is None:
             return
-        found = charge(record, tally, claim.expected)
-        usd = self._price(record, found.usage, tally.model) if found.tokens else None
-        claim.reservation.settle(Usage(found.requests, found.tokens, usd or 0.0))
+        charged = charge(record, tally, claim.expected)
+        usd = self._price(record, charged.usage, tally.model) if charged.tokens else None
+        claim.reservation.settle(Usage(charged.requests, charged.tokens, usd or 0.0))
         claim.reservation = None
-        if found.stated and claim.body_bytes:
-            used = Expected(found.usage.input_total or 0, found.usage.output_total or 0)
+        if charged.stated and claim.body_bytes:
+            used = Expected(charged.usage.input_total or 0, charged.usage.output_total or 0)
             self._estimates.learn(record.model, claim.body_bytes, used, context.choices)
 
     async def figures(self, keys: Iterable[KeySettings]) -> dict[str, Figures]:
-        """What each limited key has used and has left; without those the store says nothing of."""
+        """Read what each limited key has used and has left; keys without an answer are omitted."""
         ledgers = [one for key in keys if key.limited and (one := self._ledger(key))]
         answers = await asyncio.gather(*(one.figures() for one in ledgers), return_exceptions=True)
         found: dict[str, Figures] = {}
@@ -188,7 +188,7 @@ class Limiter:
         return found
 
     def status(self) -> dict[str, object] | None:
-        """The store as this worker sees it; None where nothing needs one."""
+        """Report the store's state in this worker; None if no key needs one."""
         store = self.store
         if store is None and not any(key.limited for key in self._settings.all_keys):
             return None
@@ -197,17 +197,17 @@ class Limiter:
             "store": "reached" if reached else "away" if store else "none",
             "reason": store.breaker.reason if store else "SLUICE_STORE_URL names none",
             "limits_checked": reached,
-            "waiting": self.lines.waiting,
+            "waiting": self.stream_queues.waiting,
             "held": self.reservations.held,
         }
 
-    def _claim(self, context: RequestContext) -> Claim:
+    def _claim(self, context: RequestContext) -> LimitClaim:
         call, record = context.call, context.record
         if call is None or record.family is Family.UNKNOWN or call.method != "POST":
-            return Claim()
+            return LimitClaim()
         size = len(call.body)
         expected = self._estimates.expected(record.model, size, context.max_output, context.choices)
-        return Claim(expected=expected, body_bytes=size)
+        return LimitClaim(expected=expected, body_bytes=size)
 
     def _ledger(self, key: KeySettings) -> Ledger | None:
         if self.store is None:
@@ -218,29 +218,29 @@ class Limiter:
         return known
 
     async def _reserve(self, ledger: Ledger, expected: Usage) -> tuple[Reservation | None, Verdict]:
-        """As `Reservations.reserve`; where the key is at its `max_streams`, after a wait in line.
+        """Do as `Reservations.reserve`, but queue while the key is at its `max_streams`.
 
-        Nothing here is cut short by a timer: a reservation that nobody holds would be left over.
+        No timer cancels a call to the store: it could leave a reservation that nobody holds.
         """
         until = asyncio.get_running_loop().time() + self._queue_timeout
         name = ledger.name
-        if not self.lines.anybody(name):
-            found = await self.reservations.reserve(ledger, expected)
-            if found[1].limit is not Limit.STREAMS or self.lines.full:
-                return found
-        elif self.lines.full:
+        if not self.stream_queues.has_waiters(name):
+            reserved = await self.reservations.reserve(ledger, expected)
+            if reserved[1].limit is not Limit.STREAMS or self.stream_queues.full:
+                return reserved
+        elif self.stream_queues.full:
             return await self.reservations.reserve(ledger, expected)
-        with self.lines.place(name) as place:
-            while await place.turn(until):
-                found = await self.reservations.reserve(ledger, expected)
-                if found[1].limit is not Limit.STREAMS:
-                    return found
+        with self.stream_queues.place(name) as place:
+            while await place.wait_turn(until):
+                reserved = await self.reservations.reserve(ledger, expected)
+                if reserved[1].limit is not Limit.STREAMS:
+                    return reserved
         return await self.reservations.reserve(ledger, expected)
 
     def _without_store(
         self,
         context: RequestContext,
-        claim: Claim,
+        claim: LimitClaim,
         ledger: Ledger | None,
         expected: Usage,
         reason: str,
@@ -266,18 +266,17 @@ def _refusal(verdict: Verdict, limits: Limits) -> LimitReached:
         )
     if verdict.limit is Limit.TOKENS:
         return TokensLimited(
-            f"This API key has too little left of its {limits.tokens_per_minute} tokens per "
-            "minute.",
+            f"This API key has too few left of its {limits.tokens_per_minute} tokens per minute.",
             retry_after=wait,
         )
     if verdict.limit is Limit.STREAMS:
         return StreamsLimited(
-            f"This API key has {limits.max_streams} requests running, as many as it may at once.",
+            f"This API key has {limits.max_streams} requests running, its maximum.",
             retry_after=1.0 + random.uniform(0, _SPREAD),  # noqa: S311 no secret
         )
     if verdict.figures.spent_usd < limits.budget_usd:
         return BudgetHeld(
-            "What is left of this API key's budget is reserved by requests that still run.",
+            "What is left of this API key's budget is reserved by requests in flight.",
             retry_after=wait,
         )
     ends = datetime.now(UTC) + timedelta(seconds=math.ceil(verdict.figures.period_ends_in))

@@ -1,7 +1,7 @@
-"""Frames of progress in the answer that a client is reading live.
+"""Writes progress frames into the stream that a client reads live.
 
-A timer writes them, where no event has begun: a token costs nothing more. They are in no log, and a
-cursor does not count them.
+A timer writes them between events, so that relaying a token costs nothing more. They are not in the
+stream's log, and a cursor does not count them.
 """
 
 from __future__ import annotations
@@ -18,59 +18,59 @@ if TYPE_CHECKING:
     from proxy.relay.body_filter import BodyFilter
     from proxy.relay.client_writer import ClientWriter
 
-_LOOK_SECONDS = 0.1
+_CHECK_SECONDS = 0.1
 
 
-class Asking(Protocol):
-    """The request whose client wants to know."""
+class ProgressClient(Protocol):
+    """The request whose client reads the frames."""
 
     client: ClientWriter | None
 
 
 class Figures(Protocol):
-    """How far its stream is."""
+    """The source of the frames' figures."""
 
     def progress(self) -> dict[str, Any]:
-        """The figures of a frame."""
+        """Return the figures of a frame."""
 
 
 class LiveProgress:
-    """One answer's frames; `stop` must be called in any case."""
+    """The progress frames of one response; `stop` must be called on every exit."""
 
-    def __init__(self, context: Asking, figures: Figures) -> None:
+    def __init__(self, context: ProgressClient, figures: Figures) -> None:
         self.body_filter: BodyFilter | None = None
-        """What the upstream's bytes pass through, once they come."""
+        """The stream's filter, once the upstream has answered."""
         self._context = context
         self._figures = figures
         self._frames = ProgressFrames()
         self._stage = ""
-        self._said_at = 0.0
+        self._written_at = 0.0
         self._ended = False
-        self._timer = asyncio.get_running_loop().call_later(_LOOK_SECONDS, self._look)
+        self._timer = asyncio.get_running_loop().call_later(_CHECK_SECONDS, self._write_if_due)
 
     def end(self) -> None:
-        """The stream's last byte is out: say so, if the answer was a stream and has a reader."""
+        """Write the final frame after the stream's last byte, if there is a client."""
         if not self._ended and self._context.client is not None:
             self._write(self._frames.last(self._figures.progress()))
         self.stop()
 
     def stop(self) -> None:
-        """Write no more."""
+        """Stop writing frames."""
         self._ended = True
         self._timer.cancel()
 
-    def _look(self) -> None:
-        self._timer = asyncio.get_running_loop().call_later(_LOOK_SECONDS, self._look)
+    def _write_if_due(self) -> None:
+        self._timer = asyncio.get_running_loop().call_later(_CHECK_SECONDS, self._write_if_due)
         client = self._context.client
         if client is None or client.left or client.is_congested():
             return
         if self.body_filter is not None and not self.body_filter.between_events:
             return
-        said = self._figures.progress()
-        due = time.monotonic() - self._said_at >= FRAME_SECONDS
-        if due or said["stage"] != self._stage:
-            self._stage, self._said_at = said["stage"], time.monotonic()
-            self._write(self._frames.frame(said))
+        figures = self._figures.progress()
+        due = time.monotonic() - self._written_at >= FRAME_SECONDS
+        if due or figures["stage"] != self._stage:
+            self._stage, self._written_at = figures["stage"], time.monotonic()
+            self._write(self._frames.frame(figures))
 
     def _write(self, frame: bytes) -> None:
         client = self._context.client

@@ -1,4 +1,4 @@
-"""Lists of models, with only those that a key may use: OpenAI's, Anthropic's and Gemini's."""
+"""Filters upstreams' lists of models (OpenAI, Anthropic, Gemini) by what a key may use."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from multidict import CIMultiDict
 
-from proxy.edge.rights import may_use
+from proxy.edge.key_rights import may_use
 from proxy.errors import Overloaded, UpstreamInvalid
 from proxy.upstream.buffered_response import BufferedResponse
 
@@ -23,7 +23,7 @@ _LARGEST_BYTES = 8 * 1024 * 1024
 
 
 def is_listed(key: KeySettings, call: Call) -> bool:
-    """Whether the call asks for a list of models, of which the key may see a part."""
+    """Whether the call asks for a list of models and the key is restricted to some."""
     return (
         "*" not in key.models
         and call.method in {"GET", "HEAD"}
@@ -34,10 +34,9 @@ def is_listed(key: KeySettings, call: Call) -> bool:
 async def only_allowed(
     key: KeySettings, response: UpstreamResponse, hold: Hold
 ) -> UpstreamResponse:
-    """The upstream's list without what the key may not use; an error goes on as it is.
+    """Return the upstream's list without models the key may not use; pass errors unchanged.
 
-    Raises `UpstreamInvalid` for a list that cannot be read, since it is not shown whole, and
-    `Overloaded` where there is no memory for it.
+    Raises `UpstreamInvalid` for a list that cannot be parsed, and `Overloaded` without memory.
     """
     if response.status != 200:
         return response
@@ -49,7 +48,7 @@ async def only_allowed(
                 raise Overloaded("There is no memory for the list of models.", retry_after=5.0)
             body += part
             if len(body) > _LARGEST_BYTES:
-                raise UpstreamInvalid("The list of models is too long to be looked through.")
+                raise UpstreamInvalid(f"The list of models exceeds {_LARGEST_BYTES} bytes.")
             part = await response.read()
     finally:
         response.close()
@@ -61,7 +60,7 @@ def _filtered(key: KeySettings, response: UpstreamResponse, body: bytes) -> Buff
         try:
             listed = json.loads(body)
         except ValueError:
-            raise UpstreamInvalid("The list of models cannot be read.") from None
+            raise UpstreamInvalid("The list of models is not JSON.") from None
         body = json.dumps(_allowed(key, listed), ensure_ascii=False).encode()
     headers = CIMultiDict(response.headers)
     headers.popall("ETag", None)
@@ -71,18 +70,18 @@ def _filtered(key: KeySettings, response: UpstreamResponse, body: bytes) -> Buff
 
 def _allowed(key: KeySettings, listed: Any) -> dict[str, Any]:
     if not isinstance(listed, dict):
-        raise UpstreamInvalid("The list of models is none that is known.")
-    found = False
+        raise UpstreamInvalid("The list of models has an unknown format.")
+    is_list = False
     for member in ("data", "models"):
         entries = listed.get(member)
         if isinstance(entries, list):
-            found = True
-            listed[member] = [one for one in entries if may_use(key, _name(one))]
-    if not found:
-        raise UpstreamInvalid("The list of models is none that is known.")
+            is_list = True
+            listed[member] = [entry for entry in entries if may_use(key, _name(entry))]
+    if not is_list:
+        raise UpstreamInvalid("The list of models has an unknown format.")
     if "first_id" in listed and not listed.get("has_more"):
-        # Anthropic's: the ends of the page, which are the next request's cursor.
-        ids = [one.get("id") for one in listed.get("data", [])]
+        # Anthropic's pagination cursors.
+        ids = [entry.get("id") for entry in listed.get("data", [])]
         listed["first_id"], listed["last_id"] = (ids[0], ids[-1]) if ids else (None, None)
     return listed
 

@@ -1,4 +1,4 @@
-"""The playground's files, for a worker that runs alone; behind nginx, nginx serves them."""
+"""Serves the playground's files in a worker that runs alone; behind nginx, nginx does."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ class _File:
 
 
 class Playground:
-    """All files of the page, held in memory from the first request on: they never change."""
+    """The page's files, cached in memory from the first request on."""
 
     def __init__(self) -> None:
         self._files: Mapping[str, _File] | None = None
 
     def add_to(self, app: web.Application) -> None:
-        """Serve the page, and lead people there from `/`."""
+        """Add the page's routes, and a redirect from `/`."""
         app.router.add_get(pages.PLAYGROUND + "{path:.*}", self.get)
         app.router.add_get("/", _to_playground)
 
     async def get(self, request: web.Request) -> web.Response:
-        """One file; raises 404 for what is none."""
+        """Serve one file. Raises `HTTPNotFound`."""
         if self._files is None:
             self._files = await asyncio.to_thread(_read_all)
         file = self._files.get(request.match_info["path"] or pages.INDEX)

@@ -1,4 +1,4 @@
-"""Where connections become requests: how long a head may take, and what is no request at all."""
+"""The server's protocol: a time limit for request heads, and JSON errors for malformed requests."""
 
 from __future__ import annotations
 
@@ -14,27 +14,26 @@ from aiohttp.http import RawRequestMessage
 from aiohttp.http_exceptions import LineTooLong
 from aiohttp.web_protocol import RequestHandler
 
-from proxy.edge import left, request_context, request_head
+from proxy.edge import early_disconnect, request_context, request_head
 from proxy.edge.downstream_response import error_response
-from proxy.edge.exhausted import SHORT_OF_MEMORY
-from proxy.edge.protocol_runner import ProtocolRunner
+from proxy.edge.reject_connection import refusal
 from proxy.edge.request_context import RequestContext
-from proxy.edge.turning_away import refusal
+from proxy.edge.resource_exhaustion import SHORT_OF_MEMORY
 from proxy.edge.worker_state import WORKER_STATE
 from proxy.errors import BadRequest, Internal, SluiceError
 from proxy.http.bounded_reads import BoundedReads
+from proxy.http.protocol_runner import ProtocolRunner
 from proxy.refusals import HeadersTooLarge, HttpVersionNotSupported, UriTooLong
 
 LONGEST_TARGET_BYTES = 16 * 1024
 LARGEST_FIELD_BYTES = 32 * 1024
-"""Must differ from the target's: the parser tells them apart by nothing else."""
+"""Must differ from the target's limit: only the number tells which one the parser hit."""
 _LARGEST_HEAD_BYTES = 128 * 1024
 _LINGER_SECONDS = 5.0
-"""How long the rest of a refused body is read: a client that cannot send may not read, either."""
+"""How long the rest of a refused body is read: a client blocked in sending may not read."""
 _TOO_MANY_FIELDS = "Too many headers"
 _ID_FIELD = re.compile(rb"\r\nX-Request-ID:[ \t]*([A-Za-z0-9._-]{1,128})[ \t]*\r\n", re.IGNORECASE)
-"""In a head that could not be parsed: nginx has logged the request under this id, or the client
-knows it by it."""
+"""Finds the request id in a malformed head, under which nginx or the client may have logged it."""
 _OTHER_VERSION = re.compile(rb"\r*\n*[!-~]+ [!-~]+ HTTP/(?!1\.[01]\r)[0-9]\.[0-9]+\r")
 
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
@@ -42,42 +41,42 @@ _log = logging.getLogger(__name__)
 
 
 class GatewayRunner(ProtocolRunner):
-    """Serves an application; what is no HTTP gets an answer like any other refusal."""
+    """Serves an application; malformed requests get JSON errors like any other refusal."""
 
     head_seconds: float | None = None
-    """How long a connection may take to send a whole head; None: for ever."""
+    """How long a connection may take to send a whole head; None: unlimited."""
 
     def make_protocol(self, server: web.Server, **kwargs: object) -> BoundedReads:
-        """A connection of its own class, read into a buffer that was there before."""
+        """Make a connection that reads into a preallocated buffer."""
         return BoundedReads(_Connection(server, self.app, self.head_seconds, **kwargs))
 
     async def _make_server(self) -> web.Server:
         server = await super()._make_server()
-        # Before the application: its routing, `Expect` and preflights are for requests only.
-        server.request_handler = _checked(self.app, server.request_handler)
+        # Checked before the application's routing, `Expect` handling and preflights.
+        server.request_handler = _checking(self.app, server.request_handler)
         return server
 
 
-def _checked(app: web.Application, handler: Handler) -> Handler:
+def _checking(app: web.Application, handler: Handler) -> Handler:
     async def check(request: web.BaseRequest) -> web.StreamResponse:
         assert isinstance(request, web.Request)
         if isinstance(request.protocol, _Connection):
-            request.protocol.begun()
+            request.protocol.message_started()
         try:
             request_head.check(request)
         except SluiceError as error:
-            return _refused(app, request, error)
+            return _refuse(app, request, error)
         return await handler(request)
 
     return check
 
 
-def _refused(app: web.Application, request: web.Request, error: SluiceError) -> web.Response:
-    """The refusal, accounted for; the connection closes: what follows may be no request either."""
-    context = _rejected(app, request, error)
+def _refuse(app: web.Application, request: web.Request, error: SluiceError) -> web.Response:
+    """Record and build the refusal; the connection closes, as what follows may be malformed."""
+    context = _record_rejection(app, request, error)
     response = error_response(error, context.record)
     if request.version not in request_head.SPOKEN_VERSIONS:
-        # The status line repeats the request's version, and nothing is written in this one.
+        # aiohttp's status line repeats the request's version; answer in HTTP/1.1 instead.
         request._cache["version"] = HttpVersion11  # noqa: SLF001 no public way
     if response.status == web.HTTPMethodNotAllowed.status_code:
         response.headers["Allow"] = request_head.ALLOWED_METHODS
@@ -85,8 +84,10 @@ def _refused(app: web.Application, request: web.Request, error: SluiceError) -> 
     return response
 
 
-def _rejected(app: web.Application, request: web.Request, error: SluiceError) -> RequestContext:
-    """The context of a request that is over before it was routed: counted, with its log line."""
+def _record_rejection(
+    app: web.Application, request: web.Request, error: SluiceError
+) -> RequestContext:
+    """Record a request that was rejected before routing. Return its context."""
     context = RequestContext.of(request)
     context.record_error(error)
     if WORKER_STATE in app:
@@ -96,21 +97,22 @@ def _rejected(app: web.Application, request: web.Request, error: SluiceError) ->
 
 
 def refuse_rest(request: web.BaseRequest, error: MemoryError) -> None:
-    """Drop what still comes of a body that no memory is left for.
+    """Discard the rest of a body for which there is no memory.
 
-    aiohttp would read it on after the answer, and where memory is wanting for that hang up on the
-    client before it has read the answer.
+    aiohttp would continue to read it after the response, fail for want of memory, and disconnect
+    before the client has read the response.
     """
     connection = request.protocol
     if isinstance(connection, _Connection) and not request.content.is_eof():
-        connection.short_of_memory(error)
+        connection.out_of_memory(error)
 
 
 class _Connection(RequestHandler):
-    """aiohttp would answer in plain text, and log the client's bytes, with whatever key they have.
+    """A client connection. It differs from aiohttp's in three ways.
 
-    It closes the connection after the answer: nobody knows where the next request begins. And it
-    would wait for a head for as long as an idle connection is kept.
+    Malformed requests are answered in JSON, and their bytes, which may hold a key, are not logged.
+    A head must arrive within `head_seconds`. A request whose client disconnects while it waits
+    behind another one of the connection is counted.
     """
 
     __slots__ = (
@@ -120,9 +122,9 @@ class _Connection(RequestHandler):
         "_head_seconds",
         "_head_timer",
         "_refuses_rest",
-        "_unbegun",
         "_unparsed_id",
         "_unparsed_version",
+        "_unserved",
     )
 
     def __init__(
@@ -138,72 +140,72 @@ class _Connection(RequestHandler):
         self._head_bytes = 0
         self._head_timer: asyncio.TimerHandle | None = None
         self._refuses_rest = False
-        self._unbegun: deque[RawRequestMessage] = deque()
+        self._unserved: deque[RawRequestMessage] = deque()
         self._body: StreamReader | None = None
-        """Of the last request whose head has come, whether or not anybody has begun with it."""
+        """The body of the last request whose head was parsed, whether or not it is being served."""
         self._unparsed_id = ""
         self._unparsed_version = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin to wait for the first head."""
+        """Start the time limit for the first head."""
         super().connection_made(transport)
         self._wait_for_head()
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        """Wait no longer; count what a client that left will get no answer to."""
-        self._head_came()
-        # Where the worker ends a connection, its handling has ended before.
+        """Stop the time limit; count pipelined requests that the client left unserved."""
+        self._head_complete()
+        # If the worker closed the connection, its handler task has already ended.
         left_by_client = self._task_handler is not None and not self._task_handler.done()
         super().connection_lost(exc)
-        unbegun, self._unbegun = self._unbegun, deque()
+        unserved, self._unserved = self._unserved, deque()
         if left_by_client and WORKER_STATE in self._app:
-            for message in unbegun:
-                left.count_message(message, self._app[WORKER_STATE])
+            for message in unserved:
+                early_disconnect.count_message(message, self._app[WORKER_STATE])
 
-    def begun(self) -> None:
-        """The next of the requests that have been read is begun with."""
-        if self._unbegun:
-            self._unbegun.popleft()
+    def message_started(self) -> None:
+        """Note that the next parsed request is being served."""
+        if self._unserved:
+            self._unserved.popleft()
 
     def data_received(self, data: bytes) -> None:
-        """Take bytes in, and see whether a head is whole by now."""
+        """Parse received bytes, and check whether a head is complete."""
         if self._refuses_rest:
             return
         before = len(self._messages)
         try:
             super().data_received(data)
         except MemoryError as error:
-            self.short_of_memory(error)
+            self.out_of_memory(error)
             return
         for message, _ in islice(self._messages, before, None):
             if isinstance(message, RawRequestMessage):
-                self._unbegun.append(message)
+                self._unserved.append(message)
         if self._messages:
             self._body = self._messages[-1][1]
         if self._messages and not isinstance(self._messages[-1][0], RawRequestMessage):
-            found = _ID_FIELD.search(data)
-            self._unparsed_id = found[1].decode() if found else ""
+            match = _ID_FIELD.search(data)
+            self._unparsed_id = match[1].decode() if match else ""
             self._unparsed_version = _OTHER_VERSION.match(data) is not None
         if self._current_request is not None or not self._inside_head():
-            self._head_came()
+            self._head_complete()
         elif data:
             self._head_bytes += len(data)
             self._wait_for_head()
             if self._head_bytes > _LARGEST_HEAD_BYTES:
                 self.force_close()
 
-    def short_of_memory(self, error: MemoryError) -> None:
-        """Refuse the request that is being read; the parser has lost its place in it.
+    def out_of_memory(self, error: MemoryError) -> None:
+        """Refuse the request that is being read: the parser has lost its position in it.
 
-        What still comes is dropped, since a client that is not read from does not read either.
+        Further bytes are read and discarded, because a client blocked in sending may not read.
         """
         self._refuses_rest = True
-        self._head_came()
+        self._head_complete()
         if self._body is not None and not self._body.is_eof():
             self._body.set_exception(error)
             self.close()
         elif self._messages or self._request_in_progress:
-            # What follows it is lost.
+            # The requests after it are lost.
             self.close()
         else:
             if self.transport is not None:
@@ -211,7 +213,7 @@ class _Connection(RequestHandler):
             self.force_close()
 
     def force_close(self) -> None:
-        """Hang up; on who still sends a body that was refused only once it can have read that."""
+        """Close; if a body was refused, only after the client has had time to read the response."""
         if self._refuses_rest and self.transport is not None:
             transport, self.transport = self.transport, None
             self._loop.call_later(_LINGER_SECONDS, transport.close)
@@ -221,8 +223,8 @@ class _Connection(RequestHandler):
         if self._messages:
             return False
         if self._waiter is None:
-            # Before the first request the connection's task may not have begun to wait; after an
-            # answer it may still read the rest of a body.
+            # Before the first request the connection's task may not wait yet; after a response it
+            # may still read the rest of a body.
             return self._request_count == 0
         return not self._waiter.done()
 
@@ -230,7 +232,7 @@ class _Connection(RequestHandler):
         if self._head_timer is None and self._head_seconds:
             self._head_timer = self._loop.call_later(self._head_seconds, self._head_is_late)
 
-    def _head_came(self) -> None:
+    def _head_complete(self) -> None:
         self._head_bytes = 0
         if self._head_timer is not None:
             self._head_timer.cancel()
@@ -238,11 +240,11 @@ class _Connection(RequestHandler):
 
     def _head_is_late(self) -> None:
         self._head_timer = None
-        _log.info("A connection was closed: no whole request head in %g s", self._head_seconds)
+        _log.info("Connection closed: no complete request head within %g s", self._head_seconds)
         self.force_close()
 
     def log_exception(self, *args: object, **kwargs: object) -> None:
-        """Write a traceback of what nobody expected, which a want of memory is not."""
+        """Log a traceback, unless the cause is exhausted memory."""
         if not self._refuses_rest:
             super().log_exception(*args, **kwargs)
 
@@ -253,28 +255,28 @@ class _Connection(RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        """Refuse as JSON. Raises `ConnectionError` where an answer has begun already.
+        """Answer with a JSON error. Raises `ConnectionError` if a response has already begun.
 
-        The message is looked at and not repeated: it has the client's bytes.
+        aiohttp's message is not repeated: it contains the client's bytes.
         """
         assert isinstance(request, web.Request)
         error = _to_error(status, exc, message or "")
         if self._unparsed_version and isinstance(error, BadRequest):
-            error = HttpVersionNotSupported("The request is in another version of HTTP.")
+            error = HttpVersionNotSupported("The request is neither HTTP/1.0 nor HTTP/1.1.")
         if status < 500:
-            # No request was made of the bytes, so nobody has accounted for them.
+            # The bytes were not parsed into a request, so it has not been recorded yet.
             if self._unparsed_id:
                 request_context.adopt_id(request, self._unparsed_id)
-            context = _rejected(self._app, request, error)
+            context = _record_rejection(self._app, request, error)
         else:
             context = RequestContext.of(request)
         _log.info(
-            "A request could not be read: %s (request %s)",
+            "Malformed request: %s (request %s)",
             type(exc).__name__,
             context.record.request_id,
         )
         if request.writer.output_size > 0:
-            raise ConnectionError("There is an answer already.")
+            raise ConnectionError("The response has already begun.")
         response = error_response(error, context.record)
         response.force_close()
         return response
@@ -289,4 +291,4 @@ def _to_error(status: int, error: BaseException | None, message: str) -> SluiceE
         return HeadersTooLarge("A header is too long.")
     if message.startswith(_TOO_MANY_FIELDS):
         return HeadersTooLarge("There are too many headers.")
-    return BadRequest("This is no HTTP request that can be understood.")
+    return BadRequest("The request is not valid HTTP.")

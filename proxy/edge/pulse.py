@@ -1,4 +1,4 @@
-"""The pulse that a worker's supervisor feels: a byte now and then, straight from the event loop."""
+"""The worker's heartbeat to its supervisor: a byte on a pipe, sent by the event loop."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ BEAT_SECONDS = 0.5
 
 
 class Pulse:
-    """Beats from now on until it is closed; a loop that stands still does not."""
+    """Beats from its creation until it is closed, unless the event loop is blocked."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
@@ -19,14 +19,14 @@ class Pulse:
         self._beat()
 
     def close(self) -> None:
-        """No more."""
+        """Stop beating."""
         if self._next is not None:
             self._next.cancel()
             self._next = None
             os.close(self._descriptor)
 
     def _beat(self) -> None:
-        # Full, the supervisor has enough to read; broken, it is gone, and so is this worker soon.
+        # A full pipe means that the supervisor is behind; a broken one that it has died.
         with contextlib.suppress(BlockingIOError, BrokenPipeError):
             os.write(self._descriptor, b".")
         self._next = asyncio.get_running_loop().call_later(BEAT_SECONDS, self._beat)

@@ -1,4 +1,4 @@
-"""One resumable request: its stream's log, and what becomes of it when its client has gone."""
+"""The recording of one resumable request: its log, and what happens when its client leaves."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ if TYPE_CHECKING:
     from proxy.state.stream_logs import StreamLogs
 
 STREAM_ID = "Sluice-Stream-Id"
-_LOOK_SECONDS = 0.25
+_CHECK_SECONDS = 0.25
 _LONGEST_RESPONSE_ID = 200
 _NOT_REPLAYED = frozenset({"content-length", "server-timing", "x-request-id", "request-id", "date"})
 
 
 class RecordedRequest(MeasuredRequest, Protocol):
-    """The request whose stream is kept."""
+    """The request whose stream is recorded."""
 
     response: DownstreamResponse | None
     client: ClientWriter | None
@@ -49,13 +49,13 @@ class RecordingHost(Protocol):
     logs: StreamLogs
     history: History
     grace_seconds: float | None
-    """How long a stream goes on without a reader; None: to its end."""
+    """How long a stream continues without a reader; None: to its end."""
     lost: Callable[[str], None]
-    """Told of a log that could not be kept, and why."""
+    """Called with the reason when a log is lost."""
 
 
 class Recording:
-    """Made for each request that asks for it; there is a log only if the store has given one."""
+    """Made for each resumable request; it has a log only if the store accepted one."""
 
     def __init__(
         self,
@@ -66,13 +66,13 @@ class Recording:
         for_readers: bool = False,
     ) -> None:
         self.detached = detached
-        """Whether it has no client from the start."""
+        """Whether the request has no client from the start (`Prefer: respond-async`)."""
         self.for_readers = for_readers
-        """Whether a detached one is made for readers only: without a log, or without a reader for
-        a while, there is no use in it."""
+        """Whether a detached request exists for its readers only, so that it fails without a log,
+        and stops without a reader."""
         self.log: StreamLog | None = None
         self.opened: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        """Whether there is a log, once that is known."""
+        """Resolves to whether there is a log."""
         self.stopped_by: SluiceError | None = None
         self.watchdog: StreamWatchdog | None = None
         self.serving: asyncio.Task[web.StreamResponse] | None = None
@@ -80,21 +80,21 @@ class Recording:
         self._context = context
         self._stream: RecordedStream | None = None
         self.figures = StreamFigures(context, resumables.history)
-        """How far its stream is."""
+        """The stream's progress."""
         self._timer: asyncio.TimerHandle | None = None
-        self._alone = detached
+        self._without_client = detached
 
     @property
     def is_kept(self) -> bool:
-        """Whether there is a log that can be read."""
+        """Whether there is a readable log."""
         return self.log is not None and not self.log.lost
 
     async def begun(self) -> bool:
-        """Wait until there is a log, or until it is known that there will be none."""
+        """Wait until it is known whether there is a log, and return that."""
         return await asyncio.shield(self.opened)
 
     async def open(self, owner: str) -> None:
-        """Begin the log, if this is a stream and the store gives one."""
+        """Create the log, if the request asks for a stream and the store is available."""
         context, record = self._context, self._context.record
         if not record.wants_stream:
             self._resolve(opened=False)
@@ -114,7 +114,7 @@ class Recording:
             self._resumables.lost(error.reason)
             record.notes["resumable"] = f"lost: {error.reason}"
             if self.for_readers:
-                raise LogsUnavailable("The store does not answer.", retry_after=1.0) from None
+                raise LogsUnavailable("The store is unavailable.", retry_after=1.0) from None
             self._resolve(opened=False)
             return
         record.notes["resumable"] = self.log.id
@@ -122,18 +122,18 @@ class Recording:
         self.log.gone = self._lost
         self.log.progress = self.figures.fields
         if record.family is Family.RESPONSES:
-            self.log.batched = self._name
+            self.log.batched = self._add_alias
         if self.detached:
-            # What is written is for nobody; an error after this is one inside the stream.
+            # There is no client to write to; errors from here on become error events in the log.
             context.client = ClientWriter.gone(time.monotonic())
             context.response = DownstreamResponse(status=200)
             record.status = 202
             if self.for_readers and self._resumables.grace_seconds is not None:
-                self._watch()
+                self._check_later()
         self._resolve(opened=True)
 
     def stream(self, record: RequestRecord, reader: Reader) -> RecordedStream | None:
-        """What the events pass through; None where they are not kept."""
+        """Return the filter that records events; None without a log."""
         if not self.is_kept:
             return None
         assert self.log is not None
@@ -142,7 +142,7 @@ class Recording:
         return self._stream
 
     def put_into(self, headers: CIMultiDict[str]) -> None:
-        """Tell the client the stream's id; what else the head says is kept for those who resume."""
+        """Add the stream's id to the headers, and keep the headers for readers."""
         if not self.is_kept:
             return
         assert self.log is not None
@@ -151,39 +151,39 @@ class Recording:
         headers[STREAM_ID] = self.log.id
 
     def answered(self, headers: CIMultiDict[str], *, is_stream: bool) -> None:
-        """The upstream has answered: what came is a stream to resume, or there is none."""
+        """Note the upstream's response: drop the log unless it is a stream."""
         if is_stream:
             self.put_into(headers)
         else:
             self.refused()
 
     def watch_by(self, watchdog: StreamWatchdog) -> None:
-        """The stream runs, and can be ended in order."""
+        """Set the stream's watchdog, which `stop` ends the stream by."""
         self.watchdog = watchdog
         if self.stopped_by is not None:
             watchdog.stop(self.stopped_by)
 
     def refused(self) -> None:
-        """There is no stream, and nobody has been told of one."""
+        """Drop the log: there is no stream, and no client knows its id."""
         if self.log is not None:
             self._resumables.logs.writer.drop(self.log)
             self.log = None
             self._context.record.notes.pop("resumable", None)
 
     def client_left(self) -> bool:
-        """The client's connection is gone; whether the stream goes on for whoever resumes it."""
+        """Note that the client disconnected. Return whether the stream continues for readers."""
         if not self.is_kept or self._context.client is None:
             return False
         assert self.log is not None
         self._context.client.left = True
-        self._alone = True
+        self._without_client = True
         self.log.last_read_at = time.monotonic()
         if self._resumables.grace_seconds is not None:
-            self._watch()
+            self._check_later()
         return True
 
     def stop(self, error: SluiceError) -> None:
-        """End it with this error, wherever it is."""
+        """End the request with this error, at whatever stage it is."""
         if self.stopped_by is not None:
             return
         self.stopped_by = error
@@ -193,7 +193,7 @@ class Recording:
             self.serving.cancel()
 
     def end(self) -> None:
-        """The request has ended, and its record is complete."""
+        """End the log, once the request's record is complete."""
         self._resolve(opened=False)
         if self._timer is not None:
             self._timer.cancel()
@@ -219,8 +219,8 @@ class Recording:
             rest,
         )
 
-    def _name(self) -> None:
-        """Let the stream be found by the id that the upstream gave its answer."""
+    def _add_alias(self) -> None:
+        """Make the stream findable by the upstream's response id."""
         if self.log is None or not (response_id := self._context.tally.response_id):
             return
         self.log.batched = None
@@ -231,11 +231,11 @@ class Recording:
         if not self.opened.done():
             self.opened.set_result(opened)
 
-    def _watch(self) -> None:
-        """Look now and then whether anybody reads."""
-        self._timer = asyncio.get_running_loop().call_later(_LOOK_SECONDS, self._look)
+    def _check_later(self) -> None:
+        """Schedule the next check for readers."""
+        self._timer = asyncio.get_running_loop().call_later(_CHECK_SECONDS, self._check_readers)
 
-    def _look(self) -> None:
+    def _check_readers(self) -> None:
         grace = self._resumables.grace_seconds
         if self.log is None or grace is None or self.log.ending is not None:
             return
@@ -244,19 +244,19 @@ class Recording:
         if time.monotonic() - self.log.last_read_at >= grace and not self.log.lost:
             self.stop(NobodyReads(f"Nobody read the stream for {grace:g} s."))
             return
-        self._watch()
+        self._check_later()
 
     def _lost(self) -> None:
-        """The log is lost: from here on it is a stream like any other."""
+        """Note the lost log; stop the stream if nobody can read it any more."""
         assert self.log is not None
         record = self._context.record
         record.notes["resumable"] = f"lost: {self.log.lost}"
-        if self._alone and self.log.written is None and self.log.ending is None:
-            self.stop(NobodyReads("Nobody can read the stream any more."))
+        if self._without_client and self.log.written is None and self.log.ending is None:
+            self.stop(NobodyReads("The stream has no client, and its log is lost."))
 
 
 def accepted(recording: Recording, request_id: str) -> web.Response:
-    """The answer to a request whose stream is made whether or not anybody reads (RFC 7240, 4.1)."""
+    """Build the 202 response to a `Prefer: respond-async` request (RFC 7240, 4.1)."""
     assert recording.log is not None
     location = f"/v1/streams/{recording.log.id}"
     document = {

@@ -1,4 +1,4 @@
-"""Takes new settings into a running worker, all or nothing; what runs keeps what it began with."""
+"""Applies new settings to a running worker, all or nothing; running requests keep the old ones."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ _log = structlog.get_logger()
 async def apply(state: WorkerState, settings: Settings) -> None:
     """Swap upstreams, keys, prices and timeouts.
 
-    Raises `ValueError` if a part cannot be made of the settings; then nothing has changed.
+    Raises `ValueError` if the settings are invalid; then nothing has changed.
     """
-    # 1. What may fail, beside what is there.
+    # 1. Build everything that may fail.
     keys = Keys(settings.all_keys)
     targets = await asyncio.to_thread(state.upstreams.targets_from, settings)
     prices = await state.telemetry.prices_from(settings)
-    # 2. What cannot fail, without a pause in between.
+    # 2. Swap, without an await in between, and without anything that can fail.
     state.settings = settings
     state.keys = keys
     state.upstreams.replace(targets)
@@ -39,12 +39,12 @@ async def apply(state: WorkerState, settings: Settings) -> None:
 
 
 class Reloader:
-    """SIGHUP, for one worker."""
+    """Reloads one worker's settings on SIGHUP."""
 
     def __init__(self, state: WorkerState, descriptor: int | None, at_start: Settings) -> None:
-        """`descriptor` is where a supervisor puts the settings; None for a worker alone.
+        """Take the descriptor that a supervisor passes settings through; None for a lone worker.
 
-        `at_start` are the settings as they were read then, before anything was chosen.
+        `at_start` are the settings as configured at the start, before sizing.
         """
         self._state = state
         self._descriptor = descriptor
@@ -56,7 +56,7 @@ class Reloader:
             state.reload = Reload(0)
 
     async def reload(self) -> None:
-        """Read the settings anew and apply them; bad ones change nothing, and the log says why."""
+        """Read the settings and apply them; invalid ones change nothing and are logged."""
         async with self._lock:
             generation = self._state.reload.generation + 1
             try:
@@ -75,10 +75,10 @@ class Reloader:
             return lambda: shared_settings.read(descriptor)
 
         def read() -> tuple[int, Settings]:
-            found = config.load()
-            if names := shared_settings.frozen_changes(self._at_start, found):
-                # What was chosen at the start is not in the environment.
+            settings = config.load()
+            if names := shared_settings.frozen_changes(self._at_start, settings):
+                # Compared with `at_start`: values chosen by sizing are not in the environment.
                 _log.warning("frozen_settings", names=names, advice="A restart applies them.")
-            return generation, shared_settings.merged(self._state.settings, found)
+            return generation, shared_settings.merged(self._state.settings, settings)
 
         return read

@@ -1,4 +1,4 @@
-"""Sends a log to one reader: what it has not seen, then what comes, then the end."""
+"""Sends a log to one reader: the events after its cursor, then live ones, then the end."""
 
 from __future__ import annotations
 
@@ -33,27 +33,27 @@ if TYPE_CHECKING:
 
 ENDED_BY = "Sluice-Ended-By"
 _WAIT_SECONDS = 0.5
-"""The longest wait for news, so that other things can be looked at."""
+"""The longest wait for events, so that pings, progress and draining are checked."""
 _SEQUENCE = re.compile(rb'"sequence_number"\s*:\s*(\d{1,15})')
 _LINE_ENDS = (b"\r\n", b"\n", b"\r")
 
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """How a reader wants to see the events."""
+    """How a reader wants the events."""
 
     ids: bool = False
-    """Each with an `id:` line, and a plain end."""
+    """With an `id:` line in each, and a final `done` event."""
     progress: bool = False
-    """Frames between the events that say how far it is."""
+    """With progress frames between the events."""
     sequence_after: int | None = None
-    """Only those whose `sequence_number` is above this."""
+    """Only events whose `sequence_number` is greater."""
     opening: bytes = b""
-    """What is sent before anything else."""
+    """Bytes to send first."""
 
 
 class Replay:
-    """One reader's answer."""
+    """The response to one reader."""
 
     def __init__(
         self,
@@ -63,7 +63,7 @@ class Replay:
         view: View,
         progress_of: Callable[[], Any],
     ) -> None:
-        """`progress_of` asks for what the producer says of the stream."""
+        """Take `progress_of`, which returns the producer's latest progress figures."""
         self._state = state
         self._context = context
         self._log = log
@@ -76,18 +76,18 @@ class Replay:
         self._progress = ProgressFrames()
 
     async def run(self, reader: LogReader) -> DownstreamResponse:
-        """Send until the end; the response has been sent but for its last chunk."""
+        """Send until the end; return the response, sent except for its last chunk."""
         downstream = DownstreamResponse(status=200, headers=self._headers())
         client = await self._context.commit(downstream, self._view.opening)
         outcome = Outcome(EndedBy.UPSTREAM_CUT, whole=False)
         try:
-            async with asyncio.timeout(None) as patience:
-                outcome = await self._send(reader, client, patience)
+            async with asyncio.timeout(None) as stall_timeout:
+                outcome = await self._send(reader, client, stall_timeout)
         except TimeoutError:
             outcome = Outcome(EndedBy.SLOW_CLIENT, whole=False, error="slow_client")
             hang_up(self._context.request)
         except (LogTrimmed, LogGone, StoreUnavailable) as error:
-            outcome = self._no_more(client, error)
+            outcome = self._end_unreadable(client, error)
         self._context.record.ended_by = outcome.ended_by
         self._context.record.error = outcome.error
         downstream.end(outcome)
@@ -109,101 +109,101 @@ class Replay:
         return headers
 
     async def _send(
-        self, reader: LogReader, client: ClientWriter, patience: asyncio.Timeout
+        self, reader: LogReader, client: ClientWriter, stall_timeout: asyncio.Timeout
     ) -> Outcome:
         ping = self._state.timeouts.ping
         while True:
             if self._view.progress:
                 await self._send_progress(client)
-            found = await reader.next(_WAIT_SECONDS)
+            events = await reader.next(_WAIT_SECONDS)
             now = time.monotonic()
-            if found is not None:
-                client.write(self._rendered(found), now)
-                if found.end is not None:
-                    return await self._end(found, client)
+            if events is not None:
+                client.write(self._rendered(events), now)
+                if events.end is not None:
+                    return await self._end(events, client)
                 if client.is_congested():
-                    await self._drain(client, patience)
+                    await self._drain(client, stall_timeout)
             elif self._state.resumables is None or self._state.resumables.closing:
                 return Outcome(EndedBy.DRAINED, whole=False, error="gateway_stopped")
             elif now - client.written_at >= ping:
                 client.write(ping_for(self._family, recorded=True), now)
 
-    async def _drain(self, client: ClientWriter, patience: asyncio.Timeout) -> None:
-        slow = self._state.settings.slow_client_timeout_seconds
+    async def _drain(self, client: ClientWriter, stall_timeout: asyncio.Timeout) -> None:
+        seconds = self._state.settings.slow_client_timeout_seconds
         loop = asyncio.get_running_loop()
-        patience.reschedule(loop.time() + slow if slow else None)
+        stall_timeout.reschedule(loop.time() + seconds if seconds else None)
         await client.drain()
-        patience.reschedule(None)
+        stall_timeout.reschedule(None)
 
-    def _rendered(self, found: Events) -> bytes:
-        events = list(found.events)
+    def _rendered(self, batch: Events) -> bytes:
+        events = list(batch.events)
         self._last_sent = events[-1] if events else self._last_sent
         if not self._passing:
             events = self._above_sequence(events)
         if not self._view.ids:
             return b"".join(events)
-        numbered = enumerate(events, found.first)
+        numbered = enumerate(events, batch.first)
         return b"".join(with_id(event, f"{self._log.id}:{number}") for number, event in numbered)
 
     def _above_sequence(self, events: list[bytes]) -> list[bytes]:
         after = self._view.sequence_after
         assert after is not None
-        for place, event in enumerate(events):
+        for index, event in enumerate(events):
             numbers = _SEQUENCE.findall(event)
             if numbers and int(numbers[-1]) > after:
                 self._passing = True
-                return events[place:]
+                return events[index:]
         return []
 
-    async def _end(self, found: Events, client: ClientWriter) -> Outcome:
-        end, now = found.end, time.monotonic()
+    async def _end(self, batch: Events, client: ClientWriter) -> Outcome:
+        end, now = batch.end, time.monotonic()
         assert end is not None
-        client.write(found.tail, now)
+        client.write(batch.tail, now)
         if self._view.progress:
             client.write(self._progress.last(end.figures), now)
         if self._view.ids:
-            said = {"ended_by": end.ended_by} | ({"error": end.error} if end.error else {})
-            text = f"event: done\nid: {self._log.id}:{end.events}\ndata: {json.dumps(said)}\n\n"
+            document = {"ended_by": end.ended_by} | ({"error": end.error} if end.error else {})
+            text = f"event: done\nid: {self._log.id}:{end.events}\ndata: {json.dumps(document)}\n\n"
             client.write(text.encode(), now)
-        # A browser's reader needs a plain end; everybody else sees what the first client saw.
+        # An EventSource gets a clean end; other readers see the end that the first client saw.
         return Outcome(
             EndedBy(end.ended_by or EndedBy.FAILED),
             whole=end.whole or self._view.ids,
             error=end.error,
         )
 
-    def _no_more(self, client: ClientWriter, error: Exception) -> Outcome:
-        """The log cannot be read on, and this is not its end: say so as the family does."""
-        why: SluiceError = LogLost("The rest of this stream can be read no more.")
+    def _end_unreadable(self, client: ClientWriter, error: Exception) -> Outcome:
+        """End with the family's error event, because the log can no longer be read."""
+        reason: SluiceError = LogLost("The rest of this stream is lost.")
         if isinstance(error, LogTrimmed):
-            why = EventsGone("The next events have been dropped to make room.")
+            reason = EventsGone("The next events were dropped from the log.")
         elif isinstance(error, StoreUnavailable):
-            why = LogsUnavailable("The store does not answer.")
+            reason = LogsUnavailable("The store is unavailable.")
         now = time.monotonic()
-        client.write(terminal_event_after(self._log.header, why, self._last_sent), now)
+        client.write(terminal_event_after(self._log.header, reason, self._last_sent), now)
         if self._view.ids:
-            said = json.dumps({"ended_by": EndedBy.FAILED, "error": why.fault.code})
-            client.write(f"event: done\ndata: {said}\n\n".encode(), now)
-        return Outcome(EndedBy.FAILED, whole=self._view.ids, error=why.fault.code)
+            document = json.dumps({"ended_by": EndedBy.FAILED, "error": reason.fault.code})
+            client.write(f"event: done\ndata: {document}\n\n".encode(), now)
+        return Outcome(EndedBy.FAILED, whole=self._view.ids, error=reason.fault.code)
 
     async def _send_progress(self, client: ClientWriter) -> None:
         now = time.monotonic()
         if now - self._progressed_at < FRAME_SECONDS:
             return
         self._progressed_at = now
-        said = await self._progress_of()
-        if said is not None and (frame := self._progress.frame(said)):
+        figures = await self._progress_of()
+        if figures is not None and (frame := self._progress.frame(figures)):
             client.write(frame, now)
 
 
 def with_id(event: bytes, name: str) -> bytes:
-    """The event with an `id:` line of its own, before the empty line that ends it.
+    """Insert an `id:` line before the empty line that ends the event.
 
-    Not at its beginning: there may be whole comments there, after which a browser would take the
-    event for seen that it has not had yet.
+    Not at its beginning: a comment block may precede the event, and a browser cut off after that
+    would count the event as seen.
     """
     for end in _LINE_ENDS:
         if event.endswith(end + end):
             return event[: -len(end)] + b"id: " + name.encode() + end + end
-    # Line ends of two kinds.
+    # Mixed line ends.
     return event.rstrip(b"\r\n") + b"\nid: " + name.encode() + b"\n\n"

@@ -1,4 +1,4 @@
-"""One request while it is here: what is known of it, and who is still listening."""
+"""The context of one request while it is served."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from proxy.edge.claim import Claim
-from proxy.edge.client import Client
 from proxy.edge.downstream_response import DownstreamResponse
+from proxy.edge.limit_claim import LimitClaim
 from proxy.edge.routes import Route, route_of
+from proxy.edge.trusted_proxies import Client
 from proxy.errors import SluiceError
 from proxy.key_settings import KeySettings
 from proxy.meter.tokens import Tally
@@ -27,65 +27,64 @@ if TYPE_CHECKING:
     from proxy.edge.recording import Recording
 
 _REQUEST_ID = web.RequestKey("request_id", str)
-"""Where a request keeps its id. The request itself would be a circle that waits for the
-collector."""
+"""The key of the id in the request. Storing the context there would be a reference cycle."""
 _SANE_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 
-# Below these paths, what answers say of usage is that of other requests, or of none.
+# Responses below these paths state the usage of other requests, or none.
 _RETELLS_USAGE = frozenset(("/v1/responses", "/v1/messages", "/v1/batches", "/v1/files"))
 
 
 def request_id_of(request: web.Request) -> str:
-    """The id of a request: the client's own if it is a sane one, else one made up once."""
-    known = request.get(_REQUEST_ID)
-    if known is None:
-        own = request.headers.get("X-Request-ID", "")
-        known = own if _SANE_ID.fullmatch(own) else os.urandom(16).hex()
-        request[_REQUEST_ID] = known
-    return known
+    """Return the request's id: the client's if it is well-formed, else a random one."""
+    request_id = request.get(_REQUEST_ID)
+    if request_id is None:
+        sent = request.headers.get("X-Request-ID", "")
+        request_id = sent if _SANE_ID.fullmatch(sent) else os.urandom(16).hex()
+        request[_REQUEST_ID] = request_id
+    return request_id
 
 
-def adopt_id(request: web.Request, known: str) -> None:
-    """Let a request have an id that stands in no header field of its own."""
-    request[_REQUEST_ID] = known
+def adopt_id(request: web.Request, request_id: str) -> None:
+    """Set an id that was found outside the request's parsed headers."""
+    request[_REQUEST_ID] = request_id
 
 
 @dataclass(slots=True)
 class RequestContext:
-    """A request, its route and its record; the client and the tally once there are any."""
+    """A request with its route, its record, and the objects that serve it."""
 
     request: web.Request
     route: Route
     record: RequestRecord
     call: Call | None = None
-    """What to ask an upstream; let go of once it has been asked."""
+    """The upstream call; released when it has been sent."""
     response: DownstreamResponse | None = None
-    """What goes to the client, once its status has been sent."""
+    """The response to the client, once committed."""
     client: ClientWriter | None = None
     source: Client | None = None
-    """Who asks, once that has been looked at."""
+    """The client's address, scheme and host, once determined."""
     choices: int = 1
-    """How many choices the request asks for."""
+    """The number of choices that the request asks for (`n`)."""
     max_output: int = 0
-    """The most output tokens that the request asks for; 0: it does not say."""
+    """The maximum of output tokens that the request sets; 0 if none."""
     key: KeySettings | None = None
-    """What is configured for the client's key; None where no keys are."""
-    claim: Claim | None = None
-    """What the request holds of its key's limits; None where the key has none."""
+    """The configuration of the client's key; None if no keys are configured."""
+    claim: LimitClaim | None = None
+    """The request's claim on its key's limits; None if the key has none."""
     slot: Slot | None = None
-    """Its place among those that are relayed, or in the line before them."""
+    """The request's slot, or its place in the queue for one."""
     tally: Tally = field(default_factory=Tally)
     body: bytes | None = None
-    """What takes the place of the request's own body; None: that is read."""
+    """A body that replaces the request's own; None to read that."""
     recording: Recording | None = None
-    """What keeps its stream for those who resume it; None for nearly all."""
+    """The recording of a resumable stream; None for others."""
     progress: LiveProgress | None = None
-    """What tells its client how far its stream is; None for nearly all."""
+    """The writer of progress frames, if the client asked for them."""
 
     @classmethod
     def of(cls, request: web.Request) -> RequestContext:
-        """Begin a context; whoever begins another for the same request finds the same id."""
+        """Build a context; a second one for the same request has the same id."""
         route = route_of(request.rel_url.raw_path)
         record = RequestRecord(
             request_id=request_id_of(request),
@@ -97,10 +96,7 @@ class RequestContext:
         return cls(request, route, record)
 
     async def commit(self, downstream: DownstreamResponse, first: bytes = b"") -> ClientWriter:
-        """Send the head and what there is of the body.
-
-        From here on it has a response and a client.
-        """
+        """Send the head and the first bytes of the body, and set `response` and `client`."""
         client = await downstream.open(self.request, first)
         self.response, self.client = downstream, client
         self.record.committed_at = time.monotonic()
@@ -109,7 +105,7 @@ class RequestContext:
 
     @property
     def needs_usage(self) -> bool:
-        """Whether a limit of its key counts what the answer states as used."""
+        """Whether a limit of the key counts the usage that the response states."""
         key = self.key
         if key is None or not (key.tokens_per_minute or key.budget_usd):
             return False
@@ -119,22 +115,22 @@ class RequestContext:
 
     @property
     def host(self) -> str:
-        """The host that was asked: by a trusted proxy's word, else by `Host`; empty if unknown."""
+        """The requested host, from a trusted proxy or from `Host`; empty if unknown."""
         return self.source.host if self.source else ""
 
-    def place_in_line(self) -> int:
-        """Which turn it has in the waiting line; 0 if it does not wait."""
-        return 0 if self.slot is None else self.slot.place()
+    def queue_position(self) -> int:
+        """Return the request's position in the queue for a slot; 0 if it does not wait."""
+        return 0 if self.slot is None else self.slot.position()
 
     def record_error(self, error: SluiceError) -> None:
-        """An error ended it."""
+        """Note the error that ended the request."""
         self.record.error = error.fault.reason or error.fault.code
         self.record.ended_by = error.fault.ended_by
         if self.response is None:
             self.record.status = error.fault.status
 
     def record_client_left(self) -> None:
-        """The client closed its connection; what still comes is for nobody."""
+        """Note that the client disconnected."""
         if self.record.client_left_at is None:
             self.record.client_left_at = time.monotonic()
             self.tally.client_left()
@@ -142,7 +138,7 @@ class RequestContext:
             self.client.left = True
 
     def record_end(self) -> None:
-        """Nothing more will happen. A client that left is the outcome, whatever came later."""
+        """Complete the record. A client that left is the outcome, whatever happened later."""
         record = self.record
         record.ended_at = time.monotonic()
         if record.client_left_at is not None:

@@ -1,8 +1,8 @@
-"""What a request's head must be before anything is done for it (RFC 9112 and RFC 9110).
+"""Validates request heads before routing, against request smuggling (RFC 9112 and RFC 9110).
 
-Where two servers read the same bytes differently, one request becomes two, or reaches what it must
-not: nginx, aiohttp's parser and the upstreams' servers are each lenient in places of their own. So
-whatever could be read in two ways is refused, with the connection, whoever was in front.
+If two servers parse the same bytes differently, one request may become two, or reach a route that
+it must not. nginx, aiohttp's parser and upstreams' servers are lenient in different places, so
+every ambiguous head is refused and its connection closed.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from proxy.upstream.credentials import key_in_path
 
 SPOKEN_VERSIONS = frozenset({HttpVersion10, HttpVersion11})
 ALLOWED_METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
-"""For `Allow`; others that HTTP has are passed on, too, but these are what anybody could want."""
-# TRACE would show the operator's key to whoever asks (RFC 9110, 9.3.8), CONNECT is for proxies.
+"""For the `Allow` header; further methods are relayed, too."""
+# TRACE would echo the operator's key (RFC 9110, 9.3.8), CONNECT is for forward proxies.
 _REFUSED_METHODS = frozenset({hdrs.METH_TRACE, hdrs.METH_CONNECT})
-# No percent-encoding: what it could hide in a name is just what may not stand there.
+# Percent-encoding is refused: in a host name it can only hide forbidden characters.
 _AUTHORITY = re.compile(
     r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=-]{1,255})(?::([0-9]{0,5}))?"
 )
@@ -31,34 +31,34 @@ _ABSOLUTE = re.compile(r"https?://([^/?#]*)", re.IGNORECASE)
 _ENCODED_WRONGLY = re.compile("%(?![0-9A-Fa-f]{2})")
 _CONTROLS = re.compile(rb"[\x00-\x1f\x7f]")
 _OVERLONG = re.compile(rb"\xc0\xae|\xe0\x80\xae|\xf0\x80\x80\xae")
-"""A dot as lenient decoders of UTF-8 read it."""
+"""Overlong UTF-8 encodings of a dot, which lenient decoders accept."""
 _SEPARATORS = re.compile(rb"/|\\|\xc0\xaf")
 _SEGMENT_END = re.compile(rb"[;?#]")
-"""Where some server ends a segment: parameters, or a query once the path has been decoded."""
+"""Where some servers end a segment: at parameters, or at a query in the decoded path."""
 _DECODED_TIMES = 3
 _INTERNAL = "/internal/"
 
 
 def check(request: web.Request) -> None:
-    """Raise the refusal of a request that must not be routed.
+    """Check a request's head.
 
-    `BadRequest`, `HttpVersionNotSupported`, `MethodNotAllowed` or `NotFound`.
+    Raises `BadRequest`, `HttpVersionNotSupported`, `MethodNotAllowed` or `NotFound`.
     """
     if request.version not in SPOKEN_VERSIONS:
-        raise HttpVersionNotSupported("The request is in another version of HTTP.")
+        raise HttpVersionNotSupported("The request is neither HTTP/1.0 nor HTTP/1.1.")
     if request.method in _REFUSED_METHODS:
-        raise MethodNotAllowed(f"{request.method} is not served here.")
+        raise MethodNotAllowed(f"{request.method} is not allowed.")
     _check_framing(request)
     _check_host(request)
     _check_form(request.raw_path)
     _check_path(origin_form(request))
-    # Decoded, as the router will read it.
+    # `path` is decoded, as the router reads it.
     if request.path.startswith(_INTERNAL) and not _came_by_unix_socket(request):
         raise NotFound("There is no such route.")
 
 
 def origin_form(request: web.Request) -> str:
-    """Path and query as the client wrote them, without the authority of an absolute target."""
+    """Return path and query as the client wrote them, without an absolute target's authority."""
     target = request.raw_path
     if target.startswith("/"):
         return target
@@ -66,19 +66,19 @@ def origin_form(request: web.Request) -> str:
 
 
 def authority(request: web.Request) -> str:
-    """The host and port that were asked: an absolute target's come before `Host` (RFC 9112, 3.2.2).
+    """Return the requested host and port; empty if the request names none.
 
-    Empty if the request names none.
+    An absolute target overrides `Host` (RFC 9112, 3.2.2).
     """
-    found = _ABSOLUTE.match(request.raw_path)
-    return found[1] if found else request.headers.get(hdrs.HOST, "")
+    match = _ABSOLUTE.match(request.raw_path)
+    return match[1] if match else request.headers.get(hdrs.HOST, "")
 
 
 def climbs(path: str) -> bool:
     """Whether some server could read a segment of the path as `.` or `..`.
 
-    Servers differ in how often they decode, what they cut off behind `;`, and what else they take
-    for a slash or a dot.
+    Servers differ in how often they decode, in what they cut off after `;`, and in which other
+    bytes they accept as a slash or a dot.
     """
     raw = path.encode("utf-8", "surrogateescape")
     for _ in range(_DECODED_TIMES + 1):
@@ -93,7 +93,7 @@ def climbs(path: str) -> bool:
 
 
 def _folded(path: bytes) -> bytes:
-    """With plain characters in place of those that Unicode has as other forms of them (NFKC)."""
+    """Replace compatibility characters by their plain forms (Unicode NFKC)."""
     if path.isascii():
         return b""
     return unicodedata.normalize("NFKC", path.decode("utf-8", "ignore")).encode()
@@ -124,7 +124,7 @@ def _check_host(request: web.Request) -> None:
 
 
 def _check_form(target: str) -> None:
-    # Only a proxy is asked for other schemes, or for an authority alone (RFC 9112, 3.2).
+    # Other schemes, or an authority alone, are for forward proxies (RFC 9112, 3.2).
     if not target.startswith("/") and target != "*" and not _ABSOLUTE.match(target):
         raise BadRequest("The request target is neither a path nor a URL of http or https.")
 
@@ -134,9 +134,9 @@ def _check_path(target: str) -> None:
     if target == "*":
         return
     if not path.startswith("/") or path.startswith("//") or "#" in target:
-        raise BadRequest("The request target is no path.")
+        raise BadRequest("The request target is not a valid path.")
     if _ENCODED_WRONGLY.search(path):
-        raise BadRequest("The path has a % that encodes nothing.")
+        raise BadRequest("The path has an invalid percent-encoding.")
     if "\\" in path or "%5c" in path.lower():
         raise BadRequest("The path has a backslash.")
     if _has_control(path):
@@ -144,7 +144,7 @@ def _check_path(target: str) -> None:
     if climbs(path):
         raise BadRequest("The path has a dot segment.")
     if key_in_path(path):
-        raise BadRequest("The path has what can be a key; a key belongs in its header.")
+        raise BadRequest("The path contains what looks like a key; send it in a header.")
 
 
 def _has_control(path: str) -> bool:

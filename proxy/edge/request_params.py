@@ -1,4 +1,4 @@
-"""What a request asks for, read from its body without building what is not needed of it."""
+"""The parameters of a request, parsed from its body without building the rest of it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _USAGE_ASKED = b'"stream_options":{"include_usage":true},'
 
 
 class _Members(msgspec.Struct):
-    """The members of a body that matter here, as they were written."""
+    """The members of a body that matter here, as raw JSON."""
 
     generationConfig: msgspec.Raw = _ABSENT  # noqa: N815 Gemini's name
     max_completion_tokens: msgspec.Raw = _ABSENT
@@ -49,58 +49,58 @@ _OPTIONS_WHOLE = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 @dataclass(frozen=True, slots=True)
 class RequestFields:
-    """What a body says, in few bytes: it may come from another process."""
+    """What a body contains; small, because the parsing process may send it."""
 
     model: str = ""
-    """Empty if there is none, or none that could be a name."""
+    """Empty if there is no valid one."""
     streams: bool = False
     choices: int = 1
     max_output: int = 0
-    """The most output tokens of a choice; 0 if it does not say."""
+    """The maximum of output tokens per choice; 0 if not set."""
     asks_for_usage: bool = False
     options: tuple[int, bytes] | None = None
-    """Where the client's own `stream_options` stand, and what they are; None if there are none."""
+    """The position and the JSON of the client's `stream_options`; None if there are none."""
     model_at: tuple[members.Place, ...] | None = None
-    """Where the model is named; None: nobody wanted to know."""
+    """Where the model is named; None if that was not requested."""
     options_are_fixed: bool = False
-    """There are some that cannot be added to."""
+    """Whether there are `stream_options` that cannot be extended."""
 
 
 @dataclass(frozen=True, slots=True)
 class RequestParams:
-    """The parts of a request that decide its way."""
+    """The parameters that decide how a request is routed and metered."""
 
     body: bytes
-    """The client's own."""
+    """The client's body, unchanged."""
     model: str = ""
     wants_stream: bool = False
     choices: int = 1
-    """How many choices were asked for (`n`)."""
+    """The number of choices (`n`)."""
     max_output: int = 0
-    """The most output tokens of each; 0 if the body does not say."""
+    """The maximum of output tokens per choice; 0 if not set."""
     added_usage: Edit | None = None
-    """What adds usage to what is asked for; then the client must not see its chunk."""
+    """The edit that asks the upstream for usage; its chunk is then hidden from the client."""
     model_at: tuple[members.Place, ...] | None = ()
-    """Where the body names the model; None: nobody has looked."""
+    """Where the body names the model; None if unknown."""
 
     @property
     def hides_usage(self) -> bool:
-        """Whether the usage that is asked for is not the client's to see."""
+        """Whether usage is requested by Sluice only, and so hidden from the client."""
         return self.added_usage is not None
 
 
 def read_params(route: Route, body: bytes, *, include_usage: bool) -> RequestParams:
-    """Read a request on a route that is understood.
+    """Parse the body of a request on a route that is understood.
 
-    Raises `BadRequest`, naming the byte, for a body that is no JSON object.
+    Raises `BadRequest`, naming the byte, if the body is not a JSON object.
     """
     return to_params(route, body, parse(body), include_usage=include_usage)
 
 
 def parse(body: members.Body, *, find_model: bool = False) -> RequestFields:
-    """See what a body asks for; it is checked whole, and little of it is kept.
+    """Validate the whole body, and return the few members that matter.
 
-    Raises `BadRequest`, naming the byte, if it is no JSON object.
+    Raises `BadRequest`, naming the byte, if it is not a JSON object.
     """
     seen = members.read(body, _MEMBERS)
     options = bytes(seen.stream_options)
@@ -125,7 +125,7 @@ def parse(body: members.Body, *, find_model: bool = False) -> RequestFields:
 def to_params(
     route: Route, body: bytes, fields: RequestFields, *, include_usage: bool
 ) -> RequestParams:
-    """What was seen, as parameters, with usage asked for where it should be."""
+    """Build the parameters, with the edit that asks for usage where it is needed."""
     streams = route.streams or fields.streams
     wanted = include_usage and streams and route.family is Family.CHAT
     hides = wanted and not fields.asks_for_usage and not fields.options_are_fixed
@@ -167,11 +167,11 @@ def _tokens(number: bytes) -> int:
 
 
 def _asking_for_usage(body: bytes, options: tuple[int, bytes] | None) -> Edit:
-    """What has the body ask for usage; all else stays as the client wrote it."""
+    """Build the edit that asks for usage; the rest of the body stays unchanged."""
     if options is None:
         opening = body.index(b"{") + 1
         return Edit(opening, opening, _USAGE_ASKED)
-    at, own = options
-    asked = _OPTIONS_WHOLE.decode(own) if own.startswith(b"{") else {}
-    asked["include_usage"] = msgspec.Raw(b"true")
-    return Edit(at, at + len(own), msgspec.json.encode(asked))
+    start, own = options
+    options_whole = _OPTIONS_WHOLE.decode(own) if own.startswith(b"{") else {}
+    options_whole["include_usage"] = msgspec.Raw(b"true")
+    return Edit(start, start + len(own), msgspec.json.encode(options_whole))

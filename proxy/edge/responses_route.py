@@ -1,6 +1,6 @@
-"""`/v1/responses/{id}`: what the `openai` SDK asks to resume, see or cancel a response.
+"""`/v1/responses/{id}`, by which the `openai` SDK resumes, retrieves or cancels a response.
 
-Served from the stream's log where there is one; any other id goes to the upstream that made it.
+Served from the stream's log if there is one; other ids are passed to the upstream.
 """
 
 from __future__ import annotations
@@ -29,24 +29,24 @@ if TYPE_CHECKING:
     from proxy.state.stream_logs import LogState
 
 _CANCEL_SECONDS = 3.0
-_LOOK_SECONDS = 0.05
+_POLL_SECONDS = 0.05
 _NEWS_SECONDS = 0.1
 
 
 async def get(request: web.Request) -> web.StreamResponse:
-    """Resume it, or say how far it is."""
+    """Resume a response as a stream, or return its state."""
     stream = await _stream_of(request)
     return await (handle(request, _get, stream) if stream else forward(request))
 
 
 async def cancel(request: web.Request) -> web.StreamResponse:
-    """Stop it, and say what there is of it."""
+    """Stop a response, and return its state."""
     stream = await _stream_of(request)
     return await (handle(request, _cancel, stream) if stream else forward(request))
 
 
 async def _stream_of(request: web.Request) -> str:
-    """The stream whose log is this client's to read; empty where there is none."""
+    """Return the id of the stream that this client may read; empty if there is none."""
     state = request.app[WORKER_STATE]
     if state.resumables is None:
         return ""
@@ -55,16 +55,16 @@ async def _stream_of(request: web.Request) -> str:
         name = request.match_info["id"]
         alias = await aliases.get_alias(logs.store, name)
         if alias is None:
-            # The client may know of it before the store does.
+            # The client may learn the id before the store does.
             await asyncio.sleep(_NEWS_SECONDS)
             alias = await aliases.get_alias(logs.store, name)
         if alias is None or not alias.stream:
             return ""
         key = state.keys.key_of(request.headers, request.query)
-        found = await logs.look(alias.stream, owner_of(request, key))
+        log = await logs.look(alias.stream, owner_of(request, key))
     except (StoreUnavailable, SluiceError):
-        return ""  # Whatever is wrong with the request is said on the usual way.
-    return "" if found is None else alias.stream
+        return ""  # `forward` reports what is wrong.
+    return "" if log is None else alias.stream
 
 
 async def _get(
@@ -89,7 +89,7 @@ async def _cancel(
     while loop.time() < until and (log := await resumables.logs.look(stream, owner)):
         if log.end is not None:
             break
-        await asyncio.sleep(_LOOK_SECONDS)
+        await asyncio.sleep(_POLL_SECONDS)
     return await _described(resumables, context, stream, stopping=True)
 
 
@@ -106,7 +106,7 @@ async def _described(
 
 
 def _status(log: LogState, document: dict[str, Any], *, stopping: bool) -> str:
-    """The response's status in OpenAI's words."""
+    """Return the response's status in OpenAI's terms."""
     end = log.end
     if end is None:
         return "cancelled" if stopping else str(document.get("status") or "in_progress")

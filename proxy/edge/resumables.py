@@ -1,4 +1,4 @@
-"""What a worker needs for resumable streams; there is none where they are off or have no store."""
+"""A worker's resumable streams: which requests are recorded, and how many readers there are."""
 
 from __future__ import annotations
 
@@ -40,19 +40,19 @@ _DIGEST_CHARACTERS = 32
 
 
 class Resumables:
-    """The logs, and who may have one."""
+    """The worker's logs and their limits; None in a worker without a store."""
 
     def __init__(self, settings: Settings, logs: StreamLogs, readers: int) -> None:
         self.logs = logs
         self.history = History()
-        self.most_readers = readers
+        self.max_readers = readers
         self.readers = 0
-        """Who reads a log here at present."""
+        """The number of readers in this worker."""
         self.all_read = asyncio.Event()
-        """Set while nobody reads."""
+        """Set while there are no readers."""
         self.all_read.set()
         self.closing = False
-        """Readers are to go elsewhere."""
+        """Whether readers are being disconnected, to reconnect to another worker."""
         self.grace_seconds = None if settings.on_client_left == "drain" else settings.grace_seconds
         """None: a stream without a reader runs to its end."""
         self._all = settings.resumable == "all"
@@ -60,18 +60,18 @@ class Resumables:
         self.lost: Callable[[str], None] = lambda _reason: None
 
     def recording_for(self, context: RequestContext, keys: Keys) -> Recording | None:
-        """A recording, where the request may be one of a stream that is to be resumable."""
+        """Return a recording if the request asks for a resumable stream, or its settings do."""
         request = context.request
         if request.method != hdrs.METH_POST or not context.route.understood:
             return None
         headers = request.headers
         detached = any(map(_RESPOND_ASYNC.search, headers.getall(_PREFER, ())))
-        said = headers.get(RESUMABLE, "").strip().lower()
-        if said in _NO and not detached:
+        choice = headers.get(RESUMABLE, "").strip().lower()
+        if choice in _NO and not detached:
             return None
         if (
             detached
-            or said in _YES
+            or choice in _YES
             or self._all
             or (self._some_keys and _key_resumes(request, keys))
         ):
@@ -79,32 +79,32 @@ class Resumables:
         return None
 
     def levels(self) -> tuple[int, int]:
-        """How many streams are kept here at present, and how many logs are read."""
+        """Return the numbers of streams being recorded and of readers."""
         return len(self.logs.writer.running), self.readers
 
     async def close(self) -> None:
-        """Have all ends written, and then send every reader elsewhere."""
+        """Write all ended logs, then disconnect every reader."""
         await self.logs.writer.flushed(_FLUSH_SECONDS)
         self.closing = True
         await self.all_read.wait()
 
     def begin_reading(self) -> bool:
-        """One more reader, if there may be one."""
-        if self.readers >= self.most_readers:
+        """Count one more reader. Return False if the limit is reached."""
+        if self.readers >= self.max_readers:
             return False
         self.readers += 1
         self.all_read.clear()
         return True
 
     def end_reading(self) -> None:
-        """One reader less."""
+        """Count one reader less."""
         self.readers -= 1
         if not self.readers:
             self.all_read.set()
 
 
 def owner_of(request: web.Request, key: KeySettings | None) -> str:
-    """Whose logs a request may read: its key's or, where no keys are configured, its own."""
+    """Return the owner of a request's logs: its key or, if none are configured, its credential."""
     if key is not None:
         return f"key:{key.name}"
     own = presented(request.headers, request.query)
@@ -118,7 +118,7 @@ def _key_resumes(request: web.Request, keys: Keys) -> bool:
     try:
         key = keys.key_of(request.headers, request.query)
     except SluiceError:
-        return False  # It is refused in a moment.
+        return False  # The request will be refused.
     return key is not None and key.resumable
 
 
@@ -130,15 +130,15 @@ async def open_resumables(
     index: int,
     workers: int,
 ) -> AsyncIterator[Resumables | None]:
-    """The resumable streams of worker `index` of so many; None where there can be none."""
+    """Open the resumable streams of a worker; None if they are off or have no store."""
     url = "" if settings.store_url is None else settings.store_url.get_secret_value()
     if settings.resumable == "off" or url in {"", OFF}:
         yield None
         return
     address = parse(url)
-    # Only the beginning of a log is waited for by a request; for all else a busy store is there.
-    patience = max(settings.store_timeout_seconds, _CALL_SECONDS)
-    store = Store(await load_backend(address, LANES), patience)
+    # Requests wait only for the creation of a log; other calls may take longer.
+    call_timeout = max(settings.store_timeout_seconds, _CALL_SECONDS)
+    store = Store(await load_backend(address, LANES), call_timeout)
     async with store:
         await store.ready(_FIRST_CONNECTION_SECONDS)
         logs = StreamLogs(

@@ -1,4 +1,4 @@
-"""What a path means: its family, and its bounded name for labels."""
+"""Maps request paths to routes: the API family, and a label of bounded cardinality."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from urllib.parse import unquote
 from proxy.record import Family
 
 ALWAYS_PASSED = ("/v1", "/v1beta")
-"""What is relayed whatever `SLUICE_PATHS` says."""
+"""The prefixes that are relayed without being listed in `SLUICE_PATHS`."""
 OTHER = "other"
 
 _UNDERSTOOD = {
@@ -25,22 +25,22 @@ _PASSED = re.compile(
     r"|responses|messages)(?=/|$)"
 )
 _STREAMS = re.compile(r"/v1/streams?(?=/|$)")
-"""Sluice's own: the logs of resumable streams."""
+"""Sluice's own routes for resumable streams."""
 _END = re.compile(r"/(?:[^/]+/)+?(?P<end>(?:chat/)?completions|responses|messages)")
 _GEMINI_END = re.compile(r"/(?:[^/]+/)+models/(?P<model>[^/]+):(?P<verb>\w+)")
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One path, understood as far as it can be."""
+    """A parsed path."""
 
     label: str
-    """One of a small fixed set, so that no path a client invents becomes a label."""
+    """One of a small fixed set, so that clients cannot create new label values."""
     family: Family = Family.UNKNOWN
     model: str = ""
-    """The model, where the path names it."""
+    """The model, if the path names one."""
     streams: bool = False
-    """Whether the path alone asks for a stream."""
+    """Whether the path itself asks for a stream."""
 
     @property
     def understood(self) -> bool:
@@ -53,10 +53,10 @@ _PARAMETERS = re.compile(";[^/]*")
 
 
 def route_of(path: str) -> Route:
-    """The route of a raw path without its query.
+    """Return the route of a raw path without its query.
 
-    Servers differ in what they take for the same path. One that some upstream could serve as an
-    API that is understood here is understood too, so that no spelling is a way past the meters.
+    Servers differ in which spellings of a path they accept. A path that some upstream could serve
+    as a metered API is metered here, too, so that no spelling bypasses metering.
     """
     route = _route_of(path)
     if route.understood:
@@ -68,16 +68,16 @@ def route_of(path: str) -> Route:
 
 
 def is_passed(path: str, paths: tuple[str, ...]) -> bool:
-    """Whether a raw path lies under a prefix that is relayed, as that is written.
+    """Whether a raw path literally begins with a relayed prefix.
 
-    In another spelling (`/%761/models`) it would not be known for what it is where it is placed
-    below an upstream's base, and so leave that.
+    Another spelling (`/%761/models`) would not be recognized when the path is appended to an
+    upstream's base URL, and could escape that.
     """
     return any(path.startswith(f"{prefix}/") for prefix in (*ALWAYS_PASSED, *paths))
 
 
 def _as_lenient_servers_read(path: str) -> tuple[str, ...]:
-    """Without parameters, empty segments and a slash at its end; decoded; and in small letters."""
+    """Return the path without parameters, empty segments and trailing slash; decoded; lowercase."""
     decoded = _tidy(unquote(path)) if "%" in path else _tidy(path)
     return _tidy(path), decoded, decoded.lower()
 
@@ -101,7 +101,7 @@ def _route_of(path: str) -> Route:
 
 
 def _by_its_end(path: str) -> Route:
-    """A path under a prefix of `SLUICE_PATHS`, such as Azure's or Vertex's, is known by its end."""
+    """Match a path under a prefix of `SLUICE_PATHS`, such as Azure's or Vertex's, by its end."""
     if (match := _GEMINI_END.fullmatch(path)) and match["verb"] in _GEMINI_VERBS:
         return _gemini(match)
     if (match := _END.fullmatch(path)) and "/threads/" not in path:

@@ -1,4 +1,4 @@
-"""Timed events, by which `sluice selftest` tells whether something in front holds them back."""
+"""Timed events, by which `sluice selftest` detects a proxy in front that buffers them."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ INTERVAL_SECONDS = 0.2
 
 
 async def stream(request: web.Request) -> web.StreamResponse:
-    """Ten events, a fifth of a second apart, each with its number and the time it left.
+    """Send ten events, 0.2 s apart, each with its number and the time it was sent.
 
-    A browser's EventSource asks again when they are over, with the last number it saw: 204 tells
-    it to stop (WHATWG HTML, 9.2.3).
+    A browser's EventSource reconnects at the end, with the last number it saw: 204 tells it to stop
+    (WHATWG HTML, 9.2.3).
     """
     if "Last-Event-ID" in request.headers:
         return web.Response(status=204)

@@ -1,4 +1,4 @@
-"""What a request that has ended is charged for, decided from how it ended."""
+"""Decides what an ended request is charged, from how it ended."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from proxy.meter.tokens import Tally, Usage
 from proxy.record import EndedBy, Family
 
 if TYPE_CHECKING:
-    from proxy.edge.estimates import Expected
+    from proxy.edge.token_estimates import Expected
     from proxy.record import RequestRecord
 
 
 @dataclass(frozen=True, slots=True)
 class Charge:
-    """Requests and tokens to charge; the money follows from the tokens' price."""
+    """Requests and tokens to charge; the cost follows from the tokens' price."""
 
     requests: int
     usage: Usage
     stated: bool = False
-    """Whether the usage is the upstream's own and final: then estimates can learn from it."""
+    """Whether the usage is the upstream's final one, from which estimates can learn."""
 
     @property
     def tokens(self) -> int:
@@ -32,11 +32,11 @@ NOTHING = Charge(0, Usage())
 
 
 def charge(record: RequestRecord, tally: Tally, expected: Expected) -> Charge:
-    """What to charge.
+    """Return what to charge.
 
-    By usage; by the larger of what was counted and estimated where usage is missing or partial; by
-    what came where the client left; by nothing where no upstream got the request. An upstream's
-    refusal costs the request and no tokens but those that it states.
+    The stated usage, if it is final. If it is missing or partial: the larger of counted and
+    estimated tokens or, if the client left, what was received. Nothing if no upstream got the
+    request. An upstream's refusal costs the request, and only the tokens that it states.
     """
     if not record.reached_upstream:
         return NOTHING
@@ -46,16 +46,16 @@ def charge(record: RequestRecord, tally: Tally, expected: Expected) -> Charge:
         assert tally.usage is not None
         return Charge(1, tally.usage, stated=True)
     if record.family is Family.UNKNOWN:
-        # A file, a list, an answer in words unknown: what it takes is not to be told.
+        # A file, a list, an unknown format: its tokens cannot be estimated.
         return Charge(1, tally.usage or Usage(output=tally.counted))
     usage = tally.usage or Usage()
-    came = max(tally.counted, usage.output_total or 0)
-    left = record.client_left_at is not None
+    received = max(tally.counted, usage.output_total or 0)
+    client_left = record.client_left_at is not None
     return Charge(
         1,
         Usage(
             input=max(usage.input_total or 0, 0 if usage.input_total else expected.input),
-            output=came if left else max(came, expected.output),
+            output=received if client_left else max(received, expected.output),
         ),
     )
 
@@ -64,14 +64,14 @@ def _was_refused(record: RequestRecord, tally: Tally) -> bool:
     status = record.upstream_status
     if status is not None and not 200 <= status < 300:
         return True
-    # An error in place of the answer: nothing has been made.
+    # An error instead of an answer: nothing was generated.
     return record.ended_by is EndedBy.ERROR_EVENT and not tally.counted
 
 
 def _is_final(record: RequestRecord, tally: Tally) -> bool:
-    """Whether what the upstream states is all that there will be.
+    """Whether the stated usage is final.
 
-    A stream that was cut may have stated its input and the first token of its output.
+    A truncated stream may have stated its input and the first token of its output only.
     """
     usage = tally.usage
     if usage is None or usage.input_total is None or usage.output_total is None:

@@ -1,4 +1,4 @@
-"""How the store is, as metrics and in the log."""
+"""Records the store's calls and availability as metrics."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ if TYPE_CHECKING:
 
 
 class StoreMetrics(Observer):
-    """Told by the store of every call that was waited for."""
+    """Observes the store's awaited calls."""
 
     def __init__(self, instruments: KeyInstruments) -> None:
         self._instruments = instruments
 
     def call(self, seconds: float, result: str) -> None:
-        """A call took so long, and gave `ok` or the reason why not."""
+        """Record a call's duration and its result: `ok` or the reason of the failure."""
         self._instruments.store_seconds[result,].observe(seconds)
 
     def state(self, *, available: bool) -> None:
-        """The store went away, or came back."""
+        """Record that the store became available or unavailable."""
         self._instruments.store_up[()].set(int(available))

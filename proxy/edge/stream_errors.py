@@ -1,4 +1,4 @@
-"""What can go wrong around resumable streams."""
+"""The errors of resumable streams."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from proxy.record import EndedBy
 
 
 class StreamNotFound(SluiceError):
-    """No such stream for this key: unknown, expired, or another's; nobody is told which."""
+    """The key has no such stream: unknown, expired, or another key's; the error does not say."""
 
     fault = Fault(
         "stream_not_found",
@@ -18,7 +18,7 @@ class StreamNotFound(SluiceError):
 
 
 class EventsGone(SluiceError):
-    """The events after the cursor have been dropped (`SLUICE_RESUME_STREAM_BYTES`)."""
+    """The events after the cursor were dropped (`SLUICE_RESUME_STREAM_BYTES`)."""
 
     fault = Fault(
         "events_gone",
@@ -29,13 +29,13 @@ class EventsGone(SluiceError):
 
 
 class TooManyReaders(SluiceError):
-    """`SLUICE_RESUME_READERS` or `SLUICE_RESUME_READERS_PER_STREAM` are reading."""
+    """`SLUICE_RESUME_READERS` or `SLUICE_RESUME_READERS_PER_STREAM` is reached."""
 
     fault = Fault("too_many_readers", 503, EndedBy.SHED, "Try again after the time in Retry-After.")
 
 
 class LogsUnavailable(SluiceError):
-    """The store of stream logs does not answer."""
+    """The store of stream logs is unavailable."""
 
     fault = Fault(
         "streams_unavailable", 503, EndedBy.FAILED, "Try again after the time in Retry-After."
@@ -43,7 +43,7 @@ class LogsUnavailable(SluiceError):
 
 
 class ProducerLost(SluiceError):
-    """The worker that relayed the stream died, or its machine."""
+    """The worker that relayed the stream, or its machine, died."""
 
     fault = Fault(
         "producer_lost",
@@ -54,7 +54,7 @@ class ProducerLost(SluiceError):
 
 
 class LogLost(SluiceError):
-    """The store was away or full: the stream went on, but no more of it could be kept."""
+    """The store was unavailable or full: the stream continued, but could not be recorded."""
 
     fault = Fault(
         "log_lost",
@@ -65,11 +65,11 @@ class LogLost(SluiceError):
 
 
 UNSEEN = frozenset({ProducerLost.fault.code, LogLost.fault.code})
-"""What ends a log of whose stream a client may have seen more than the log has."""
+"""Error codes of logs that may have fewer events than their client has seen."""
 
 
 class Stopped(SluiceError):
-    """A client asked for it."""
+    """A client stopped the stream."""
 
     fault = Fault(
         "stopped", 499, EndedBy.CLIENT_LEFT, "The answer is incomplete. Send the request again."
@@ -77,7 +77,7 @@ class Stopped(SluiceError):
 
 
 class NobodyReads(SluiceError):
-    """No reader for `SLUICE_GRACE_SECONDS`."""
+    """The stream had no reader for `SLUICE_GRACE_SECONDS`."""
 
     fault = Fault(
         "nobody_reads",

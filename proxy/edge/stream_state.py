@@ -1,4 +1,4 @@
-"""A stream's state as JSON: how far it is, how it ended, and the whole answer once it is done."""
+"""Describes a stream's state as JSON: its progress, its end, and its whole answer when complete."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _ENDED = "ended"
 
 
 async def describe(resumables: Resumables, log: LogState) -> dict[str, Any]:
-    """The document. Raises `StoreUnavailable`."""
+    """Build the document. Raises `StoreUnavailable`."""
     progress = _progress(resumables, log)
     end = log.end
     stage = progress.pop("stage", "queued")
     if stage == _ENDED and end is None:
-        # Its last events are on their way to the store.
+        # Its last events are still being written to the store.
         stage = "generating"
     document: dict[str, Any] = {
         "id": log.id,
@@ -48,10 +48,10 @@ async def describe(resumables: Resumables, log: LogState) -> dict[str, Any]:
 
 
 def _progress(resumables: Resumables, log: LogState) -> dict[str, Any]:
-    """What the producer says of it now, asked directly if it is in this worker."""
+    """Return the producer's latest figures, read directly if it runs in this worker."""
     running = resumables.logs.writer.running.get(log.id)
-    said: str | bytes = log.header.get("progress", "{}")
+    progress: str | bytes = log.header.get("progress", "{}")
     if running is not None and running.progress is not None:
-        said = running.progress()["progress"]
-    found: dict[str, Any] = json.loads(said)
-    return found
+        progress = running.progress()["progress"]
+    document: dict[str, Any] = json.loads(progress)
+    return document

@@ -1,4 +1,4 @@
-"""`/v1/streams/{id}`: the rest of a stream, its state, its end; for every family alike."""
+"""`/v1/streams/{id}`: resumes a stream, returns its state, or stops it, for every family."""
 
 from __future__ import annotations
 
@@ -35,29 +35,31 @@ if TYPE_CHECKING:
     from proxy.state.stream_logs import LogState
 
 _AHEAD_SECONDS = 5.0
-_LOOK_SECONDS = 0.1
+_POLL_SECONDS = 0.1
 _MOST_AHEAD = 10_000
-"""Events that a client can have seen and the store not yet; more are no cursor of this stream."""
-Door = Callable[[WorkerState, "Resumables", RequestContext, str], Awaitable[web.StreamResponse]]
+"""How many events a cursor may be ahead of the store; more is not a cursor of this stream."""
+RouteHandler = Callable[
+    [WorkerState, "Resumables", RequestContext, str], Awaitable[web.StreamResponse]
+]
 
 
 async def get(request: web.Request) -> web.StreamResponse:
-    """The events after the cursor, or the state as JSON."""
+    """Return the events after the cursor, or the state as JSON."""
     return await handle(request, _get, request.match_info["id"])
 
 
 async def delete(request: web.Request) -> web.StreamResponse:
-    """Stop the stream, wherever it is made; again: nothing more happens."""
+    """Stop the stream, whichever worker produces it. Idempotent."""
     return await handle(request, _delete, request.match_info["id"])
 
 
 async def not_allowed(request: web.Request) -> web.StreamResponse:
-    """A stream is read and stopped, and nothing else."""
+    """Answer 405 for other methods."""
     raise web.HTTPMethodNotAllowed(request.method, ["GET", "DELETE"])
 
 
-async def handle(request: web.Request, door: Door, name: str) -> web.StreamResponse:
-    """What all requests for logs share: who may ask, what the errors look like, the log line."""
+async def handle(request: web.Request, handler: RouteHandler, name: str) -> web.StreamResponse:
+    """Run a handler with what all log routes share: authentication, errors and telemetry."""
     state = request.app[WORKER_STATE]
     context = RequestContext.of(request)
     state.identify(context)
@@ -71,15 +73,15 @@ async def handle(request: web.Request, door: Door, name: str) -> web.StreamRespo
         key = state.keys.key_of(request.headers, request.query)
         context.key, context.record.client_key = key, "" if key is None else key.name
         if state.resumables is None:
-            raise StreamNotFound("No streams are kept here.")
-        response = await door(state, state.resumables, context, name)
+            raise StreamNotFound("Resumable streams are off.")
+        response = await handler(state, state.resumables, context, name)
         if context.response is None:
             context.record.status = response.status
             if context.record.ended_by is None:
                 context.record.ended_by = EndedBy.COMPLETE
         return response
     except StoreUnavailable:
-        return _refused(context, LogsUnavailable("The store does not answer.", retry_after=1.0))
+        return _refused(context, LogsUnavailable("The store is unavailable.", retry_after=1.0))
     except SluiceError as error:
         return _refused(context, error)
     except asyncio.CancelledError:
@@ -92,22 +94,22 @@ async def handle(request: web.Request, door: Door, name: str) -> web.StreamRespo
 async def read(
     state: WorkerState, context: RequestContext, name: str, cursor: int, view: View
 ) -> web.StreamResponse:
-    """A reader's answer, from the cursor on."""
+    """Send the stream to a reader, from the cursor on."""
     resumables = state.resumables
     assert resumables is not None
     owner = owner_of(context.request, context.key)
     if not resumables.begin_reading():
-        raise TooManyReaders("As many streams are read as may be.", retry_after=1.0)
+        raise TooManyReaders("The maximum of readers is reached.", retry_after=1.0)
     reader = None
     try:
         try:
-            found = await resumables.logs.read(name, owner, cursor)
+            log_and_reader = await resumables.logs.read(name, owner, cursor)
         except stream_logs.TooManyReaders:
-            text = "This stream has as many readers as it may have."
+            text = "This stream has its maximum of readers."
             raise TooManyReaders(text, retry_after=1.0) from None
-        if found is None:
+        if log_and_reader is None:
             raise StreamNotFound("There is no such stream.")
-        log, reader = found
+        log, reader = log_and_reader
 
         state.telemetry.resumed(context.record.route)
 
@@ -122,7 +124,7 @@ async def read(
 
 
 async def found_log(resumables: Resumables, context: RequestContext, name: str) -> LogState:
-    """The log, if it is this client's; one whose producer died has its end by then.
+    """Look up a log of this client; if its producer died, end it first.
 
     Raises `StreamNotFound` and `StoreUnavailable`.
     """
@@ -158,7 +160,7 @@ async def go_on(
     cursor: Cursor,
     opening: bytes = b"",
 ) -> web.StreamResponse:
-    """The stream from the cursor on; 204 where nothing is left, 410 where it is not kept."""
+    """Resume at the cursor; 204 if nothing is left, 410 if the next events were dropped."""
     log = await _at_cursor(resumables, context, stream, cursor)
     if cursor.after + 1 < log.first:
         return _gone(context, log)
@@ -173,9 +175,9 @@ async def go_on(
 async def _at_cursor(
     resumables: Resumables, context: RequestContext, stream: str, cursor: Cursor
 ) -> LogState:
-    """The log, once it has what this client has seen: the store hears of it a moment later.
+    """Return the log when it has caught up with the cursor: the store lags by a moment.
 
-    Raises `BadRequest` for a cursor that it never had.
+    Raises `BadRequest` for a cursor beyond the log's end.
     """
     loop = asyncio.get_running_loop()
     until = loop.time() + _AHEAD_SECONDS
@@ -186,11 +188,11 @@ async def _at_cursor(
             return log
         if log.end is not None or ahead > _MOST_AHEAD or loop.time() >= until:
             raise BadRequest(f"The stream has {log.events} events, not {cursor.after}.")
-        await asyncio.sleep(_LOOK_SECONDS)
+        await asyncio.sleep(_POLL_SECONDS)
 
 
 def _missed_end(log: LogState, cursor: Cursor) -> bool:
-    """Whether the client saw more than the log has, of a stream that was not kept to its end."""
+    """Whether the client has seen more events than a lost log has, but not its end."""
     end = log.end
     lost = end is not None and end.error in UNSEEN
     return lost and log.events < cursor.after <= log.events + _MOST_AHEAD
@@ -209,20 +211,20 @@ async def _progress_of(resumables: Resumables, name: str, owner: str) -> Any:
     if (log := resumables.logs.writer.running.get(name)) is not None and log.progress:
         return json.loads(log.progress()["progress"])
     try:
-        found = await resumables.logs.look(name, owner)
+        log_state = await resumables.logs.look(name, owner)
     except StoreUnavailable:
         return None
-    return None if found is None else json.loads(found.header.get("progress", "null"))
+    return None if log_state is None else json.loads(log_state.header.get("progress", "null"))
 
 
 def wants_json(request: web.Request) -> bool:
-    """Whether the state is asked for, and not the events."""
+    """Whether the client asks for the state, not for the events."""
     accept = ",".join(request.headers.getall(hdrs.ACCEPT, ())).lower()
     return "application/json" in accept and "text/event-stream" not in accept
 
 
 def nothing_left(context: RequestContext, log: LogState) -> web.Response:
-    """204: it has ended, and all of it has been seen. A browser stops asking at that."""
+    """Build the 204 for a reader that has seen everything; an EventSource stops at that."""
     end = log.end
     assert end is not None
     headers = {STREAM_ID: log.id, ENDED_BY: end.ended_by, hdrs.CACHE_CONTROL: "no-store"}

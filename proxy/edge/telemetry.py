@@ -1,4 +1,4 @@
-"""Opens the telemetry of a request and finishes it once, on every exit: metrics, log line, span."""
+"""Records each request once, on every exit: metrics, log line and span."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _PULSE_SECONDS = 1.0
 
 
 class Telemetry:
-    """What is counted and written down of every request in one worker."""
+    """The metrics, log and spans of one worker."""
 
     def __init__(
         self, settings: Settings, admission: Admission, upstreams: Upstreams, *, index: int
@@ -43,7 +43,7 @@ class Telemetry:
         directory = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
         shared = worker_registry(directory, index) if directory else None
         self.registry = shared or CollectorRegistry()
-        """Where this worker counts: files that the supervisor reads, or, alone, its own memory."""
+        """Backed by files that the supervisor reads or, in a worker that runs alone, by memory."""
         self._metrics = Metrics(
             self.registry, most_models=settings.metrics_models, directory=directory
         )
@@ -61,18 +61,18 @@ class Telemetry:
         self._admission = admission
         self._upstreams = upstreams
         self.resumable_levels: Callable[[], tuple[int, int]] | None = None
-        """How many streams are kept, and how many logs are read; None where none can be."""
+        """Returns the numbers of recorded streams and of readers; None without a store."""
         self._pulse: asyncio.Task[None] | None = None
         self._priced: asyncio.Task[None] | None = None
         self._recent = Recent()
         self._running: dict[int, RequestContext] = {}
         self._unpriced: list[RequestContext] = []
-        """Requests that ended before the prices had been read."""
+        """Requests that ended before the prices were loaded."""
 
     async def __aenter__(self) -> Self:
         self._prices = await _own_prices(self._settings)
         self._priced = asyncio.create_task(self._load_prices())
-        self._metrics.know(str(one["name"]) for one in self._upstreams.status())
+        self._metrics.know(str(upstream["name"]) for upstream in self._upstreams.status())
         self._upstreams.observe(self._metrics)
         self._levels()
         self._pulse = asyncio.create_task(self._beat())
@@ -89,30 +89,27 @@ class Telemetry:
             await asyncio.to_thread(self._spans.close)
 
     async def prices_from(self, settings: Settings) -> Prices:
-        """The prices by these settings, ready for use. Raises `PricesError`."""
+        """Load the prices of these settings. Raises `PricesError`."""
         prices = await _own_prices(settings)
         await asyncio.to_thread(prices.load)
         return prices
 
     def replace_prices(self, prices: Prices, upstreams: Iterable[str]) -> None:
-        """Count by these from now on, and for upstreams of these names."""
+        """Use these prices and these upstreams' names from now on."""
         self._prices = prices
         self._metrics.know(upstreams)
 
     def keep(self, context: RequestContext) -> None:
-        """Write down that a request is here, and what is known of it.
-
-        Should the worker be killed.
-        """
+        """Save what is known of a running request, in case the worker is killed."""
         self._in_flight.write(context.record)
         self._running[id(context)] = context
 
     def recent(self) -> dict[str, Any]:
-        """What happened in the last minutes, for `/status`."""
+        """Return the statistics of the last minutes, for `/status`."""
         return self._recent.report(context.tally for context in self._running.values())
 
     def finish(self, context: RequestContext) -> None:
-        """Record a request that has ended, however it did."""
+        """Record an ended request."""
         context.record_end()
         self._running.pop(id(context), None)
         self._levels()
@@ -121,9 +118,9 @@ class Telemetry:
         else:
             self._unpriced.append(context)
 
-    def resumed(self, door: str) -> None:
-        """A reader of a log was let in, by this way."""
-        self._metrics.instruments.resumable.resumed[door,].inc()
+    def resumed(self, route: str) -> None:
+        """Count a reader of a log, by route."""
+        self._metrics.instruments.resumable.resumed[route,].inc()
 
     def keeps_logs(self, losses: Iterable[str]) -> None:
         """Streams can be resumable; the series of each loss begin, so that the first is a rise."""
@@ -131,47 +128,47 @@ class Telemetry:
             self._metrics.instruments.resumable.lost[reason,].inc(0)
 
     def lost_log(self, reason: str) -> None:
-        """A stream that was to be resumable is an ordinary one from here on."""
+        """Count a stream whose log was lost."""
         self._metrics.instruments.resumable.lost[reason,].inc()
 
-    def count_unbegun(self, record: RequestRecord, tally: Tally) -> None:
-        """Count a request that was never begun with: its client had left, or there was no room.
+    def count_unserved(self, record: RequestRecord, tally: Tally) -> None:
+        """Count a request that was never served: its client had left, or resources were exhausted.
 
-        So many may come that none has a line of its own in the log.
+        It gets no log line, because there may be very many.
         """
         self._metrics.record(record, tally)
         self._ended.add(record.request_id)
 
     def meter_stream(self, context: RequestContext) -> reader.StreamReader:
-        """Start a reader for the request's stream; what it counts becomes the request's tally."""
+        """Start a reader for the request's stream; its tally becomes the request's."""
         stream_reader = reader.reader_for(context.record.family, context.choices)
         context.tally = stream_reader.tally
         return stream_reader
 
     def meter_body(self, context: RequestContext, body: bytes) -> None:
-        """Meter an answer that was not streamed."""
+        """Meter a response that is not streamed."""
         context.tally = reader.read_body(context.record.family, body)
 
     def meter_ends(self, context: RequestContext, ends: bytes) -> None:
-        """Meter an answer of no known family by its two ends."""
+        """Meter a response of unknown format by its beginning and its end."""
         context.tally = reader.read_ends(ends)
 
     def add_trace_context(
         self, headers: CIMultiDict[str], record: RequestRecord
     ) -> CIMultiDict[str]:
-        """The headers with a trace context: the client's passed on, or one begun here."""
+        """Add a trace context: the client's, continued, or a new one."""
         make = onward if self._spans is None else self._spans.onward
         record.traceparent = headers["traceparent"] = make(headers.get("traceparent"))
         return headers
 
     def trailing_figures(self, context: RequestContext) -> bytes:
-        """The last comment of a stream, for a client that asked for its figures."""
+        """Build the final comment of a stream whose client asked for its figures."""
         return server_timing.trailing_comment(context.record, context.tally, self._cost(context))
 
     def price(self, record: RequestRecord, usage: Usage, model: str = "") -> float | None:
-        """US dollars for usage of a request, expected or stated; None where it has no price.
+        """Return the price of a usage in US dollars; None if unknown.
 
-        `model` is the one that the answer names; empty before there is one.
+        `model` is the one that the response names; empty before there is one.
         """
         return self._prices.cost(record, Tally(usage=usage, model=model))
 
@@ -179,7 +176,7 @@ class Telemetry:
         cost = self._cost(context)
         self._metrics.record(context.record, context.tally, cost)
         self._recent.record(context.record, context.tally, cost)
-        # In this order: at no moment is it in neither.
+        # In this order, so that the request is always in at least one of the two files.
         self._ended.add(context.record.request_id)
         self._in_flight.remove(context.record)
         self._log.write(context.record, context.tally, cost)
@@ -191,7 +188,7 @@ class Telemetry:
         return self._prices.cost(context.record, context.tally)
 
     async def _load_prices(self) -> None:
-        """Read the prices beside the start, which they would hold up by a tenth of a second."""
+        """Load the prices in the background: they would delay the start by a tenth of a second."""
         await asyncio.to_thread(self._prices.load)
         for context in self._unpriced:
             self._record(context)
@@ -209,7 +206,7 @@ class Telemetry:
             instruments.readers[()].set(readers)
 
     async def _beat(self) -> None:
-        """Look once a second at what no request tells: the loop's lag, the pool, the CPU time."""
+        """Sample the event loop's lag, the connection pool and the CPU time once a second."""
         while True:
             before = time.monotonic()
             await asyncio.sleep(_PULSE_SECONDS)
@@ -220,4 +217,4 @@ class Telemetry:
 
 async def _own_prices(settings: Settings) -> Prices:
     own = await asyncio.to_thread(read_prices, settings.prices) if settings.prices else None
-    return Prices(own, {one.name: str(one.url) for one in settings.upstreams})
+    return Prices(own, {upstream.name: str(upstream.url) for upstream in settings.upstreams})

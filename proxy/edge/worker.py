@@ -1,4 +1,4 @@
-"""One worker: an aiohttp server on uvloop with one event loop, and its orderly end."""
+"""One worker: an aiohttp server on uvloop with one event loop, and its shutdown."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ from proxy.settings import Settings
 BACKLOG = 16_384
 """Connections that may wait to be accepted; the kernel's own limit may be lower."""
 UNSENT_BYTES = 128 * 1024
-"""What the kernel may hold of an answer that is not on its way to the client yet."""
+"""The unsent bytes of a response that the kernel may buffer."""
 DRAIN, HURRY = signal.SIGUSR1, signal.SIGUSR2
-"""What a supervisor says: end in order; say so in the streams and end at once."""
-_LAST_WORDS_SECONDS = 5.0
-"""How long cut streams have to take in that they were cut."""
+"""The supervisor's signals: drain; cut the streams with an error event and exit at once."""
+_CUT_STREAMS_SECONDS = 5.0
+"""How long cut streams have to send their error event."""
 
 
-def run(  # noqa: PLR0913 what a command line says
+def run(  # noqa: PLR0913 one per command-line option
     settings: Settings,
     *,
     unix: str | None = None,
@@ -52,10 +52,10 @@ def run(  # noqa: PLR0913 what a command line says
     inherited: Inherited | None = None,
     as_set: Settings | None = None,
 ) -> int:
-    """Serve until SIGTERM or SIGINT, then drain; each further signal skips what it waits for.
+    """Serve until SIGTERM or SIGINT, then drain; each further signal skips the current wait.
 
-    Listens on a socket that it has inherited, on a unix socket, or on a host and port. `as_set` are
-    the settings before anything was added to them. Returns the exit status.
+    Listens on an inherited socket, on a unix socket, or on a host and port. `as_set` are the
+    settings before sizing. Return the exit status.
     """
     logs.configure(settings.log_level, settings.log_format)
     as_set = as_set or settings
@@ -70,13 +70,13 @@ def run(  # noqa: PLR0913 what a command line says
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             return runner.run(serving.serve(unix, host or settings.listen_address, port))
     except (OSError, ValueError, SpansUnavailable) as error:
-        # What an operator can mend needs one line, and no traceback.
+        # The operator can fix these errors: log one line, without a traceback.
         structlog.get_logger().error("worker_cannot_start", worker=index, reason=str(error))
         return 2
 
 
 def _sized(settings: Settings) -> Settings:
-    """What is not set fits into the memory; a supervisor has seen to that for its workers."""
+    """Derive unset settings from the memory; a supervisor does so for its workers."""
     log, chosen = structlog.get_logger(), sized(settings, granted(), alone=True)
     log.info("sized", **chosen.chosen, why=chosen.why)
     for warning in chosen.warnings:
@@ -85,7 +85,7 @@ def _sized(settings: Settings) -> Settings:
 
 
 class Inherited(NamedTuple):
-    """Descriptors that a supervisor has handed over."""
+    """Descriptors inherited from a supervisor."""
 
     listening: int
     pulse: int
@@ -93,7 +93,7 @@ class Inherited(NamedTuple):
 
 
 class Worker:
-    """Starts the parts, serves, and takes them down in order."""
+    """Starts a worker's parts, serves, and stops them in order."""
 
     def __init__(self, settings: Settings, *, index: int, workers: int, behind_nginx: bool) -> None:
         self._settings = settings
@@ -102,19 +102,19 @@ class Worker:
         self._behind_nginx = behind_nginx
         self.inherited: Inherited | None = None
         self.as_set = settings
-        """The settings before anything was chosen for what they leave open."""
+        """The settings before sizing."""
         self._reloader: Reloader | None = None
         self._reloading: asyncio.Task[None] | None = None
         self._log = structlog.get_logger().bind(worker=index)
-        self._told = asyncio.Event()
-        """That it is to end; `_told_to_stop`: that it is to take nobody in any more."""
-        self._told_to_stop = asyncio.Event()
+        self._stop_requested = asyncio.Event()
+        """Set to end, after a lame-duck period; `_drain_requested`, to stop accepting now."""
+        self._drain_requested = asyncio.Event()
         self._hurrying = asyncio.Event()
 
     async def serve(self, unix: str | None, host: str, port: int | None) -> int:
-        """Run until told to stop."""
+        """Serve until a signal to stop, then drain. Return the exit status."""
         if self._settings.proxy_protocol and not self._behind_nginx:
-            raise ValueError("SLUICE_PROXY_PROTOCOL is nginx's: `sluice run` speaks it.")
+            raise ValueError("SLUICE_PROXY_PROTOCOL needs nginx: use `sluice run`.")
         async with AsyncExitStack() as parts:
             state = await parts.enter_async_context(
                 open_worker_state(
@@ -133,13 +133,13 @@ class Worker:
             )
             self._listen_to_signals()
             if self.inherited is not None:
-                # Felt before it is ready, so that there is never a doubt whether it has a pulse.
+                # Before the worker is ready, so that a ready worker always has a pulse.
                 pulse = Pulse(self.inherited.pulse)
                 parts.callback(pulse.close)
             await site.start()
-            _settle()
+            _freeze_gc()
             self._log.info("worker_ready", pid=os.getpid(), listens=site.name)
-            await self._told.wait()
+            await self._stop_requested.wait()
             await self._lame_duck(state)
             return await self._drain(state, site)
 
@@ -160,7 +160,7 @@ class Worker:
             if self.inherited is None:
                 loop.add_signal_handler(number, self._stop)
             else:
-                # systemd sends it to all processes of a service; only the supervisor knows when.
+                # systemd signals all processes of a service; only the supervisor's order counts.
                 signal.signal(number, signal.SIG_IGN)
         loop.add_signal_handler(signal.SIGHUP, self._reload)
         loop.add_signal_handler(DRAIN, self._drain_now)
@@ -173,15 +173,15 @@ class Worker:
     def _stop(self) -> None:
         if self._hurrying.is_set():
             os._exit(1)
-        if self._told_to_stop.is_set():
+        if self._drain_requested.is_set():
             self._hurry()
-        elif self._told.is_set() or not self._settings.lame_duck_seconds:
-            self._told_to_stop.set()
-        self._told.set()
+        elif self._stop_requested.is_set() or not self._settings.lame_duck_seconds:
+            self._drain_requested.set()
+        self._stop_requested.set()
 
     def _drain_now(self) -> None:
-        self._told_to_stop.set()
-        self._told.set()
+        self._drain_requested.set()
+        self._stop_requested.set()
 
     def _hurry(self) -> None:
         self._log.warning("stopped_at_once")
@@ -189,40 +189,40 @@ class Worker:
         self._hurrying.set()
 
     async def _lame_duck(self, state: WorkerState) -> None:
-        """Serve on while those who send clients here learn that they should not."""
-        if self._told_to_stop.is_set():
+        """Keep serving while load balancers learn that this worker is not ready."""
+        if self._drain_requested.is_set():
             return
         state.lame_duck = True
         self._log.info("lame_duck", seconds=self._settings.lame_duck_seconds)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._settings.lame_duck_seconds):
-                await self._told_to_stop.wait()
-        self._told_to_stop.set()
+                await self._drain_requested.wait()
+        self._drain_requested.set()
 
     async def _drain(self, state: WorkerState, site: web.BaseSite) -> int:
-        # 1. No longer ready, and nothing new is accepted.
+        # 1. Report not ready, and stop accepting.
         state.draining = True
         await site.stop()
-        # 2. What runs may end by itself, for so long.
+        # 2. Let running streams end by themselves, for `drain_seconds`.
         self._log.info("draining", streams=state.admission.taken)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._settings.drain_seconds):
                 await _first_of(state.idle(), self._hurrying.wait())
-        # 3. What still runs is told so, and counted.
+        # 3. Cut and count the streams that still run.
         cut = state.cut_all(Drained("The gateway is stopping."))
-        # 4. Its last words may leave; then the connections close.
+        # 4. Let their error events be sent; then the connections close.
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(0.8 if self._hurrying.is_set() else _LAST_WORDS_SECONDS):
-                await state.told()
+            async with asyncio.timeout(0.8 if self._hurrying.is_set() else _CUT_STREAMS_SECONDS):
+                await state.all_ended()
         self._log.info("drained", cut=cut)
         if self._hurrying.is_set():
-            # Closing each connection in order may take longer than there is.
+            # Closing every connection may take too long.
             os._exit(1)
         return 0
 
 
 async def _first_of(*awaited: Coroutine[Any, Any, object]) -> None:
-    tasks = [asyncio.create_task(one) for one in awaited]
+    tasks = [asyncio.create_task(coroutine) for coroutine in awaited]
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     finally:
@@ -231,7 +231,7 @@ async def _first_of(*awaited: Coroutine[Any, Any, object]) -> None:
 
 
 def _open_unix(unix: str) -> socket.socket:
-    # A socket left by a worker that was killed would keep this one from listening.
+    # Remove the stale socket of a worker that was killed.
     Path(unix).unlink(missing_ok=True)
     listening = socket.socket(socket.AF_UNIX)
     listening.bind(unix)
@@ -240,20 +240,20 @@ def _open_unix(unix: str) -> socket.socket:
 
 def _open(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # All addresses means those of IPv4 as well.
+    # `::` means IPv4, too.
     both = host == "::" and socket.has_dualstack_ipv6()
     listening = socket.create_server(
         (host, port), family=family, backlog=BACKLOG, dualstack_ipv6=both
     )
     if hasattr(socket, "TCP_NOTSENT_LOWAT"):
-        # Else the kernel takes megabytes for a client that reads nothing (tcp(7)). The connections
-        # that are accepted inherit it.
+        # Otherwise the kernel buffers megabytes for a client that does not read (tcp(7)).
+        # Accepted connections inherit the option.
         listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES)
     return listening
 
 
-def _settle() -> None:
-    """What was made at the start lives for good: the collector need not look at it again."""
+def _freeze_gc() -> None:
+    """Exclude the objects made at the start from garbage collection: they live forever."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)

@@ -1,4 +1,4 @@
-"""What all requests of one worker share: made at its start, taken down in order at its end."""
+"""The state that all requests of one worker share, and how it is opened and closed."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from proxy.edge.admission import Admission, share
 from proxy.edge.auth import Keys
 from proxy.edge.body_memory import BodyMemory
 from proxy.edge.body_parser import BodyParser
-from proxy.edge.client import Client, TrustedProxies
 from proxy.edge.key_report import KeyReport
 from proxy.edge.limiter import Limiter
 from proxy.edge.request_context import RequestContext
 from proxy.edge.request_head import authority
 from proxy.edge.resumables import Resumables, open_resumables
 from proxy.edge.telemetry import Telemetry
+from proxy.edge.trusted_proxies import Client, TrustedProxies
 from proxy.errors import SluiceError
 from proxy.relay.stream import Stream
 from proxy.relay.timeouts import Timeouts
@@ -32,11 +32,11 @@ from proxy.state.log_writer import LOSSES
 from proxy.upstream.upstreams import Upstreams
 
 PEER, SCHEME = "X-Sluice-Peer", "X-Sluice-Scheme"
-"""Where the nginx in front says who has connected to it, and how."""
+"""The headers in which nginx passes its client's address and scheme."""
 
 
 class Reload(NamedTuple):
-    """What came of the latest reload of the settings; its number, and why it changed nothing."""
+    """The latest reload of the settings: its number, and why it failed, if it did."""
 
     generation: int
     complaint: str | None = None
@@ -44,7 +44,7 @@ class Reload(NamedTuple):
 
 @dataclass(slots=True)
 class WorkerState:
-    """Settings and the parts that hold state; injected, so that nothing is global."""
+    """The settings and the stateful parts of a worker; injected, so that nothing is global."""
 
     settings: Settings
     admission: Admission
@@ -53,40 +53,40 @@ class WorkerState:
     telemetry: Telemetry
     body_parser: BodyParser
     behind_nginx: bool
-    """Whether nginx is in front, on this machine: then its word on the client is taken."""
+    """Whether this machine's nginx is in front, whose `PEER` and `SCHEME` headers are trusted."""
     timeouts: Timeouts
     body_memory: BodyMemory
     limiter: Limiter
     key_report: KeyReport
     trusted_proxies: TrustedProxies = field(default_factory=lambda: TrustedProxies(()))
     upstream_timeouts: dict[str, Timeouts] = field(default_factory=dict)
-    """By upstream, where it has timeouts of its own."""
+    """By name, for upstreams with timeouts of their own."""
     watchdogs: set[StreamWatchdog] = field(default_factory=set)
-    """The streams that run."""
+    """The watchdogs of the running streams."""
     pending_timeouts: set[asyncio.Timeout] = field(default_factory=set)
-    """The time limits of the requests that no upstream has answered yet."""
+    """The timeouts of requests that wait for an upstream's response."""
     outliving: set[asyncio.Task[web.StreamResponse]] = field(default_factory=set)
-    """Requests that go on without a client."""
+    """The tasks of requests that may outlive their client."""
     lame_duck: bool = False
-    """Whether it serves on, but clients and balancers should go elsewhere."""
+    """Whether the worker reports not ready but still accepts requests."""
     resumables: Resumables | None = None
-    """The logs of streams; None where they are off or have no store."""
+    """The resumable streams; None if they are off or have no store."""
     draining: bool = False
     reload: Reload = Reload(0)  # noqa: RUF009 it is immutable
     stopped_by: SluiceError | None = None
-    """What everything was ended with; None while nothing has been."""
+    """The error that `cut_all` was called with, if it was."""
 
     @property
     def spends_key(self) -> bool:
-        """Whether anybody who can connect has the operator's key spent."""
+        """Whether every client can spend the operator's key without a key of its own."""
         return self.keys.empty and self.settings.has_upstream_key
 
     def timeouts_for(self, upstream: str) -> Timeouts:
-        """The timeouts for responses of this upstream."""
+        """Return the timeouts for responses of this upstream."""
         return self.upstream_timeouts.get(upstream, self.timeouts)
 
     def start_stream(self, context: RequestContext) -> Stream:
-        """Start what an event stream passes through; its reader's tally becomes the request's."""
+        """Start the filter of an event stream; its reader's tally becomes the request's."""
         record = context.record
         reader = self.telemetry.meter_stream(context)
         if context.recording is not None and (kept := context.recording.stream(record, reader)):
@@ -94,47 +94,47 @@ class WorkerState:
         return Stream(record.family, reader, hides_usage=record.hides_usage)
 
     async def idle(self) -> None:
-        """Wait until nothing is relayed and nobody reads a log."""
+        """Wait until no request is relayed and no log is read."""
         await self.admission.idle()
         if self.resumables is not None:
             await self.resumables.all_read.wait()
 
-    async def told(self) -> None:
-        """Wait until all that was cut has ended, in the logs and for their readers, too."""
+    async def all_ended(self) -> None:
+        """Wait until all streams that were cut have ended, including their logs and readers."""
         await self.admission.idle()
         if self.resumables is not None:
             await self.resumables.close()
 
     def cut_all(self, error: SluiceError) -> int:
-        """End everything that runs or waits, visibly; gives its number."""
+        """End every running or queued request with this error. Return their number."""
         self.stopped_by = error
         for watchdog in self.watchdogs:
             watchdog.stop(error)
         for limit in self.pending_timeouts:
             limit.reschedule(asyncio.get_running_loop().time())
         running = len(self.watchdogs) + len(self.pending_timeouts)
-        waiting = self.admission.turn_away(error) + self.limiter.lines.turn_away(error)
+        waiting = self.admission.reject_all(error) + self.limiter.stream_queues.reject_all(error)
         return running + waiting
 
-    def waits_as(self, context: RequestContext) -> str:
-        """Whose request it is to the waiting line: the key's or, where no key is, its address's."""
+    def queue_key(self, context: RequestContext) -> str:
+        """Return the key to queue the request by: its client key or, without one, its network."""
         record = context.record
         return record.client_key or network_of(record.client_address)
 
     def identify(self, context: RequestContext) -> None:
-        """Write down whose request it is."""
+        """Determine the request's client, and note its address."""
         context.source = self.client_of(context.request)
         context.record.client_address = context.source.address
 
     def client_of(self, request: web.Request) -> Client:
-        """Who asks, by which scheme and for which host, as far as those in front are trusted.
+        """Return the client's address, scheme and host, from trusted proxies if there are any.
 
-        nginx in front has connected by a unix socket, and tells who has connected to it.
+        This machine's nginx connects by a unix socket, and passes its peer's address in a header.
         """
-        told: Mapping[str, str] = request.headers if self.behind_nginx else {}
+        trusted_headers: Mapping[str, str] = request.headers if self.behind_nginx else {}
         return self.trusted_proxies.client(
-            told.get(PEER, request.remote or ""),
-            scheme=told.get(SCHEME, request.scheme),
+            trusted_headers.get(PEER, request.remote or ""),
+            scheme=trusted_headers.get(SCHEME, request.scheme),
             host=authority(request),
             headers=request.headers,
             forwarded=lambda: request.forwarded,
@@ -142,7 +142,7 @@ class WorkerState:
 
 
 def network_of(address: str) -> str:
-    """The address, or the /64 network of one of IPv6: a single client has all of it (RFC 6177)."""
+    """Return the address, or an IPv6 address's /64, which is one client's (RFC 6177)."""
     if ":" not in address:
         return address
     try:
@@ -154,21 +154,21 @@ def network_of(address: str) -> str:
     return six.exploded[:19]
 
 
-WORKER_STATE = web.AppKey("gateway", WorkerState)
+WORKER_STATE = web.AppKey("worker_state", WorkerState)
 
 
 @asynccontextmanager
 async def open_worker_state(
     settings: Settings, *, index: int = 0, workers: int = 1, behind_nginx: bool = False
 ) -> AsyncIterator[WorkerState]:
-    """The state of worker `index` of so many, which share the cap and the line before it."""
+    """Open the state of worker `index`; the workers share the cap and the queue."""
     admission = Admission(
         share(settings.max_streams, workers, index),
         share(settings.queue_size, workers, index),
         settings.queue_timeout_seconds,
     )
     timeouts = Timeouts.of(settings)
-    # A worker whose memory nobody has sized, as in tests, takes what it would have alone.
+    # Without sizing, as in tests, use the default.
     budget = settings.body_memory_bytes // workers or LARGEST_BODIES // workers
     async with (
         AsyncExitStack() as stack,

@@ -17,12 +17,12 @@ class Reader(Protocol):
     """A plain protocol that can be told that there is no memory for what came."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """See `asyncio.Protocol`, as for all but `short_of_memory`."""
+        """See `asyncio.Protocol`, as for all but `out_of_memory`."""
 
     def data_received(self, data: bytes) -> None:
         """Bytes have come."""
 
-    def short_of_memory(self, error: MemoryError) -> None:
+    def out_of_memory(self, error: MemoryError) -> None:
         """Bytes have come and are lost."""
 
     def eof_received(self) -> bool | None:
@@ -62,6 +62,6 @@ class BoundedReads(asyncio.BufferedProtocol):
         try:
             data = bytes(self._view[:nbytes])
         except MemoryError as error:
-            self.reader.short_of_memory(error)
+            self.reader.out_of_memory(error)
             return
         self.reader.data_received(data)

@@ -177,7 +177,7 @@ async def test_all_who_wait_are_turned_away() -> None:
         tasks = [asyncio.create_task(_pass(gate)) for _ in range(3)]
         await settle()
         tasks[1].cancel()
-        assert gate.turn_away(Drained("Stopping.")) == 2
+        assert gate.reject_all(Drained("Stopping.")) == 2
         ended = await asyncio.gather(*tasks, return_exceptions=True)
     assert [type(one) for one in ended] == [Drained, asyncio.CancelledError, Drained]
     assert (gate.taken, gate.waiting) == (0, 0)
@@ -333,13 +333,13 @@ async def test_who_waits_knows_the_place() -> None:
 
     async def wait(name: str) -> None:
         async with slots[name]:
-            assert slots[name].place() == 0
+            assert slots[name].position() == 0
             served.append(name)
 
     async with admission.slot("a"):
         tasks = [asyncio.create_task(wait(name)) for name in names]
         await asyncio.sleep(0)
-        places = {name: slots[name].place() for name in names}
+        places = {name: slots[name].position() for name in names}
     await asyncio.gather(*tasks)
     assert places == {"b1": 1, "c1": 2, "b2": 3}
     assert served == sorted(names, key=places.__getitem__)

@@ -177,9 +177,9 @@ async def test_the_shared_threads_stay_free(body_parser: BodyParser) -> None:
     """Name look-ups and the stop use those; a compressed body has its own."""
     piece = await body_parser.piece(DecompressedBody(gzip.compress(b"x"), "gzip", 10), 10)
     assert piece == b"x"
-    assert {thread.name.partition("_")[0] for thread in body_parser._threads._threads} == {
-        "unpacking"
-    }
+    assert {
+        thread.name.partition("_")[0] for thread in body_parser._decompress_threads._threads
+    } == {"unpacking"}
 
 
 def test_the_threshold_is_small() -> None:

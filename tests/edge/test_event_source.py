@@ -29,7 +29,7 @@ QUERY = "model=demo;tokens=2&q=Hello"
 
 @pytest.fixture(autouse=True)
 def looks_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("proxy.edge.event_source._LOOK_SECONDS", 0.0)
+    monkeypatch.setattr("proxy.edge.event_source._POLL_SECONDS", 0.0)
     monkeypatch.setattr("proxy.edge.event_source._LEAVES_SECONDS", 0.0)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import SecretStr
 
-from proxy.edge.key_report import standing
+from proxy.edge.key_report import limits_report
 from proxy.key_settings import KeySettings
 from proxy.state.limits import Figures
 
@@ -21,7 +21,7 @@ KEY = KeySettings(
 
 def test_each_limit_with_what_is_left() -> None:
     """Never the key."""
-    found = standing(KEY, Figures(7, 1.0, 40, 1.0, 1, 1.5, 0.0, 3600.0))
+    found = limits_report(KEY, Figures(7, 1.0, 40, 1.0, 1, 1.5, 0.0, 3600.0))
     assert found == {
         "requests_per_minute": {"limit": 10, "used": 3, "left": 7},
         "tokens_per_minute": {"limit": 100, "used": 60, "left": 40},
@@ -39,10 +39,10 @@ def test_each_limit_with_what_is_left() -> None:
 
 def test_a_store_that_says_nothing() -> None:
     """What there is is told, and nothing made up."""
-    found = standing(KEY, None)
+    found = limits_report(KEY, None)
     assert found["requests_per_minute"] == {"limit": 10, "used": None, "left": None}
 
 
 def test_a_key_without_limits() -> None:
     """It has nothing to be counted."""
-    assert standing(KeySettings(name="free", key=SecretStr("sk-2")), None) == {}
+    assert limits_report(KeySettings(name="free", key=SecretStr("sk-2")), None) == {}

@@ -86,7 +86,7 @@ async def test_a_key_at_its_cap_holds_nobody_back(
     running = asyncio.create_task(ask(worker.url, chat("demo;tokens=90;rate=30"), **as_key("one")))
     await until(lambda: worker.state.admission.taken == 1, "it does not run")
     waiting = [asyncio.create_task(ask(worker.url, chat(), **as_key("one"))) for _ in range(4)]
-    await until(lambda: worker.state.limiter.lines.waiting == 4, "they do not wait")
+    await until(lambda: worker.state.limiter.stream_queues.waiting == 4, "they do not wait")
     assert worker.state.admission.taken == 1
     assert (await ask(worker.url, chat(), **as_key("two")))[0] == 200
     assert not any(one.done() for one in waiting)

@@ -88,7 +88,7 @@ async def test_a_key_at_its_streams_waits(start_worker: StartWorker, store: Stor
     first = asyncio.create_task(ask(worker.url, chat("demo;tokens=20;rate=40"), **AS_KEY))
     await until(lambda: worker.state.limiter.reservations.held == 1, "the first is not in")
     second = asyncio.create_task(ask(worker.url, chat(), **AS_KEY))
-    await until(lambda: worker.state.limiter.lines.waiting == 1, "the second does not wait")
+    await until(lambda: worker.state.limiter.stream_queues.waiting == 1, "the second does not wait")
     assert worker.state.admission.taken <= 1
     assert [(await one)[0] for one in (first, second)] == [200, 200]
     await nothing_left_over(worker)
@@ -237,7 +237,7 @@ async def test_a_full_line_for_a_keys_streams(
     first = asyncio.create_task(ask(worker.url, chat("demo;tokens=30;rate=30"), **AS_KEY))
     await until(lambda: worker.state.limiter.reservations.held == 1, "the first is not in")
     second = asyncio.create_task(ask(worker.url, chat(), **AS_KEY))
-    await until(lambda: worker.state.limiter.lines.waiting == 1, "the second does not wait")
+    await until(lambda: worker.state.limiter.stream_queues.waiting == 1, "the second does not wait")
     assert (await ask(worker.url, chat(), **AS_KEY))[0] == 429
     assert [(await one)[0] for one in (first, second)] == [200, 200]
     await nothing_left_over(worker)

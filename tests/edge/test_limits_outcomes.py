@@ -260,7 +260,7 @@ async def test_a_drain(start_worker: StartWorker, store: StoreServer) -> None:
     running = asyncio.create_task(told(worker, chat("demo;tokens=500;rate=20")))
     await until(lambda: bool(worker.state.watchdogs), "it does not run")
     waiting = asyncio.create_task(told(worker, chat()))
-    await until(lambda: worker.state.limiter.lines.waiting == 1, "it does not wait")
+    await until(lambda: worker.state.limiter.stream_queues.waiting == 1, "it does not wait")
     assert worker.state.cut_all(Drained("It stops.")) == 2
     await asyncio.gather(running, waiting)
     assert (await nothing_left_over(worker)).requests_left == 1

@@ -41,7 +41,7 @@ class Figures:
 
 @pytest.fixture(autouse=True)
 def looks_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("proxy.edge.live_progress._LOOK_SECONDS", 0.0)
+    monkeypatch.setattr("proxy.edge.live_progress._CHECK_SECONDS", 0.0)
 
 
 async def looks() -> None:

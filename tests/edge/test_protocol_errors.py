@@ -63,8 +63,8 @@ async def said(port: int, sent: bytes) -> bytes:
 @pytest.mark.parametrize(
     ("sent", "words"),
     [
-        (b"\x16\x03\x01\r\n\r\n", "no HTTP request"),
-        (b"GET / HTTP/1.1\r\nHost: x\r\nKey: sk-secret\x01\r\n\r\n", "no HTTP request"),
+        (b"\x16\x03\x01\r\n\r\n", "not valid HTTP"),
+        (b"GET / HTTP/1.1\r\nHost: x\r\nKey: sk-secret\x01\r\n\r\n", "not valid HTTP"),
         (b"GET / HTTP/1.1\r\nHost: x\r\nKey: " + b"sk-secret" * 200 + b"\r\n\r\n", "too long"),
     ],
     ids=["garbage", "control", "long"],

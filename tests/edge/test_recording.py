@@ -75,7 +75,7 @@ class Asking:
         self.response: DownstreamResponse | None = None
         self.client: ClientWriter | None = None
 
-    def place_in_line(self) -> int:
+    def queue_position(self) -> int:
         return 0
 
     def commit(self) -> ClientWriter:
@@ -129,7 +129,7 @@ class Kept:
 
 @pytest.fixture(autouse=True)
 def looks_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("proxy.edge.recording._LOOK_SECONDS", 0.0)
+    monkeypatch.setattr("proxy.edge.recording._CHECK_SECONDS", 0.0)
 
 
 async def some_looks() -> None:

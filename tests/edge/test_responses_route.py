@@ -37,7 +37,7 @@ WHOLE = response(1, "response.completed", "completed")
 
 @pytest.fixture(autouse=True)
 def looks_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("_LOOK_SECONDS", "_NEWS_SECONDS"):
+    for name in ("_POLL_SECONDS", "_NEWS_SECONDS"):
         monkeypatch.setattr(f"proxy.edge.responses_route.{name}", 0.0)
 
 

@@ -181,5 +181,5 @@ async def test_a_store_that_is_away_at_the_start(monkeypatch: pytest.MonkeyPatch
     for index, readers in ((0, 1), (3, 1)):
         async with open_resumables(settings, unheard, index=index, workers=4) as resumables:
             assert resumables is not None
-            assert resumables.most_readers == readers
+            assert resumables.max_readers == readers
             assert not resumables.logs.store.available

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from proxy.edge.estimates import Expected
 from proxy.edge.settlement import charge
+from proxy.edge.token_estimates import Expected
 from proxy.meter.tokens import Tally, Usage
 from proxy.record import EndedBy, Family, RequestRecord
 

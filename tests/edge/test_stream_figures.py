@@ -26,7 +26,7 @@ class Request:
     max_output: int = 0
     place: int = 0
 
-    def place_in_line(self) -> int:
+    def queue_position(self) -> int:
         return self.place
 
 

@@ -26,7 +26,7 @@ LOST = End("failed", "producer_lost", events=2)
 
 @pytest.fixture(autouse=True)
 def looks_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("proxy.edge.streams_route._LOOK_SECONDS", 0.0)
+    monkeypatch.setattr("proxy.edge.streams_route._POLL_SECONDS", 0.0)
 
 
 async def read(worker: Worker, query: str = "", **headers: str) -> Answer:

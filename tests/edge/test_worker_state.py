@@ -69,7 +69,7 @@ async def test_what_still_waits_is_told_as_well(start_worker: StartWorker) -> No
 
 
 @pytest.mark.parametrize(
-    ("behind", "peer", "waits_as"),
+    ("behind", "peer", "queue_key"),
     [
         (True, "192.0.2.1", "192.0.2.1"),
         (True, "2001:db8:1:2:3::4", "2001:0db8:0001:0002"),
@@ -79,7 +79,7 @@ async def test_what_still_waits_is_told_as_well(start_worker: StartWorker) -> No
     ],
 )
 async def test_whose_turn_it_is_where_there_are_no_keys(
-    behind: bool, peer: str, waits_as: str
+    behind: bool, peer: str, queue_key: str
 ) -> None:
     """The client's address by nginx's word, or of the connection; all of a /64 is one client."""
     headers = {"X-Sluice-Peer": peer, "X-Forwarded-For": "203.0.113.1"}
@@ -91,9 +91,9 @@ async def test_whose_turn_it_is_where_there_are_no_keys(
         request = make_mocked_request("GET", "/v1/models", headers=headers, transport=transport)
         context = RequestContext.of(request)
         state.identify(context)
-        assert state.waits_as(context) == waits_as
+        assert state.queue_key(context) == queue_key
         context.record.client_key = "team-a"
-        assert state.waits_as(context) == "team-a"
+        assert state.queue_key(context) == "team-a"
 
 
 async def test_the_workers_share_the_cap() -> None:

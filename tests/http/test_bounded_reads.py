@@ -29,7 +29,7 @@ class Recording(asyncio.Protocol):
         assert isinstance(data, bytes)
         self.data += data
 
-    def short_of_memory(self, error: MemoryError) -> None:
+    def out_of_memory(self, error: MemoryError) -> None:
         self.events.append("short")
 
     def eof_received(self) -> bool | None:

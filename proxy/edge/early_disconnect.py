@@ -1,6 +1,6 @@
-"""Clients that had left before their connection began: counted, and not begun with.
+"""Counts clients that disconnected before their request was served, without serving it.
 
-A client that asks and leaves at once costs it nothing, and would cost the worker a millisecond.
+Sending a request and disconnecting costs an attacker nothing; serving it would cost a millisecond.
 """
 
 from __future__ import annotations
@@ -24,27 +24,26 @@ if TYPE_CHECKING:
     from proxy.edge.worker_state import WorkerState
 
 _PEER_LEFT = 0x2000 | select.POLLHUP | select.POLLERR
-"""POLLRDHUP (poll(2)): the peer has closed, or at least its writing half. The second is legal, but
-nginx and aiohttp end such a request as well, so that it is one rule everywhere."""
+"""POLLRDHUP (poll(2)): the peer has closed the connection, or its writing half. The latter is
+legal, but nginx and aiohttp end such a request as well, so that one rule holds everywhere."""
 HEAD_BYTES = 64 * 1024
-"""More than the longest target, behind which nginx puts the id of the request: without that nobody
-could tell it from the one in nginx's line, and it would be counted twice."""
+"""More than the longest request target, after which nginx writes the request's id: without the id
+the request could not be matched with nginx's log line, and would be counted twice."""
 _ID_FIELD = re.compile(rb"\r\nX-Request-ID:[ \t]*([A-Za-z0-9._-]{1,128})[ \t]*\r\n", re.IGNORECASE)
 _REQUEST_LINE = re.compile(rb"([A-Z]+) (/[^ ?]*)[^ ]* HTTP/1\.[01]\r\n")
 
 
 def has_left(connection: socket.socket) -> bool:
-    """Whether nobody is there any more."""
+    """Whether the peer has disconnected."""
     poll = select.poll()
     poll.register(connection, _PEER_LEFT)
     return bool(poll.poll(0))
 
 
 def count(connection: socket.socket, telemetry: Telemetry, paths: tuple[str, ...] = ()) -> bool:
-    """Count the request that was sent on it, if it is one that is relayed; whether it was.
+    """Count the request that waits on a connection, if it would be relayed. Return whether it was.
 
-    The socket must not be a blocking one. `paths` are the further prefixes that are relayed
-    (`SLUICE_PATHS`).
+    The socket must be non-blocking. `paths` are the additional prefixes (`SLUICE_PATHS`).
     """
     try:
         head = connection.recv(HEAD_BYTES)
@@ -53,28 +52,28 @@ def count(connection: socket.socket, telemetry: Telemetry, paths: tuple[str, ...
     record = request_of(head, paths)
     if record is None:
         return False
-    count_unbegun(record, telemetry)
+    count_unserved(record, telemetry)
     return True
 
 
-def count_unbegun(record: RequestRecord, telemetry: Telemetry) -> None:
-    """Count a request whose client had left before it was begun with."""
+def count_unserved(record: RequestRecord, telemetry: Telemetry) -> None:
+    """Count a request whose client disconnected before it was served."""
     record.client_left_at = record.ended_at = record.started_at
     record.status = ClientLeft.fault.status
     record.ended_by = ClientLeft.fault.ended_by
-    telemetry.count_unbegun(record, Tally())
+    telemetry.count_unserved(record, Tally())
 
 
 def count_message(message: RawRequestMessage, state: WorkerState) -> None:
-    """Count a request that has been read, if it is one that is relayed."""
+    """Count a request whose head aiohttp has parsed, if it would be relayed."""
     path, known = message.path.partition("?")[0], message.headers.get("X-Request-ID", "")
     record = record_of(message.method, path, known, state.settings.paths)
     if record is not None:
-        count_unbegun(record, state.telemetry)
+        count_unserved(record, state.telemetry)
 
 
 def request_of(head: bytes, paths: tuple[str, ...]) -> RequestRecord | None:
-    """The record of a request that no server has read; None where it is none that is relayed."""
+    """Build a record from a raw request head; None if the request would not be relayed."""
     line = _REQUEST_LINE.match(head)
     if line is None:
         return None
@@ -86,9 +85,9 @@ def request_of(head: bytes, paths: tuple[str, ...]) -> RequestRecord | None:
 def record_of(
     method: str, path: str, request_id: str, paths: tuple[str, ...]
 ) -> RequestRecord | None:
-    """The record of a request by its raw path; None where it is none that is relayed.
+    """Build a record for a raw path; None if the request would not be relayed.
 
-    Without an id it gets a new one.
+    An empty id is replaced by a new one.
     """
     if not is_passed(path, paths):
         return None

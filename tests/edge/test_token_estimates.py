@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from proxy.edge.estimates import Estimates, Expected
+from proxy.edge.token_estimates import Estimates, Expected
 
 
 def test_before_anything_is_known() -> None:

@@ -1,4 +1,4 @@
-"""From a request to a call: the body read whole, what it asks for, the headers that go along."""
+"""Prepares the upstream call of a request: reads its body, its parameters and its headers."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from proxy.upstream.call import Call
 from proxy.upstream.headers import Hop, request_headers
 
 _FIRST_PIECE_BYTES = 64 * 1024
-"""What a compressed body may come to before it must wait for its turn to grow."""
+"""Decompressed bytes before a body must wait for its turn in `BodyMemory.growing`."""
 
 
 async def prepare(state: WorkerState, context: RequestContext, hold: Hold) -> Call:
-    """The call to make for a request; its record is told what is asked for.
+    """Build the upstream call of a request, and note its parameters in the record.
 
     Raises `BadRequest` and `BodyTooLarge`.
     """
@@ -49,8 +49,7 @@ async def prepare(state: WorkerState, context: RequestContext, hold: Hold) -> Ca
     if key is not None and (
         context.needs_usage or ("*" not in key.models and request.method == "GET")
     ):
-        # A list of models is read on its way, and shown in part; so is what an answer states as
-        # its usage, where a limit counts it.
+        # The response must be readable: to filter a list of models, or to read the stated usage.
         headers[hdrs.ACCEPT_ENCODING] = "identity"
     return Call(
         request.method,
@@ -68,22 +67,22 @@ async def prepare(state: WorkerState, context: RequestContext, hold: Hold) -> Ca
 async def _read_params(
     state: WorkerState, context: RequestContext, hold: Hold
 ) -> tuple[RequestParams, bool]:
-    """Read the body, and what it asks for where that is understood.
+    """Read the body and, on routes that are understood, its parameters.
 
-    A compressed one must be undone for that; then it goes on as it was meant, and True is given.
+    Return with them whether the body was decompressed, and so is sent on uncompressed.
     """
-    request, most = context.request, state.settings.max_body_bytes
+    request, max_bytes = context.request, state.settings.max_body_bytes
     seconds = state.settings.body_timeout_seconds
     body = context.body
     if body is None:
-        body = await read(request, hold, most=most, seconds=seconds)
+        body = await read(request, hold, max_bytes=max_bytes, seconds=seconds)
     context.record.bytes_in = len(body)
     coding = request.headers.get(hdrs.CONTENT_ENCODING, "identity").strip().lower()
     readable = coding == "identity" or can_decompress(coding)
     if not (context.route.understood and request.method == "POST" and readable):
         return RequestParams(body, context.route.model, context.route.streams), False
     if coding != "identity":
-        body = await _all_of(state, DecompressedBody(body, coding, most), hold)
+        body = await _decompress(state, DecompressedBody(body, coding, max_bytes), hold)
     params = await state.body_parser.parse(
         context.route,
         body,
@@ -93,8 +92,8 @@ async def _read_params(
     return params, coding != "identity"
 
 
-async def _all_of(state: WorkerState, decompressed: DecompressedBody, hold: Hold) -> bytes:
-    packed = hold.size
+async def _decompress(state: WorkerState, decompressed: DecompressedBody, hold: Hold) -> bytes:
+    compressed_size = hold.size
     parts = [await state.body_parser.piece(decompressed, _FIRST_PIECE_BYTES)]
     await hold.take(len(parts[0]))
     if len(parts[0]) == _FIRST_PIECE_BYTES:
@@ -102,5 +101,5 @@ async def _all_of(state: WorkerState, decompressed: DecompressedBody, hold: Hold
             while part := await state.body_parser.piece(decompressed, PIECE_BYTES):
                 await hold.take(len(part))
                 parts.append(part)
-    hold.release(packed)
+    hold.release(compressed_size)
     return b"".join(parts)

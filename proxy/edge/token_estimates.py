@@ -1,4 +1,4 @@
-"""How many tokens a request is expected to take, learned from those that have ended."""
+"""Estimates a request's tokens from the requests that have ended."""
 
 from __future__ import annotations
 
@@ -6,24 +6,24 @@ from collections import OrderedDict
 from dataclasses import dataclass
 
 _TOKENS_PER_BYTE = 0.25
-"""Of English prose, until a model has shown its own."""
+"""The ratio for English prose, used until a model's own is known."""
 _OUTPUT_TOKENS = 256
 _NEWEST = 0.2
-"""What the newest answer counts for, in a mean that forgets."""
+"""The weight of the newest answer in the moving average."""
 _MOST_MODELS = 1024
-"""Names of models are the clients' to choose."""
+"""Bounded, because clients choose the models' names."""
 
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """Tokens of one request, before it is sent."""
+    """The expected tokens of one request."""
 
     input: int = 0
     output: int = 0
 
     @property
     def tokens(self) -> int:
-        """Both together, as `tokens_per_minute` counts them."""
+        """Input and output together, as `tokens_per_minute` counts them."""
         return self.input + self.output
 
 
@@ -34,19 +34,19 @@ class _Means:
 
 
 class Estimates:
-    """The means of one worker, by model."""
+    """Moving averages by model, of one worker."""
 
     def __init__(self) -> None:
         self._models: OrderedDict[str, _Means] = OrderedDict()
 
     def expected(self, model: str, body_bytes: int, max_output: int, choices: int) -> Expected:
-        """What a request to a model is expected to take; `max_output` 0: it does not say."""
+        """Estimate a request to a model; `max_output` 0 means that it sets none."""
         means = self._models.get(model) or _Means()
         output = (max_output or round(means.output)) * choices
         return Expected(max(1, round(body_bytes * means.ratio)), output)
 
     def learn(self, model: str, body_bytes: int, used: Expected, choices: int) -> None:
-        """Take in what the upstream says a request has taken."""
+        """Update the averages with the usage that the upstream stated."""
         known = self._models.pop(model, None)
         means = self._models[model] = known or _Means()
         newest = 1.0 if known is None else _NEWEST

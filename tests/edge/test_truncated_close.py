@@ -11,8 +11,8 @@ from typing import cast
 
 import pytest
 
-from proxy.edge import breaking
-from proxy.edge.breaking import break_off
+from proxy.edge import truncated_close
+from proxy.edge.truncated_close import close_truncated
 from proxy.relay.client_writer import ClientWriter
 from tests.relay.peers import FakeTransport
 
@@ -57,7 +57,7 @@ async def test_the_last_words_come_first(reset: bool, ended: type[BaseException]
     async with connected() as (transport, client, other):
         client.write(b"x" * 300_000 + WORDS, 0.0)
         reading = asyncio.create_task(read_on(other))
-        await break_off(transport, client, reset=reset)
+        await close_truncated(transport, client, reset=reset)
         text, error = await reading
     assert len(text) == 300_000 + len(WORDS)
     assert text.endswith(WORDS)
@@ -70,20 +70,20 @@ async def test_what_the_client_sent_meanwhile() -> None:
         transport.pause_reading()
         other.sendall(b"more of the request")
         client.write(WORDS, 0.0)
-        await break_off(transport, client, reset=False)
+        await close_truncated(transport, client, reset=False)
         assert (await read_on(other))[0] == WORDS
 
 
 async def test_a_client_that_takes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """Has so long and no longer."""
-    monkeypatch.setattr(breaking, "LAST_WORDS_SECONDS", 0.05)
+    monkeypatch.setattr(truncated_close, "FLUSH_SECONDS", 0.05)
     aborted: list[bool] = []
     transport = FakeTransport(stuck=True)
     transport.abort = lambda: aborted.append(True)  # type: ignore[method-assign]
     client = ClientWriter(transport, transport, chunked=True, now=0.0)
     client.write(WORDS, 0.0)
     began = time.monotonic()
-    await break_off(transport, client, reset=False)
+    await close_truncated(transport, client, reset=False)
     assert aborted == [True]
     assert time.monotonic() - began < 5
 
@@ -94,5 +94,5 @@ async def test_a_client_that_has_gone() -> None:
     client = ClientWriter(transport, transport, chunked=True, now=0.0)
     client.write(WORDS, 0.0)
     client.left = True
-    await break_off(transport, client, reset=True)
+    await close_truncated(transport, client, reset=True)
     assert transport.high != 0

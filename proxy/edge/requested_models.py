@@ -1,4 +1,4 @@
-"""Which models a request names, wherever it does, and whether its key may use them."""
+"""Finds the models that a request names, and checks that its key may use them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from urllib.parse import unquote
 import msgspec
 
 from proxy import members
-from proxy.edge.rights import refusal
+from proxy.edge.key_rights import refusal
 from proxy.errors import BadRequest
 from proxy.limit_errors import Forbidden
 
@@ -38,9 +38,9 @@ _NAMED = msgspec.json.Decoder(_Named)
 
 
 def check_rights(key: KeySettings, context: RequestContext) -> None:
-    """Raise `Forbidden` where the key may not call the route, or use a model that is named."""
+    """Raise `Forbidden` if the key may not call the route, or use a model that is named."""
     request = context.request
-    # As it was written and as an upstream may read it: a rule that either escapes is none.
+    # Check the raw and the decoded path: an upstream may read either.
     paths = dict.fromkeys((request.rel_url.raw_path, request.rel_url.path))
     for path in paths:
         _refuse(refusal(key, path, None))
@@ -64,21 +64,21 @@ def _named(context: RequestContext) -> Iterator[str]:
     request, call = context.request, context.call
     if context.record.model:
         yield context.record.model
-    for found in _IN_PATH.findall(request.rel_url.raw_path):
-        yield unquote(found)
+    for model in _IN_PATH.findall(request.rel_url.raw_path):
+        yield unquote(model)
     yield from request.query.getall("model", ())
     if call is not None and call.body and not context.route.understood:
         yield from _in_body(request.headers, call.body)
 
 
 def _in_body(headers: MultiMapping[str], body: bytes) -> Iterator[str]:
-    kind = headers.get("Content-Type", "").partition(";")[0].strip().lower()
-    coding = headers.get("Content-Encoding", "identity")
-    if kind == "multipart/form-data":
-        yield from (one.decode(errors="replace").strip() for one in _IN_FORM.findall(body))
+    content_type = headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    encoding = headers.get("Content-Encoding", "identity")
+    if content_type == "multipart/form-data":
+        yield from (value.decode(errors="replace").strip() for value in _IN_FORM.findall(body))
         return
-    if coding.strip().lower() != "identity":
-        raise Forbidden("The body is compressed, so that the model it names cannot be checked.")
+    if encoding.strip().lower() != "identity":
+        raise Forbidden("The model cannot be checked, because the body is compressed.")
     try:
         named = members.read(body, _NAMED)
     except BadRequest:

@@ -15,7 +15,7 @@ import aiohttp
 import pytest
 from aiohttp.web_protocol import RequestHandler
 
-from proxy.edge.exhausted import Descriptors, refusal_for
+from proxy.edge.resource_exhaustion import Descriptors, refusal_for
 from tests.appliance.running import wait_until
 from tests.edge.asking import CHAT, chat
 from tests.fixtures.ports import free_port
@@ -186,7 +186,7 @@ async def test_no_memory_for_the_rest_of_a_body(
     writer.close()
     assert answer.startswith(b"HTTP/1.1 503 ")
     assert b"Retry-After: " in answer
-    assert b"short of memory" in answer
+    assert b"out of memory" in answer
     assert demo.state.seen == 0
     async with aiohttp.ClientSession() as http, http.post(front.url + CHAT, json=chat()) as good:
         assert good.status == 200

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.edge.line import Lengths, Line, Ranking
+from proxy.edge.fair_queue import FairQueue, Lengths, Ranking
 
 STEPS = st.lists(
     st.tuples(
@@ -32,7 +32,7 @@ class Model:
         return Counter(key for key, _ in self.line)
 
 
-def full_of(line: Line[int], *keys: str) -> None:
+def full_of(line: FairQueue[int], *keys: str) -> None:
     """Let these come one after the other."""
     for number, key in enumerate(keys):
         line.join(key, number)
@@ -40,9 +40,9 @@ def full_of(line: Line[int], *keys: str) -> None:
 
 def test_the_next_slot_goes_to_the_key_that_holds_fewest() -> None:
     """Who has come first does not count between keys; within one it does."""
-    line: Line[int] = Line(10)
+    line: FairQueue[int] = FairQueue(10)
     for key in "ggm":
-        line.took(key)
+        line.slot_taken(key)
     full_of(line, "g", "g", "m", "m", "new")
     served = []
     while (found := line.next()) is not None:
@@ -52,7 +52,7 @@ def test_the_next_slot_goes_to_the_key_that_holds_fewest() -> None:
 
 def test_a_newcomer_of_a_key_that_waits_less_has_the_place_of_the_greediest_last() -> None:
     """The last of the key that waits most leaves; those before it keep their places."""
-    line: Line[int] = Line(4)
+    line: FairQueue[int] = FairQueue(4)
     full_of(line, "polite", "greedy", "greedy", "greedy")
     assert line.full
     assert line.make_room("new") == ("greedy", 3)
@@ -62,15 +62,15 @@ def test_a_newcomer_of_a_key_that_waits_less_has_the_place_of_the_greediest_last
 
 def test_two_of_a_kind_do_not_send_each_other_away() -> None:
     """In a full line where each waits once, a newcomer that holds as many is refused."""
-    line: Line[int] = Line(2)
+    line: FairQueue[int] = FairQueue(2)
     full_of(line, "a", "b")
     assert line.make_room("c") is None
 
 
 def test_where_both_would_wait_as_long_the_one_that_holds_more_makes_room() -> None:
     """A key with a slot and a request in line gives way to one that has neither; never back."""
-    line: Line[int] = Line(1)
-    line.took("greedy")
+    line: FairQueue[int] = FairQueue(1)
+    line.slot_taken("greedy")
     full_of(line, "greedy")
     assert line.make_room("polite") == ("greedy", 0)
     line.join("polite", 1)
@@ -79,15 +79,15 @@ def test_where_both_would_wait_as_long_the_one_that_holds_more_makes_room() -> N
 
 def test_a_slot_that_is_given_back_counts_no_more() -> None:
     """Also where its key is in line already."""
-    line: Line[int] = Line(10)
+    line: FairQueue[int] = FairQueue(10)
     for key in "aab":
-        line.took(key)
+        line.slot_taken(key)
     full_of(line, "b", "a")
-    line.gave_back("a")
-    line.gave_back("a")
+    line.slot_released("a")
+    line.slot_released("a")
     assert line.next() == ("a", 1)
-    line.gave_back("a")
-    line.gave_back("b")
+    line.slot_released("a")
+    line.slot_released("b")
     full_of(line, "a", "b")
     assert [line.next(), line.next(), line.next()] == [("b", 0), ("a", 0), ("b", 1)]
 
@@ -134,12 +134,16 @@ def test_a_keys_priority_is_changed_while_it_waits() -> None:
 
 def test_a_higher_priority_goes_first_and_is_forgotten_with_its_last() -> None:
     """Whatever it holds; and it makes room for nobody of a lower one."""
-    line: Line[int] = Line(2)
-    line.took("first")
+    line: FairQueue[int] = FairQueue(2)
+    line.slot_taken("first")
     line.join("second", 1)
     line.join("first", 2, priority=1)
     assert line.make_room("second") is None
-    assert (line.place("third"), line.place("third", 1), line.place("third", 2)) == (3, 2, 1)
+    assert (line.position("third"), line.position("third", 1), line.position("third", 2)) == (
+        3,
+        2,
+        1,
+    )
     assert line.next() == ("first", 2)
     line.join("first", 3)
     assert line.next() == ("second", 1)
@@ -147,22 +151,22 @@ def test_a_higher_priority_goes_first_and_is_forgotten_with_its_last() -> None:
 
 def test_a_higher_priority_has_a_place_even_of_one_that_waits_as_little() -> None:
     """The line is full of a lower one."""
-    line: Line[int] = Line(1)
+    line: FairQueue[int] = FairQueue(1)
     line.join("low", 1)
     assert line.make_room("high", priority=1) == ("low", 1)
 
 
 def test_the_turn_of_one_that_waits() -> None:
     """Slots go round the keys, those that hold fewer first; a higher priority is before all."""
-    line: Line[int] = Line(10)
-    line.took("b")
+    line: FairQueue[int] = FairQueue(10)
+    line.slot_taken("b")
     full_of(line, "b", "a", "a", "a")
-    assert [line.place_of("a", turn) for turn in (1, 2, 3)] == [1, 3, 4]
-    assert line.place_of("b", 0) == 2
+    assert [line.position_of("a", waiter) for waiter in (1, 2, 3)] == [1, 3, 4]
+    assert line.position_of("b", 0) == 2
     line.join("c", 9, priority=1)
-    assert line.place_of("c", 9) == 1
-    assert line.place_of("b", 0) == 3
-    assert (line.place_of("a", 7), line.place_of("nobody", 1)) == (0, 0)
+    assert line.position_of("c", 9) == 1
+    assert line.position_of("b", 0) == 3
+    assert (line.position_of("a", 7), line.position_of("nobody", 1)) == (0, 0)
 
 
 @pytest.mark.parametrize("size", [0, 1, 5])
@@ -171,7 +175,7 @@ def test_by_any_sequence_of_steps_it_keeps_its_rules(
     size: int, steps: list[tuple[str, str, int]]
 ) -> None:
     """As the slow model decides, so does the line, and nothing is left over at the end."""
-    line: Line[int] = Line(size)
+    line: FairQueue[int] = FairQueue(size)
     model = Model(size)
     for number, (step, key, which) in enumerate(steps):
         if step == "come":
@@ -186,13 +190,13 @@ def test_by_any_sequence_of_steps_it_keeps_its_rules(
         own = model.waits[key] + 1
         longest = min(own, size)
         before = sum(min(waits, longest) for waits in model.waits.values())
-        assert line.place(key) == before + 1
-    assert sorted(line.everybody()) == sorted(turn for _, turn in model.line)
+        assert line.position(key) == before + 1
+    assert sorted(line.remove_all()) == sorted(waiter for _, waiter in model.line)
     assert line.waiting == 0
     assert line.next() is None
 
 
-def _come(line: Line[int], model: Model, key: str, number: int) -> None:
+def _come(line: FairQueue[int], model: Model, key: str, number: int) -> None:
     """A newcomer; where the line is full it is the model that says who may be sent away."""
     if line.full:
         gone = line.make_room(key)
@@ -209,11 +213,11 @@ def _come(line: Line[int], model: Model, key: str, number: int) -> None:
     model.line.append((key, number))
 
 
-def _free(line: Line[int], model: Model, key: str) -> None:
+def _free(line: FairQueue[int], model: Model, key: str) -> None:
     """A slot of this key, or a new one, is free."""
     if model.held[key]:
         model.held[key] -= 1
-        line.gave_back(key)
+        line.slot_released(key)
     found = line.next()
     assert (found is None) == (not model.line)
     if found is not None:

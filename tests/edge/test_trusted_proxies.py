@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from multidict import CIMultiDict
 
-from proxy.edge.client import Client, TrustedProxies, parsed
+from proxy.edge.trusted_proxies import Client, TrustedProxies, parsed
 
 TRUSTED = TrustedProxies(("10.0.0.0/8", "2001:db8:aa::/48", "192.0.2.1/32"))
 

@@ -1,4 +1,4 @@
-"""Gives free memory back to the system, which glibc keeps where small pieces lie between."""
+"""Returns freed memory to the system; glibc keeps it when the heap is fragmented."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ import asyncio
 import ctypes
 
 TRIMMED_FROM = 8 * 1024 * 1024
-"""Bytes that must have become free: below that nobody would notice."""
+"""The freed bytes that trigger a trim."""
 _COUNTED_FROM = 256 * 1024
-"""Smaller ones are in use again at once, however many they are."""
+"""Smaller blocks are not counted: they are reused at once."""
 _AFTER_SECONDS = 1.0
-"""Who gave the bytes back may still be letting go of them; and many do so at once."""
+"""The delay before a trim: the caller may still hold the bytes, and many are freed together."""
 _AGAIN_SECONDS = 8.0
-"""Connections that were refused let go of what they had read when their clients do."""
+"""The delay before a second trim: refused connections free their buffers later."""
 
 
 def trim() -> None:
-    """Give back what is free (malloc_trim(3)); a C library without that does so by itself.
+    """Return free memory (malloc_trim(3)); do nothing in a C library without it.
 
-    Takes some milliseconds for a hundred MiB.
+    Takes a few milliseconds per hundred MiB.
     """
     trim_heap = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim_heap is not None:
@@ -26,14 +26,14 @@ def trim() -> None:
 
 
 class Trimmer:
-    """Trims a moment after much has become free, and once more later; for many at once."""
+    """Trims once shortly after many bytes were freed, and once more later."""
 
     def __init__(self) -> None:
         self._freed = 0
         self._due: asyncio.TimerHandle | None = None
 
     def freed(self, size: int) -> None:
-        """So many bytes are no longer needed."""
+        """Note that `size` bytes were freed."""
         if size < _COUNTED_FROM:
             return
         self._freed += size

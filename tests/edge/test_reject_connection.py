@@ -8,7 +8,7 @@ import socket
 
 import pytest
 
-from proxy.edge.turning_away import turn_away
+from proxy.edge.reject_connection import reject
 from proxy.edge.worker_state import open_worker_state
 from proxy.settings import Settings
 from proxy.upstream_settings import UpstreamSettings
@@ -32,11 +32,11 @@ async def test_the_answer_arrives_though_the_request_was_not_read(
         accepted.setblocking(False)
         writer.write(b"POST %s HTTP/1.1\r\nHost: a\r\n" % path.encode())
         writer.write(b"Content-Length: %d\r\n\r\n" % len(BODY) + BODY)
-        turning = asyncio.create_task(turn_away(accepted, state.telemetry, ()))
+        rejecting = asyncio.create_task(reject(accepted, state.telemetry, ()))
         async with asyncio.timeout(10):
             head, _, body = (await reader.read()).partition(b"\r\n\r\n")
             writer.close()
-            await turning
+            await rejecting
         assert head.startswith(b"HTTP/1.1 503 ")
         assert b"\r\nRetry-After: 5" in head
         assert b"\r\nX-Request-ID: " in head
@@ -54,7 +54,7 @@ async def test_the_answer_arrives_though_the_request_was_not_read(
 @pytest.mark.parametrize("leaves", [True, False])
 async def test_one_that_says_nothing(leaves: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is let go, at the latest when its time is over."""
-    monkeypatch.setattr("proxy.edge.turning_away._SECONDS", 0.1)
+    monkeypatch.setattr("proxy.edge.reject_connection._SECONDS", 0.1)
     upstreams = (UpstreamSettings.model_validate({"name": "a", "url": "http://127.0.0.1:9"}),)
     async with open_worker_state(Settings(upstreams=upstreams)) as state:
         client, accepted = socket.socketpair()
@@ -63,5 +63,5 @@ async def test_one_that_says_nothing(leaves: bool, monkeypatch: pytest.MonkeyPat
             if leaves:
                 client.shutdown(socket.SHUT_WR)
             async with asyncio.timeout(5):
-                await turn_away(accepted, state.telemetry, ())
+                await reject(accepted, state.telemetry, ())
         assert accepted.fileno() == -1

@@ -1,6 +1,7 @@
-"""Clients that no descriptor comes free for: after their time in the backlog they get a 503.
+"""Answers clients with a 503 when no descriptors become free for them.
 
-Their connections are taken in from the reserve, a few at once, answered without aiohttp, closed.
+A few connections at a time are accepted from the reserve of descriptors, answered without aiohttp,
+and closed.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING
 from multidict import CIMultiDict
 
 from proxy.edge.downstream_response import ids_of
-from proxy.edge.left import HEAD_BYTES, request_of
+from proxy.edge.early_disconnect import HEAD_BYTES, request_of
 from proxy.edge.routes import OTHER
 from proxy.errors import Overloaded, body_of, headers_of
 from proxy.meter.tokens import Tally
@@ -28,16 +29,14 @@ if TYPE_CHECKING:
     from proxy.errors import SluiceError
 
 _SECONDS = 1.0
-"""How long one of them may take to ask, and to take its answer."""
+"""How long a client may take to send its request and to read the response."""
 _RETRY_SECONDS = 5.0
 _READ = 65_536
 _ID = re.compile(rb"\r\nX-Request-ID: ([!-~]{1,128})\r\n", re.IGNORECASE)
 
 
-async def turn_away(
-    connection: socket.socket, telemetry: Telemetry, paths: tuple[str, ...]
-) -> None:
-    """Answer one and close its connection, which must not be a blocking one."""
+async def reject(connection: socket.socket, telemetry: Telemetry, paths: tuple[str, ...]) -> None:
+    """Answer a request and close its connection, a non-blocking socket."""
     loop = asyncio.get_running_loop()
     with connection, contextlib.suppress(OSError, TimeoutError):
         async with asyncio.timeout(_SECONDS):
@@ -46,27 +45,27 @@ async def turn_away(
                 return
             await loop.sock_sendall(connection, _answer(head, telemetry, paths))
             connection.shutdown(socket.SHUT_WR)
-            # A close with something unread is a reset, which would take the answer back.
+            # Closing with unread data would reset the connection and discard the response.
             while await loop.sock_recv(connection, _READ):
                 pass
 
 
 def _answer(head: bytes, telemetry: Telemetry, paths: tuple[str, ...]) -> bytes:
-    """The 503 in the shape of the family; counted where the request is one that is relayed."""
-    error = Overloaded("The gateway is short of descriptors.", retry_after=_RETRY_SECONDS)
+    """Build the 503 in the family's shape, and count the request if it would be relayed."""
+    error = Overloaded("The gateway is out of file descriptors.", retry_after=_RETRY_SECONDS)
     answer, record = refusal(head, error, paths)
     if record is not None:
-        telemetry.count_unbegun(record, Tally())
+        telemetry.count_unserved(record, Tally())
     return answer
 
 
 def refusal(
     head: bytes, error: SluiceError, paths: tuple[str, ...]
 ) -> tuple[bytes, RequestRecord | None]:
-    """The whole answer to a request that no server has read, and its record, ended.
+    """Build the raw response to an unparsed request, and its record.
 
-    There is no record of a request that is not relayed. nginx's id of the request, which stands
-    among its headers, is kept.
+    The record is None if the request would not be relayed. An `X-Request-ID` in the head, such as
+    nginx's, is kept.
     """
     record = request_of(head, paths)
     known = record or RequestRecord("", "", OTHER, Family.UNKNOWN, time.monotonic())

@@ -1,11 +1,11 @@
-"""What one request holds of its key's limits, and what it says of them to the client."""
+"""One request's claim on its key's limits, and the rate-limit headers of its response."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from proxy.edge.estimates import Expected
+from proxy.edge.token_estimates import Expected
 
 if TYPE_CHECKING:
     from multidict import CIMultiDict
@@ -16,17 +16,17 @@ _OTHERS = ("x-ratelimit-", "anthropic-ratelimit-")
 
 
 @dataclass(slots=True)
-class Claim:
-    """A reservation, settled when the request ends; none where a limit said no."""
+class LimitClaim:
+    """A reservation, settled when the request ends; None if a limit is exceeded."""
 
     reservation: Reservation | None = None
     expected: Expected = field(default_factory=Expected)
     body_bytes: int = 0
     headers: dict[str, str] = field(default_factory=dict)
-    """What is left of the key's limits, for every answer."""
+    """The rate-limit headers of the response."""
 
     def put_into(self, headers: CIMultiDict[str]) -> None:
-        """State the key's limits in place of the upstream's, which are the operator's."""
-        for name in [one for one in headers if one.lower().startswith(_OTHERS)]:
+        """Replace the upstream's rate-limit headers, which are the operator's, by the key's."""
+        for name in [header for header in headers if header.lower().startswith(_OTHERS)]:
             headers.popall(name, None)
         headers.update(self.headers)

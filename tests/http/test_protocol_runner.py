@@ -6,7 +6,7 @@ import aiohttp
 from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 
-from proxy.edge.protocol_runner import ProtocolRunner
+from proxy.http.protocol_runner import ProtocolRunner
 
 
 class Runner(ProtocolRunner):

@@ -1,4 +1,4 @@
-"""What a key may do: which models, which routes. Decided here, said by whoever asks."""
+"""Decides which models and routes a key may use."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ if TYPE_CHECKING:
 
 
 def refusal(key: KeyDefaults, path: str, model: str | None) -> str | None:
-    """Why the key may not do this, with what it may; None where it may.
+    """Return why the key may not do this, and what it may; None if it may.
 
-    A request without a model is a matter of routes alone.
+    Without a model, only the route is checked.
     """
     if not _any(key.routes, path):
         return f"This API key may not call {path}; it may call {_listed(key.routes)}."
@@ -24,7 +24,7 @@ def refusal(key: KeyDefaults, path: str, model: str | None) -> str | None:
 
 
 def may_use(key: KeyDefaults, model: str) -> bool:
-    """Whether the key may use a model, by the name that clients use."""
+    """Whether the key may use a model, by the name that clients send."""
     return _any(key.models, model)
 
 

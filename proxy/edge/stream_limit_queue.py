@@ -1,7 +1,7 @@
-"""Where requests wait whose key is at its `max_streams`: a line for each key, and no slot held.
+"""Queues for requests whose key is at its `max_streams`, one per key; they hold no slot.
 
-The store is asked by the first of a line only, when one of the key's streams has ended here, and
-now and then, for they may end elsewhere.
+Only the first of a queue asks the store: when one of the key's streams has ended in this worker,
+and periodically, because streams also end in other workers.
 """
 
 from __future__ import annotations
@@ -20,34 +20,34 @@ if TYPE_CHECKING:
 _ASK_SECONDS = 0.2
 
 
-class Place:
-    """One request's place in its key's line."""
+class QueuePlace:
+    """One request's place in its key's queue."""
 
     __slots__ = ("_line", "_woken", "error")
 
-    def __init__(self, line: deque[Place]) -> None:
+    def __init__(self, line: deque[QueuePlace]) -> None:
         self._line = line
         self._woken = asyncio.Event()
         self.error: SluiceError | None = None
 
     @property
     def first(self) -> bool:
-        """Whether it is this one's turn."""
+        """Whether this request is the first of its queue."""
         return self._line[0] is self
 
     def wake(self) -> None:
-        """Have it look again."""
+        """Wake the request to check again."""
         self._woken.set()
 
-    async def turn(self, until: float) -> bool:
-        """Wait until it may ask; False where that moment of the loop's clock comes first.
+    async def wait_turn(self, until: float) -> bool:
+        """Wait until this request may ask the store; False if `until` (loop time) comes first.
 
-        Raises the error with which everybody was sent away.
+        Raises the error that `reject_all` was given.
         """
         loop = asyncio.get_running_loop()
         while True:
             left = until - loop.time()
-            # Not all at once: the first of each worker's line asks.
+            # Jitter: the first request of each worker's queue asks.
             pause = _ASK_SECONDS * random.uniform(0.5, 1.0) if self.first else left  # noqa: S311 no secret
             asks = await self._was_woken(min(pause, left)) or pause <= left
             if self.error is not None:
@@ -67,32 +67,32 @@ class Place:
         return True
 
 
-class KeyLines:
-    """All lines of one worker."""
+class StreamLimitQueues:
+    """All queues of one worker."""
 
     def __init__(self, size: int) -> None:
         self._size = size
-        self._lines: dict[str, deque[Place]] = {}
+        self._lines: dict[str, deque[QueuePlace]] = {}
 
     @property
     def waiting(self) -> int:
-        """Requests in all lines."""
+        """The number of requests in all queues."""
         return sum(map(len, self._lines.values()))
 
     @property
     def full(self) -> bool:
-        """Whether a newcomer finds no place."""
+        """Whether the queues have reached their total size."""
         return self.waiting >= self._size
 
-    def anybody(self, key: str) -> bool:
-        """Whether somebody of this key waits."""
+    def has_waiters(self, key: str) -> bool:
+        """Whether requests of this key are queued."""
         return key in self._lines
 
     @contextmanager
-    def place(self, key: str) -> Iterator[Place]:
-        """The last place in the key's line, for as long as the block runs."""
+    def place(self, key: str) -> Iterator[QueuePlace]:
+        """Queue a request for as long as the block runs."""
         line = self._lines.setdefault(key, deque())
-        own = Place(line)
+        own = QueuePlace(line)
         line.append(own)
         try:
             yield own
@@ -103,13 +103,13 @@ class KeyLines:
             else:
                 del self._lines[key]
 
-    def one_ended(self, key: str) -> None:
-        """One of the key's streams has ended."""
+    def stream_ended(self, key: str) -> None:
+        """Wake the key's first request: one of its streams has ended."""
         if line := self._lines.get(key):
             line[0].wake()
 
-    def turn_away(self, error: SluiceError) -> int:
-        """End every wait with this error; gives their number."""
+    def reject_all(self, error: SluiceError) -> int:
+        """Fail every queued request with this error. Return their number."""
         everybody = [place for line in self._lines.values() for place in line]
         for place in everybody:
             place.error = error

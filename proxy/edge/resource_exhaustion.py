@@ -1,4 +1,4 @@
-"""When this machine has no more to give: descriptors counted in time, and errors that say so."""
+"""Exhausted memory and file descriptors: the limits, and the errors that mean it."""
 
 from __future__ import annotations
 
@@ -13,47 +13,47 @@ _USED_UP = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS, errno.EAGAI
 _NO_THREAD = "can't start new thread"
 _RETRY_SECONDS = 1.0
 
-SHORT_OF_MEMORY = Overloaded("The gateway is short of memory.", retry_after=_RETRY_SECONDS)
+SHORT_OF_MEMORY = Overloaded("The gateway is out of memory.", retry_after=_RETRY_SECONDS)
 
 
 def refusal_for(error: BaseException) -> Overloaded | None:
-    """The refusal, where an error means that memory or descriptors are used up; else None."""
+    """Return the refusal if an error means that memory or descriptors are exhausted."""
     if isinstance(error, MemoryError) or (
         isinstance(error, RuntimeError) and _NO_THREAD in str(error)
     ):
         return SHORT_OF_MEMORY
     if isinstance(error, OSError) and error.errno in _USED_UP:
-        return Overloaded("The gateway is short of descriptors.", retry_after=_RETRY_SECONDS)
+        return Overloaded("The gateway is out of file descriptors.", retry_after=_RETRY_SECONDS)
     return None
 
 
 @dataclass
 class Descriptors:
-    """How many this process may still open, read off the number that the kernel gave last.
+    """How many descriptors this process may still open, judged by the latest one's number.
 
-    The kernel gives the lowest free number (POSIX, 2.14), so all below it are taken.
+    The kernel assigns the lowest free number (POSIX, 2.14), so all below it are in use.
     """
 
     limit: int = field(default_factory=lambda: resource.getrlimit(resource.RLIMIT_NOFILE)[0])
 
     @property
     def reserve(self) -> int:
-        """Kept for what is no client's: logs, files, names to look up."""
+        """Descriptors kept for other uses than clients: logs, files, DNS lookups."""
         return max(8, min(64, self.limit // 16))
 
     def room_for(self, given: int, pending: int) -> bool:
-        """Whether one more client can be served where this number was given last.
+        """Whether one more client can be served if `given` is the latest descriptor.
 
-        It needs two: its own and one towards its upstream, which so many others still need, too.
+        A client needs two, one for its upstream; `pending` clients still need their second one.
         """
         return self.limit - given - 1 - self.reserve >= pending + 2
 
     def plenty(self, given: int) -> bool:
-        """Whether there is room even if every descriptor so far were a client that needs one."""
+        """Whether there is room even if every open descriptor were a client that needs a second."""
         return self.room_for(given, given + 1)
 
     def lowest_free(self) -> int:
-        """The number that the kernel would give next; the limit if none."""
+        """Return the number that the kernel would assign next; the limit if none is free."""
         try:
             given = os.dup(0)
         except OSError:

@@ -10,7 +10,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from proxy.edge.app import create_runner
-from proxy.edge.left import HEAD_BYTES, has_left, request_of
+from proxy.edge.early_disconnect import HEAD_BYTES, has_left, request_of
 from proxy.edge.listener import PacedListener
 from proxy.edge.protocol_errors import LONGEST_TARGET_BYTES
 from proxy.edge.worker_state import open_worker_state

@@ -1,4 +1,4 @@
-"""Alive, ready, and what a worker tells its supervisor."""
+"""The worker's `/healthz`, `/readyz` and internal status routes."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from proxy.edge.worker_state import WORKER_STATE
 from proxy.meter import warnings
 
 INTERNAL_PATH = "/internal/status"
-"""Asked by the supervisor on the worker's own socket; nginx does not pass it on."""
+"""Polled by the supervisor on the worker's socket; nginx does not relay it."""
 
 
 async def alive(_request: web.Request) -> web.Response:
-    """The process answers."""
+    """Answer that the process is alive."""
     return web.json_response({"status": "alive"})
 
 
 async def ready(request: web.Request) -> web.Response:
-    """New streams are welcome; 503 from the signal to stop on."""
+    """Answer whether new streams are accepted; 503 once the worker is told to stop."""
     state = request.app[WORKER_STATE]
     if state.draining or state.lame_duck:
         status = "draining" if state.draining else "lame duck"
@@ -28,7 +28,7 @@ async def ready(request: web.Request) -> web.Response:
 
 
 async def internal(request: web.Request) -> web.Response:
-    """This worker's share of `/status`."""
+    """Return this worker's part of `/status`."""
     state = request.app[WORKER_STATE]
     return web.json_response(
         {
@@ -41,7 +41,7 @@ async def internal(request: web.Request) -> web.Response:
             "reload": state.reload._asdict(),
             "recent": state.telemetry.recent(),
             "warnings": warnings.latest(),
-            # Without nginx in front this is a public port.
+            # Without nginx in front, this port is public.
             "keys": await state.key_report.now() if state.behind_nginx else {},
             "limits": state.limiter.status(),
         }

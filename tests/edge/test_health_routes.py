@@ -10,7 +10,7 @@ import aiohttp
 from aiohttp import web
 
 from proxy.edge.app import create_runner
-from proxy.edge.status import INTERNAL_PATH
+from proxy.edge.health_routes import INTERNAL_PATH
 from tests.integration.conftest import Worker
 
 

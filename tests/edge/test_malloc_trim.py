@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from proxy.edge import trimming
-from proxy.edge.trimming import TRIMMED_FROM, Trimmer, trim
+from proxy.edge import malloc_trim
+from proxy.edge.malloc_trim import TRIMMED_FROM, Trimmer, trim
 
 PIECES = 2000
 PIECE_BYTES = 32 * 1024
@@ -38,9 +38,9 @@ def test_what_lies_between_small_pieces_goes_back() -> None:
 async def test_it_is_trimmed_for_many_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """A moment after much has become free and once more later, and not for little."""
     trimmed: list[int] = []
-    monkeypatch.setattr(trimming, "trim", lambda: trimmed.append(1))
-    monkeypatch.setattr(trimming, "_AFTER_SECONDS", 0.01)
-    monkeypatch.setattr(trimming, "_AGAIN_SECONDS", 0.01)
+    monkeypatch.setattr(malloc_trim, "trim", lambda: trimmed.append(1))
+    monkeypatch.setattr(malloc_trim, "_AFTER_SECONDS", 0.01)
+    monkeypatch.setattr(malloc_trim, "_AGAIN_SECONDS", 0.01)
     one = Trimmer()
     one.freed(TRIMMED_FROM - 1)
     await asyncio.sleep(0.03)

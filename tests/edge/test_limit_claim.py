@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from multidict import CIMultiDict
 
-from proxy.edge.claim import Claim
+from proxy.edge.limit_claim import LimitClaim
 
 
 def test_in_place_of_the_upstreams() -> None:
@@ -12,5 +12,5 @@ def test_in_place_of_the_upstreams() -> None:
     headers = CIMultiDict(
         {"X-RateLimit-Limit-Tokens": "9", "anthropic-ratelimit-input-tokens-limit": "9", "A": "b"}
     )
-    Claim(headers={"x-ratelimit-limit-requests": "5"}).put_into(headers)
+    LimitClaim(headers={"x-ratelimit-limit-requests": "5"}).put_into(headers)
     assert dict(headers) == {"A": "b", "x-ratelimit-limit-requests": "5"}

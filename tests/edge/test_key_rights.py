@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.edge.rights import may_use, refusal
+from proxy.edge.key_rights import may_use, refusal
 from proxy.key_settings import KeyDefaults
 
 KEY = KeyDefaults(models=("gpt-*", "claude"), routes=("/v1/chat/*", "/v1/models"))

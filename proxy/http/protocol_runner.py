@@ -1,7 +1,7 @@
-"""A server whose connections are of a class of one's own.
+"""An aiohttp server with a custom protocol class for its connections.
 
-aiohttp has no documented place to name it: `web.AppRunner` makes the server, and the server makes
-each connection's protocol.
+aiohttp has no documented way to set it: `web.AppRunner` makes the server, and the server makes each
+connection's protocol.
 """
 
 from __future__ import annotations
@@ -13,14 +13,11 @@ from aiohttp import web
 
 
 class ProtocolRunner(web.AppRunner, ABC):
-    """Serves an application over protocols that its heirs make."""
+    """Serves an application over the protocols that a subclass makes."""
 
     @abstractmethod
     def make_protocol(self, server: web.Server, **kwargs: object) -> asyncio.BaseProtocol:
-        """The protocol of a connection that has just been accepted.
-
-        `kwargs` are aiohttp's own, for its `RequestHandler`.
-        """
+        """Make the protocol of a new connection; `kwargs` are for aiohttp's `RequestHandler`."""
 
     async def _make_server(self) -> web.Server:
         server = await super()._make_server()
