@@ -94,40 +94,41 @@ def test_a_slot_that_is_given_back_counts_no_more() -> None:
 
 def test_who_gives_back_one_slot_of_several_holds_the_others() -> None:
     """And is served after who holds fewer."""
-    line: Line[int] = Line(10)
+    line: FairQueue[int] = FairQueue(10)
     for key in "aaab":
-        line.took(key)
-    line.gave_back("a")
+        line.slot_taken(key)
+    line.slot_released("a")
     full_of(line, "a", "b")
     assert [line.next(), line.next()] == [("b", 1), ("a", 0)]
 
 
 def test_nothing_is_kept_of_a_key_that_has_gone() -> None:
     """Whoever has a network of addresses has as many keys as it likes."""
-    line: Line[int] = Line(4)
+    line: FairQueue[int] = FairQueue(4)
     for number, priority in enumerate((0, 1, 0, 2)):
         line.join(f"{number}", number, priority)
     for _ in range(2):
         served = line.next()
         assert served is not None
-        line.gave_back(served[0])
-    assert len(line.everybody()) == 2
-    kept = (line._held, line._turns, line._priorities)
+        line.slot_released(served[0])
+    assert len(line.remove_all()) == 2
+    kept = (line._held, line._waiters, line._priorities)
     ranked = (line._fewest_held._entries, line._most_waiting._entries)
     assert [len(one) for one in (*kept, *ranked)] == [0] * 5
 
 
 def test_a_keys_priority_is_changed_while_it_waits() -> None:
     """By a reload: all of it that are in line keep the one with which the first of them came."""
-    line: Line[int] = Line(10)
+    line: FairQueue[int] = FairQueue(10)
     line.join("b", 0)
     line.join("a", 1)
     line.join("a", 2, priority=1)
-    assert [line.place_of("b", 0), line.place_of("a", 1), line.place_of("a", 2)] == [1, 2, 3]
-    assert (line.place("c"), line.place("c", 1)) == (3, 1)
+    positions = [line.position_of(*waiter) for waiter in (("b", 0), ("a", 1), ("a", 2))]
+    assert positions == [1, 2, 3]
+    assert (line.position("c"), line.position("c", 1)) == (3, 1)
     for turn in (1, 2):
         assert line.leave("a", turn)
-    assert (line.place("c"), line.place("c", 1)) == (2, 1)
+    assert (line.position("c"), line.position("c", 1)) == (2, 1)
     line.join("a", 3, priority=1)
     assert line.next() == ("a", 3)
 
