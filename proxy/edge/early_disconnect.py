@@ -72,6 +72,11 @@ def count_message(message: RawRequestMessage, state: WorkerState) -> None:
         count_unserved(record, state.telemetry)
 
 
+def is_request(head: bytes) -> bool:
+    """Whether this is the beginning of a request, relayed or not."""
+    return _REQUEST_LINE.match(head) is not None
+
+
 def request_of(head: bytes, paths: tuple[str, ...]) -> RequestRecord | None:
     """Build a record from a raw request head; None if the request would not be relayed."""
     line = _REQUEST_LINE.match(head)

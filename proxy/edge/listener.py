@@ -82,6 +82,7 @@ class PacedListener(web.SockSite):
 
     def _resume_accepting(self) -> None:
         self._pause = None
+        self._descriptors.look_again()
         if not self._has_room(self._descriptors.lowest_free() - 1):
             self._reject_waiting()
             self._pause = self._loop.call_later(_PAUSE_SECONDS, self._resume_accepting)
@@ -158,6 +159,7 @@ class PacedListener(web.SockSite):
         """Whether descriptors suffice for one more client and for the accepted ones."""
         if self._descriptors.plenty(given):
             return True
+        self._descriptors.look_again()
         server, state = self._runner.server, self._worker_state()
         if server is None or state is None:
             return True

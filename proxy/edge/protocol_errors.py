@@ -16,9 +16,8 @@ from aiohttp.web_protocol import RequestHandler
 
 from proxy.edge import early_disconnect, request_context, request_head
 from proxy.edge.downstream_response import error_response
-from proxy.edge.reject_connection import refusal
+from proxy.edge.reject_connection import reject_unread
 from proxy.edge.request_context import RequestContext
-from proxy.edge.resource_exhaustion import SHORT_OF_MEMORY
 from proxy.edge.worker_state import WORKER_STATE
 from proxy.errors import BadRequest, Internal, SluiceError
 from proxy.http.bounded_reads import BoundedReads
@@ -36,6 +35,7 @@ _ID_FIELD = re.compile(rb"\r\nX-Request-ID:[ \t]*([A-Za-z0-9._-]{1,128})[ \t]*\r
 """Finds the request id in a malformed head, under which nginx or the client may have logged it."""
 _OTHER_VERSION = re.compile(rb"\r*\n*[!-~]+ [!-~]+ HTTP/(?!1\.[01]\r)[0-9]\.[0-9]+\r")
 
+_NOTHING = memoryview(b"")
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 _log = logging.getLogger(__name__)
 
@@ -175,7 +175,7 @@ class _Connection(RequestHandler):
         try:
             super().data_received(data)
         except MemoryError as error:
-            self.out_of_memory(error)
+            self.out_of_memory(error, memoryview(data))
             return
         for message, _ in islice(self._messages, before, None):
             if isinstance(message, RawRequestMessage):
@@ -194,10 +194,11 @@ class _Connection(RequestHandler):
             if self._head_bytes > _LARGEST_HEAD_BYTES:
                 self.force_close()
 
-    def out_of_memory(self, error: MemoryError) -> None:
+    def out_of_memory(self, error: MemoryError, lost: memoryview = _NOTHING) -> None:
         """Refuse the request that is being read: the parser has lost its position in it.
 
         Further bytes are read and discarded, because a client blocked in sending may not read.
+        `lost` holds the bytes of it that could not be kept.
         """
         self._refuses_rest = True
         self._head_complete()
@@ -209,7 +210,7 @@ class _Connection(RequestHandler):
             self.close()
         else:
             if self.transport is not None:
-                self.transport.write(refusal(b"", SHORT_OF_MEMORY, ())[0])
+                self.transport.write(reject_unread(lost, self._app.get(WORKER_STATE)))
             self.force_close()
 
     def force_close(self) -> None:

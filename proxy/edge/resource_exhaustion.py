@@ -27,6 +27,10 @@ def refusal_for(error: BaseException) -> Overloaded | None:
     return None
 
 
+def _limit() -> int:
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+
+
 @dataclass
 class Descriptors:
     """How many descriptors this process may still open, judged by the latest one's number.
@@ -34,12 +38,17 @@ class Descriptors:
     The kernel assigns the lowest free number (POSIX, 2.14), so all below it are in use.
     """
 
-    limit: int = field(default_factory=lambda: resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+    limit: int = field(default_factory=_limit)
+    """As it was when there were last few left: prlimit(1) may change it at any time."""
 
     @property
     def reserve(self) -> int:
         """Descriptors kept for other uses than clients: logs, files, DNS lookups."""
         return max(8, min(64, self.limit // 16))
+
+    def look_again(self) -> None:
+        """Learn the limit anew. Cheap, but not for every client."""
+        self.limit = _limit()
 
     def room_for(self, given: int, pending: int) -> bool:
         """Whether one more client can be served if `given` is the latest descriptor.

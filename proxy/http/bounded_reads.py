@@ -22,8 +22,8 @@ class Reader(Protocol):
     def data_received(self, data: bytes) -> None:
         """Bytes have come."""
 
-    def out_of_memory(self, error: MemoryError) -> None:
-        """Bytes have come and are lost."""
+    def out_of_memory(self, error: MemoryError, lost: memoryview) -> None:
+        """Bytes have come and are lost; `lost` can be read until this returns."""
 
     def eof_received(self) -> bool | None:
         """The peer sends no more."""
@@ -59,9 +59,10 @@ class BoundedReads(asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         """So many bytes were read."""
+        came = self._view[:nbytes]
         try:
-            data = bytes(self._view[:nbytes])
+            data = bytes(came)
         except MemoryError as error:
-            self.reader.out_of_memory(error)
+            self.reader.out_of_memory(error, came)
             return
         self.reader.data_received(data)

@@ -156,6 +156,14 @@ def test_a_client_that_left_before_a_worker_read_its_request(
     assert counted(tmp_path) == {("499", "client_left"): 1}
 
 
+def test_a_worker_that_had_no_memory_for_a_head(ledger: Ledger, tmp_path: Path) -> None:
+    """It has told its 503 without an id, so that the request is counted here."""
+    counts(tmp_path, "other")
+    ledger.saw(line("r-1", 503, "0.000", path="/v1/messages"))
+    ledger.settle(at_once=True)
+    assert counted(tmp_path) == {("503", "shed"): 1}
+
+
 def test_a_worker_s_death_that_is_not_known_yet(ledger: Ledger, tmp_path: Path) -> None:
     """The request is in nginx's log and in what the worker leaves: it is counted once."""
     counts(tmp_path)

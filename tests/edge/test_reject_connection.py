@@ -8,7 +8,7 @@ import socket
 
 import pytest
 
-from proxy.edge.reject_connection import reject
+from proxy.edge.reject_connection import reject, reject_unread
 from proxy.edge.worker_state import open_worker_state
 from proxy.settings import Settings
 from proxy.upstream_settings import UpstreamSettings
@@ -65,3 +65,39 @@ async def test_one_that_says_nothing(leaves: bool, monkeypatch: pytest.MonkeyPat
             async with asyncio.timeout(5):
                 await reject(accepted, state.telemetry, ())
         assert accepted.fileno() == -1
+
+
+GET = b"POST %s HTTP/1.1\r\nHost: a\r\nX-Request-ID: r-1\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("head", "route", "kind"),
+    [
+        (GET % b"/v1/chat/completions", "/v1/chat/completions", None),
+        (GET % b"/v1/messages", "/v1/messages", "error"),
+        (b"X-Rest-Of-A-Head: a\r\n\r\n", "other", None),
+        (GET % b"/healthz", None, None),
+    ],
+)
+@pytest.mark.parametrize("behind_nginx", [True, False])
+async def test_no_memory_for_a_head(
+    head: bytes, route: str | None, kind: str | None, behind_nginx: bool
+) -> None:
+    """503 in the family's shape; counted by who knows the path for certain, and by no other."""
+    upstreams = (UpstreamSettings.model_validate({"name": "a", "url": "http://127.0.0.1:9"}),)
+    settings = Settings(upstreams=upstreams)
+    async with open_worker_state(settings, behind_nginx=behind_nginx) as state:
+        answer, _, body = reject_unread(memoryview(head), state).partition(b"\r\n\r\n")
+        shed = [
+            sample.labels["route"]
+            for family in state.telemetry.registry.collect()
+            for sample in family.samples
+            if sample.name == "sluice_requests_total"
+            and (sample.labels["ended_by"], sample.labels["status"]) == ("shed", "503")
+        ]
+    assert answer.startswith(b"HTTP/1.1 503 ")
+    assert b"\r\nRetry-After: " in answer
+    assert json.loads(body).get("type") == kind
+    # By an answer without an id nginx knows that it is the one who counts.
+    assert (b"\r\nX-Request-ID: " in answer) is not behind_nginx
+    assert shed == ([] if behind_nginx or route is None else [route])

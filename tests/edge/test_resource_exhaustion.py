@@ -6,10 +6,11 @@ import asyncio
 import errno
 import json
 import os
+import resource
 import socket
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import aiohttp
 import pytest
@@ -21,7 +22,7 @@ from tests.edge.asking import CHAT, chat
 from tests.fixtures.ports import free_port
 from tests.integration.conftest import Demo, StartWorker, demo, start_worker  # noqa: F401 fixtures
 
-LIMIT = 72
+LIMIT, RAISED = 72, 1024
 
 
 @pytest.mark.parametrize(
@@ -78,14 +79,17 @@ async def test_out_of_memory_is_a_503(
 
 
 @asynccontextmanager
-async def short_of_descriptors(demo: Demo, **settings: str) -> AsyncIterator[str]:  # noqa: F811
-    """The URL of a worker with descriptors for some twenty clients."""
+async def short_of_descriptors(
+    demo: Demo,  # noqa: F811
+    **settings: str,
+) -> AsyncIterator[tuple[str, int]]:
+    """The URL and process id of a worker with descriptors for some twenty clients."""
     port = free_port()
     environment = {name: v for name, v in os.environ.items() if not name.startswith("SLUICE_")}
     command = [sys.executable, "-m", "proxy", "worker", "--host", "127.0.0.1", "--port", str(port)]
     process = await asyncio.create_subprocess_exec(
         "prlimit",
-        f"--nofile={LIMIT}:{LIMIT}",
+        f"--nofile={LIMIT}:{RAISED}",
         *command,
         env=environment | {"SLUICE_UPSTREAM_URL": demo.url + "/v1"} | settings,
         stdout=asyncio.subprocess.DEVNULL,
@@ -93,7 +97,7 @@ async def short_of_descriptors(demo: Demo, **settings: str) -> AsyncIterator[str
     )
     try:
         await asyncio.to_thread(wait_until, lambda: listens(port), "the worker")
-        yield f"http://127.0.0.1:{port}"
+        yield f"http://127.0.0.1:{port}", process.pid
     finally:
         process.terminate()
         await process.wait()
@@ -103,7 +107,7 @@ async def test_with_few_descriptors_clients_wait_to_be_taken_in(
     demo: Demo,  # noqa: F811
 ) -> None:
     """A hundred at a worker with descriptors for some twenty: each has its stream in the end."""
-    async with short_of_descriptors(demo) as url:
+    async with short_of_descriptors(demo) as (url, _):
         answers = await asyncio.gather(*(status_of(url) for _ in range(100)))
     assert set(answers) == {200}
 
@@ -118,7 +122,7 @@ async def test_nobody_waits_in_the_backlog_without_end(
     """
     long = chat("demo;ttft=0;tokens=80;rate=20")
     async with (
-        short_of_descriptors(demo, SLUICE_QUEUE_TIMEOUT_SECONDS="0.5") as url,
+        short_of_descriptors(demo, SLUICE_QUEUE_TIMEOUT_SECONDS="0.5") as (url, _),
         aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as http,
     ):
 
@@ -139,6 +143,29 @@ async def test_nobody_waits_in_the_backlog_without_end(
         assert backlog
         assert set(backlog) == {"5"}
         assert (await one(chat("demo;ttft=0;tokens=2")))[0] == 200
+
+
+async def test_more_descriptors_while_it_runs(
+    demo: Demo,  # noqa: F811
+) -> None:
+    """A limit that is raised is noticed (prlimit(1)): who waited is taken in, with no restart."""
+    endless = chat("demo;ttft=0;tokens=1000000;rate=2")
+    async with (
+        short_of_descriptors(demo, SLUICE_QUEUE_TIMEOUT_SECONDS="60") as (url, pid),
+        aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as http,
+        AsyncExitStack() as streams,
+    ):
+
+        async def begins() -> int:
+            answer = await streams.enter_async_context(http.post(url + CHAT, json=endless))
+            await answer.content.readany()
+            return answer.status
+
+        beginning = [asyncio.create_task(begins()) for _ in range(40)]
+        await asyncio.wait(beginning, timeout=1)
+        assert not all(task.done() for task in beginning)
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (RAISED, RAISED))
+        assert set(await asyncio.wait_for(asyncio.gather(*beginning), 30)) == {200}
 
 
 def listens(port: int) -> bool:
