@@ -133,6 +133,8 @@ class RequestRecord:
     """The route's bounded name for labels, such as `/v1/chat/completions` or `other`."""
     family: Family
     started_at: float
+    own_id: str = ""
+    """nginx's own id of it, where `request_id` is the client's, who may give many the same."""
     model: str = ""
     """The model the client asked for; empty if the request names none."""
     client_address: str = ""

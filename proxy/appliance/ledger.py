@@ -100,7 +100,7 @@ class Ledger:
         path.unlink(missing_ok=True)
         with self._lock:
             due = self._now() + WAIT_SECONDS
-            self._buried += [_Buried(due, _hash_of(one.request_id), one) for one in records]
+            self._buried += [_Buried(due, _hash_of(one.own_id), one) for one in records]
             if self._buried:
                 self._settle_later()
 
@@ -111,7 +111,7 @@ class Ledger:
         own, status = bool(line.get("own")), line["status"]
         with self._lock:
             if before := sum(reached[:-1]):
-                self._explain(line["request_id"], before)
+                self._explain(_id_of(line), before)
             if not own or status < 400 or line["path"] in _PROBES:
                 return
             route = import_module("proxy.edge.routes").route_of(line["path"]).label
@@ -125,7 +125,7 @@ class Ledger:
         outcome = record.ended_by or EndedBy.SHED
         with self._lock:
             self._count(record.route, "", "", record.status or 503, outcome)
-            self._counted[_hash_of(record.request_id)] = None
+            self._counted[_hash_of(record.own_id or record.request_id)] = None
             self._forget_oldest(self._counted)
 
     def settle(self, *, at_once: bool = False) -> None:
@@ -156,7 +156,7 @@ class Ledger:
     def _wait(self, line: dict[str, Any], route: str) -> None:
         worker = _WORKER.findall(line.get("worker", ""))
         number = int(worker[-1]) if worker else None
-        hashed = _hash_of(line["request_id"])
+        hashed = _hash_of(_id_of(line))
         self._waiting.append(_Line(hashed, route, line["status"], number, self._now()))
         if len(self._waiting) > MOST_WAITING:
             self._decide(self._waiting[:_TOO_MANY])
@@ -185,7 +185,7 @@ class Ledger:
         """What is in flight, also in a worker whose death is not known yet."""
         inflight = import_module("proxy.meter.inflight")
         return {
-            _hash_of(record.request_id)
+            _hash_of(record.own_id)
             for path in self._directory.glob("in-flight-*")
             for record in inflight.left_behind(path)
         }
@@ -203,8 +203,8 @@ class Ledger:
             if hashed in counted:
                 # The worker was killed before it could let go of what it had just counted.
                 continue
-            if self._explained.get(record.request_id, 0) > 0:
-                self._explained[record.request_id] -= 1
+            if self._explained.get(record.own_id, 0) > 0:
+                self._explained[record.own_id] -= 1
                 continue
             status = record.status or 502
             self._count(record.route, record.key, record.upstream, status, EndedBy.FAILED)
@@ -233,6 +233,11 @@ class Ledger:
             self._instruments, self._close = made(str(self._directory))
         self._instruments.requests[route, key, upstream, str(status), str(outcome)].inc()
         self._instruments.model_requests["", upstream, str(outcome)].inc()
+
+
+def _id_of(line: dict[str, Any]) -> str:
+    own_id: str = line.get("own_id") or line["request_id"]
+    return own_id
 
 
 def _hash_of(request_id: str) -> int:

@@ -61,6 +61,7 @@ class NginxLog:
             self._told(fields)
             listed = fields.pop("listed", 1)
             fields.pop("own", None)
+            fields.pop("own_id", None)
             if listed:
                 written.append(fields)
         if self._for_people:

@@ -30,6 +30,7 @@ HEAD_BYTES = 64 * 1024
 """More than the longest request target, after which nginx writes the request's id: without the id
 the request could not be matched with nginx's log line, and would be counted twice."""
 _ID_FIELD = re.compile(rb"\r\nX-Request-ID:[ \t]*([A-Za-z0-9._-]{1,128})[ \t]*\r\n", re.IGNORECASE)
+_OWN_ID_FIELD = re.compile(rb"\r\nX-Sluice-Request-ID: ([0-9a-f]{32})\r\n")
 _REQUEST_LINE = re.compile(rb"([A-Z]+) (/[^ ?]*)[^ ]* HTTP/1\.[01]\r\n")
 
 
@@ -69,6 +70,7 @@ def count_message(message: RawRequestMessage, state: WorkerState) -> None:
     path, known = message.path.partition("?")[0], message.headers.get("X-Request-ID", "")
     record = record_of(message.method, path, known, state.settings.paths)
     if record is not None:
+        record.own_id = message.headers.get("X-Sluice-Request-ID", "")
         count_unserved(record, state.telemetry)
 
 
@@ -82,9 +84,12 @@ def request_of(head: bytes, paths: tuple[str, ...]) -> RequestRecord | None:
     line = _REQUEST_LINE.match(head)
     if line is None:
         return None
-    named = _ID_FIELD.search(head)
+    named, own = _ID_FIELD.search(head), _OWN_ID_FIELD.search(head)
     request_id = named[1].decode() if named else ""
-    return record_of(line[1].decode(), line[2].decode("latin-1"), request_id, paths)
+    record = record_of(line[1].decode(), line[2].decode("latin-1"), request_id, paths)
+    if record is not None and own is not None:
+        record.own_id = own[1].decode()
+    return record
 
 
 def record_of(

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from aiohttp import web
+from multidict import istr
 
 from proxy.edge.downstream_response import DownstreamResponse
 from proxy.edge.limit_claim import LimitClaim
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 _REQUEST_ID = web.RequestKey("request_id", str)
 """The key of the id in the request. Storing the context there would be a reference cycle."""
+_OWN_ID = istr("X-Sluice-Request-ID")
+"""The header in which nginx sends its own id of a request that has one from its client."""
 _SANE_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 
@@ -92,6 +95,7 @@ class RequestContext:
             route=route.label,
             family=route.family,
             started_at=time.monotonic(),
+            own_id=request.headers.get(_OWN_ID, ""),
         )
         return cls(request, route, record)
 

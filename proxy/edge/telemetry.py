@@ -137,7 +137,7 @@ class Telemetry:
         It gets no log line, because there may be very many.
         """
         self._metrics.record(record, tally)
-        self._ended.add(record.request_id)
+        self._ended.add(record)
 
     def meter_stream(self, context: RequestContext) -> reader.StreamReader:
         """Start a reader for the request's stream; its tally becomes the request's."""
@@ -177,7 +177,7 @@ class Telemetry:
         self._metrics.record(context.record, context.tally, cost)
         self._recent.record(context.record, context.tally, cost)
         # In this order, so that the request is always in at least one of the two files.
-        self._ended.add(context.record.request_id)
+        self._ended.add(context.record)
         self._in_flight.remove(context.record)
         self._log.write(context.record, context.tally, cost)
         if self._spans is not None:

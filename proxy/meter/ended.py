@@ -24,6 +24,8 @@ from proxy.meter.series_file import allocate
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from proxy.record import RequestRecord
+
 _HASH_BYTES = 8
 SEGMENT_BYTES = 32 * 1024
 """Of 4,096 requests."""
@@ -52,7 +54,7 @@ class Ended:
                 self._filled_at = [now()] * (path.stat().st_size // SEGMENT_BYTES)
             self._begin_segment(path)
 
-    def add(self, request_id: str) -> None:
+    def add(self, record: RequestRecord) -> None:
         """A request has been counted."""
         if self._map is None:
             return
@@ -60,7 +62,7 @@ class Ended:
             assert self._path is not None
             self._filled_at[self._next // SEGMENT_BYTES - 1] = self._now()
             self._begin_segment(self._path)
-        self._map[self._next : self._next + _HASH_BYTES] = _hash(request_id)
+        self._map[self._next : self._next + _HASH_BYTES] = _hash(record.own_id or record.request_id)
         self._next += _HASH_BYTES
 
     def _begin_segment(self, path: Path) -> None:

@@ -29,7 +29,8 @@ _log = structlog.get_logger("metrics")
 class Record(msgspec.Struct, array_like=True):
     """What is known of a request that has not ended."""
 
-    request_id: str
+    own_id: str
+    """nginx's own id of it, where the client has given it another; else its id."""
     route: str
     key: str = ""
     upstream: str = ""
@@ -57,7 +58,7 @@ class InFlight:
         assert self._map is not None
         encoded = msgspec.json.encode(
             Record(
-                record.request_id,
+                record.own_id or record.request_id,
                 record.route,
                 record.client_key[:_LONGEST_NAME],
                 record.upstream,

@@ -34,6 +34,7 @@ HOP_BY_HOP = frozenset(
         "upgrade",
         "x-sluice-connection",
         "x-sluice-peer",
+        "x-sluice-request-id",
         "x-sluice-scheme",
     }
 )

@@ -57,7 +57,7 @@ def counts(directory: Path, *ids: str) -> None:
     """A worker that has counted these."""
     here = Ended(ended.path_of(str(directory), 1))
     for one in ids:
-        here.add(one)
+        here.add(answered(request_id=one))
 
 
 def line(request_id: str, status: int, connect: str = "", **more: Any) -> dict[str, Any]:
@@ -154,6 +154,20 @@ def test_a_client_that_left_before_a_worker_read_its_request(
     assert counted(tmp_path) == {}
     ledger.settle(at_once=True)
     assert counted(tmp_path) == {("499", "client_left"): 1}
+
+
+def test_a_client_that_gives_all_its_requests_one_id(ledger: Ledger, tmp_path: Path) -> None:
+    """Nginx's own tell them apart: one was counted, one had begun, and one was never read."""
+    Ended(ended.path_of(str(tmp_path), 1)).add(answered(request_id="same", own_id="1"))
+    begun = answered(request_id="same", own_id="2", status=0, upstream_status=None)
+    InFlight(path_of(str(tmp_path), 0)).write(begun)
+    for own_id in "123":
+        ledger.saw(line("same", 499, "0.000", own_id=own_id))
+    ledger.settle(at_once=True)
+    assert counted(tmp_path) == {("499", "client_left"): 1}
+    ledger.buried(0)
+    ledger.settle(at_once=True)
+    assert counted(tmp_path) == {("499", "client_left"): 1, ("502", "failed"): 1}
 
 
 def test_a_worker_that_had_no_memory_for_a_head(ledger: Ledger, tmp_path: Path) -> None:

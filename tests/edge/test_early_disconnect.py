@@ -90,6 +90,11 @@ def test_a_request_keeps_the_id_that_nginx_gave_it() -> None:
     record = request_of(head, ())
     assert record is not None
     assert record.request_id == "r-1"
+    assert record.own_id == ""
+    own = b"0123456789abcdef" * 2
+    told = request_of(head[:-2] + b"X-Sluice-Request-ID: %s\r\n\r\n" % own, ())
+    assert told is not None
+    assert (told.request_id, told.own_id) == ("r-1", own.decode())
     other = request_of(head.replace(b"r-1", b"r 1"), ())
     assert other is not None
     assert len(other.request_id) == 32

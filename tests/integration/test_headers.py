@@ -59,6 +59,8 @@ async def test_fields_for_the_next_hop_end_here(front: Worker) -> None:
         ("TE", "trailers"),
         ("Proxy-Authorization", "Basic c2VjcmV0"),
         ("Proxy-Connection", "keep-alive"),
+        ("X-Request-ID", "same"),
+        ("X-Sluice-Request-ID", "mine"),
     )
     gone = {"x-mine", "x-also", "keep-alive", "te", "proxy-authorization", "proxy-connection"}
     assert not gone & {name.lower() for name in seen}

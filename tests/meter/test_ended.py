@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from proxy.meter import ended
 from proxy.meter.ended import KEPT_SECONDS, SEGMENT_BYTES, Ended, counted_among, hash_of, path_of
+from tests.meter.requests_made import answered
 from tests.meter.test_series_file import small_disk
 
 if TYPE_CHECKING:
@@ -36,13 +37,13 @@ def counted(directory: Path, *ids: str) -> set[str] | None:
 def count(here: Ended, name: str, requests: int) -> None:
     """Count so many, called `name-0` and so on."""
     for number in range(requests):
-        here.add(f"{name}-{number}")
+        here.add(answered(request_id=f"{name}-{number}"))
 
 
 def test_another_process_reads_which_requests_were_counted(tmp_path: Path) -> None:
     """Those of all workers, also of one that was started again."""
     for worker, request_id in ((0, "a"), (1, "b"), (0, "c")):
-        Ended(path_of(str(tmp_path), worker)).add(request_id)
+        Ended(path_of(str(tmp_path), worker)).add(answered(request_id=request_id))
     assert counted(tmp_path, "a", "b", "c", "d") == {"a", "b", "c"}
 
 
@@ -95,10 +96,10 @@ def test_a_worker_that_is_started_again(tmp_path: Path) -> None:
 
 def test_without_a_file_nothing_is_known(tmp_path: Path) -> None:
     """A worker alone keeps none, and one without room does not fail for it."""
-    Ended(None).add("a")
+    Ended(None).add(answered(request_id="a"))
     assert counted(tmp_path, "a") is None
     with small_disk(tmp_path / "disk", "16k") as disk:
-        Ended(path_of(str(disk), 0)).add("a")
+        Ended(path_of(str(disk), 0)).add(answered(request_id="a"))
         assert counted(disk, "a") is None
 
 

@@ -29,6 +29,21 @@ async def test_an_insane_request_id_is_replaced(program: NginxProgram, sent: str
     assert given != sent
 
 
+async def test_requests_of_one_id_are_told_apart(program: NginxProgram) -> None:
+    """By an id of nginx's own, which no client can choose; without the client's one is enough."""
+    claims = ("X-Sluice-Request-ID: mine", "X_Sluice_Request_ID: mine")
+    async with Front(program) as front:
+        for _ in range(2):
+            await front.get("/v1/x", "X-Request-ID: same", *claims)
+        await front.get("/v1/x", *claims)
+        first, second, without = (heard.headers for heard in front.worker.heard)
+    assert {first["x-request-id"], second["x-request-id"]} == {"same"}
+    own = {first["x-sluice-request-id"], second["x-sluice-request-id"]}
+    assert len(own) == 2
+    assert all(len(one) == 32 for one in own)
+    assert "x-sluice-request-id" not in without
+
+
 async def test_the_worker_learns_who_connected(program: NginxProgram) -> None:
     """Address and scheme of the connection; the client's own claims to be them are overwritten."""
     async with Front(program) as front:
