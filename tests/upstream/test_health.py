@@ -145,6 +145,13 @@ def test_who_comes_back_has_no_row_behind_it() -> None:
     assert run(broken, "sff", 111.0).state is HealthState.UP
 
 
+def test_who_is_back_before_its_time_is_waited_for_no_more() -> None:
+    """It answered as the last resort: the rest of its time out is nobody's to wait."""
+    back = run(OUT, "s", 105.0)
+    assert (back.state, back.open_at()) == (HealthState.UP, 0.0)
+    assert back.ejected_until <= 105.0
+
+
 def test_a_probe_that_was_given_up_may_be_repeated_at_once() -> None:
     """A client that left during the probe leaves the question open."""
     assert run(PROBING, "a", 111.0).open_at() == 111.0

@@ -44,7 +44,7 @@ async def test_a_probe_asks_the_path_with_the_upstreams_key(transport: Transport
         assert member.health.state is HealthState.UP
 
 
-@pytest.mark.parametrize("script", [serves(BUSY), serves(plain(b"", "404 No")), says(then="reset")])
+@pytest.mark.parametrize("script", [serves(BUSY), serves(plain(b"", "400 No")), says(then="reset")])
 async def test_probes_that_fail_take_an_upstream_out(transport: Transport, script: object) -> None:
     """Without any client having met the failure; while it is out it is left alone."""
     async with Peer(script) as peer:  # type: ignore[arg-type]
@@ -82,6 +82,7 @@ async def test_a_probe_that_hangs_ends_with_the_probes(transport: Transport) -> 
             while not peer.heads:
                 await asyncio.sleep(0.01)
         await probes.stop()
+        assert all(task.done() for task in probes._tasks)
         await peer.all_closed()
 
 
