@@ -364,7 +364,7 @@ async def test_a_stream_that_waits_for_its_upstream_is_stopped() -> None:
     """The request is cancelled, and knows with which error to answer."""
     kept = Kept()
     await kept.recording.open("me")
-    kept.recording.serving = serving = asyncio.create_task(asyncio.sleep(3600))  # type: ignore[assignment]
+    kept.recording.serving = serving = asyncio.create_task(asyncio.Event().wait())  # type: ignore[assignment]
     kept.recording.stop(STOP)
     await asyncio.wait([serving])
     assert serving.cancelled()
