@@ -16,6 +16,13 @@ if TYPE_CHECKING:
 class Log(Protocol):
     """Where the events go."""
 
+    @property
+    def pending(self) -> list[bytes]:
+        """Those that have not been taken away yet, always in the same list.
+
+        Where there are any, a further one may be put after them, which saves a token the call.
+        """
+
     def add(self, event: bytes) -> None:
         """One more whole event."""
 
@@ -23,13 +30,15 @@ class Log(Protocol):
 class RecordedStream(Stream):
     """The same bytes as of a `Stream`; each whole event goes to the log as well."""
 
-    __slots__ = ("_add", "_cutter", "_recorded_family")
+    __slots__ = ("_cutter", "_log", "_pending", "_recorded_family")
 
     def __init__(
         self, family: Family, reader: Reader, log: Log, *, hides_usage: bool = False
     ) -> None:
         super().__init__(family, reader, hides_usage=hides_usage)
-        self._add = log.add
+        self._log = log
+        self._pending = log.pending
+        """What a token's event may be put after; empty while part of an event is being kept."""
         self._cutter = EventCutter()
         self._recorded_family = family
 
@@ -47,10 +56,12 @@ class RecordedStream(Stream):
         """As `Stream.feed`; what is a token's whole event to the reader is one to the log."""
         if not self._framer.begun and self._reader.token(chunk, now):
             self.data_at = now
-            if self._cutter.begun:
+            if pending := self._pending:
+                pending.append(chunk)
+            elif self._cutter.begun:
                 self._record(chunk)
             else:
-                self._add(chunk)
+                self._log.add(chunk)
             return chunk
         out = self.feed_other(chunk, now)
         if out:
@@ -71,7 +82,8 @@ class RecordedStream(Stream):
 
     def _record(self, out: bytes) -> None:
         for event in self._cutter.feed(out):
-            self._add(event)
+            self._log.add(event)
+        self._pending = [] if self._cutter.begun else self._log.pending
 
 
 def recorded_ping(family: Family) -> bytes:

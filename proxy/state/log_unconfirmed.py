@@ -74,9 +74,9 @@ class UnconfirmedBatches:
         self.discard(log)
         log.unconfirmed_since = None
         stored = id_of(last[0][0])
-        while log.unsent and log.unsent[0].id <= stored:
+        while log.unsent and log.unsent[0][0] <= stored.event:
             log.unsent.popleft()
-        if log.unsent and stored.event + 1 < log.unsent[0].first:
+        if log.unsent and stored.event < log.unsent[0][0] - len(log.unsent[0][1]):
             # A replica was promoted that lacks entries the old master had confirmed.
             self._writer.lose(log, IN_PART)
             return

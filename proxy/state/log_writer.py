@@ -9,36 +9,40 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import secrets
-import time
-from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
+import msgspec
 import structlog
 
 from proxy.state import script
 from proxy.state.deadline import deadline
 from proxy.state.errors import FULL, TIMEOUT, UNREACHABLE, StoreUnavailable, reply
 from proxy.state.log_entry import heartbeat_of, script_groups
+from proxy.state.log_renewal import renew
 from proxy.state.log_unconfirmed import AWAY, FORGOTTEN, IN_PART, UnconfirmedBatches
 from proxy.state.stream_log import StreamLog
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Coroutine, Mapping, Sequence
 
+    from proxy.state.backend import Command
     from proxy.state.log_orphans import LogOrphans
     from proxy.state.log_quota import LogQuota
     from proxy.state.store import Argument, Store
 
 _OPEN = script.load("log_open", "log")
 _WRITE = script.load("log_write", "log")
-_RENEW = script.load("log_renew", "log")
 _END = script.load("log_end", "log")
 _DROP = script.load("log_drop", "log")
 _BEAT = script.load("log_beat", "log")
 
 FLUSH_SECONDS = 0.05
-RENEW_SECONDS = 0.4
+BEAT_SECONDS = 0.4
+RENEW_SECONDS = 0.5
+_RENEWALS_PER_REPORT = 2
+"""The growth of all logs is reported each second: a report costs the store more than a batch."""
 HEARTBEAT_MILLISECONDS = 2000
 _WRITE_SECONDS = 1.0
 _CLOSE_SECONDS = 3.0
@@ -128,7 +132,7 @@ class LogWriter:
     def changed(self, log: StreamLog) -> None:
         """Write this log with the next batch."""
         self._dirty[log] = None
-        if not log.position.event:
+        if not log.taken:
             # The first events carry the response id that the stream is found by: write them now.
             self._wake.set()
         elif self._timer is None:
@@ -165,49 +169,60 @@ class LogWriter:
 
     async def _flush(self) -> None:
         logs, self._dirty = self._dirty, {}
+        batches, ending = [], []
         for log in logs:
             log.take()
             if log.lost:
                 # Readers in this worker still receive every entry.
                 log.unsent.clear()
                 log.take_end()
-        sure = [log for log in logs if log.unconfirmed_since is None and not log.lost]
-        if batches := [log for log in sure if log.unsent]:
-            await asyncio.gather(*map(self._write, self._groups(batches)))
-        if ending := [log for log in sure if log.ending is not None]:
-            await asyncio.gather(*map(self._end, ending))
+            elif log.unconfirmed_since is None:
+                if log.unsent:
+                    batches.append(log)
+                if log.ending is not None:
+                    ending.append(log)
+        if batches:
+            await _all([self._write(group) for group in self._groups(batches)])
+        if ending:
+            await _all([self._end(log) for log in ending])
 
     def _groups(self, logs: list[StreamLog]) -> list[Sequence[StreamLog]]:
         return script_groups(logs, one_node=self._store.backend.one_node)
 
     async def _write(self, logs: Sequence[StreamLog]) -> None:
-        arguments = [word for log in logs for word in log.batch()]
+        batches = [log.unsent[0] for log in logs]
+        # Two arguments for any number of logs: packing one costs as much as relaying a token.
+        heads = [
+            (last, log.drop_before(), lengths)
+            for log, (last, lengths, _) in zip(logs, batches, strict=True)
+        ]
+        arguments = (msgspec.json.encode(heads), b"".join([batch[2] for batch in batches]))
         try:
-            answers = await self._store.run(_WRITE, [log.keys[1] for log in logs], arguments)
+            refused = await self._store.run(_WRITE, [log.keys[1] for log in logs], arguments)
         except StoreUnavailable:
             for log in logs:
                 self._unconfirmed.add(log)
             return
-        for log, answer in zip(logs, answers, strict=True):
-            if answer == 0:
-                self.lose(log, FORGOTTEN)
-            elif answer != 1:
-                self._refused(log, answer.decode())
-            elif not log.lost:
-                log.unsent.popleft()
-                if log.unsent:
-                    self.changed(log)
-        await self._send_commands(logs)
-
-    async def _send_commands(self, logs: Sequence[StreamLog]) -> None:
-        commands = [command for log in logs for command in log.commands]
+        for number, error in refused:
+            self._refused(logs[number - 1], error.decode())
+        commands: list[Command] = []
         for log in logs:
-            log.commands.clear()
+            if log.lost:
+                continue
+            log.unsent.popleft()
+            if log.unsent:
+                self.changed(log)
+            if log.commands:
+                commands += log.commands
+                log.commands.clear()
         if commands:
             with contextlib.suppress(StoreUnavailable):
                 await self._store.pipeline(commands, _WRITE_SECONDS)
 
     def _refused(self, log: StreamLog, error: str) -> None:
+        if not error:
+            self.lose(log, FORGOTTEN)
+            return
         # "Equal or smaller": another worker considered this producer dead and ended the log.
         overtaken = "equal or smaller" in error
         self.lose(log, OVERTAKEN if overtaken else reply(error).reason)
@@ -220,6 +235,9 @@ class LogWriter:
             self.changed(log)
             return
         arguments: list[Argument] = [self._ttl, str(entry.id), entry.end.encoded(), entry.tail, ""]
+        arguments += ["", "", ""]
+        # A short stream ends before its header is renewed for the first time.
+        arguments += itertools.chain.from_iterable(log.header.items())
         try:
             result = await self._store.run(_END, log.keys, arguments)
         except StoreUnavailable:
@@ -235,48 +253,20 @@ class LogWriter:
     async def _beat_forever(self) -> None:
         """Send heartbeats in a separate task: no slow call may make this worker look dead."""
         while True:
-            await asyncio.sleep(RENEW_SECONDS)
+            await asyncio.sleep(BEAT_SECONDS)
             if self.running:
                 with contextlib.suppress(StoreUnavailable):
                     await self._beat(_WRITE_SECONDS)
 
     async def _maintain_forever(self) -> None:
-        while True:
+        for times in itertools.count(1):
             await asyncio.sleep(RENEW_SECONDS)
             if self.running:
-                self._renew()
+                groups = self._groups(list(self.running.values()))
+                renew(self._store, self, groups, self._running_ttl)
             await self._unconfirmed.settle()
-            await self._quota.report(list(self.running.values()), self._running_ttl)
-
-    def _renew(self) -> None:
-        for logs in self._groups(list(self.running.values())):
-            arguments: list[Argument] = [self._running_ttl]
-            for log in logs:
-                fields = {**log.header, **(log.progress() if log.progress else {})}
-                log.header = {}
-                arguments.append(len(fields))
-                arguments += [word for pair in fields.items() for word in pair]
-            keys = [key for log in logs for key in log.keys]
-            try:
-                answer = self._store.send(_RENEW, keys, arguments)
-            except StoreUnavailable:
-                return
-            answer.add_done_callback(partial(self._renewed, logs))
-
-    def _renewed(self, logs: Sequence[StreamLog], done: asyncio.Future[Any]) -> None:
-        if done.cancelled() or done.exception() is not None:
-            return
-        for log, (exists, stop, readers) in zip(logs, done.result(), strict=True):
-            if log.ended.is_set():
-                continue
-            if not exists:
-                self.lose(log, FORGOTTEN)
-                continue
-            if readers:
-                log.last_read_at = time.monotonic()
-            if stop and log.stopped is not None:
-                stopped, log.stopped = log.stopped, None
-                stopped()
+            if times % _RENEWALS_PER_REPORT == 0:
+                await self._quota.report(list(self.running.values()), self._running_ttl)
 
     def lose(self, log: StreamLog, reason: str) -> None:
         """Give a log up for `reason`, one word; its stream continues without a log."""
@@ -296,3 +286,11 @@ class LogWriter:
         self.running.pop(log.id, None)
         self._unconfirmed.discard(log)
         self._dirty.pop(log, None)
+
+
+async def _all(calls: list[Coroutine[Any, Any, None]]) -> None:
+    """Await all calls concurrently; a single one without a task of its own."""
+    if len(calls) == 1:
+        await calls[0]
+    else:
+        await asyncio.gather(*calls)

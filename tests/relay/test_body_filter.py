@@ -18,6 +18,10 @@ BODY = b'data: {"choices":[{"delta":{"content":"a"},"index":0}]}\n\ndata: [DONE]
 class Events(list[bytes]):
     """A log that keeps its events in a list."""
 
+    @property
+    def pending(self) -> list[bytes]:
+        return self
+
     def add(self, event: bytes) -> None:
         self.append(event)
 

@@ -40,6 +40,21 @@ def test_the_log_has_what_the_client_got(size: int) -> None:
     assert (ended_by, stream.rest) == (EndedBy.COMPLETE, b"")
 
 
+@pytest.mark.parametrize("size", [1, 2, 7, 60, len(BODY)])
+@pytest.mark.parametrize("every", [1, 2, 3])
+def test_events_may_be_taken_away_at_any_time(size: int, every: int) -> None:
+    """In the midst of an event, too: none is lost, doubled or out of order."""
+    stream, log = recorded()
+    taken: list[bytes] = []
+    for number, start in enumerate(range(0, len(BODY), size)):
+        stream.feed(BODY[start : start + size], 1.0)
+        if number % every == 0:
+            taken += log
+            log.clear()
+    stream.close(2.0)
+    assert taken + log == [TOKEN, TOKEN, FINISH, USAGE, DONE]
+
+
 @pytest.mark.parametrize("size", [1, 7, len(BODY)])
 def test_what_the_client_is_spared_is_not_in_the_log(size: int) -> None:
     """Who resumes sees the same stream."""

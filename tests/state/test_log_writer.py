@@ -18,7 +18,7 @@ from proxy.state.log_writer import LogWriter
 from tests.state.answering_store import PIPELINE, AnsweringStore, Asked, until
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Callable, Mapping
 
     from proxy.state.stream_log import StreamLog
 
@@ -27,9 +27,9 @@ END = End("complete", whole=True)
 OVERTAKEN = b"ERR The ID specified in XADD is equal or smaller than the target stream top item"
 
 
-def took(asked: Asked) -> list[int]:
-    """The store has taken the batches of all logs that the call names."""
-    return [1] * len(asked.keys)
+def refusing(error: bytes) -> Callable[[Asked], Any]:
+    """The store refuses the batches of all logs that the call names."""
+    return lambda asked: [[place, error] for place in range(1, len(asked.keys) + 1)]
 
 
 def tended(stop: int = 0, readers: int = 0, there: int = 1) -> Any:
@@ -41,7 +41,7 @@ def usual_store(*, one_node: bool = True, **other: Any) -> AnsweringStore:
     """A store that takes everything."""
     usual = {
         "log_open": 1,
-        "log_write": took,
+        "log_write": [],
         "log_renew": tended(),
         "log_end": 1,
         "log_drop": 1,
@@ -55,7 +55,7 @@ def usual_store(*, one_node: bool = True, **other: Any) -> AnsweringStore:
 
 @pytest.fixture(autouse=True)
 def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("FLUSH_SECONDS", "RENEW_SECONDS"):
+    for name in ("BEAT_SECONDS", "FLUSH_SECONDS", "RENEW_SECONDS"):
         monkeypatch.setattr(f"proxy.state.log_writer.{name}", 0.0)
 
 
@@ -81,12 +81,15 @@ async def writing(store: AnsweringStore, lost: list[str] | None = None) -> Async
 
 
 def batches(store: AnsweringStore, log: StreamLog) -> list[tuple[Any, ...]]:
-    """The batches of one log that were sent: id, lengths, bytes."""
+    """The batches of one log that were sent: number of the last event, lengths, bytes."""
     found = []
     for asked in store.calls("log_write"):
-        for place, key in enumerate(asked.keys):
+        start = 0
+        for key, (last, _, lengths) in zip(asked.keys, json.loads(asked.arguments[0]), strict=True):
+            end = start + sum(lengths)
             if key == log.keys[1]:
-                found.append(asked.arguments[4 * place + 1 : 4 * place + 4])
+                found.append((last, lengths, asked.arguments[1][start:end]))
+            start = end
     return found
 
 
@@ -158,7 +161,7 @@ async def test_events_that_come_together_are_written_together(
         assert len(batches(store, log)) == 1
         writer._due()
         await until(lambda: len(batches(store, log)) == 2)
-        assert batches(store, log)[1] == ("3-0", "3,5", b"twothree")
+        assert batches(store, log)[1] == (3, [3, 5], b"twothree")
 
 
 async def test_what_goes_with_a_batch_is_sent_behind_it() -> None:
@@ -178,17 +181,17 @@ async def test_what_goes_with_a_batch_is_sent_behind_it() -> None:
 
 @pytest.mark.parametrize(
     ("answer", "reason", "told_to_readers"),
-    [(0, "forgotten", False), (OVERTAKEN, "overtaken", False), (b"OOM no room", "full", True)],
+    [(b"", "forgotten", False), (OVERTAKEN, "overtaken", False), (b"OOM no room", "full", True)],
 )
 async def test_a_batch_that_the_store_refuses(
-    answer: Any, reason: str, told_to_readers: bool
+    answer: bytes, reason: str, told_to_readers: bool
 ) -> None:
     """The log is lost, once and for a reason; readers elsewhere are told where the log is there.
 
     A log that somebody else has ended has its end, and one that is forgotten has no readers.
     """
     lost: list[str] = []
-    store = usual_store(log_write=lambda asked: [answer] * len(asked.keys))
+    store = usual_store(log_write=refusing(answer))
     async with writing(store, lost) as writer:
         log = await writer.open({})
         log.add(b"one")
@@ -215,7 +218,7 @@ async def test_a_batch_without_an_answer_is_sent_again_only_if_it_did_not_arrive
         log.end(END)
         await until(lambda: len(store.calls("log_last")) > 2)
         assert len(store.calls("log_write")) == 1
-        store.answers |= {"log_write": took, "log_last": [[], [[b"1-0", []]]]}
+        store.answers |= {"log_write": [], "log_last": [[], [[b"1-0", []]]]}
         await log.ended.wait()
     assert not log.lost
     assert [batch[2] for batch in batches(store, log)] == [b"one", b"two"]
@@ -229,6 +232,18 @@ async def test_an_end_that_is_there_already_is_one(there: int, lost: str) -> Non
         log.end(END)
         await log.ended.wait()
         assert (log.lost, writer.running) == (lost, {})
+
+
+async def test_a_short_stream_has_its_header() -> None:
+    """It ends before the first renewal: what is new in its header goes with the end."""
+    store = usual_store(log_renew=AWAY)
+    async with writing(store) as writer:
+        log = await writer.open({})
+        log.header["head"] = "{}"
+        log.end(END)
+        await log.ended.wait()
+    [end] = store.calls("log_end")
+    assert end.arguments[4:] == ("", "", "", "", "head", "{}")
 
 
 async def test_an_end_without_an_answer_is_written_later() -> None:
@@ -397,7 +412,7 @@ async def test_a_store_that_is_away_holds_a_worker_up_for_a_bounded_time(
 
 async def test_who_reads_a_lost_log_in_its_own_worker_has_all_of_it() -> None:
     """The store is not needed for that: the events and the end are handed on at once."""
-    store = usual_store(log_write=lambda asked: [b"OOM"] * len(asked.keys))
+    store = usual_store(log_write=refusing(b"OOM"))
     handed: list[Entry] = []
     async with writing(store) as writer:
         log = await writer.open({})

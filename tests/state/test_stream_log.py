@@ -30,9 +30,8 @@ def test_events_are_written_in_batches() -> None:
     log.add(b"three")
     assert owner.told == 1
     log.take()
-    [entry] = log.unsent
-    assert events_of(entry) == [b"one", b"three"]
-    assert entry.id == log.position == EntryId(2)
+    assert list(log.unsent) == [(2, [3, 5], b"onethree")]
+    assert log.position == EntryId(2)
     log.add(b"x")
     assert owner.told == 2
 
@@ -45,15 +44,13 @@ def test_nothing_new_is_no_batch() -> None:
     assert log.position == EntryId(0, 1)
 
 
-def test_the_oldest_batch_is_the_next_to_write() -> None:
-    """It stays so until the store has confirmed it."""
+def test_batches_wait_in_order_until_the_store_has_confirmed_them() -> None:
+    """Each with the number of its last event."""
     log = log_of()
     for event in (b"one", b"two"):
         log.add(event)
         log.take()
-    assert log.batch() == log.batch() == ("", "1-0", "3", b"one")
-    log.unsent.popleft()
-    assert log.batch() == ("", "2-0", "3", b"two")
+    assert list(log.unsent) == [(1, [3], b"one"), (2, [3], b"two")]
 
 
 def test_what_is_over_the_bound_is_dropped_oldest_first() -> None:
@@ -62,12 +59,13 @@ def test_what_is_over_the_bound_is_dropped_oldest_first() -> None:
     for size in (4, 4, 4):
         log.add(b"x" * size)
         log.take()
-    assert log.batch()[0] == "2-0"
+    assert log.drop_before() == 2
+    assert log.drop_before() == 0
     assert log.kept_bytes == 8
     log.unsent.clear()
     log.add(b"x" * 50)
     log.take()
-    assert log.batch()[0] == "4-0"
+    assert log.drop_before() == 4
     assert log.kept_bytes == 50
 
 
@@ -77,7 +75,7 @@ def test_exactly_the_bound_is_kept() -> None:
     for _ in range(2):
         log.add(b"four")
         log.take()
-    assert log.batch()[0] == ""
+    assert log.drop_before() == 0
 
 
 def test_the_end_waits_for_all_before_it() -> None:
@@ -114,6 +112,7 @@ def test_who_reads_here_has_each_entry_at_once_and_the_end_once() -> None:
     log.take_end()
     log.take_end()
     assert [entry.id for entry in entries] == [EntryId(1), end_id(1)]
+    assert events_of(entries[0]) == [b"one"]
 
 
 def test_a_lost_log_goes_on_for_who_reads_it_here_and_for_nobody_else() -> None:

@@ -100,6 +100,21 @@ async def produce(logs: StreamLogs, pauses: list[int]) -> tuple[str, asyncio.Tas
     return log.id, asyncio.create_task(go())
 
 
+async def test_a_log_that_ends_at_once_has_its_whole_header() -> None:
+    """What was to be told with the next look at it is told with its end."""
+    with store_server() as server:
+        async with logs_on(server.url) as logs:
+            log = await logs.writer.open({"owner": "me"})
+            log.header["head"] = '{"x-upstream": "1"}'
+            log.add(event(1))
+            log.end(End("complete", whole=True, events=1))
+            await asyncio.wait_for(log.ended.wait(), 20)
+            state = await logs.look(log.id, "me")
+    assert state is not None
+    assert state.header["head"] == '{"x-upstream": "1"}'
+    assert state.events == 1
+
+
 def test_readers_that_break_anywhere() -> None:
     """Several readers, here and elsewhere, each breaking at will: every event once, in order."""
     with store_server() as server:
