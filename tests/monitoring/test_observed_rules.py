@@ -24,6 +24,7 @@ SEEN = {
     "SluiceCertificateExpiring",
     "SluiceCuts",
     "SluiceLimitsWithoutStore",
+    "SluiceLogsLost",
     "SluiceShedding",
     "SluiceSlotsNearlyFull",
     "SluiceUnpriced",
