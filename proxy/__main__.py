@@ -83,8 +83,10 @@ def _worker(chosen: argparse.Namespace) -> int:
         from contextlib import nullcontext
 
         from proxy.appliance import lone_store
-        from proxy.edge import worker
+        from proxy.edge import malloc_trim, worker
 
+        # Before the first thread, which the store's output may have.
+        malloc_trim.use_one_arena()
         inherited = None
         shares = chosen.behind_nginx or chosen.listen_fd is not None or chosen.workers > 1
         if chosen.listen_fd is not None and chosen.pulse_fd is not None:

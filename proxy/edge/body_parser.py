@@ -33,6 +33,8 @@ PARSED_INLINE_BYTES = 512 * 1024
 _TRIES = 2
 ANSWER_SECONDS = 10.0
 """A hundred times what the largest body takes; a process silent for so long is hung."""
+IDLE_SECONDS = 300.0
+"""How long an idle process is kept: it takes some 45 MiB, and starting it half a second."""
 _PR_SET_PDEATHSIG = 1
 
 
@@ -48,6 +50,7 @@ class BodyParser:
         self._memory = memory
         self._pool: ProcessPoolExecutor | None = None
         self._turn = asyncio.Lock()
+        self._idle: asyncio.TimerHandle | None = None
         self._parse_thread = ThreadPoolExecutor(1, "parsing")
         self._decompress_threads = ThreadPoolExecutor(2, "unpacking")
 
@@ -63,9 +66,12 @@ class BodyParser:
         else:
             parsing = partial(self._parse_elsewhere, body, find_model=find_model)
             async with self._turn:
-                with self._memory.copied(len(body)):
-                    loop = asyncio.get_running_loop()
-                    fields = await loop.run_in_executor(self._parse_thread, parsing)
+                loop = asyncio.get_running_loop()
+                try:
+                    with self._memory.copied(len(body)):
+                        fields = await loop.run_in_executor(self._parse_thread, parsing)
+                finally:
+                    self._end_when_idle(loop)
         return to_params(route, body, fields, include_usage=include_usage)
 
     async def piece(self, body: DecompressedBody, max_bytes: int) -> bytes:
@@ -75,10 +81,26 @@ class BodyParser:
 
     def close(self) -> None:
         """Stop the process and the threads."""
-        if self._pool is not None:
-            self._pool.shutdown(wait=False, cancel_futures=True)
+        if self._idle is not None:
+            self._idle.cancel()
+        self._end()
         self._parse_thread.shutdown(wait=False, cancel_futures=True)
         self._decompress_threads.shutdown(wait=False, cancel_futures=True)
+
+    def _end_when_idle(self, loop: asyncio.AbstractEventLoop) -> None:
+        if self._idle is not None:
+            self._idle.cancel()
+        self._idle = loop.call_later(IDLE_SECONDS, self._end_if_idle)
+
+    def _end_if_idle(self) -> None:
+        # A parse that runs, or is about to, sets the timer again.
+        if not self._turn.locked():
+            self._end()
+
+    def _end(self) -> None:
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            pool.shutdown(wait=False, cancel_futures=True)
 
     def _parse_elsewhere(self, body: bytes, *, find_model: bool) -> RequestFields:
         """Parse in the process; replace it once if it was killed or hangs.

@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator
 from concurrent.futures.process import BrokenProcessPool
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -80,6 +81,26 @@ async def test_the_parsing_process_is_killed(body_parser: BodyParser) -> None:
     process.join()
     for _ in range(2):
         assert (await body_parser.parse(CHAT, LARGE, include_usage=True)).model == "m"
+
+
+def is_dead(pid: int) -> bool:
+    """Whether a process has ended."""
+    return not alive(pid)
+
+
+async def test_the_parsing_process_is_idle(
+    body_parser: BodyParser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a while it ends, and the next large body has another."""
+    monkeypatch.setattr("proxy.edge.body_parser.IDLE_SECONDS", 0.05)
+    for _ in range(2):
+        parsing = asyncio.create_task(body_parser.parse(CHAT, LARGE, include_usage=True))
+        while body_parser._pool is None or not body_parser._pool._processes:
+            await asyncio.sleep(0)
+        (pid,) = body_parser._pool._processes
+        assert (await parsing).model == "m"
+        await asyncio.to_thread(wait_until, partial(is_dead, pid), "its end")
+        assert body_parser._pool is None
 
 
 async def test_the_parsing_process_dies_again_and_again(

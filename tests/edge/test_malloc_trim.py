@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import resource
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -33,6 +35,31 @@ def test_what_lies_between_small_pieces_goes_back() -> None:
     trim()
     assert resident() - before < (full - before) // 2
     assert len(small) == PIECES
+
+
+def test_threads_have_no_heaps_of_their_own() -> None:
+    """Of which a part would never go back; as the C library says (malloc_info(3))."""
+    program = """
+import ctypes, threading
+from proxy.edge.malloc_trim import use_one_arena
+%s
+for _ in range(4):
+    thread = threading.Thread(target=lambda: bytes(100_000))
+    thread.start()
+    thread.join()
+libc = ctypes.CDLL(None)
+libc.fdopen.restype = ctypes.c_void_p
+libc.malloc_info(0, ctypes.c_void_p(libc.fdopen(1, b"w")))
+libc.fflush(None)
+"""
+    heaps = [
+        subprocess.run(
+            [sys.executable, "-c", program % first], capture_output=True, check=True, text=True
+        ).stdout.count("<heap nr=")
+        for first in ("use_one_arena()", "")
+    ]
+    assert heaps[0] == 1
+    assert heaps[1] > 1
 
 
 async def test_it_is_trimmed_for_many_at_once(monkeypatch: pytest.MonkeyPatch) -> None:

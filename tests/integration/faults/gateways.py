@@ -125,9 +125,10 @@ class RunningGateway:
         """The gateway's processes, its nginx included."""
         found = [self.process.popen.pid]
         for pid in found:
-            children = Path(f"/proc/{pid}/task/{pid}/children")
-            with contextlib.suppress(OSError):
-                found += map(int, children.read_text(encoding="ascii").split())
+            # A process is the child of the thread that started it.
+            for children in Path(f"/proc/{pid}/task").glob("*/children"):
+                with contextlib.suppress(OSError):
+                    found += map(int, children.read_text(encoding="ascii").split())
         return found
 
     def memory(self) -> dict[str, int]:
