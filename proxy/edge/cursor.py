@@ -38,7 +38,8 @@ def last_event(request: web.Request) -> tuple[str, int] | None:
 
     Raises `StreamNotFound` if it is malformed: starting again would repeat events.
     """
-    header = request.headers.get("Last-Event-ID", "").strip()
+    # Repeated fields are one list (RFC 9110, 5.2), and a list is no event.
+    header = ", ".join(request.headers.getall("Last-Event-ID", ())).strip()
     if not header:
         return None
     match = _EVENT_ID.fullmatch(header)

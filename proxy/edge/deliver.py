@@ -98,6 +98,9 @@ async def _send_head(
     # Released at once: it may be large, and the stream may run for an hour.
     first, response.first = response.first, b""
     first = body_filter.feed(first, now) if first else b""
+    if context.recording is not None and context.recording.detached:
+        # There was no client to send it to: whoever reads the stream is the first to get it.
+        context.recording.keep_head(response.headers)
     if client is not None:
         if client.sent:
             # After a ping, clients would read the BOM as part of a field name.

@@ -143,12 +143,18 @@ class Recording:
 
     def put_into(self, headers: CIMultiDict[str]) -> None:
         """Add the stream's id to the headers, and keep the headers for readers."""
+        self.keep_head(headers)
+        if self.is_kept:
+            assert self.log is not None
+            headers[STREAM_ID] = self.log.id
+
+    def keep_head(self, headers: CIMultiDict[str]) -> None:
+        """Keep the headers for readers."""
         if not self.is_kept:
             return
         assert self.log is not None
         kept = {name: value for name, value in headers.items() if name.lower() not in _NOT_REPLAYED}
         self.log.header["head"] = json.dumps(kept)
-        headers[STREAM_ID] = self.log.id
 
     def answered(self, headers: CIMultiDict[str], *, is_stream: bool) -> None:
         """Note the upstream's response: drop the log unless it is a stream."""

@@ -46,7 +46,11 @@ async def cancel(request: web.Request) -> web.StreamResponse:
 
 
 async def _stream_of(request: web.Request) -> str:
-    """Return the id of the stream that this client may read; empty if there is none."""
+    """Return the id of the response's stream; empty if no log of it is kept.
+
+    Of another key's stream, too: its answer is 404. The upstream knows all keys as one, and would
+    give its response to any of them.
+    """
     state = request.app[WORKER_STATE]
     if state.resumables is None:
         return ""
@@ -62,9 +66,10 @@ async def _stream_of(request: web.Request) -> str:
             return ""
         key = state.keys.key_of(request.headers, request.query)
         log = await logs.look(alias.stream, owner_of(request, key))
+        kept = log is not None or await logs.exists(alias.stream)
     except (StoreUnavailable, SluiceError):
         return ""  # `forward` reports what is wrong.
-    return "" if log is None else alias.stream
+    return alias.stream if kept else ""
 
 
 async def _get(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +39,8 @@ _AHEAD_SECONDS = 5.0
 _POLL_SECONDS = 0.1
 _MOST_AHEAD = 10_000
 """How many events a cursor may be ahead of the store; more is not a cursor of this stream."""
+_UNACCEPTABLE = re.compile(r";q=0(\.0*)?(;|$)")
+"""A media type that the client does not take (RFC 9110, 12.4.2)."""
 RouteHandler = Callable[
     [WorkerState, "Resumables", RequestContext, str], Awaitable[web.StreamResponse]
 ]
@@ -219,8 +222,10 @@ async def _progress_of(resumables: Resumables, name: str, owner: str) -> Any:
 
 def wants_json(request: web.Request) -> bool:
     """Whether the client asks for the state, not for the events."""
-    accept = ",".join(request.headers.getall(hdrs.ACCEPT, ())).lower()
-    return "application/json" in accept and "text/event-stream" not in accept
+    accept = ",".join(request.headers.getall(hdrs.ACCEPT, ())).lower().replace(" ", "")
+    wanted = [each for each in accept.split(",") if not _UNACCEPTABLE.search(each)]
+    types = {each.partition(";")[0] for each in wanted}
+    return "application/json" in types and "text/event-stream" not in types
 
 
 def nothing_left(context: RequestContext, log: LogState) -> web.Response:

@@ -118,6 +118,12 @@ class StreamLogs:
         """
         return _state(stream_id, await self.store.run(_LOOK, keys_of(stream_id), [owner, "", 0, 0]))
 
+    async def exists(self, stream_id: str) -> bool:
+        """Whether there is a log of that id, whoever owns it. Raises `StoreUnavailable`."""
+        command = ("EXISTS", keys_of(stream_id)[0])
+        [found] = await self.store.pipeline([command], self.store.timeout)
+        return bool(found == 1)
+
     async def read(
         self, stream_id: str, owner: str, cursor: int
     ) -> tuple[LogState, LogReader] | None:

@@ -54,6 +54,7 @@ class ScriptedLogs:
         self.asked: list[tuple[Any, ...]] = []
         self.left = 0
         self.dead = False
+        self.anybodys = False
         self.stops: Any = True
         self.reads: Exception | None = None
         self.store = AnsweringStore(pipeline=[None])
@@ -66,6 +67,9 @@ class ScriptedLogs:
         if isinstance(found, Exception):
             raise found
         return cast("LogState | None", found)
+
+    async def exists(self, _stream_id: str) -> bool:
+        return self.anybodys
 
     async def read(self, stream_id: str, owner: str, cursor: int) -> Any:
         self.asked.append(("read", stream_id, owner, cursor))

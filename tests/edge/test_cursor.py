@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from aiohttp.test_utils import make_mocked_request
+from multidict import CIMultiDict
 
 from proxy.edge.cursor import (
     Cursor,
@@ -53,6 +54,13 @@ def test_an_event_id_of_no_event_here(said: str) -> None:
     """It is another stream's, or nobody's."""
     with pytest.raises(StreamNotFound):
         cursor_of(make_mocked_request("GET", "/", headers={"Last-Event-ID": said}), STREAM)
+
+
+def test_two_event_ids_at_once() -> None:
+    """Nobody can tell which of them the client has seen last."""
+    headers = CIMultiDict([("Last-Event-ID", f"{STREAM}:3"), ("Last-Event-ID", f"{STREAM}:5")])
+    with pytest.raises(StreamNotFound):
+        cursor_of(make_mocked_request("GET", "/", headers=headers), STREAM)
 
 
 @pytest.mark.parametrize(

@@ -179,12 +179,19 @@ async def upstream_was_asked(worker: Worker) -> bool:
 
 
 @pytest.mark.parametrize("failure", [AWAY, None])
-async def test_a_log_that_is_not_there_or_not_this_clients(
-    worker: Worker, failure: Exception | None
-) -> None:
+async def test_a_log_that_is_not_there(worker: Worker, failure: Exception | None) -> None:
     """The upstream may know it: the store that is away stops no request."""
     kept(worker, failure)
     assert await upstream_was_asked(worker)
+
+
+async def test_a_log_that_is_another_clients(worker: Worker, demo: Demo) -> None:
+    """404 without asking the upstream, which would take this client for the other."""
+    kept(worker, None).anybodys = True
+    for answer in (await get(worker), await cancel(worker)):
+        assert answer.status == 404
+        assert json.loads(answer.body)["error"]["code"] == "stream_not_found"
+    assert demo.state.seen == 0
 
 
 async def test_a_store_that_is_away(worker: Worker) -> None:

@@ -152,7 +152,7 @@ async def test_its_state_in_json(worker: Worker) -> None:
     assert answer.headers["Cache-Control"] == "no-store"
     assert json.loads(answer.body)["status"] == "generating"
     logs.looks = [log_state()]
-    for accept in ("text/event-stream, application/json;q=0.5", "*/*"):
+    for accept in ("text/event-stream, application/json;q=0.5", "*/*", "application/json; q=0"):
         read_as = await read(worker, Accept=accept)
         assert read_as.headers["Content-Type"].startswith("text/event-stream")
 

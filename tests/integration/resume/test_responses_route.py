@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import openai
 import pytest
 
+from tests.integration.resume.asking import RESUMABLE, ask
+
 if TYPE_CHECKING:
     from tests.fixtures.stores import StoreServer
-    from tests.integration.conftest import StartWorker, Worker
+    from tests.integration.conftest import Demo, StartWorker, Worker
 
 
 @pytest.fixture
@@ -73,6 +76,20 @@ async def test_cancel(front: Worker) -> None:
         again = await client.responses.cancel(first.response.id)
         assert again.status == "cancelled"
         assert (await client.responses.retrieve(first.response.id)).status == "cancelled"
+
+
+async def test_another_keys_response(front: Worker, demo: Demo) -> None:
+    """It is 404 here, and no matter for the upstream, which would give it to any key."""
+    body = {"model": "demo;tokens=3", "stream": True, "input": "Hello"}
+    alice, bob = {"Authorization": "Bearer alice"}, {"Authorization": "Bearer bob"}
+    made = await ask(f"{front.url}/v1/responses", "POST", body, **RESUMABLE, **alice)
+    name = json.loads(made.events[0].partition(b"data: ")[2])["response"]["id"]
+    url = f"{front.url}/v1/responses/{name}"
+    calls = demo.state.seen
+    for method, query in (("GET", ""), ("GET", "?stream=true"), ("POST", "/cancel")):
+        assert (await ask(url + query, method, **bob)).status == 404
+        assert (await ask(url + query, method, **alice)).status == 200
+    assert demo.state.seen == calls
 
 
 async def test_an_id_of_nobody_goes_to_the_upstream(front: Worker) -> None:

@@ -102,6 +102,8 @@ async def test_detached(front: Worker) -> None:
     read = await ask(front.url + made.headers["Location"])
     assert read.body.endswith(b"data: [DONE]\n\n")
     assert len(read.events) == state["events"]
+    # It is the first to see what the upstream said with it.
+    assert read.headers["openai-organization"] == "sluice-demo"
 
 
 async def test_detached_by_a_limited_key(start_front: StartWorker, store: StoreServer) -> None:
