@@ -82,7 +82,7 @@ def _worker(chosen: argparse.Namespace) -> int:
     def serve(settings: Settings) -> int:
         from contextlib import nullcontext
 
-        from proxy.appliance import lone_store
+        from proxy.appliance import standalone_store
         from proxy.edge import malloc_trim, worker
 
         # Before the first thread, which the store's output may have.
@@ -92,7 +92,7 @@ def _worker(chosen: argparse.Namespace) -> int:
         if chosen.listen_fd is not None and chosen.pulse_fd is not None:
             inherited = worker.Inherited(chosen.listen_fd, chosen.pulse_fd, chosen.settings_fd)
         # Whoever starts several workers names them one store; a supervisor has done so.
-        with nullcontext(settings) if shares else lone_store.with_store(settings) as own:
+        with nullcontext(settings) if shares else standalone_store.with_store(settings) as own:
             return worker.run(
                 own,
                 unix=chosen.unix,

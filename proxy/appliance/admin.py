@@ -1,4 +1,4 @@
-"""The admin port: metrics, health and status, for operators and never for clients."""
+"""The admin port's application: metrics, health and status, for operators, not for clients."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from proxy.appliance.status_page import StatusPage
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-# What Prometheus expects of its text format (prometheus.io, "Exposition formats").
+# The content type of Prometheus's text format (prometheus.io, "Exposition formats").
 _METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
 class View(Protocol):
-    """What the supervisor shows of itself and of all that it keeps."""
+    """What the supervisor reports about itself and its processes."""
 
     def why_not_ready(self) -> str | None:
-        """Why new streams should go elsewhere; None when they are welcome."""
+        """Return why new streams are not accepted; None if they are."""
 
     async def status(self) -> Mapping[str, object]:
-        """Everything an operator asks first, ready for JSON."""
+        """Return the status document."""
 
     async def metrics(self) -> bytes:
-        """The metrics of all workers together, in Prometheus's text format."""
+        """Return the merged metrics of all workers in Prometheus's text format."""
 
 
 class Admin:

@@ -1,7 +1,8 @@
-"""Who may ask the admin port: no page of another site, and nobody by a name that is not ours.
+"""Guards the admin port against cross-site requests and DNS rebinding, and checks its token.
 
-A page of any site can have its own name resolve to this machine (DNS rebinding) and then read what
-it asks for; the name gives it away. Addresses cannot be resolved anew, so they are always ours.
+A page of any site can make its own host name resolve to this machine (DNS rebinding) and then read
+the admin port's responses; its `Host` header reveals that. IP addresses cannot be rebound, so they
+are always allowed.
 """
 
 from __future__ import annotations
@@ -23,16 +24,16 @@ if TYPE_CHECKING:
     from aiohttp.typedefs import Middleware
 
 OPEN = frozenset({"/healthz", "/readyz"})
-"""What anybody may ask, by any name."""
+"""Routes that need neither an allowed host nor a token."""
 _UNAUTHORIZED = "Send SLUICE_ADMIN_TOKEN as a Bearer token, or as the password of HTTP Basic."
 _FOREIGN = frozenset({"cross-site", "same-site"})
 
 
 def guard(names: Iterable[str], token: str = "") -> Middleware:
-    """A middleware that answers 403 to all but these names, localhost and addresses.
+    """Return a middleware that answers 403 unless the host is in `names`, localhost or an address.
 
-    With a token, 401 to all who do not show it. Health checks are open to everybody: load
-    balancers ask by names of their own, and what they learn is no secret.
+    With a token, it answers 401 to requests without it. Health checks are open: load balancers use
+    host names of their own, and the answers are not secret.
     """
     known = frozenset(name.lower() for name in names)
 
@@ -41,12 +42,12 @@ def guard(names: Iterable[str], token: str = "") -> Middleware:
         request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
     ) -> web.StreamResponse:
         if request.path not in OPEN:
-            why = refusal(request.headers, known)
-            if why is not None:
-                return answer(403, "forbidden", why)
-            if token and not shows(request.headers, token):
+            reason = refusal(request.headers, known)
+            if reason is not None:
+                return answer(403, "forbidden", reason)
+            if token and not has_token(request.headers, token):
                 refused = answer(401, "unauthorized", _UNAUTHORIZED)
-                # A browser asks its user for it; any name will do.
+                # Makes a browser ask for the password; the user name is ignored.
                 refused.headers["WWW-Authenticate"] = 'Basic realm="Sluice", charset="UTF-8"'
                 return refused
         try:
@@ -61,19 +62,19 @@ def guard(names: Iterable[str], token: str = "") -> Middleware:
     return guarded
 
 
-def shows(headers: Mapping[str, str], token: str) -> bool:
-    """Whether a request has the token: as a Bearer's (RFC 6750), or as a password (RFC 7617)."""
-    scheme, _, said = headers.get("Authorization", "").partition(" ")
-    said = said.strip()
+def has_token(headers: Mapping[str, str], token: str) -> bool:
+    """Whether a request has the token, as a Bearer token (RFC 6750) or password (RFC 7617)."""
+    scheme, _, presented = headers.get("Authorization", "").partition(" ")
+    presented = presented.strip()
     if scheme.lower() == "basic":
         try:
-            said = base64.b64decode(said, validate=True).decode().partition(":")[2]
+            presented = base64.b64decode(presented, validate=True).decode().partition(":")[2]
         except ValueError:
             return False
     elif scheme.lower() != "bearer":
         return False
-    # Digests, so that not even the length shows in the time it takes.
-    return hmac.compare_digest(_digest(said), _digest(token))
+    # Compare digests, so that timing does not reveal the token's length either.
+    return hmac.compare_digest(_digest(presented), _digest(token))
 
 
 def _digest(text: str) -> bytes:
@@ -81,23 +82,23 @@ def _digest(text: str) -> bytes:
 
 
 def refusal(headers: Mapping[str, str], names: frozenset[str]) -> str | None:
-    """Why a request with these headers is not answered; None if it is.
+    """Return why a request with these headers is refused; None if it is allowed.
 
-    A request without `Host`, as HTTP/1.0 allows, comes from no browser.
+    A request without `Host`, as HTTP/1.0 allows, is not a browser's.
     """
     host = headers.get("Host", "")
     if host and not _is_ours(_name_of(host), names):
-        return "This name is not known here; list it in SLUICE_ADMIN_HOSTS, or ask by address."
+        return "This host name is not allowed; list it in SLUICE_ADMIN_HOSTS, or use an address."
     origin = headers.get("Origin")
     if headers.get("Sec-Fetch-Site", "").lower() in _FOREIGN or (
         origin is not None and urlsplit(origin).netloc.lower() != host.lower()
     ):
-        return "Pages of other origins may not ask the admin port."
+        return "Pages of other origins may not use the admin port."
     return None
 
 
 def _name_of(host: str) -> str:
-    """Without the port (RFC 9110, section 7.2); empty if it is no host."""
+    """Return the host without its port (RFC 9110, section 7.2); empty if malformed."""
     try:
         return (urlsplit(f"//{host}").hostname or "").removesuffix(".")
     except ValueError:

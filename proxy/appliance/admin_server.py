@@ -1,4 +1,4 @@
-"""The admin port's server: whatever it refuses by itself is JSON, too."""
+"""The admin port's server: malformed requests get JSON errors, too."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from proxy.http.protocol_runner import ProtocolRunner
 
 
 class AdminRunner(ProtocolRunner):
-    """Serves an application; what is no HTTP gets an answer like any other refusal."""
+    """Serves an application whose protocol errors are JSON."""
 
     def make_protocol(self, server: web.Server, **kwargs: object) -> RequestHandler:
-        """A connection of its own class."""
+        """Make a connection of the class below."""
         return _Connection(server, **kwargs)  # type: ignore[arg-type] # aiohttp's own
 
 
 class _Connection(RequestHandler):
-    """aiohttp would answer in plain text, with the client's bytes in it."""
+    """A connection that answers malformed requests in JSON, without repeating their bytes."""
 
     __slots__ = ()
 
@@ -28,19 +28,19 @@ class _Connection(RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,  # noqa: ARG002 it has the client's bytes
     ) -> web.StreamResponse:
-        """Refuse as JSON. Raises `ConnectionError` where an answer has begun already."""
+        """Answer with a JSON error. Raises `ConnectionError` if a response has already begun."""
         if request.writer.output_size > 0:
-            raise ConnectionError("There is an answer already.")
+            raise ConnectionError("The response has already begun.")
         if status >= 500:
             self.log_exception("A request to the admin port failed.", exc_info=exc)
             response = refusal(status, "internal_error", "Sluice failed; its log says why.")
         else:
-            what = "This is no HTTP request that can be understood."
+            what = "The request is not valid HTTP."
             response = refusal(status, "invalid_request", what)
         response.force_close()
         return response
 
 
 def refusal(status: int, code: str, message: str) -> web.Response:
-    """A refusal in the shape of all of Sluice's own."""
+    """Build an error response in the shape of Sluice's other errors."""
     return web.json_response({"error": {"message": message, "code": code}}, status=status)

@@ -1,4 +1,4 @@
-"""What the operator reads once Sluice is ready: where it listens, and one line to try it."""
+"""The startup banner: where Sluice listens, and a command to try it."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
 _DEMO_MODEL = "demo"
 OPEN_TO_ANYBODY = (
-    "ANYBODY WHO REACHES THIS PORT SPENDS THE UPSTREAM'S KEY: set SLUICE_CLIENT_KEYS, "
+    "ANYONE WHO CAN REACH THIS PORT CAN SPEND THE UPSTREAM'S KEY: set SLUICE_CLIENT_KEYS, "
     "or SLUICE_LISTEN_ADDRESS=127.0.0.1."
 )
 
 
 def banner_text(settings: Settings) -> str:
-    """The text for stdout."""
+    """Build the text for stdout."""
     lines = [
         "Sluice is ready.",
         f"  public  {public_url(settings)}",
@@ -44,17 +44,17 @@ def spends_key_for_anybody(settings: Settings) -> bool:
 
 
 def uses_demo(settings: Settings) -> bool:
-    """Whether no upstream is set, so that the embedded demo answers."""
+    """Whether no upstream is set, so that the embedded demo upstream answers."""
     return settings.upstream_url is None and not settings.upstreams
 
 
 def public_url(settings: Settings) -> str:
-    """The base of the public routes, as reached from this machine."""
+    """Return the base URL of the public routes, as reached from this machine."""
     return _url("http", settings.plain_address, settings.listen_port)
 
 
 def curl_line(settings: Settings) -> str:
-    """A command that can be pasted and streams at once."""
+    """Build a curl command that streams an answer."""
     body = {
         "model": _model(settings),
         "stream": True,
@@ -71,7 +71,7 @@ def curl_line(settings: Settings) -> str:
 
 
 def _model(settings: Settings) -> str:
-    """A model that an upstream names in full, or the demo's; any name will do for that one."""
+    """Return a model that an upstream lists without wildcards, or a default."""
     for upstream in settings.upstreams:
         for model in upstream.models:
             if not set(model) & set("*?["):

@@ -1,7 +1,7 @@
-"""Certificates in files: whether a pair can be used, and until when.
+"""Checks a certificate and its key, and reads the certificate's expiry.
 
-The standard library tells the dates of certificates only for a connection's peer and for CAs, so
-the one date that is needed is read from the DER here (RFC 5280, section 4.1).
+The standard library exposes dates only for a connection's peer and for CAs, so the expiry is parsed
+from the DER here (RFC 5280, section 4.1).
 """
 
 from __future__ import annotations
@@ -20,32 +20,32 @@ _MOST_LENGTH_BYTES = 4
 
 
 def not_after(path: str) -> datetime:
-    """Until when the first certificate of a PEM file is valid: of a chain, the server's own.
+    """Return the expiry of a PEM file's first certificate: in a chain, the server's own.
 
-    Raises `OSError` where it cannot be read, and `ValueError` where it holds no certificate.
+    Raises `OSError` if the file cannot be read, and `ValueError` if it holds no certificate.
     """
     text = Path(path).read_bytes().decode("ascii", "replace")
     _, begin, rest = text.partition(_BEGIN)
     body, end, _ = rest.partition(_END)
     if not begin or not end:
-        raise ValueError("it holds no certificate in PEM")
+        raise ValueError("it contains no PEM certificate")
     try:
         return _not_after(ssl.PEM_cert_to_DER_cert(f"{begin}{body}{end}"))
     except (ValueError, IndexError):
-        raise ValueError("its first certificate cannot be read") from None
+        raise ValueError("its first certificate is malformed") from None
 
 
 class ServedCertificate:
-    """The end of the certificate that a server has loaded, read when it was."""
+    """The expiry of the certificate that a server has loaded, read when it loaded it."""
 
     def __init__(self) -> None:
         self._read: tuple[str | None, object] = (None, None)
         self._end: float | None = None
 
     def end(self, path: str | None, loads: object) -> float | None:
-        """In Unix time; None without a certificate, or where it cannot be read any more.
+        """Return the expiry in Unix time; None without a certificate, or if it is unreadable.
 
-        `loads` changes each time that the server has loaded its files.
+        `loads` changes each time the server loads its files.
         """
         if (path, loads) != self._read:
             self._read = (path, loads)
@@ -59,7 +59,7 @@ class ServedCertificate:
 
 
 def pair_complaint(certificate: str, key: str) -> str | None:
-    """Why nginx could not serve with these two files, naming the setting; None if it can."""
+    """Return why nginx cannot use these two files, naming the setting; None if it can."""
     try:
         not_after(certificate)
     except OSError as error:
@@ -71,7 +71,7 @@ def pair_complaint(certificate: str, key: str) -> str | None:
     except OSError as error:
         return _unreadable("SLUICE_TLS_KEY", key, error)
     try:
-        # An empty passphrase, so that OpenSSL does not ask a terminal for one; nginx cannot either.
+        # An empty passphrase keeps OpenSSL from prompting for one; nginx cannot prompt either.
         ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(
             certificate, key, password=""
         )
@@ -94,14 +94,14 @@ def _not_after(der: bytes) -> datetime:
     signed = _content(_expect(_element(certificate), _SEQUENCE))
     if _element(signed)[0] == _VERSION:
         signed = _after(signed)
-    # Serial number, algorithm and issuer come before the validity, whose second date it is.
+    # Skip serial number, algorithm and issuer; the expiry is the validity's second date.
     for _ in range(3):
         signed = _after(signed)
     validity = _content(_expect(_element(signed), _SEQUENCE))
     tag, value, _ = _element(_after(validity))
     text = value.decode("ascii")
     if tag == _UTC_TIME:
-        # Two digits of a year: up to 49 of this century (RFC 5280, section 4.1.2.5.1).
+        # A two-digit year: 00 to 49 are in this century (RFC 5280, section 4.1.2.5.1).
         text = ("20" if int(text[:2]) < 50 else "19") + text
     elif tag != _GENERALIZED_TIME:
         raise ValueError
@@ -109,7 +109,7 @@ def _not_after(der: bytes) -> datetime:
 
 
 def _element(der: bytes) -> tuple[int, bytes, bytes]:
-    """The tag and the content of the first element, and what follows it."""
+    """Return the tag and the content of the first element, and the bytes after it."""
     tag, length, start = der[0], der[1], 2
     if length & _LONG_LENGTH:
         start += length & ~_LONG_LENGTH

@@ -1,4 +1,4 @@
-"""`sluice check`: the settings, and all that `sluice run` would trip over with them."""
+"""`sluice check`: prints the settings, and what would keep `sluice run` from starting."""
 
 # ruff: noqa: T201 - it prints for people
 from __future__ import annotations
@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import structlog
 
 from proxy import config, store_address
-from proxy.appliance.directory import run_directory
 from proxy.appliance.monitor import CannotStart
 from proxy.appliance.preflight import certificate_warnings, preflight
+from proxy.appliance.run_directory import run_directory
 from proxy.state.backend import backend_for
 from proxy.state.errors import StoreUnavailable
 
@@ -21,15 +21,15 @@ if TYPE_CHECKING:
 
 
 def run(settings: Settings, bad_settings: int) -> int:
-    """Print the settings and what is wrong. Returns `bad_settings` where Sluice would not start."""
+    """Print the settings and their problems. Return `bad_settings` if Sluice would not start."""
     print(config.as_json(settings))
-    # What preflight logs for operators is said here in a line of its own.
+    # Silence preflight's log lines: the same warnings are printed below.
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
     try:
         with run_directory() as directory:
             preflight(settings, directory)
     except (CannotStart, OSError) as error:
-        print(f"sluice: it would not start.\n{error}", file=sys.stderr)
+        print(f"sluice: `sluice run` would not start.\n{error}", file=sys.stderr)
         return bad_settings
     for warning in [*certificate_warnings(settings), *_store_warnings(settings)]:
         print(f"sluice: warning: {warning}", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""One child process: tied to its parent, in a group of its own, its stderr tail kept."""
+"""A child process: it dies with its parent, has its own group, and its stderr tail is kept."""
 
 from __future__ import annotations
 
@@ -14,49 +14,49 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from proxy.appliance.lines import Lines, to_stderr
+from proxy.appliance.line_reader import LineReader, to_stderr
 from proxy.appliance.pulse import Pulse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from proxy.appliance.listening import Listening
+    from proxy.appliance.worker_socket import WorkerSocket
 
 _PDEATHSIG = str(Path(__file__).with_name("pdeathsig.py"))
-# Room for what a child says while the supervisor is busy; what any user may ask for (pipe(7)).
+# Room for a child's output while the supervisor is busy; the maximum for any user (pipe(7)).
 _PIPE_BYTES = 1024 * 1024
 _STDERR_TAIL_SECONDS = 1.0
 _PROCESSES = "raise the limit of processes (docker run --pids-limit, ulimit -u)"
-# A shell's way to say that a signal ended a program.
+# The exit status of a program that a signal ended, as shells report it: 128 + N.
 _BY_SIGNAL = 128
 
 
 @dataclass(frozen=True, slots=True)
 class ProcessSpec:
-    """How a child is started, as often as it takes."""
+    """How a child is started and restarted."""
 
     name: str
     command: Sequence[str]
     environment: Mapping[str, str] | None = None
     umask: int = 0o077
     death_signal: signal.Signals = signal.SIGKILL
-    """What it gets when the supervisor is gone."""
-    deaf: bool = False
-    """Whether SIGTERM is kept from it: it stops by another signal, of the supervisor alone."""
+    """The signal that the child gets when the supervisor dies."""
+    ignores_sigterm: bool = False
+    """Whether the child ignores SIGTERM; the supervisor stops it by another signal."""
     out: Callable[[bytes], None] = to_stderr
-    """Takes what it writes to stdout, in whole lines."""
+    """Receives its stdout, in whole lines."""
     err: Callable[[bytes], None] = to_stderr
-    """Takes what it writes to stderr; these are its stderr tail."""
-    listening: Listening | None = None
-    """The socket that it inherits and has a pulse beside; None if it opens its own."""
+    """Receives its stderr, in whole lines."""
+    listening: WorkerSocket | None = None
+    """The socket that the child inherits, with a pulse; None if it opens its own."""
     settings: int | None = None
-    """The descriptor of the settings that it inherits beside the socket."""
+    """The descriptor of the settings that the child inherits."""
     masked: Callable[[bytes], bytes] = bytes
-    """Makes a line fit to be kept as part of the stderr tail."""
+    """Removes secrets from a line that is kept in the stderr tail."""
 
 
 class Child:
-    """A running child. Make it with `start`."""
+    """A running child, made by `start`."""
 
     def __init__(
         self,
@@ -69,16 +69,16 @@ class Child:
         self._process = process
         self._pipes = pipes
         self.pulse = pulse
-        """Of a worker; None if it has none."""
+        """A worker's pulse; None for other children."""
         self.killed = False
-        """Whether it was ended from here."""
+        """Whether the supervisor killed the child."""
 
     @classmethod
     async def start(cls, spec: ProcessSpec) -> Child:
         """Start the program.
 
-        Raises `OSError` when no process can be made; a program that cannot be run says so itself,
-        on stderr.
+        Raises `OSError` if no process can be created; a program that cannot be run reports so on
+        its stderr.
         """
         pipes = Pipes(spec)
         pulse: Pulse | None = None
@@ -91,17 +91,17 @@ class Child:
                     inherited = (*inherited, spec.settings)
             process = await asyncio.create_subprocess_exec(
                 sys.executable,
-                # Neither the user's site nor anything of the present folder: it starts in 15 ms.
+                # -I -S: without site packages and the working directory; it starts in 15 ms.
                 *("-I", "-S", _PDEATHSIG, str(os.getpid())),
-                *(str(int(spec.death_signal)), str(int(spec.deaf))),
+                *(str(int(spec.death_signal)), str(int(spec.ignores_sigterm))),
                 *spec.command,
-                *_handed_over(inherited),
+                *_descriptor_arguments(inherited),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=pipes.out,
                 stderr=pipes.err,
                 env=spec.environment,
                 umask=spec.umask,
-                # Ctrl-C is for the supervisor: nginx would take it for "stop at once".
+                # Ctrl-C is for the supervisor: nginx would stop at once.
                 start_new_session=True,
                 pass_fds=inherited,
             )
@@ -117,25 +117,25 @@ class Child:
 
     @property
     def pid(self) -> int:
-        """Its process id, which is also that of its group."""
+        """Its process id, which is also its process group's."""
         return self._process.pid
 
     @property
     def running(self) -> bool:
-        """Whether it has not ended yet."""
+        """Whether the child is running."""
         return self._process.returncode is None
 
     def send(self, number: signal.Signals) -> None:
-        """Send a signal, if it still runs."""
+        """Send a signal, if the child is running."""
         if self.running:
             with contextlib.suppress(ProcessLookupError):
                 self._process.send_signal(number)
 
     async def wait(self) -> int:
-        """Wait until it has ended, and give its exit status, 128 + N for signal N.
+        """Wait for the child to end, and return its exit status, 128 + N for signal N.
 
-        Whatever it left behind in its group is ended too: the processes of an nginx whose master
-        was killed would go on holding the ports.
+        The rest of its process group is killed: workers of an nginx whose master was killed would
+        keep holding the ports.
         """
         status = await self._process.wait()
         self.kill()
@@ -145,60 +145,60 @@ class Child:
         return status if status >= 0 else _BY_SIGNAL - status
 
     def stopped(self) -> bool:
-        """Whether a signal has stopped it (SIGSTOP, proc(5)): then it is not merely busy."""
+        """Whether a signal has stopped the child (SIGSTOP, proc(5)): then it is not just busy."""
         with contextlib.suppress(OSError):
             stat = Path(f"/proc/{self.pid}/stat").read_text(encoding="utf-8", errors="replace")
             return stat.rpartition(")")[2].split()[0] in {"T", "t"}
         return False
 
     def kill(self) -> None:
-        """End the whole group at once."""
+        """Kill the whole process group."""
         self.killed = self.killed or self.running
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, signal.SIGKILL)
 
     async def stderr_tail(self) -> str:
-        """The last lines it wrote to stderr, once all its lines have been passed on.
+        """Return the last lines of stderr, after all output has been passed on.
 
-        To be asked once it has ended. A grandchild that still holds its pipes is waited for only a
-        moment.
+        Call it after the child has ended. If a grandchild still holds the pipes, wait only a
+        second.
         """
         return await asyncio.to_thread(self._pipes.stderr_tail)
 
 
-def _handed_over(inherited: tuple[int, ...]) -> list[str]:
+def _descriptor_arguments(inherited: tuple[int, ...]) -> list[str]:
     if not inherited:
         return []
     names = ("--listen-fd", "--pulse-fd", "--settings-fd")
-    return [word for pair in zip(names, map(str, inherited), strict=False) for word in pair]
+    return [argument for pair in zip(names, map(str, inherited), strict=False) for argument in pair]
 
 
 class Pipes:
-    """The two pipes of a child, each read by a thread."""
+    """The stdout and stderr pipes of a child, each read by a thread."""
 
     def __init__(self, spec: ProcessSpec) -> None:
         self.out, self._out_lines = _pipe(spec, spec.out)
         self.err, self._err_lines = _pipe(spec, spec.err)
 
     def close_writing_ends(self) -> None:
-        """Leave the writing ends to the child alone, so that its end is theirs."""
+        """Close the supervisor's writing ends, so that the pipes end with the child."""
         os.close(self.out)
         os.close(self.err)
 
     def stderr_tail(self) -> str:
-        """The last lines of stderr, once all that was written to both pipes has been passed on."""
+        """Return the last lines of stderr, after all output of both pipes has been passed on."""
         deadline = time.monotonic() + _STDERR_TAIL_SECONDS
         for lines in (self._out_lines, self._err_lines):
             lines.wait(max(0.0, deadline - time.monotonic()))
         return self._err_lines.last()
 
 
-def _pipe(spec: ProcessSpec, sink: Callable[[bytes], None]) -> tuple[int, Lines]:
+def _pipe(spec: ProcessSpec, sink: Callable[[bytes], None]) -> tuple[int, LineReader]:
     reading, writing = os.pipe()
-    # A limit of the system's is no reason not to start.
+    # A lower system limit is acceptable.
     with contextlib.suppress(OSError):
         fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
-    lines = Lines(reading, sink, spec.name, spec.masked)
+    lines = LineReader(reading, sink, spec.name, spec.masked)
     try:
         lines.start()
     except RuntimeError as error:

@@ -1,7 +1,7 @@
-"""One short question over HTTP/1.0, to a worker's socket or to nginx's port.
+"""Health probes over HTTP/1.0, to a worker's socket or to nginx's port.
 
-The transport towards upstreams is not for this: it pools, retries and streams, and here one answer
-of a few hundred bytes is wanted within a deadline.
+They do not use the upstream transport, which pools, retries and streams: a probe needs one small
+response within a deadline.
 """
 
 from __future__ import annotations
@@ -14,28 +14,28 @@ if TYPE_CHECKING:
 
 
 class ProbeResponse(NamedTuple):
-    """Status and body of an answer."""
+    """Status and body of a response."""
 
     status: int
     body: bytes
 
 
 async def probe_socket(path: str, route: str, *, seconds: float) -> ProbeResponse | None:
-    """GET a route from a unix socket; None if there was no whole answer in time."""
+    """GET a route from a unix socket; None without a complete response in time."""
     return await _probe(asyncio.open_unix_connection(path), route, seconds)
 
 
 async def probe_port(
     address: str, port: int, route: str, *, seconds: float, proxy_protocol: bool = False
 ) -> ProbeResponse | None:
-    """GET a route from a port of this machine; None if there was no whole answer in time."""
+    """GET a route from a local port; None without a complete response in time."""
     connecting = asyncio.open_connection(reachable(address), port)
     # "Sent by the proxy itself" (haproxy.org, "The PROXY protocol", 2.1).
     return await _probe(connecting, route, seconds, b"PROXY UNKNOWN\r\n" * proxy_protocol)
 
 
 async def accepts(address: str, port: int) -> bool:
-    """Whether anybody listens on a port of this machine."""
+    """Whether a local port accepts connections."""
     try:
         _, writer = await asyncio.open_connection(reachable(address), port)
     except OSError:
@@ -45,7 +45,7 @@ async def accepts(address: str, port: int) -> bool:
 
 
 def reachable(address: str) -> str:
-    """An address to connect to, for one that is listened on."""
+    """Return the address to connect to for a listening address: loopback for a wildcard."""
     return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address, address)  # noqa: S104 compared, not bound
 
 
@@ -59,8 +59,8 @@ async def _probe(
         async with asyncio.timeout(seconds):
             reader, writer = await connecting
             try:
-                asked = f"GET {route} HTTP/1.0\r\nHost: localhost\r\n\r\n"
-                writer.write(preface + asked.encode())
+                request = f"GET {route} HTTP/1.0\r\nHost: localhost\r\n\r\n"
+                writer.write(preface + request.encode())
                 return _parsed(await reader.read())
             finally:
                 writer.close()

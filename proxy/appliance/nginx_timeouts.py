@@ -1,4 +1,4 @@
-"""The longest silence that the workers' own timeouts allow; nginx must wait longer than that."""
+"""Derives nginx's timeouts: longer than any silence that the workers' own timeouts allow."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ if TYPE_CHECKING:
     from proxy.upstream_settings import UpstreamSettings
 
 FOREVER = 30 * 86_400.0
-"""Seconds; a timeout that is off allows any silence, and nginx has no value for that."""
+"""Seconds; stands for "no timeout", which nginx cannot express."""
 MARGIN = 30.0
-"""Seconds for the worker to send its error once its timeout has expired."""
+"""Seconds for the worker to send its error after its timeout."""
 
 
 def worker_silence(settings: Settings) -> float:
-    """Seconds without a byte from a worker after which nginx may call it dead."""
+    """Return the seconds without a byte from a worker after which nginx gives up."""
     longest = max(
         _upstream_silence(settings, upstream) for upstream in settings.upstreams or (None,)
     )
@@ -25,13 +25,13 @@ def worker_silence(settings: Settings) -> float:
 
 
 def client_silence(settings: Settings) -> float:
-    """Seconds without a byte taken by a client after which nginx may close; the worker is first."""
+    """Return the seconds without progress towards a client after which nginx closes."""
     timeout = settings.slow_client_timeout_seconds
     return timeout + MARGIN if timeout else FOREVER
 
 
 def _upstream_silence(settings: Settings, upstream: UpstreamSettings | None) -> float:
-    """The silence of one upstream's answers: bounded by the total timeout, else by the others."""
+    """Return the longest silence of an upstream: the total timeout's, else the others'."""
     own = effective(settings, upstream)
     if own.total_timeout:
         return own.total_timeout

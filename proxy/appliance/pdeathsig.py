@@ -1,8 +1,8 @@
 """Ties a program to its parent: `pdeathsig.py PARENT_PID SIGNAL DEAF PROGRAM ARGUMENTS…`.
 
-The kernel sends SIGNAL as soon as the parent is gone, however it went (PR_SET_PDEATHSIG, prctl(2)),
-so nothing is orphaned. This runs as a small program of its own in front of each child, without the
-rest of the package: code between fork and exec of a process with threads may not take locks.
+The kernel sends SIGNAL as soon as the parent dies (PR_SET_PDEATHSIG, prctl(2)), so that no child is
+orphaned. This is a small program that then executes the child's, without the rest of the package:
+code between fork and exec of a process with threads must not take locks.
 
 With DEAF=1 the program never hears SIGTERM. systemd, by default, sends it to every process of a
 service, and nginx takes it for "cut all streams": there it is the supervisor alone that decides.
@@ -24,10 +24,10 @@ _PR_SET_NO_NEW_PRIVS = 38
 _SECCOMP_MODE_FILTER = 2
 _RET_ALLOW = 0x7FFF0000
 _RET_SUCCESS = 0x00050000
-"""SECCOMP_RET_ERRNO with the number 0: the call does nothing and says that all went well."""
+"""SECCOMP_RET_ERRNO with errno 0: the call does nothing and reports success."""
 _LOAD, _JUMP_IF_EQUAL, _RETURN = 0x20, 0x15, 0x06
 _SIGACTION = {"x86_64": (0xC000003E, 13), "aarch64": (0xC00000B7, 134)}
-"""By machine: its AUDIT_ARCH, and its number of rt_sigaction."""
+"""By machine: AUDIT_ARCH, and the system call number of rt_sigaction."""
 
 
 class _Program(ctypes.Structure):
@@ -37,23 +37,23 @@ class _Program(ctypes.Structure):
 
 
 def main(arguments: list[str]) -> None:
-    """Become the program, with the signal set.
+    """Set the signal and execute the program.
 
-    Raises `OSError` when the program cannot be run.
+    Raises `OSError` if the program cannot be run.
     """
-    parent, signal_number, deaf, *command = arguments
+    parent, signal_number, ignores_sigterm, *command = arguments
     libc = ctypes.CDLL(None, use_errno=True)
-    if deaf == "1":
+    if ignores_sigterm == "1":
         _hear_no_sigterm(libc, command[0])
     if libc.prctl(_PR_SET_PDEATHSIG, int(signal_number), 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), "prctl refused the death signal")
-    # Had the parent died before the call, no signal would ever come.
+    # If the parent died before the call, no signal would ever come.
     if os.getppid() == int(parent):
         os.execv(command[0], command)  # noqa: S606 no shell is the point
 
 
 def _hear_no_sigterm(libc: ctypes.CDLL, program: str) -> None:
-    """Ignore SIGTERM, and keep the program from handling it; where that cannot be, do nothing."""
+    """Ignore SIGTERM, and keep the program from handling it, where the system allows that."""
     known = _SIGACTION.get(os.uname().machine)
     if known is None or _has_capabilities(program):
         return
@@ -62,15 +62,14 @@ def _hear_no_sigterm(libc: ctypes.CDLL, program: str) -> None:
     prepared = ctypes.byref(_Program(len(code) // 8, code))
     if libc.prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, prepared, 0, 0) == 0:
         return
-    # Without CAP_SYS_ADMIN, which root has not in a container, whoever filters gives up what a
-    # set-user-id program would gain.
+    # Without CAP_SYS_ADMIN, which root lacks in a container, a filter requires no_new_privs.
     libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     if libc.prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, prepared, 0, 0) != 0:
         signal.signal(signal.SIGTERM, before)
 
 
 def _has_capabilities(program: str) -> bool:
-    """Whether the file grants some, such as low ports: a filter may take them away."""
+    """Whether the file grants capabilities, such as low ports: a filter could remove them."""
     try:
         return bool(os.getxattr(program, "security.capability"))
     except OSError:
@@ -78,7 +77,7 @@ def _has_capabilities(program: str) -> bool:
 
 
 def _filter(architecture: int, sigaction: int) -> bytes:
-    """The filter's instructions (`struct sock_filter`) over `struct seccomp_data`."""
+    """Build the filter's instructions (`struct sock_filter`) over `struct seccomp_data`."""
     steps = (
         (_LOAD, 0, 0, 4),
         (_JUMP_IF_EQUAL, 0, 5, architecture),

@@ -1,4 +1,4 @@
-"""Ports: whether those that were asked for are free, and a free one where any will do."""
+"""Checks whether ports are free, opens listening sockets, and finds a free port."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import socket
 
 from proxy.appliance.http_probe import reachable
 
-_WORDS = {
+_REASONS = {
     errno.EADDRINUSE: "is in use by another program",
     errno.EACCES: "may only be used by root, or with the capability NET_BIND_SERVICE",
     errno.EADDRNOTAVAIL: "cannot be used: this machine does not have the address",
@@ -24,26 +24,26 @@ _REACHED_SECONDS = 1.0
 
 
 def complaint(name: str, address: str, port: int) -> str | None:
-    """Why nothing can listen there, in one sentence; None if all is well.
+    """Return why the port cannot be used, in one sentence; None if it can.
 
-    nginx would find out too, but only after asking for several seconds.
+    nginx would find out, too, but only after several seconds.
     """
     try:
         with _bound(address, port) as probe:
             probe.listen(1)
             reached = _can_be_reached(probe)
     except OSError as error:
-        words = _WORDS.get(error.errno or 0, f"cannot be used: {os.strerror(error.errno or 0)}")
-        return f"{name}: {address} port {port} {words}."
+        reason = _REASONS.get(error.errno or 0, f"cannot be used: {os.strerror(error.errno or 0)}")
+        return f"{name}: {address} port {port} {reason}."
     if not reached:
-        return f"{name}: {address} port {port} {_WORDS[errno.EADDRNOTAVAIL]}."
+        return f"{name}: {address} port {port} {_REASONS[errno.EADDRNOTAVAIL]}."
     return None
 
 
 def listening(address: str, port: int) -> socket.socket:
-    """A socket that listens there; `::` means all addresses, those of IPv4 as well.
+    """Open a listening socket; `::` means all addresses, including IPv4's.
 
-    Raises `OSError` where it cannot.
+    Raises `OSError`.
     """
     return socket.create_server(
         (address, port),
@@ -54,10 +54,10 @@ def listening(address: str, port: int) -> socket.socket:
 
 
 def free_port() -> int:
-    """A port of the loopback address that nobody listens on just now.
+    """Return a free port of the loopback address.
 
-    Not one of those that the kernel deals out to outgoing connections (32768 and up): one of these
-    could take it before it is used. Raises `OSError` when none is to be had.
+    It is below the kernel's ephemeral ports (32768 and up), so that no outgoing connection takes
+    it before it is used. Raises `OSError` if none is free.
     """
     for _ in range(_ATTEMPTS):
         port = random.randint(*_QUIET_PORTS)  # noqa: S311 no secret
@@ -68,9 +68,9 @@ def free_port() -> int:
 
 
 def _can_be_reached(listening: socket.socket) -> bool:
-    """Whether this machine reaches what listens there.
+    """Whether this machine can connect to the socket.
 
-    The kernel may bind addresses that it does not have (`ip_nonlocal_bind`), and those of groups.
+    The kernel may bind foreign (`ip_nonlocal_bind`) and multicast addresses.
     """
     address, port = listening.getsockname()[:2]
     with socket.socket(listening.family) as probe:
@@ -86,7 +86,7 @@ def _bound(address: str, port: int) -> socket.socket:
     six = ipaddress.ip_address(address).version == 6
     probe = socket.socket(socket.AF_INET6 if six else socket.AF_INET)
     try:
-        # As servers do: old connections in TIME_WAIT are no reason to refuse.
+        # As servers do: connections in TIME_WAIT do not matter.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         probe.bind((address, port))
     except OSError:

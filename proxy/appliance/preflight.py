@@ -1,4 +1,4 @@
-"""What is checked and made before the first process starts, so that mistakes are said at once."""
+"""Checks settings, files and ports, and renders nginx's files, before any process starts."""
 
 from __future__ import annotations
 
@@ -9,36 +9,35 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from proxy.appliance import certificate, nginx, nginx_config, nginx_program, ports, sizing
-from proxy.appliance.held_files import HeldFiles
+from proxy.appliance import certificate, nginx, nginx_config, nginx_program, nginx_sizing, ports
+from proxy.appliance.file_snapshots import FileSnapshots
 from proxy.appliance.monitor import CannotStart
 from proxy.meter.prices import PricesError, read_prices
 from proxy.upstream.trust import load_ca
 
 if TYPE_CHECKING:
-    from proxy.appliance.directory import RunDirectory
     from proxy.appliance.nginx_program import NginxProgram
+    from proxy.appliance.run_directory import RunDirectory
     from proxy.settings import Settings
 
 _log = structlog.get_logger("appliance")
 
 
 def preflight(
-    settings: Settings, run: RunDirectory, files: HeldFiles | None = None
+    settings: Settings, run: RunDirectory, files: FileSnapshots | None = None
 ) -> NginxProgram:
-    """Check files and ports, find nginx, render its files and let it check them.
+    """Check files and ports, find nginx, render its files and test them.
 
-    nginx gets the copies in `files` of the files that settings name.
-
-    Raises `CannotStart` with what is wrong and what to do about it.
+    nginx uses the copies in `files` of the files that settings name. Raises `CannotStart`, which
+    says what is wrong and what to do.
     """
     if complaints := [*_port_complaints(settings), *file_complaints(settings)]:
         raise CannotStart("\n".join(complaints))
     try:
-        held = (files or HeldFiles(run.path)).hold(settings)
+        held = (files or FileSnapshots(run.path)).snapshot(settings)
         program = nginx_program.find(settings.nginx_path)
-        sizes = sizing.sizes_for(
-            settings, hard_limit=sizing.raise_limit(), somaxconn=sizing.somaxconn()
+        sizes = nginx_sizing.sizes_for(
+            settings, hard_limit=nginx_sizing.raise_limit(), somaxconn=nginx_sizing.somaxconn()
         )
         values = nginx_config.values_for(held, run=run, program=program, sizes=sizes)
         nginx_config.render(values, run.nginx_conf.parent)
@@ -48,7 +47,7 @@ def preflight(
     except (OSError, subprocess.SubprocessError) as error:
         raise CannotStart(f"nginx cannot be prepared: {error}") from error
     if complaint is not None:
-        raise CannotStart(f"nginx refuses its configuration:\n{complaint}")
+        raise CannotStart(f"nginx rejects its configuration:\n{complaint}")
     for warning in sizes.warnings:
         _log.warning("limits", advice=warning)
     for warning in certificate_warnings(settings):
@@ -57,14 +56,14 @@ def preflight(
 
 
 def file_complaints(settings: Settings) -> list[str]:
-    """What is wrong with the files that settings name, one sentence each, with the setting."""
+    """Return the problems of files that settings name, one sentence each, with the setting."""
     complaints: list[str | None] = []
     if settings.tls_certificate and settings.tls_key:
         complaints.append(certificate.pair_complaint(settings.tls_certificate, settings.tls_key))
     for name, path in (
         ("SLUICE_TLS_CLIENT_CA", settings.tls_client_ca),
         ("SLUICE_UPSTREAM_CA", settings.upstream_ca),
-        *((one.ca_name, one.ca) for one in settings.upstreams),
+        *((upstream.ca_name, upstream.ca) for upstream in settings.upstreams),
     ):
         try:
             if path is not None:
@@ -80,7 +79,7 @@ def file_complaints(settings: Settings) -> list[str]:
 
 
 def certificate_warnings(settings: Settings) -> list[str]:
-    """That the certificate has expired, which clients refuse and nginx does not mind."""
+    """Warn about an expired certificate, which nginx accepts but clients reject."""
     if settings.tls_certificate is None:
         return []
     end = certificate.not_after(settings.tls_certificate)
@@ -96,7 +95,9 @@ def _port_complaints(settings: Settings) -> list[str]:
     ]
     if settings.tls_certificate is not None:
         wanted.append(("SLUICE_TLS_PORT", settings.listen_address, settings.tls_port))
-    complaints = [words for one in wanted if (words := ports.complaint(*one)) is not None]
+    complaints = [
+        complaint for listener in wanted if (complaint := ports.complaint(*listener)) is not None
+    ]
     if len({port for _, _, port in wanted}) < len(wanted):
         complaints.append(f"{', '.join(name for name, _, _ in wanted)} must all differ.")
     return complaints

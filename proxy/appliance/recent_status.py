@@ -1,4 +1,4 @@
-"""The last ten minutes of all workers together, as `/status` gives them."""
+"""Merges the workers' statistics of the last ten minutes, for `/status`."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _SECONDS_AN_HOUR = 3600
 
 
 def merge(reports: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    """Add the workers' reports up; series run from the oldest bucket to the newest.
+    """Merge the workers' reports; series run from the oldest bucket to the newest.
 
-    The newest bucket is still being filled. `cost_usd_per_hour` is what the window's cost comes
-    to in an hour, over the time that the window has been filled.
+    The newest bucket is incomplete. `cost_usd_per_hour` extrapolates from the part of the window
+    that has data.
     """
     known = [report for report in reports if report]
     newest = max((report["bucket"] for report in known), default=0)
@@ -25,10 +25,10 @@ def merge(reports: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     ended_by: Counter[str] = Counter()
     cost, first = 0.0, newest
     for bucket in (bucket for report in known for bucket in report["buckets"]):
-        at = bucket["number"] - newest + BUCKETS - 1
-        if 0 <= at < BUCKETS:
-            requests[at] += bucket["requests"]
-            tokens[at] += bucket["output_tokens"]
+        index = bucket["number"] - newest + BUCKETS - 1
+        if 0 <= index < BUCKETS:
+            requests[index] += bucket["requests"]
+            tokens[index] += bucket["output_tokens"]
             cost += bucket["cost_usd"]
             ended_by.update(bucket["ended_by"])
             first = min(first, bucket["number"])
@@ -56,7 +56,7 @@ def _quantiles(reports: list[Mapping[str, Any]]) -> dict[str, dict[str, float | 
 
 
 def _spread(values: list[float]) -> dict[str, float | None]:
-    """The median and the 95th percentile, by the nearest rank; None without a value."""
+    """Return the median and the 95th percentile (nearest rank); None without values."""
     ordered = sorted(values)
     if not ordered:
         return {"p50": None, "p95": None}

@@ -1,4 +1,4 @@
-"""`sluice selftest URL`: finds out whether something in front of Sluice holds events back."""
+"""`sluice selftest URL`: finds out whether a proxy in front of Sluice buffers events."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ if TYPE_CHECKING:
 
 ROUTE = "/selftest/stream"
 _TIMEOUT_SECONDS = 30.0
-# What a network may add to an event, and how many may be later still: hiccups are no buffer.
+# The delay that a network may add to an event, and the share of events that may exceed it.
 _TOLERATED_SECONDS = 0.1
 _TOLERATED_SHARE = 0.25
 
 
 @dataclass(frozen=True, slots=True)
 class TimedEvent:
-    """One event: when it left and when it came, in seconds after the first did."""
+    """When an event was sent and received, in seconds after the first one."""
 
     sent: float
     arrived: float
 
     @property
     def held(self) -> float:
-        """Seconds that it was held back, compared with the first."""
+        """The delay in seconds, relative to the first event."""
         return self.arrived - self.sent
 
 
 def run(url: str) -> int:
-    """Ask for timed events, print what came when, and the verdict.
+    """Request timed events, and print their times and the verdict.
 
-    Returns the exit status: 0 if nothing buffers, 1 if something does or there is no answer.
+    Return the exit status: 0 if nothing buffers, 1 if something does or there is no response.
     """
     try:
         events = list(_events(url.rstrip("/") + ROUTE))
@@ -43,26 +43,26 @@ def run(url: str) -> int:
         print(f"No timed events from {url}: {error}")  # noqa: T201 the command's output
         return 1
     for event in events:
-        print(f"left after {event.sent:6.3f} s, came after {event.arrived:6.3f} s")  # noqa: T201
+        print(f"sent after {event.sent:6.3f} s, received after {event.arrived:6.3f} s")  # noqa: T201
     complaint = verdict(events)
-    print(complaint or "Nothing on the way buffers.")  # noqa: T201
+    print(complaint or "Nothing buffers the stream.")  # noqa: T201
     return 0 if complaint is None else 1
 
 
 def verdict(events: list[TimedEvent]) -> str | None:
-    """What is wrong with the arrivals, and what to do; None if nothing is.
+    """Return what is wrong with the arrivals, and what to do; None if nothing is.
 
-    A buffer holds the early events until it is full or the answer ends, so that they come
-    together: measured against the last one, the first came late.
+    A buffer holds early events until it is full or the response ends, so that they arrive together:
+    compared with the last one, the first is late.
     """
     if len(events) < 2:
-        return "There were too few events to tell. Is this Sluice?"
+        return "Too few events were received. Is this Sluice?"
     most_punctual = min(event.held for event in events)
-    late = [event.held - most_punctual for event in events]
-    if sum(one > _TOLERATED_SECONDS for one in late) <= len(events) * _TOLERATED_SHARE:
+    delays = [event.held - most_punctual for event in events]
+    if sum(delay > _TOLERATED_SECONDS for delay in delays) <= len(events) * _TOLERATED_SHARE:
         return None
     return (
-        f"Something on the way buffers: events came up to {max(late):.3f} s late. In the proxy in "
+        f"A proxy buffers the stream: events were up to {max(delays):.3f} s late. In the proxy in "
         "front, switch off response buffering and compression for text/event-stream, and let it "
         "speak HTTP/1.1 to Sluice (nginx: proxy_buffering off, gzip off, proxy_http_version 1.1)."
     )
@@ -77,9 +77,9 @@ def _events(url: str) -> Iterator[TimedEvent]:
 
 
 def _timed(lines: Iterable[bytes], clock: Callable[[], float]) -> Iterator[TimedEvent]:
-    """The events of a stream of lines, each with the moment when it came.
+    """Yield the events of a stream of lines, with their arrival times.
 
-    Raises `ValueError` for lines that are no timed events.
+    Raises `ValueError` for lines that are not timed events.
     """
     first: tuple[float, float] | None = None
     for line in lines:

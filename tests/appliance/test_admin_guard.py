@@ -4,7 +4,7 @@ import hmac
 
 import pytest
 
-from proxy.appliance.admin_guard import refusal, shows
+from proxy.appliance.admin_guard import has_token, refusal
 
 NAMES = frozenset({"sluice", "sluice.example"})
 
@@ -71,7 +71,7 @@ def test_pages_of_others_are_refused(headers: dict[str, str]) -> None:
 )
 def test_the_token_is_shown_in_two_ways(said: str, shown: bool) -> None:
     """As a Bearer token, or as the password of any user; what is malformed shows nothing."""
-    assert shows({"Authorization": said} if said else {}, "t0ken") is shown
+    assert has_token({"Authorization": said} if said else {}, "t0ken") is shown
 
 
 def test_a_comparison_takes_as_long_whatever_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -84,6 +84,6 @@ def test_a_comparison_takes_as_long_whatever_is_shown(monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(hmac, "compare_digest", compare)
     for said in ("", "t", "t0ken", "t0ken2", "x" * 4000, "\u00e9"):
-        assert shows({"Authorization": f"Bearer {said}"}, "t0ken") is (said == "t0ken")
+        assert has_token({"Authorization": f"Bearer {said}"}, "t0ken") is (said == "t0ken")
     assert {(len(one), len(other)) for one, other in compared} == {(32, 32)}
     assert len(compared) == 6

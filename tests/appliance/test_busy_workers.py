@@ -66,7 +66,7 @@ async def watched(monkeypatch: pytest.MonkeyPatch, *beats: int) -> tuple[Worker,
     monkeypatch.setattr(monitor, "_seen", lambda state, _ending: states.append(state.value))
     with monkeypatch.context() as looking:
         looking.setattr("proxy.appliance.monitor.asyncio.wait", look)
-        await monitor._feel_pulse(child, pulse, ending)  # type: ignore[arg-type]
+        await monitor._watch_pulse(child, pulse, ending)  # type: ignore[arg-type]
     return child, states
 
 

@@ -10,8 +10,8 @@ import pytest
 
 from proxy.appliance.child import ProcessSpec
 from proxy.appliance.http_probe import ProbeResponse
-from proxy.appliance.listening import Listening
 from proxy.appliance.monitor import CannotStart, ProcessMonitor, ProcessState, RestartPolicy
+from proxy.appliance.worker_socket import WorkerSocket
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -216,7 +216,7 @@ def beating(path: Path) -> ProcessSpec:
         "it",
         [sys.executable, "-c", script],
         err=lambda _lines: None,
-        listening=Listening(path, mode=0o600),
+        listening=WorkerSocket(path, mode=0o600),
     )
 
 

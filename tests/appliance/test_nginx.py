@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from proxy.appliance import nginx
-from proxy.appliance.directory import RunDirectory
 from proxy.appliance.nginx_program import NginxProgram
+from proxy.appliance.run_directory import RunDirectory
 
 if TYPE_CHECKING:
     import pytest

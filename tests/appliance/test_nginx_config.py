@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from proxy.appliance.directory import RunDirectory
 from proxy.appliance.nginx_config import CannotRender, render, values_for
 from proxy.appliance.nginx_program import NginxProgram
-from proxy.appliance.sizing import Connections
+from proxy.appliance.nginx_sizing import Connections
+from proxy.appliance.run_directory import RunDirectory
 from proxy.settings import Settings
 from tests.nginx.pem import ONE
 

@@ -104,7 +104,7 @@ def test_nothing_that_a_client_sends_ends_the_log() -> None:
 def test_what_is_not_listed_is_told_and_not_written() -> None:
     """Whoever counts hears of every line."""
     written, told = Written(), list[dict[str, Any]]()
-    log = NginxLog(write=written, told=lambda fields: told.append(dict(fields)))
+    log = NginxLog(write=written, on_access=lambda fields: told.append(dict(fields)))
     log.access(access(listed=0, own=1, status="502"))
     assert written.lines == []
     assert [one["status"] for one in told] == [502]

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from proxy.appliance.directory import run_directory
 from proxy.appliance.monitor import CannotStart
 from proxy.appliance.preflight import preflight
+from proxy.appliance.run_directory import run_directory
 from proxy.settings import Settings
 from tests.fixtures.ports import free_port
 

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from proxy.appliance.directory import RunDirectory
 from proxy.appliance.monitor import CannotStart, ProcessState, RestartPolicy
 from proxy.appliance.nginx_program import NginxProgram
 from proxy.appliance.processes import Processes, Programs
+from proxy.appliance.run_directory import RunDirectory
 from proxy.settings import Settings
 from proxy.state.ping import ping
 

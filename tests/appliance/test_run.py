@@ -121,7 +121,7 @@ def test_selftest_finds_no_buffer(shared: Running) -> None:
         timeout=30,
     )
     assert done.returncode == 0, done.stdout
-    assert "Nothing on the way buffers." in done.stdout
+    assert "Nothing buffers the stream." in done.stdout
 
 
 def test_one_request_id_runs_through_everything(shared: Running, client: httpx.Client) -> None:

@@ -86,7 +86,7 @@ async def test_a_server_is_judged_by_what_comes(
     server = await aiohttp_server(app)
     url = str(server.make_url("/"))
     assert await asyncio.to_thread(selftest.run, url) == status
-    assert "left after" in capsys.readouterr().out
+    assert "sent after" in capsys.readouterr().out
 
 
 def test_arrivals_are_counted_from_the_first() -> None:

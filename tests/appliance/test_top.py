@@ -128,7 +128,7 @@ def test_nobody_there_is_said_in_one_line(capsys: pytest.CaptureFixture[str]) ->
     """Which address, why, and what would be right; exit status 1."""
     assert top.run(f"127.0.0.1:{free_port()}") == 1
     said = capsys.readouterr().err
-    assert re.fullmatch(r"sluice top: Nothing answers at http://\S+: .*refused.*9464.*\n", said)
+    assert re.fullmatch(r"sluice top: No answer from http://\S+: .*refused.*9464.*\n", said)
 
 
 @pytest.mark.parametrize(
@@ -198,7 +198,7 @@ async def test_a_token_is_sent_and_asked_for(capsys: pytest.CaptureFixture[str])
     try:
         assert await asyncio.to_thread(top.run, url, once=True, interval=0.1) == 1
         assert "SLUICE_ADMIN_TOKEN" in capsys.readouterr().err
-        assert (await asyncio.to_thread(top.look, url, "t0ken")).status["state"] == "ready"
+        assert (await asyncio.to_thread(top.fetch, url, "t0ken")).status["state"] == "ready"
     finally:
         await admin.close()
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from proxy.appliance.top_figures import Change, Scrape
 from proxy.appliance.top_frame import RED, drawn, frame
+from proxy.appliance.top_rates import Change, Scrape
 
 UP = {"states": {"up": 2}, "streams": 3, "failures_in_a_row": 0}
 CALM = UP | {"back_in_seconds": 0.0, "benched_for_seconds": 0.0}
@@ -75,7 +75,7 @@ def test_a_gateway_without_work_shows_no_invented_figures() -> None:
     shown = text(change=QUIET)
     assert "0 in flight  0 waiting  of 0 slots" in shown
     assert "0.0 requests/s  - failed  - shed" in shown
-    assert "nothing has ended" in shown
+    assert "no requests ended" in shown
     assert re.search(r"first token +- +-", shown)
 
 

@@ -31,7 +31,7 @@ class Listening(socket.socket):
 
 
 @asynccontextmanager
-async def a_porch(begun: list[int]) -> AsyncIterator[tuple[PacedListener, Listening]]:
+async def paced_listener(begun: list[int]) -> AsyncIterator[tuple[PacedListener, Listening]]:
     """A listener that is not open yet; each request that is served adds to `begun`."""
 
     async def hello(_request: web.Request) -> web.Response:
@@ -63,7 +63,7 @@ async def ask(address: tuple[str, int]) -> bytes:
 async def test_a_burst() -> None:
     """All are served; between any few of them the loop turns, so that streams go on."""
     begun: list[int] = []
-    async with a_porch(begun) as (site, listening):
+    async with paced_listener(begun) as (site, listening):
         await site.start()
         loop = asyncio.get_running_loop()
         made = loop.connect_accepted_socket
@@ -98,7 +98,7 @@ async def test_a_burst() -> None:
 async def test_stopping_with_clients_at_the_door() -> None:
     """Who was taken in is served; who comes later is refused."""
     begun: list[int] = []
-    async with a_porch(begun) as (site, listening):
+    async with paced_listener(begun) as (site, listening):
         await site.start()
         address = listening.getsockname()
         with socket.create_connection(address) as client:
@@ -115,7 +115,7 @@ async def test_stopping_with_clients_at_the_door() -> None:
 async def test_no_descriptor_left(monkeypatch: pytest.MonkeyPatch) -> None:
     """It waits a moment and takes them in then, instead of trying as fast as it can."""
     monkeypatch.setattr(listener, "_PAUSE_SECONDS", 0.05)
-    async with a_porch([]) as (site, listening):
+    async with paced_listener([]) as (site, listening):
         listening.out_of_descriptors = 2
         await site.start()
         async with asyncio.timeout(5):
@@ -126,7 +126,7 @@ async def test_no_descriptor_left(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def test_stopping_while_no_descriptor_is_left() -> None:
     """Nobody is taken in after it."""
-    async with a_porch([]) as (site, listening):
+    async with paced_listener([]) as (site, listening):
         listening.out_of_descriptors = 1
         await site.start()
         with socket.create_connection(listening.getsockname()):

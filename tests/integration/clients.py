@@ -13,7 +13,7 @@ from tests.integration.expected_tally import expected_tally
 from tests.integration.faults.asking import Asking
 from tests.integration.faults.gateways import RunningGateway
 from tests.integration.faults.recorder import read_answer
-from tests.integration.ledger import Ledger
+from tests.integration.ledger import KeyLedger
 from tests.integration.pausable_upstream import PausableUpstream, PausedAnswer
 from tests.integration.raw import Line, post_json
 
@@ -41,7 +41,7 @@ class Clients:
     gateway: RunningGateway
     holding: PausableUpstream
     drains: bool
-    ledger: Ledger = field(default_factory=Ledger)
+    ledger: KeyLedger = field(default_factory=KeyLedger)
     runs: list[str] = field(default_factory=list)
     chance: random.Random = field(default_factory=lambda: random.Random(7))
 

@@ -64,7 +64,7 @@ def counted(scrape: Scrape) -> Counts:
 
 
 @dataclass
-class Ledger:
+class KeyLedger:
     """What all clients together know."""
 
     counts: Counts = field(default_factory=Counter)

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from proxy.appliance import nginx, nginx_config, nginx_program, sizing
-from proxy.appliance.directory import RunDirectory, run_directory
+from proxy.appliance import nginx, nginx_config, nginx_program, nginx_sizing
+from proxy.appliance.run_directory import RunDirectory, run_directory
 from proxy.settings import Settings
 from tests.fixtures.ports import free_port
 
@@ -77,7 +77,7 @@ class NginxInstances:
             admin_port=1,
         )
         run = self._stack.enter_context(run_directory())
-        sizes = sizing.fit(500, 500, processes=1, hard_limit=8192, somaxconn=4096)
+        sizes = nginx_sizing.fit(500, 500, processes=1, hard_limit=8192, somaxconn=4096)
         program = nginx_program.find()
         values = nginx_config.values_for(settings, run=run, program=program, sizes=sizes)
         nginx_config.render(values, run.nginx_conf.parent)

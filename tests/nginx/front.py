@@ -10,9 +10,9 @@ import subprocess
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
-from proxy.appliance import nginx, nginx_config, nginx_program, sizing
-from proxy.appliance.directory import RunDirectory, run_directory
-from proxy.appliance.nginx_lines import access_fields
+from proxy.appliance import nginx, nginx_config, nginx_program, nginx_sizing
+from proxy.appliance.nginx_log_parser import access_fields
+from proxy.appliance.run_directory import RunDirectory, run_directory
 from proxy.settings import Settings
 from tests.fixtures.ports import free_port
 
@@ -170,7 +170,7 @@ class Front:
         """Make the run directory and the files in it."""
         self._run = self._stack.enter_context(run_directory())
         processes = self.settings.nginx_workers or 1
-        sizes = sizing.fit(100, 100, processes=processes, hard_limit=4096, somaxconn=4096)
+        sizes = nginx_sizing.fit(100, 100, processes=processes, hard_limit=4096, somaxconn=4096)
         values = nginx_config.values_for(
             self.settings, run=self._run, program=self.program, sizes=sizes
         )

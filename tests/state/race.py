@@ -6,7 +6,7 @@ import asyncio
 import uuid
 
 from proxy.state.backend import backend_for
-from proxy.state.limits import Ledger, Limits, Usage
+from proxy.state.limits import KeyLedger, Limits, Usage
 from proxy.state.store import LANES, Store
 from proxy.store_address import parse
 
@@ -19,7 +19,7 @@ def race(url: str, name: str, clients: int) -> int:
 async def _race(url: str, name: str, clients: int) -> int:
     async with Store(backend_for(parse(url), LANES), 10) as store:
         assert await store.ready(20)
-        ledger = Ledger(store, name, Limits(max_streams=3), lease_seconds=60)
+        ledger = KeyLedger(store, name, Limits(max_streams=3), lease_seconds=60)
         asked = (ledger.reserve(uuid.uuid4().hex, Usage()) for _ in range(clients))
         verdicts = await asyncio.gather(*asked)
         return sum(one.limit is None for one in verdicts)

@@ -8,14 +8,14 @@ import uuid
 import pytest
 
 from proxy.state.errors import StoreUnavailable
-from proxy.state.limits import Ledger, Limits, Usage
+from proxy.state.limits import KeyLedger, Limits, Usage
 from proxy.state.store import Store
 from tests.fixtures.stores import cluster, sentinel_set
 from tests.state.conftest import connected
 
 
 async def _let_in(store: Store, clients: int = 100) -> int:
-    ledger = Ledger(store, uuid.uuid4().hex, Limits(requests_per_minute=3, max_streams=5))
+    ledger = KeyLedger(store, uuid.uuid4().hex, Limits(requests_per_minute=3, max_streams=5))
     asked = (ledger.reserve(uuid.uuid4().hex, Usage()) for _ in range(clients))
     return sum(one.limit is None for one in await asyncio.gather(*asked))
 

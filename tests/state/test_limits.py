@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from proxy.key_settings import KeyDefaults
-from proxy.state.limits import NOTHING, Ledger, Limit, Limits, Usage
+from proxy.state.limits import NOTHING, KeyLedger, Limit, Limits, Usage
 from tests.fixtures.stores import StoreServer
 from tests.state.conftest import connected
 from tests.state.model import MINUTE, Model
@@ -76,7 +76,7 @@ async def _agree(
         *(round(limits.budget_usd * 1e9), limits.period, round(LEASE * 1e6)),
     )
     async with connected(url) as store:
-        ledger = Ledger(store, uuid.uuid4().hex, limits, clock, LEASE)
+        ledger = KeyLedger(store, uuid.uuid4().hex, limits, clock, LEASE)
         for what, id_, tokens, money, passes in steps:
             clock.now += passes
             now, one = round(clock.now * 1e6), f"r{id_}"
@@ -106,7 +106,7 @@ def test_no_boundary_doubles_a_burst(server: StoreServer, gaps: list[float], lim
     async def run() -> None:
         clock, let_in = Clock(), []
         async with connected(server.url) as store:
-            ledger = Ledger(store, uuid.uuid4().hex, Limits(requests_per_minute=limit), clock)
+            ledger = KeyLedger(store, uuid.uuid4().hex, Limits(requests_per_minute=limit), clock)
             for gap in gaps:
                 clock.now += gap
                 asked = [await ledger.reserve(uuid.uuid4().hex, Usage()) for _ in range(limit + 1)]
@@ -133,7 +133,7 @@ async def test_500_race_for_the_last_unit(
 ) -> None:
     """Exactly as many get through as there is room for, all others hear which limit it was."""
     async with connected(server.url) as store:
-        ledger = Ledger(store, name, limits)
+        ledger = KeyLedger(store, name, limits)
         verdicts = await asyncio.gather(
             *(ledger.reserve(uuid.uuid4().hex, usage) for _ in range(500))
         )
@@ -154,7 +154,7 @@ async def test_a_reservation_of_a_dead_worker_ends_by_itself(
     """Its stream and its money are free again, and usage shows it without being asked to clean."""
     clock = Clock()
     async with connected(server.url) as store:
-        ledger = Ledger(store, name, Limits(max_streams=1, budget_usd=1.0), clock, LEASE)
+        ledger = KeyLedger(store, name, Limits(max_streams=1, budget_usd=1.0), clock, LEASE)
         await ledger.reserve("dead", Usage(1, 0, 0.9))
         assert (await ledger.reserve("next", Usage(1, 0, 0.9))).limit is not None
         clock.now += LEASE
@@ -168,7 +168,7 @@ async def test_a_renewed_lease_goes_on(server: StoreServer, name: str) -> None:
     """As long as its worker lives, a stream counts."""
     clock = Clock()
     async with connected(server.url) as store:
-        ledger = Ledger(store, name, Limits(max_streams=1), clock, LEASE)
+        ledger = KeyLedger(store, name, Limits(max_streams=1), clock, LEASE)
         await ledger.reserve("long", Usage())
         for _ in range(5):
             clock.now += LEASE * 0.9
@@ -183,7 +183,7 @@ async def test_a_store_that_was_restarted_empty_hears_of_it_again(
     clock = Clock()
     async with connected(server.url) as store:
         limits = Limits(max_streams=1, tokens_per_minute=1000, budget_usd=1.0)
-        ledger = Ledger(store, name, limits, clock)
+        ledger = KeyLedger(store, name, limits, clock)
         await ledger.renew([("running", Usage(1, 500, 0.4))])
         figures = await ledger.figures()
         assert (figures.streams, figures.held_usd) == (1, 0.4)
@@ -200,7 +200,7 @@ async def test_an_upstream_that_was_never_called_costs_nothing(
     """All that was reserved goes back."""
     async with connected(server.url) as store:
         limits = Limits(2, 1000, 2, 1.0)
-        ledger = Ledger(store, name, limits, Clock())
+        ledger = KeyLedger(store, name, limits, Clock())
         await ledger.reserve("r", Usage(1, 900, 0.9))
         await ledger.settle("r", NOTHING)
         figures = await ledger.figures()
@@ -211,7 +211,7 @@ async def test_an_upstream_that_was_never_called_costs_nothing(
 async def test_a_call_asked_again_takes_nothing_more(server: StoreServer, name: str) -> None:
     """An answer that was lost on its way costs a key nothing, in whatever order it is repeated."""
     async with connected(server.url) as store:
-        ledger = Ledger(store, name, Limits(requests_per_minute=3, budget_usd=1.0), Clock())
+        ledger = KeyLedger(store, name, Limits(requests_per_minute=3, budget_usd=1.0), Clock())
         for _ in range(2):
             verdict = await ledger.reserve("r", Usage(1, 0, 0.5))
             assert verdict.figures.requests_left == 2
@@ -224,7 +224,7 @@ async def test_a_period_of_the_calendar(server: StoreServer, name: str) -> None:
     """A spent budget says when it is back, and is whole again at that moment in UTC."""
     clock = Clock(START + MINUTE / 1e6)
     async with connected(server.url) as store:
-        ledger = Ledger(store, name, Limits(budget_usd=1.0, budget_period="day"), clock)
+        ledger = KeyLedger(store, name, Limits(budget_usd=1.0, budget_period="day"), clock)
         await ledger.reserve("a", Usage(1, 0, 0.5))
         await ledger.settle("a", Usage(1, 0, 1.5))
         refused = await ledger.reserve("b", Usage(1, 0, 0.5))
@@ -237,7 +237,7 @@ async def test_the_wait_is_true(server: StoreServer, name: str) -> None:
     """Whoever waits so long is let in, whoever waits a little less is not."""
     clock = Clock()
     async with connected(server.url) as store:
-        ledger = Ledger(store, name, Limits(requests_per_minute=7), clock)
+        ledger = KeyLedger(store, name, Limits(requests_per_minute=7), clock)
         for n in range(7):
             assert (await ledger.reserve(f"{n}", Usage())).limit is None
         wait = (await ledger.reserve("late", Usage())).wait

@@ -7,14 +7,14 @@ import asyncio
 import pytest
 
 from proxy.state.errors import StoreUnavailable
-from proxy.state.limits import NOTHING, Ledger, Limit, Limits, Usage
+from proxy.state.limits import NOTHING, KeyLedger, Limit, Limits, Usage
 from proxy.state.reservations import Reservations
 from proxy.state.store import Store
 from tests.fixtures.stores import StoreServer
 from tests.state.conftest import connected
 
 
-async def streams_become(ledger: Ledger, number: int) -> None:
+async def streams_become(ledger: KeyLedger, number: int) -> None:
     async with asyncio.timeout(20):
         while True:
             try:
@@ -28,7 +28,7 @@ async def streams_become(ledger: Ledger, number: int) -> None:
 async def test_a_request_from_its_reservation_to_its_end(server: StoreServer, name: str) -> None:
     """It is held, then settled by what was used; a second end changes nothing."""
     async with connected(server.url) as store, Reservations() as all_:
-        ledger = Ledger(store, name, Limits(max_streams=1, budget_usd=1.0))
+        ledger = KeyLedger(store, name, Limits(max_streams=1, budget_usd=1.0))
         reservation, verdict = await all_.reserve(ledger, Usage(1, 0, 0.5))
         assert reservation is not None
         assert (verdict.limit, all_.held) == (None, 1)
@@ -43,7 +43,7 @@ async def test_a_request_from_its_reservation_to_its_end(server: StoreServer, na
 async def test_a_long_stream_keeps_its_lease(server: StoreServer, name: str) -> None:
     """Longer than a lease lasts, since its worker lives; then the worker dies."""
     async with connected(server.url) as store:
-        ledger = Ledger(store, name, Limits(max_streams=1), lease_seconds=1.5)
+        ledger = KeyLedger(store, name, Limits(max_streams=1), lease_seconds=1.5)
         async with Reservations(renew_seconds=0.05) as all_:
             await all_.reserve(ledger, Usage())
             await asyncio.sleep(2.5)
@@ -54,7 +54,7 @@ async def test_a_long_stream_keeps_its_lease(server: StoreServer, name: str) -> 
 async def test_a_client_that_leaves_while_it_reserves(server: StoreServer, name: str) -> None:
     """What was taken for it goes back, whichever comes first."""
     async with connected(server.url) as store, Reservations() as all_:
-        ledger = Ledger(store, name, Limits(requests_per_minute=1000, max_streams=100))
+        ledger = KeyLedger(store, name, Limits(requests_per_minute=1000, max_streams=100))
         tasks = [asyncio.create_task(all_.reserve(ledger, Usage())) for _ in range(20)]
         for task in tasks:
             await asyncio.sleep(0)
@@ -70,7 +70,7 @@ async def test_a_client_that_leaves_while_it_reserves(server: StoreServer, name:
 async def test_the_store_goes_away_and_comes_back_empty(own_server: StoreServer, name: str) -> None:
     """What runs is counted again, what ended meanwhile is settled, each once."""
     async with connected(own_server.url, seconds=0.5) as store, Reservations(0.05) as all_:
-        ledger = Ledger(store, name, Limits(max_streams=5, budget_usd=1.0))
+        ledger = KeyLedger(store, name, Limits(max_streams=5, budget_usd=1.0))
         ended = (await all_.reserve(ledger, Usage(1, 0, 0.1)))[0]
         assert ended is not None
         await all_.reserve(ledger, Usage(1, 0, 0.2))
@@ -86,7 +86,7 @@ async def test_the_store_goes_away_and_comes_back_empty(own_server: StoreServer,
     assert (figures.spent_usd, figures.held_usd) == (0.05, 0.5)
 
 
-async def _away(store: Store, ledger: Ledger) -> None:
+async def _away(store: Store, ledger: KeyLedger) -> None:
     async with asyncio.timeout(20):
         while store.available:
             with pytest.raises(StoreUnavailable):

@@ -1,4 +1,4 @@
-"""The status page for people, on the admin port: read-only, and nothing from another host."""
+"""The status page on the admin port: read-only, without resources from other hosts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _FILES = ("index.html", "style.css", "page.js")
 
 
 class StatusPage:
-    """The page's three files, read with the first request."""
+    """The page's three files, read at the first request."""
 
     def __init__(self) -> None:
         self._files: dict[str, bytes] = {}

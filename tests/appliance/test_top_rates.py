@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.appliance.top_figures import Change, Scrape, Spread, quantile
+from proxy.appliance.top_rates import Change, Scrape, Spread, quantile
 
 INFINITE = float("inf")
 

@@ -1,4 +1,4 @@
-"""What a child writes: passed on in whole lines, the last of them kept on stderr."""
+"""Reads a child's output: passes on whole lines, and keeps the last ones."""
 
 from __future__ import annotations
 
@@ -16,19 +16,18 @@ if TYPE_CHECKING:
 
 _KEPT_LINES = 30
 _READ_BYTES = 65_536
-# A line without an end is not held for ever.
+# A longer line is passed on in parts.
 _LONGEST_LINE = 1024 * 1024
 _READER_SECONDS = 5.0
-"""How long children's lines wait for a log's reader that stands still; so long their pipes, too,
-have room for what they say."""
+"""How long lines wait for a blocked reader of the log; the pipes have room for as long."""
 _log = structlog.get_logger("appliance")
 
 
-class Lines:
-    """Reads one pipe to its end, in a thread of its own.
+class LineReader:
+    """Reads one pipe to its end, in a thread.
 
-    A slow reader of the log (a paused terminal, a full log driver) must not hold up the
-    supervisor's event loop, which answers the health probes.
+    A thread, because a blocked reader of the log (a paused terminal, a full log driver) must not
+    block the supervisor's event loop, which answers the health probes.
     """
 
     def __init__(
@@ -38,7 +37,7 @@ class Lines:
         name: str,
         masked: Callable[[bytes], bytes] = bytes,
     ) -> None:
-        """`masked` makes a line fit to be kept as part of the stderr tail."""
+        """Take `masked`, which removes secrets from a line that is kept."""
         self._descriptor = descriptor
         self._masked = masked
         self._name = name
@@ -47,19 +46,19 @@ class Lines:
         self._thread = threading.Thread(target=self._pump, name=f"lines of {name}", daemon=True)
 
     def start(self) -> None:
-        """Begin to read."""
+        """Start reading."""
         self._thread.start()
 
     def wait(self, seconds: float) -> bool:
-        """Wait until the pipe has ended and its last line has been passed on; whether it has.
+        """Wait until the pipe has ended and its last line was passed on. Return whether it has.
 
-        A grandchild may still hold the pipe, and is not waited for longer.
+        A grandchild may still hold the pipe open.
         """
         self._thread.join(seconds)
         return not self._thread.is_alive()
 
     def last(self) -> str:
-        """The last lines, as text."""
+        """Return the last lines."""
         kept = map(self._masked, list(self._kept))
         return b"".join(kept).decode(errors="replace").rstrip()
 
@@ -82,12 +81,12 @@ class Lines:
             self._kept.extend(lines.splitlines(keepends=True)[-_KEPT_LINES:])
             try:
                 self._sink(lines)
-            except Exception as error:  # noqa: BLE001 nothing that a child writes may end its log
+            except Exception as error:  # noqa: BLE001 no output may stop the reader
                 _log.error("lines_lost", process=self._name, reason=type(error).__name__)
 
 
 def to_log(name: str) -> Callable[[bytes], None]:
-    """The sink of a child that writes plain text: each line becomes a log line."""
+    """Return a sink that logs each line of a child that writes plain text."""
     log = structlog.get_logger(name)
 
     def sink(lines: bytes) -> None:
@@ -98,5 +97,5 @@ def to_log(name: str) -> Callable[[bytes], None]:
 
 
 def to_stderr(lines: bytes) -> None:
-    """The sink of children whose lines are log lines already."""
+    """Write the lines of a child that writes log lines itself."""
     STDERR.write(lines, _READER_SECONDS)

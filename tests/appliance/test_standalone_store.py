@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import SecretStr
 
 from proxy.appliance import store_program
-from proxy.appliance.lone_store import with_store
+from proxy.appliance.standalone_store import with_store
 from proxy.settings import Settings
 from tests.fixtures.stores import until
 

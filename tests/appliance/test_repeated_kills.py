@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from proxy.appliance.kills import RepeatedKills
 from proxy.appliance.monitor import Run
+from proxy.appliance.repeated_kills import RepeatedKills
 
 KILLED = Run(came_up=True, status=137, seconds=3.0, stderr_tail="")
 

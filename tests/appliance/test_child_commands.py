@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from proxy.appliance import commands
+from proxy.appliance import child_commands
 
 
 def test_children_run_this_very_package(tmp_path: Path) -> None:
@@ -13,11 +13,11 @@ def test_children_run_this_very_package(tmp_path: Path) -> None:
     trap = tmp_path / "proxy"
     trap.mkdir()
     (trap / "__main__.py").write_text("print('trapped')")
-    command = commands.demo(8100)
+    command = child_commands.demo(8100)
     done = subprocess.run(
         [*command[: command.index("demo")], "demo", "--help"],
         cwd=tmp_path,
-        env=commands.environment(),
+        env=child_commands.environment(),
         capture_output=True,
         text=True,
         check=True,
@@ -28,7 +28,7 @@ def test_children_run_this_very_package(tmp_path: Path) -> None:
 
 def test_a_worker_knows_its_place() -> None:
     """Which one it is, of how many, where it listens, and that nginx is in front."""
-    words = commands.worker(Path("/run/x/worker-1.sock"), 1, 4)
+    words = child_commands.worker(Path("/run/x/worker-1.sock"), 1, 4)
     assert words[0] == sys.executable
     assert words[words.index("--unix") + 1] == "/run/x/worker-1.sock"
     assert words[words.index("--index") + 1] == "1"
@@ -40,7 +40,7 @@ def test_the_environment_is_the_supervisors_and_more() -> None:
     """Children see the same settings, and what the supervisor adds."""
     out = subprocess.run(
         [sys.executable, "-c", "import json, os; print(json.dumps(dict(os.environ)))"],
-        env=commands.environment(SLUICE_UPSTREAM_URL="http://127.0.0.1:1/v1"),
+        env=child_commands.environment(SLUICE_UPSTREAM_URL="http://127.0.0.1:1/v1"),
         capture_output=True,
         text=True,
         check=True,

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from proxy.appliance import directory
-from proxy.appliance.directory import run_directory
+from proxy.appliance.run_directory import run_directory
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -58,7 +57,7 @@ def test_what_a_killed_supervisor_left_is_cleared_away(
 ) -> None:
     """The next start removes it; what is in use, or not Sluice's, stays."""
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    monkeypatch.setattr(directory, "_all_may_pass", lambda _: True)
+    monkeypatch.setattr("proxy.appliance.run_directory._all_may_pass", lambda _: True)
     (tmp_path / "sluice-dead").mkdir()
     (tmp_path / "sluice-dead" / "lock").touch()
     (tmp_path / "sluice-dead" / "worker-0.sock").touch()
@@ -85,7 +84,7 @@ def test_without_the_right_to_change_users_nginx_stays_who_it_is(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """In a container without capabilities root keeps nginx as root rather than fail."""
-    monkeypatch.setattr(directory, "_may_change_user", lambda: False)
+    monkeypatch.setattr("proxy.appliance.run_directory._may_change_user", lambda: False)
     with run_directory() as run:
         assert run.nginx_user is None
         assert run.path.stat().st_uid == os.geteuid()

@@ -1,4 +1,4 @@
-"""How many descriptors and connections this machine grants, and how many the settings need."""
+"""Sizes nginx's processes, connections and files for the settings, within the system's limits."""
 
 from __future__ import annotations
 
@@ -11,34 +11,33 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from proxy.settings import Settings
 
-# Requests that come in a burst beyond the waiting line: they have both their connections too,
-# until a worker has told them 503.
+# Requests of a burst beyond the queue: each holds two connections, too, until a worker answers 503.
 _BURST = 8192
 # Logs, listening sockets, the channel between nginx's processes.
 _OWN_FILES = 128
-# What the kernel takes as a backlog's length (listen(2)), whatever somaxconn says.
+# The largest backlog that the kernel accepts (listen(2)), whatever somaxconn is.
 _LARGEST_BACKLOG = 65_535
 _SMALLEST_BACKLOG = 4096
-# The kernel deals connections out by chance: of 10,000 over two processes one gets up to 5,200.
+# The kernel distributes connections at random: of 10,000, one of two processes gets up to 5,200.
 _UNEVEN = 1.125
 _MOST_PROCESSES = 32
 
 
 @dataclass(frozen=True, slots=True)
 class Connections:
-    """What nginx is told."""
+    """The sizes in nginx's configuration."""
 
     processes: int
     connections: int
-    """For each nginx process."""
+    """Per nginx process."""
     files: int
     backlog: int
     warnings: tuple[str, ...] = ()
-    """What does not fit, and what the operator can do about it."""
+    """What exceeds the system's limits, and what the operator can do."""
 
 
 def sizes_for(settings: Settings, *, hard_limit: int, somaxconn: int) -> Connections:
-    """What the settings need. A token costs nginx half of the whole, so half as many keep up."""
+    """Size nginx for the settings; half as many processes as workers suffice for relaying."""
     return fit(
         settings.max_streams,
         settings.queue_size,
@@ -58,10 +57,10 @@ def fit(
     hard_limit: int,
     somaxconn: int,
 ) -> Connections:
-    """Size nginx for so many streams and so long a waiting line, within what is granted.
+    """Size nginx for so many streams and queued requests, within the limits.
 
-    The limit is each process's own, so there are more of them where one could not hold all;
-    `fixed` leaves their number as it is.
+    The limit of open files is per process, so there are more processes if one could not hold all
+    connections; `fixed` keeps their number.
     """
     needed = 2 * (streams + queue)
     granted = max(64, hard_limit - _OWN_FILES)
@@ -71,8 +70,8 @@ def fit(
     own = needed if processes == 1 else math.ceil(needed * _UNEVEN / processes)
     wanted = own + 2 * _BURST
     files = min(wanted + _OWN_FILES, hard_limit)
-    # Where files are what is short, they run out first: nginx then waits to accept until there are
-    # some again, while out of connections it would accept and hang up.
+    # If files are limited, let them run out first: nginx then pauses accepting, while out of
+    # connections it would accept and close.
     connections = wanted if files < hard_limit else hard_limit
     backlog = max(_SMALLEST_BACKLOG, min(streams + queue, _LARGEST_BACKLOG))
     warnings = []
@@ -91,7 +90,7 @@ def fit(
 
 
 def raise_limit() -> int:
-    """Let this process and all it starts open as many files as the hard limit allows."""
+    """Raise the limit of open files to the hard limit, and return it."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard == resource.RLIM_INFINITY:
         hard = int(Path("/proc/sys/fs/nr_open").read_text(encoding="ascii"))
@@ -100,7 +99,7 @@ def raise_limit() -> int:
 
 
 def somaxconn() -> int:
-    """The kernel's bound on every listen backlog; its old default where it cannot be read."""
+    """Return the kernel's limit of listen backlogs; its old default if unreadable."""
     try:
         return int(Path("/proc/sys/net/core/somaxconn").read_text(encoding="ascii"))
     except OSError:

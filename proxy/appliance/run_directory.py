@@ -1,4 +1,4 @@
-"""The run directory: private, one for each start, gone afterwards."""
+"""The run directory: private, created at each start and removed at its end."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# A unix socket's address holds 107 characters and a zero (unix(7)); the longest name that we
-# give one is `worker-255.sock` with its temporary ending.
+# A unix socket's address holds 107 characters and a null byte (unix(7)); the longest name here is
+# `worker-255.sock`.
 _LONGEST_PATH = 107 - len("/worker-255.sock")
 _PREFIX = "sluice-"
 _LOCK = "lock"
@@ -27,42 +27,42 @@ _LOCK = "lock"
 
 @dataclass(frozen=True, slots=True)
 class RunDirectory:
-    """Where sockets, nginx's files and the workers' metrics lie."""
+    """The paths of sockets, nginx's files and the workers' metrics."""
 
     path: Path
     nginx_user: str | None
-    """`user group` for nginx's processes where these are not ours; else None."""
+    """`user group` of nginx's processes if they run as another user; else None."""
 
     @property
     def nginx_conf(self) -> Path:
-        """The configuration that nginx is started with."""
+        """The main configuration file of nginx."""
         return self.path / "nginx" / "nginx.conf"
 
     @property
     def lame_duck(self) -> Path:
-        """Is there once nginx shall say that it is not ready."""
+        """A file whose existence makes nginx report not ready."""
         return self.path / "lame-duck"
 
     @property
     def metrics(self) -> Path:
-        """The `PROMETHEUS_MULTIPROC_DIR` of this start."""
+        """The `PROMETHEUS_MULTIPROC_DIR` of this run."""
         return self.path / "metrics"
 
     @property
     def store_socket(self) -> Path:
-        """Where the embedded store listens."""
+        """The embedded store's socket."""
         return self.path / "store.sock"
 
     def worker_socket(self, index: int) -> Path:
-        """Where the worker listens."""
+        """Return the worker's socket."""
         return self.path / f"worker-{index}.sock"
 
 
 @contextmanager
 def run_directory() -> Iterator[RunDirectory]:
-    """Make the directory under `$TMPDIR` or `/tmp` with mode 0700, and remove it at the end.
+    """Create the directory under `$TMPDIR` or `/tmp` with mode 0700, and remove it at the end.
 
-    Raises `OSError` where nothing can be written.
+    Raises `OSError` if it cannot be written.
     """
     parent = _parent()
     _sweep(parent)
@@ -70,7 +70,7 @@ def run_directory() -> Iterator[RunDirectory]:
     unnamed = path / "lock-in-the-making"
     with unnamed.open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        # Only now: a lock that can be found is one that is held, unless its holder is dead.
+        # Renamed after locking, so that a lock file with this name is locked while its owner lives.
         unnamed.rename(path / _LOCK)
         yield from _filled(path)
 
@@ -85,19 +85,18 @@ def _filled(path: Path) -> Iterator[RunDirectory]:
 
 
 def _sweep(parent: Path) -> None:
-    """Remove what supervisors left that were killed before they could: nobody holds its lock."""
+    """Remove the directories of killed supervisors: their lock is free."""
     for lock in parent.glob(f"{_PREFIX}*/{_LOCK}"):
-        # Somebody else's, or just gone: neither is ours to clear.
+        # Skip directories of other users, and those just removed.
         with contextlib.suppress(OSError), lock.open("r+") as held:
             fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
             shutil.rmtree(lock.parent, ignore_errors=True)
 
 
 def _parent() -> Path:
-    """`$TMPDIR`, or `/tmp` if sockets below it would have addresses that are too long.
+    """Return `$TMPDIR`, or `/tmp` if socket paths below it would be too long.
 
-    Or if root's nginx could not get there: its processes are nobody, who may not pass through a
-    private directory.
+    Also `/tmp` if this is root and user nobody, whom nginx runs as, could not reach `$TMPDIR`.
     """
     given = Path(tempfile.gettempdir())
     fits = len(str(given)) + len("/sluice-12345678") <= _LONGEST_PATH
@@ -107,14 +106,14 @@ def _parent() -> Path:
 
 
 def _all_may_pass(directory: Path) -> bool:
-    return all(one.stat().st_mode & stat.S_IXOTH for one in (directory, *directory.parents))
+    return all(folder.stat().st_mode & stat.S_IXOTH for folder in (directory, *directory.parents))
 
 
 def _give_to_nobody(path: Path) -> str | None:
-    """As root, let nginx's processes be nobody: they read what strangers send.
+    """As root, give the directory to user nobody, as whom nginx then runs.
 
-    The directory stays private: it becomes nobody's own, and root gets in anyway. Without the
-    right to do so (a container without capabilities) nginx stays the present user.
+    It stays private: root can access it anyway. Without the capabilities, as in some containers,
+    nginx runs as root.
     """
     if os.geteuid() != 0:
         return None
@@ -128,7 +127,7 @@ def _give_to_nobody(path: Path) -> str | None:
 
 
 def _may_change_user() -> bool:
-    """Whether root here has CAP_SETGID and CAP_SETUID (capabilities(7)), as nginx will need."""
+    """Whether this process has CAP_SETGID and CAP_SETUID (capabilities(7)), which nginx needs."""
     wanted = 1 << 6 | 1 << 7
     for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
         if line.startswith("CapEff:"):

@@ -1,8 +1,8 @@
-"""A worker's listening socket. The supervisor owns it, so it outlives every worker.
+"""A worker's listening socket. The supervisor owns it, so it outlives the worker's process.
 
-Whoever connects while the worker is away waits in the socket's backlog for the next one, and is not
-refused. nginx finds the socket by its path: taken away, a connection fails at once and nginx tries
-another worker, even where this one is frozen and the kernel would go on taking connections for it.
+A client that connects while the worker restarts waits in the socket's backlog instead of being
+refused. nginx finds the socket by its path: when the path is renamed, nginx fails at once and tries
+another worker, even if this one is frozen and the kernel would still accept connections for it.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ BACKLOG = 16_384
 """Connections that may wait to be accepted; the kernel's own limit may be lower."""
 
 
-class Listening:
-    """One such socket; made when it is first needed."""
+class WorkerSocket:
+    """A listening socket, opened when it is first needed."""
 
     def __init__(self, path: Path, *, mode: int) -> None:
         self._path = path
@@ -27,34 +27,34 @@ class Listening:
         self._mode = mode
         self._socket: socket.socket | None = None
         self.visible = True
-        """Whether nginx finds it."""
+        """Whether nginx can find the socket."""
 
     @property
     def path(self) -> Path:
-        """Where it is found just now."""
+        """The socket's current path."""
         return self._path if self.visible else self._hidden
 
     def fileno(self) -> int:
-        """Its descriptor, for a worker to inherit.
+        """Return the descriptor, for a worker to inherit.
 
-        Raises `OSError` where it cannot be made.
+        Raises `OSError` if the socket cannot be opened.
         """
         if self._socket is None:
             self._socket = self._opened()
         return self._socket.fileno()
 
-    def show(self, visible: bool) -> None:  # noqa: FBT001 what is shown is the point
-        """Let nginx find it, or take it out of its way; who waits already goes on waiting."""
+    def show(self, visible: bool) -> None:  # noqa: FBT001 a setter
+        """Make the socket visible to nginx, or hide it; connections in the backlog keep waiting."""
         if visible is self.visible or self._socket is None:
             return
         before = self.path
         self.visible = visible
-        # Where the run directory is gone, everything is about to end.
+        # The run directory is removed at the end of the run.
         with contextlib.suppress(FileNotFoundError):
             before.rename(self.path)
 
     def take_waiting(self) -> list[socket.socket]:
-        """The connections of all who wait; whoever takes them answers and closes them."""
+        """Accept all connections in the backlog; the caller answers and closes them."""
         taken: list[socket.socket] = []
         if self._socket is not None:
             with contextlib.suppress(OSError):
@@ -63,7 +63,7 @@ class Listening:
         return taken
 
     def close(self) -> None:
-        """Own it no longer: a worker that still has it is the last one to accept from it."""
+        """Close the supervisor's copy; a running worker keeps its own."""
         if self._socket is not None:
             self._socket.close()
 

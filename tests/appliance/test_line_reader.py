@@ -7,14 +7,14 @@ import time
 
 import structlog.testing
 
-from proxy.appliance.lines import Lines, to_log
+from proxy.appliance.line_reader import LineReader, to_log
 
 
 def pumped(*parts: bytes) -> tuple[list[bytes], str]:
     """What the sink gets for these writes, and the last words."""
     reading, writing = os.pipe()
     got: list[bytes] = []
-    lines = Lines(reading, got.append, "test")
+    lines = LineReader(reading, got.append, "test")
     lines.start()
     for part in parts:
         os.write(writing, part)
@@ -63,7 +63,7 @@ def test_plain_text_becomes_log_lines() -> None:
 
 _TWO_WRITERS = """
 import threading
-from proxy.appliance.lines import to_stderr
+from proxy.appliance.line_reader import to_stderr
 
 def write(letter):
     for _ in range(4):

@@ -1,7 +1,7 @@
-"""nginx's lines, read: what happened, without anything in which a client may have put a key.
+"""Parses nginx's log lines into fields, without any text in which a client may have put a key.
 
-Clients write much of these lines: paths, header lines that nginx quotes as it refuses them, bytes
-that are no UTF-8. So facts are taken out of them, and the rest is left behind.
+Clients control much of these lines: paths, header lines that nginx quotes, bytes that are not
+UTF-8. Therefore known facts are extracted, and the rest is dropped.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ _LINE = re.compile(
 )
 _PREFIX = re.compile(r"^nginx: (?:\[(?P<level>\w+)\] )?")
 _LEVELS = {"warn": "warning", "error": "error", "crit": "error", "alert": "error", "emerg": "error"}
-# Sluice breaks a cut stream off, so that no client takes it for whole; its own line of the request
-# says why, and where a worker died its supervisor does. Before the head it stays an error.
+# Sluice closes a cut stream's connection, so that no client takes it for complete; the request's
+# own log line says why, or the supervisor's if a worker died. Before the head it stays an error.
 _BROKEN_OFF = re.compile(
     r"(?:upstream prematurely closed connection|recv\(\) failed \(104: Connection reset by peer\))"
     r" while reading upstream"
@@ -50,22 +50,22 @@ codecs.register_error("sluice.percent", _as_percent)
 
 
 def text_of(line: bytes) -> str:
-    """A line as text; a byte that is no UTF-8 is written as a URL would have it, `%FF`."""
+    """Decode a line; bytes that are not UTF-8 are percent-encoded, as `%FF`."""
     return line.decode("utf-8", "sluice.percent")
 
 
 def access_fields(line: bytes) -> dict[str, Any] | None:
-    """The fields of an access line; None for what is none."""
+    """Return the fields of an access line; None if it is malformed."""
     try:
         fields: dict[str, Any] = msgspec.json.decode(text_of(line).strip())
-        # Where the request line could not be read there is none: `000`, which JSON does not know.
+        # For a malformed request line the status is `000`, not a JSON number.
         return fields | {"status": int(fields["status"]), "path": safe_path(fields["path"])}
     except (msgspec.DecodeError, TypeError, KeyError, ValueError):
         return None
 
 
 def error_fields(line: str) -> tuple[str, dict[str, Any]]:
-    """The level, in our words, and what one of nginx's own complaints says."""
+    """Return the log level and the fields of a line of nginx's error log."""
     match = _LINE.match(line)
     if match is None:
         prefix = _PREFIX.match(line)
@@ -76,8 +76,8 @@ def error_fields(line: str) -> tuple[str, dict[str, Any]]:
         return level, {"message": _masked(message)}
     fields: dict[str, Any] = {"message": _before_quotes(message)}
     for pattern in (_CLIENT, _REQUEST, _WORKER):
-        if (found := pattern.search(message)) is not None:
-            fields |= found.groupdict()
+        if (details := pattern.search(message)) is not None:
+            fields |= details.groupdict()
     if "path" in fields:
         fields["path"] = safe_path(fields["path"])
     if "worker" in fields and _BROKEN_OFF.fullmatch(fields["message"]):
@@ -86,11 +86,11 @@ def error_fields(line: str) -> tuple[str, dict[str, Any]]:
 
 
 def safe_path(path: str) -> str:
-    """A path that can be written down: no query, no value of what looks like a key's name."""
+    """Return a path without its query and without values of names that look like a key's."""
     path, decoded = _without_values(path), path
     for _ in range(_DECODED_TIMES):
         decoded = unquote(decoded)
-    # A key's name may be encoded, once or more.
+    # A key's name may be percent-encoded, once or more.
     if _without_values(decoded) != decoded:
         path = _without_values(decoded)
     return path if path.isprintable() else quote(path, safe="/%:;=,@!$&'()*+~…")
@@ -101,7 +101,7 @@ def _without_values(path: str) -> str:
 
 
 def _before_quotes(message: str) -> str:
-    """What nginx says itself: all up to what it quotes of the client's, or tells of the request."""
+    """Return nginx's own words: the message up to the first quoted text or request details."""
     own = message.partition(", client: ")[0].partition('"')[0]
     return own.rstrip(": ")
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import pytest
 from structlog.testing import capture_logs
 
+from proxy.appliance.backlog_rejection import BacklogRejection
 from proxy.appliance.ledger import Ledger
-from proxy.appliance.listening import Listening
-from proxy.appliance.turning_away import TurningAway
+from proxy.appliance.worker_socket import WorkerSocket
 from tests.appliance.test_ledger import _own_values, counted
 
 if TYPE_CHECKING:
@@ -21,15 +21,15 @@ HEAD = b"POST %s HTTP/1.1\r\nHost: a\r\nX-Request-ID: the-id\r\nContent-Length: 
 
 
 @pytest.fixture
-def listening(tmp_path: Path) -> Iterator[Listening]:
+def listening(tmp_path: Path) -> Iterator[WorkerSocket]:
     """The socket of a worker that is away."""
-    opened = Listening(tmp_path / "s", mode=0o600)
+    opened = WorkerSocket(tmp_path / "s", mode=0o600)
     opened.fileno()
     yield opened
     opened.close()
 
 
-def connected(listening: Listening) -> socket.socket:
+def connected(listening: WorkerSocket) -> socket.socket:
     client = socket.socket(socket.AF_UNIX)
     client.settimeout(10)
     client.connect(str(listening.path))
@@ -54,7 +54,7 @@ def read(client: socket.socket) -> bytes:
     ],
 )
 async def test_who_waited_is_told_to_try_again(
-    tmp_path: Path, listening: Listening, path: bytes, shape: bytes, shed: int
+    tmp_path: Path, listening: WorkerSocket, path: bytes, shape: bytes, shed: int
 ) -> None:
     """503 in the family's shape with nginx's id, counted once; nobody else is."""
     ledger = Ledger(tmp_path)
@@ -64,7 +64,7 @@ async def test_who_waited_is_told_to_try_again(
     left.close()
     silent.shutdown(socket.SHUT_WR)
     with capture_logs() as logged:
-        TurningAway(ledger)(listening)
+        BacklogRejection(ledger)(listening)
         answer = await asyncio.to_thread(read, asking)
         assert await asyncio.to_thread(read, silent) == b""
         async with asyncio.timeout(10):
@@ -81,9 +81,9 @@ async def test_who_waited_is_told_to_try_again(
     assert await asyncio.to_thread(counted, tmp_path) == ({("503", "shed"): 1} if shed else {})
 
 
-async def test_nobody_waits(tmp_path: Path, listening: Listening) -> None:
+async def test_nobody_waits(tmp_path: Path, listening: WorkerSocket) -> None:
     """Then nothing is said."""
     with capture_logs() as logged:
-        TurningAway(Ledger(tmp_path))(listening)
+        BacklogRejection(Ledger(tmp_path))(listening)
         await asyncio.sleep(0)
     assert logged == []

@@ -1,4 +1,4 @@
-"""What happened between two scrapes: rates from counters, percentiles from histograms."""
+"""Computes rates and percentiles from two scrapes of the metrics."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FIRSTS = {
 }
 _FIRST_TOKEN = FIRSTS["first token"]
 _PER_TOKEN = "gen_ai_server_time_per_output_token_seconds"
-# As the rules in monitoring/ have it: these broke, whatever their status was.
+# Failures whatever their status, as in the rules in monitoring/.
 _BROKEN = {
     "upstream_cut",
     "error_event",
@@ -35,28 +35,28 @@ Labels = frozenset[tuple[str, str]]
 
 @dataclass(frozen=True, slots=True)
 class Scrape:
-    """One answer of `/metrics`, and when it came in seconds of a monotonic clock."""
+    """One scrape of `/metrics`, and its time in seconds of a monotonic clock."""
 
     at: float
     samples: Mapping[str, Mapping[Labels, float]]
 
     @classmethod
     def read(cls, text: str, at: float) -> Scrape:
-        """Read the text format. Raises `ValueError` if it is something else."""
+        """Parse the text format. Raises `ValueError`."""
         samples: dict[str, dict[Labels, float]] = {}
         for family in text_string_to_metric_families(text):
-            for one in family.samples:
-                labels = frozenset(one.labels.items())
-                samples.setdefault(one.name, {})[labels] = one.value
+            for sample in family.samples:
+                labels = frozenset(sample.labels.items())
+                samples.setdefault(sample.name, {})[labels] = sample.value
         return cls(at, samples)
 
     def level(self, name: str) -> float:
-        """A gauge, in sum."""
+        """Return a gauge, summed over its series."""
         return sum(self.samples.get(name, {}).values())
 
 
 class Spread(NamedTuple):
-    """The middle and the edge of a distribution; None where nothing was observed."""
+    """Percentiles of a distribution; None without observations."""
 
     p5: float | None
     p50: float | None
@@ -64,17 +64,17 @@ class Spread(NamedTuple):
 
 
 class Model(NamedTuple):
-    """What one model did."""
+    """One model's figures."""
 
     name: str
     per_second: float
     first_token: Spread
     tokens_per_second: float | None
-    """Of its median stream."""
+    """The median stream's rate."""
 
 
 class Change:
-    """Two scrapes of the same machine, the earlier and the later."""
+    """The difference of two scrapes of the same machine."""
 
     def __init__(self, before: Scrape, after: Scrape) -> None:
         self._before = before
@@ -82,16 +82,16 @@ class Change:
         self._seconds = max(after.at - before.at, 1e-9)
 
     def per_second(self, name: str, **labels: str) -> float:
-        """How fast a counter grew, over all series with these labels."""
+        """Return a counter's rate, summed over all series with these labels."""
         return sum(self._by(name, None, labels).values()) / self._seconds
 
     def per_second_by(self, name: str, label: str) -> dict[str, float]:
-        """The same for each value of a label, the fastest first; what stood still is left out."""
+        """Return the rate by a label's value, highest first, without zeros."""
         grown = self._by(name, label, {}).most_common()
         return {value: growth / self._seconds for value, growth in grown if growth}
 
     def failed_share(self) -> float | None:
-        """The part of all requests that ended in a 5xx or broke; None if none ended."""
+        """Return the share of requests that failed: a 5xx or a broken stream; None without any."""
         failed = whole = 0.0
         for labels, growth in self._growth("sluice_requests_total"):
             whole += growth
@@ -101,19 +101,19 @@ class Change:
         return failed / whole if whole else None
 
     def shed_share(self) -> float | None:
-        """The part of all requests that was refused for want of slots; None if none ended."""
+        """Return the share of requests that were shed; None without any."""
         grown = self._by("sluice_requests_total", "ended_by", {})
         whole = sum(grown.values())
         return grown["shed"] / whole if whole else None
 
     def spread(self, name: str, **labels: str) -> Spread:
-        """A histogram's percentiles, from what came between the two scrapes alone."""
+        """Return a histogram's percentiles over the observations between the two scrapes."""
         grown = self._by(f"{name}_bucket", "le", labels)
         buckets = sorted((float(bound), count) for bound, count in grown.items())
         return Spread(*(quantile(share, buckets) for share in (0.05, 0.5, 0.95)))
 
     def models(self) -> list[Model]:
-        """Each model that had requests, the busiest first."""
+        """Return each model with requests, busiest first."""
         return [
             Model(
                 name,
@@ -125,7 +125,7 @@ class Change:
         ]
 
     def _pace(self, model: str) -> float | None:
-        """Tokens per second of the model's median stream: the inverse of its time per token."""
+        """Return the tokens per second of the model's median stream."""
         per_token = self.spread(_PER_TOKEN, gen_ai_request_model=model).p50
         return 1 / per_token if per_token else None
 
@@ -133,7 +133,7 @@ class Change:
         grown: Counter[str] = Counter()
         for labels, growth in self._growth(name):
             if all(labels.get(key) == value for key, value in wanted.items()):
-                # Counter promises whole numbers in its type alone; it adds seconds as well.
+                # Counter's annotation says int, but it adds floats as well.
                 grown[labels[label] if label else ""] += growth  # type: ignore[assignment]
         return grown
 
@@ -141,15 +141,14 @@ class Change:
         before = self._before.samples.get(name, {})
         for labels, now in self.after.samples.get(name, {}).items():
             then = before.get(labels, 0.0)
-            # A counter that is less than it was began anew.
+            # A counter that decreased was reset.
             yield dict(labels), now - then if now >= then else now
 
 
 def quantile(share: float, buckets: Sequence[tuple[float, float]]) -> float | None:
-    """A quantile of cumulative buckets (upper bound, count), as Prometheus works it out.
+    """Return a quantile of cumulative buckets (upper bound, count), as Prometheus computes it.
 
-    Within a bucket it goes in a straight line; in the last, endless one it is that one's lower
-    bound. None if nothing was counted.
+    Linear interpolation within a bucket; the lower bound in the +Inf bucket. None without counts.
     """
     whole = buckets[-1][1] if buckets else 0.0
     if not whole:

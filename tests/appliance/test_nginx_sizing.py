@@ -4,13 +4,13 @@ import resource
 
 import pytest
 
-from proxy.appliance import sizing
+from proxy.appliance import nginx_sizing
 from proxy.settings import Settings
 
 
 def test_a_roomy_machine_gets_what_it_needs() -> None:
     """Two connections for each stream and each waiting request, and room for a burst."""
-    fitted = sizing.fit(1000, 500, processes=1, hard_limit=1_000_000, somaxconn=4096)
+    fitted = nginx_sizing.fit(1000, 500, processes=1, hard_limit=1_000_000, somaxconn=4096)
     assert fitted.connections >= 2 * (1500 + 8000)
     assert fitted.files > fitted.connections
     assert fitted.backlog >= 4096
@@ -22,7 +22,7 @@ def test_a_tight_limit_costs_the_burst_first() -> None:
 
     Files run out no later than connections: nginx then waits to accept, and does not hang up.
     """
-    fitted = sizing.fit(1000, 500, processes=1, hard_limit=4096, somaxconn=4096)
+    fitted = nginx_sizing.fit(1000, 500, processes=1, hard_limit=4096, somaxconn=4096)
     assert fitted.connections == fitted.files == 4096
     assert fitted.connections >= 2 * 1500
     assert fitted.warnings == ()
@@ -30,7 +30,9 @@ def test_a_tight_limit_costs_the_burst_first() -> None:
 
 def test_too_tight_a_limit_is_said() -> None:
     """What cannot fit is named with the limit and the two settings."""
-    fitted = sizing.fit(10_000, 1000, processes=2, fixed=True, hard_limit=1024, somaxconn=65_535)
+    fitted = nginx_sizing.fit(
+        10_000, 1000, processes=2, fixed=True, hard_limit=1024, somaxconn=65_535
+    )
     assert fitted.files <= 1024
     assert fitted.processes == 2
     (warning,) = fitted.warnings
@@ -44,7 +46,7 @@ def test_as_many_processes_as_the_limit_asks_for(hard_limit: int) -> None:
 
     Chance deals the connections out, so each has room for some more than its part.
     """
-    fitted = sizing.fit(10_000, 1000, processes=1, hard_limit=hard_limit, somaxconn=65_535)
+    fitted = nginx_sizing.fit(10_000, 1000, processes=1, hard_limit=hard_limit, somaxconn=65_535)
     assert fitted.processes > 1
     assert fitted.files <= hard_limit
     assert fitted.connections * fitted.processes > 1.1 * 2 * 11_000
@@ -54,14 +56,14 @@ def test_as_many_processes_as_the_limit_asks_for(hard_limit: int) -> None:
 def test_a_limit_below_all_sense() -> None:
     """It is said, and nothing worse happens; nobody loses a process that is there already."""
     for hard_limit in (64, 128, 129):
-        fitted = sizing.fit(100_000, 0, processes=64, hard_limit=hard_limit, somaxconn=65_535)
+        fitted = nginx_sizing.fit(100_000, 0, processes=64, hard_limit=hard_limit, somaxconn=65_535)
         assert fitted.processes == 64
         assert any(str(hard_limit) in warning for warning in fitted.warnings)
 
 
 def test_one_process_where_one_is_enough() -> None:
     """More would only wake more often, for fewer tokens each time."""
-    fitted = sizing.fit(9000, 900, processes=1, hard_limit=20_000, somaxconn=65_535)
+    fitted = nginx_sizing.fit(9000, 900, processes=1, hard_limit=20_000, somaxconn=65_535)
     assert fitted.processes == 1
 
 
@@ -69,16 +71,16 @@ def test_one_process_where_one_is_enough() -> None:
 def test_half_as_many_processes_as_workers(workers: int, processes: int) -> None:
     """A token costs nginx half of what it costs the whole, so half as many keep up."""
     limits = {"hard_limit": 1_000_000, "somaxconn": 4096}
-    sizes = sizing.sizes_for(Settings(workers=workers), **limits)
+    sizes = nginx_sizing.sizes_for(Settings(workers=workers), **limits)
     assert sizes.processes == processes
-    told = sizing.sizes_for(Settings(workers=workers, nginx_workers=3), **limits)
+    told = nginx_sizing.sizes_for(Settings(workers=workers, nginx_workers=3), **limits)
     assert told.processes == 3
 
 
 @pytest.mark.parametrize(("streams", "said"), [(100, False), (1000, True)])
 def test_a_short_backlog_is_said_if_it_matters(streams: int, said: bool) -> None:
     """`somaxconn` is mentioned only where a burst of all streams would not fit in it."""
-    fitted = sizing.fit(streams, 0, processes=1, hard_limit=100_000, somaxconn=128)
+    fitted = nginx_sizing.fit(streams, 0, processes=1, hard_limit=100_000, somaxconn=128)
     assert any("somaxconn" in warning for warning in fitted.warnings) is said
 
 
@@ -86,7 +88,7 @@ def test_the_limit_is_raised_as_far_as_it_goes() -> None:
     """The soft limit becomes the hard one."""
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     try:
-        hard = sizing.raise_limit()
+        hard = nginx_sizing.raise_limit()
         assert resource.getrlimit(resource.RLIMIT_NOFILE) == (hard, hard)
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, before)
@@ -94,4 +96,4 @@ def test_the_limit_is_raised_as_far_as_it_goes() -> None:
 
 def test_somaxconn_is_a_number() -> None:
     """It is read from the kernel, or is its old default."""
-    assert sizing.somaxconn() >= 128
+    assert nginx_sizing.somaxconn() >= 128

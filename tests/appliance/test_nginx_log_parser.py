@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from proxy.appliance.nginx_lines import access_fields, error_fields, safe_path
+from proxy.appliance.nginx_log_parser import access_fields, error_fields, safe_path
 
 AT = "2026/11/21 07:52:49"
 OF_CLIENT = "client: 127.0.0.1, server: , "

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from proxy.appliance.held_files import HeldFiles
+from proxy.appliance.file_snapshots import FileSnapshots
 from proxy.settings import Settings
 from proxy.upstream_settings import UpstreamSettings
 from tests.appliance.running import Running, wait_until
@@ -49,10 +49,10 @@ def paths_of(settings: Settings) -> list[str]:
 def test_what_lies_on_the_disk_later_does_not_matter(named: Settings, tmp_path: Path) -> None:
     """The copies say what was checked; an unchanged file keeps its copy's name, and its ending."""
     (run := tmp_path / "run").mkdir()
-    files = HeldFiles(run)
-    held = files.hold(named)
+    files = FileSnapshots(run)
+    held = files.snapshot(named)
     said = [Path(path).read_text() for path in paths_of(held)]
-    assert paths_of(files.hold(named)) == paths_of(held)
+    assert paths_of(files.snapshot(named)) == paths_of(held)
     for path in paths_of(named):
         Path(path).write_text("broken")
     assert [Path(path).read_text() for path in paths_of(held)] == said
@@ -64,7 +64,7 @@ def test_what_lies_on_the_disk_later_does_not_matter(named: Settings, tmp_path: 
 def test_the_private_key_is_on_no_disk(named: Settings, tmp_path: Path) -> None:
     """Children find it in memory that goes with the supervisor."""
     (run := tmp_path / "run").mkdir()
-    HeldFiles(run).hold(named)
+    FileSnapshots(run).snapshot(named)
     kept = [file.read_text() for file in run.rglob("*") if file.is_file()]
     assert "cert.pem" in kept
     assert "key.pem" not in kept
@@ -73,12 +73,12 @@ def test_the_private_key_is_on_no_disk(named: Settings, tmp_path: Path) -> None:
 def test_only_what_is_named_is_kept(named: Settings, tmp_path: Path) -> None:
     """A file that changes a thousand times leaves no thousand copies, nor descriptors."""
     (run := tmp_path / "run").mkdir()
-    files = HeldFiles(run)
+    files = FileSnapshots(run)
     for number in range(20):
         for path in paths_of(named):
             Path(path).write_text(f"{path} {number}")
-        held = files.hold(named)
-        files.keep_only(held)
+        held = files.snapshot(named)
+        files.retain(held)
     assert sorted(map(str, (run / "held").iterdir())) == sorted(
         set(paths_of(held)) - {held.tls_key}
     )
@@ -88,8 +88,8 @@ def test_only_what_is_named_is_kept(named: Settings, tmp_path: Path) -> None:
 
 def test_without_files_there_is_no_folder(tmp_path: Path) -> None:
     """Nothing is made that nobody needs."""
-    files = HeldFiles(tmp_path)
-    files.keep_only(files.hold(Settings()))
+    files = FileSnapshots(tmp_path)
+    files.retain(files.snapshot(Settings()))
     assert list(tmp_path.iterdir()) == []
 
 

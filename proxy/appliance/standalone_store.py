@@ -1,4 +1,4 @@
-"""The embedded store of a worker that runs without a supervisor: started, and again if it dies."""
+"""Runs the embedded store for a worker without a supervisor, and restarts it if it dies."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ _log = structlog.get_logger("store")
 
 @contextmanager
 def with_store(settings: Settings) -> Iterator[Settings]:
-    """The settings with a store to count in, where a key has a limit and none is named.
+    """Yield settings with an embedded store's URL, if a store is needed and none is configured.
 
-    Where this machine has no program for one the settings stay as they are, and the worker says at
-    its start that limits are not checked. The store ends with the block, or with this process.
+    Without a store program on this machine the settings are unchanged, and the worker logs at its
+    start that limits are not checked. The store ends with the block, or with this process.
     """
     if not store_program.wanted(settings):
         yield settings
@@ -57,11 +57,11 @@ def with_store(settings: Settings) -> Iterator[Settings]:
 
 
 class _Running(threading.Thread):
-    """Keeps one program running; a thread, since it begins before the event loop does."""
+    """Keeps a program running, in a thread, because it starts before the event loop."""
 
     def __init__(self, command: list[str]) -> None:
         super().__init__(name="store", daemon=True)
-        # The kernel ends it with this process, however that ends.
+        # The kernel kills the program when this process dies.
         tie = (str(os.getpid()), str(int(signal.SIGKILL)), "0")
         self._command = [sys.executable, "-I", pdeathsig.__file__, *tie, *command]
         self._stopping = threading.Event()
@@ -69,12 +69,12 @@ class _Running(threading.Thread):
         self._lock = threading.Lock()
 
     def run(self) -> None:
-        """Start it, and again whenever it has ended, once a second at most."""
+        """Start the program, and restart it when it ends, at most once a second."""
         while True:
             with self._lock:
                 if self._stopping.is_set():
                     return
-                self._process = subprocess.Popen(  # noqa: S603 our own program, no shell
+                self._process = subprocess.Popen(  # noqa: S603 a fixed program, no shell
                     self._command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
                 )
             began = time.monotonic()
@@ -84,7 +84,7 @@ class _Running(threading.Thread):
             _log.warning("store_ended", status=status)
 
     def stop(self) -> None:
-        """End it."""
+        """Stop the program."""
         with self._lock:
             self._stopping.set()
             if self._process is not None:

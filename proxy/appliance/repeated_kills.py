@@ -1,8 +1,8 @@
-"""Workers that are killed again and again: the kernel's answer where memory is short.
+"""Detects workers that the kernel's OOM killer kills repeatedly.
 
-Starting the same again would only be a loop. A worker that was killed once may have been killed by
-anybody; two that the kernel has counted as killed for want of memory, or three short lives of the
-same worker that end by SIGKILL, are no chance.
+Restarting them unchanged would only loop. A single SIGKILL may be an operator's. Two workers that
+the kernel counts as OOM-killed within a minute, or three consecutive short runs of the same worker
+that end by SIGKILL, are not a coincidence.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ SHORT_LIFE_SECONDS = 10.0
 
 
 class RepeatedKills:
-    """Counts them. `oom_kills` says how many processes the kernel has killed so far."""
+    """Counts kills; `oom_kills` returns how many processes the kernel has OOM-killed so far."""
 
     def __init__(
         self, oom_kills: Callable[[], int | None], now: Callable[[], float] = time.monotonic
@@ -38,18 +38,18 @@ class RepeatedKills:
         self._in_a_row: dict[int, int] = {}
 
     def look(self) -> None:
-        """Ask how many there are by now, for the first time at the start.
+        """Read the kernel's counter; the first call is at the start.
 
-        It reads files: not in the event loop.
+        It reads files: call it outside the event loop.
         """
         self._latest = self._oom_kills()
         if self._known is None:
             self._known = self._latest
 
     def died(self, worker: int, run: Run) -> bool:
-        """Take in a death, after a `look`; whether something has to be given up.
+        """Note a worker's end, after a `look`. Return whether to reduce the load.
 
-        If so, the count begins anew.
+        If so, counting starts again.
         """
         if run.status != _BY_SIGKILL or run.ended_by_us:
             self._in_a_row[worker] = 0
