@@ -61,7 +61,7 @@ class ApplianceReload:
         """The time and the result of the latest reload, for `/status`."""
 
     def certificate_end(self) -> float | None:
-        """Return the expiry of the certificate that nginx has loaded, in Unix time; None without TLS.
+        """Return when nginx's certificate expires, in Unix time; None without TLS.
 
         nginx reads the file at its start and at each reload only.
         """
@@ -76,13 +76,17 @@ class ApplianceReload:
             try:
                 frozen = await self._apply()
             except NotReloaded as error:
-                _log.error("not_reloaded", complaint=str(error), advice="The old settings stay in
-                force.") self.latest = {"at": when, "result": "refused", "complaint": str(error)}
-                return finally: # A worker that is starting may still use the settings before these.
-                await asyncio.to_thread(self._files.retain, before, self._settings) if frozen:
+                advice = "The old settings stay in force."
+                _log.error("not_reloaded", complaint=str(error), advice=advice)
+                self.latest = {"at": when, "result": "refused", "complaint": str(error)}
+                return
+            finally:
+                # A worker that is starting may still use the settings before these.
+                await asyncio.to_thread(self._files.retain, before, self._settings)
+            if frozen:
                 _log.warning("frozen_settings", names=frozen, advice="A restart applies them.")
-                _log.info("reloaded", what="upstreams, keys, prices, certificates, nginx")
-                self.latest = {"at": when, "result": "applied", "frozen": frozen}
+            _log.info("reloaded", what="upstreams, keys, prices, certificates, nginx")
+            self.latest = {"at": when, "result": "applied", "frozen": frozen}
 
     async def _apply(self) -> list[str]:
         # 1. Check everything before anything changes.
