@@ -110,7 +110,9 @@ class ApplianceStatus:
 
 
 def _newest(heard: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    return sorted(heard, key=lambda warning: str(warning["at"]), reverse=True)[: warnings.MOST]
+    return sorted(heard, key=lambda warning: str(warning["at"]), reverse=True)[
+        : warnings.MAX_WARNINGS
+    ]
 
 
 def _limits_checked(workers: Iterable[Mapping[str, Any]]) -> bool | None:

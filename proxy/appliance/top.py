@@ -83,7 +83,7 @@ def fetch(url: str, token: str = "") -> Snapshot:
             "Give the address of the admin port (SLUICE_ADMIN_PORT, 9464)."
         ) from error
     if not isinstance(status, dict) or not {"state", "workers", "upstreams"} <= status.keys():
-        raise NoAnswer(f"{url}/status is not that of Sluice's admin port.")
+        raise NoAnswer(f"{url}/status is not Sluice's admin port.")
     return Snapshot(scrape, status)
 
 

@@ -45,7 +45,7 @@ class Telemetry:
         self.registry = shared or CollectorRegistry()
         """Backed by files that the supervisor reads or, in a worker that runs alone, by memory."""
         self._metrics = Metrics(
-            self.registry, most_models=settings.metrics_models, directory=directory
+            self.registry, max_models=settings.metrics_models, directory=directory
         )
         instruments = KeyInstruments(Maker(self.registry))
         self.keys = KeyMetrics(instruments)

@@ -1,1 +1,1 @@
-"""Counting: what a stream holds, what it cost, and how that is told."""
+"""Metering: reads each family's streams and counts tokens, costs, metrics, logs and spans."""

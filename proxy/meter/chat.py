@@ -1,4 +1,4 @@
-"""OpenAI chat completions, and what the many compatible upstreams make of it.
+"""Reads OpenAI chat completions, and the variants of compatible upstreams.
 
 Source: OpenAI API reference, "Chat completions: streaming", and recorded streams.
 """
@@ -30,7 +30,7 @@ _DATA = EventKind.DATA
 
 
 class _Delta(msgspec.Struct):
-    """Foreign values stay `Any`: a provider's odd type must not cost the whole event."""
+    """Fields are `Any`: an unexpected type in one must not fail the whole event."""
 
     content: Any = None
     reasoning_content: Any = None
@@ -49,10 +49,10 @@ class _Choice(msgspec.Struct):
     index: int | None = 0
     delta: _Delta | None = None
     text: Any = None
-    """What the legacy completions have instead of a delta."""
+    """Legacy completions have this instead of a delta."""
     finish_reason: Any = None
     usage: Any = None
-    """Where Moonshot puts it."""
+    """Moonshot's place for usage."""
 
 
 class _Chunk(msgspec.Struct):
@@ -94,7 +94,7 @@ class Chat(FormatReader):
         self._last_index: int | None = -1
 
     def read(self, name: bytes, data: bytes, at: float) -> EventKind:
-        """Take in one chunk."""
+        """Read one chunk."""
         self.plain = 0
         try:
             chunk = _decode_chunk(data) if self._opened else self._open_with(data)
@@ -118,7 +118,7 @@ class Chat(FormatReader):
         return self.failed(None) if self.tally.finish_reason == "error" else _DATA
 
     def _open_with(self, data: bytes) -> _Chunk:
-        """Until the answer's model and id are known, look for them too."""
+        """Also read the model and the id, until they are known."""
         chunk = _decode_opening(data)
         self.tally.model = name_of(chunk.model)
         self.tally.response_id = name_of(chunk.id) or None
@@ -126,7 +126,7 @@ class Chat(FormatReader):
         return chunk
 
     def _note(self, choice: _Choice) -> None:
-        """Keep which choices have begun and which have ended."""
+        """Track which choices have begun and ended."""
         self._last_index = choice.index
         self._choices.begin(choice.index)
         if choice.finish_reason and choice.finish_reason != "null":
@@ -151,7 +151,7 @@ class Chat(FormatReader):
         if chunk.usage or chunk.x_groq:
             self._take_usage(chunk)
         if chunk.error:
-            # What was used before the failure is billed: OpenRouter tells it in the same event.
+            # OpenRouter states the billed usage of a failed request in its error event.
             return self.failed(chunk.error)
         if chunk.usage or chunk.x_groq:
             return EventKind.USAGE if chunk.usage and chunk.choices is not None else EventKind.DATA
@@ -160,7 +160,7 @@ class Chat(FormatReader):
         return EventKind.DATA
 
     def glimpse(self, name: bytes, head: bytes, tail: bytes, at: float) -> EventKind:
-        """Take in a chunk of which only the two ends are known."""
+        """Read a chunk of which only the beginning and the end are known."""
         if name == b"error" or _HEAD_ERROR.match(head):
             self.tally.stated(openai_usage(last_object(tail, "usage")))
             return self.failed(None)
@@ -174,7 +174,7 @@ class Chat(FormatReader):
         return EventKind.DATA
 
     def body(self, body: bytes) -> None:
-        """Take in a whole chat completion."""
+        """Read a whole chat completion."""
         whole = _decode_body(body)
         if whole.error:
             self.failed(whole.error)
@@ -186,7 +186,7 @@ class Chat(FormatReader):
 
 
 def _channels(choice: _Choice) -> int:
-    """Which channels a choice carries a token of; empty and role-only deltas carry none."""
+    """Return the channels of a choice's tokens; empty and role-only deltas have none."""
     delta = choice.delta
     if delta is None:
         return TEXT if choice.text else 0
@@ -205,7 +205,7 @@ def _channels(choice: _Choice) -> int:
 
 
 def _part_channels(parts: Any) -> int:
-    """Content as a list of parts (Mistral): text, and thinking with parts of its own."""
+    """Return the channels of content as a list of parts (Mistral); thinking is nested."""
     channels = 0
     for part in parts if isinstance(parts, list) else [parts]:
         if isinstance(part, str) and part:
@@ -220,21 +220,21 @@ def _part_channels(parts: Any) -> int:
 
 
 def _details_channel(details: Any) -> int:
-    """OpenRouter's details of reasoning may hold nothing but form."""
-    said = isinstance(details, list) and any(
+    """Return the channel of OpenRouter's reasoning details, which may be empty."""
+    has_content = isinstance(details, list) and any(
         isinstance(part, dict) and (part.get("text") or part.get("summary") or part.get("data"))
         for part in details
     )
-    return REASONING if said else 0
+    return REASONING if has_content else 0
 
 
 def _call_channel(delta: _Delta) -> int:
-    """A tool's name and its arguments are tokens; an id alone is none."""
+    """Return the channel of a tool call; a name and arguments are tokens, an id alone is not."""
     calls = delta.tool_calls if isinstance(delta.tool_calls, list) else ()
     for call in (*calls, {"function": delta.function_call}):
-        made = isinstance(call, dict) and (call.get("function") or call.get("custom"))
-        if isinstance(made, dict) and (
-            made.get("arguments") or made.get("name") or made.get("input")
+        function = isinstance(call, dict) and (call.get("function") or call.get("custom"))
+        if isinstance(function, dict) and (
+            function.get("arguments") or function.get("name") or function.get("input")
         ):
             return TOOL
     return 0

@@ -1,4 +1,4 @@
-"""OpenAI legacy completions: chat's chunks, with `text` in a choice where chat has a delta.
+"""Reads OpenAI legacy completions: chat's chunks, with `text` in a choice instead of a delta.
 
 Source: OpenAI API reference, "Completions (legacy)".
 """

@@ -1,7 +1,4 @@
-"""What every family's reader is: a way to take in one event, or one whole body.
-
-Families that answer with several choices also share how their ends are told (`Choices`).
-"""
+"""The base class of the families' readers, and the tracking of choices that some share."""
 
 from __future__ import annotations
 
@@ -17,58 +14,58 @@ if TYPE_CHECKING:
     from proxy.record import Family
 
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-"""What decoding a foreign document may raise, depth bombs included."""
+"""What decoding an untrusted document may raise, including deep nesting."""
 _MAX_CHOICES = 128
-"""More than any API allows; an upstream that numbers on shares the last place."""
+"""More than any API allows; higher indexes share the last bit."""
 _PINGS = frozenset({b"ping", b"keepalive", b"keep-alive", b"heartbeat"})
 
 
 class FormatReader:
-    """Reads the events of one family into a tally. The base knows what all families share."""
+    """Reads the events of one family into a tally."""
 
     __slots__ = ("choices", "plain", "tally")
 
     family: ClassVar[Family]
     done_mark_ends: ClassVar[bool] = True
-    """Whether `[DONE]` is this family's own end mark."""
+    """Whether `[DONE]` is this family's end marker."""
 
     def __init__(self, tally: Tally, choices: int = 1) -> None:
         tally.family = self.family
         self.tally = tally
         self.choices = choices
-        """How many choices were asked for (`n`)."""
+        """The number of requested choices (`n`)."""
         self.plain = 0
-        """The channel, if the last event was a token of it and nothing else."""
+        """The channel, if the last event was a single token of it and nothing else."""
 
     def read(self, name: bytes, data: bytes, at: float) -> EventKind:
-        """Take in one whole event."""
+        """Read one whole event."""
         raise NotImplementedError
 
     def glimpse(self, name: bytes, head: bytes, tail: bytes, at: float) -> EventKind:
-        """Take in an event of which only the two ends are known."""
+        """Read an oversized event of which only the beginning and the end are known."""
         raise NotImplementedError
 
     def body(self, body: bytes) -> None:
-        """Take in a whole answer that was not streamed.
+        """Read a whole response that was not streamed.
 
-        Raises one of `UNREADABLE` if it is none of this family's.
+        Raises one of `UNREADABLE` if it is malformed.
         """
         raise NotImplementedError
 
     def finished(self) -> bool:
-        """Whether a clean end of body here is a true end."""
+        """Whether the stream is complete if its body ends cleanly here."""
         return self.tally.finishing
 
     def failed(self, error: object) -> EventKind:
-        """Note the upstream's own error."""
+        """Note the upstream's error."""
         self.tally.error = error_kind(error)
         return EventKind.ERROR
 
     def odd(self, name: bytes, data: bytes) -> EventKind:
-        """Judge a whole JSON object that has none of the family's own members."""
+        """Classify a JSON object that has none of the family's own members."""
         try:
             document = msgspec.json.decode(data)
-        except UNREADABLE:  # What a typed decoder passed over is looked at for the first time.
+        except UNREADABLE:  # The typed decoder skipped members that are decoded here.
             return self.unreadable(name, data)
         kinds = {word_in(document, "type"), word_in(document, "object")}
         if "ping" in kinds or name in _PINGS:
@@ -78,7 +75,7 @@ class FormatReader:
         return EventKind.DATA
 
     def mark(self, name: bytes, data: bytes) -> EventKind | None:
-        """Judge data that is no JSON object by the marks all families share; None if it is none."""
+        """Classify data that is a marker common to all families; None if it is not."""
         mark = data.strip()
         if not mark or name in _PINGS:
             return EventKind.PING
@@ -87,7 +84,7 @@ class FormatReader:
         return self.failed(None) if name == b"error" else None
 
     def unreadable(self, name: bytes, data: bytes) -> EventKind:
-        """Judge data that is not what this family sends."""
+        """Classify data that this family does not send."""
         kind = self.mark(name, data)
         if kind is None:
             self.tally.malformed += 1
@@ -95,7 +92,7 @@ class FormatReader:
 
 
 class Choices:
-    """The choices of one answer, as bits by their index."""
+    """The begun and ended choices of one answer, as bit sets by index."""
 
     __slots__ = ("_asked", "_begun", "_ended")
 
@@ -105,16 +102,16 @@ class Choices:
         self._ended = 0
 
     def begin(self, index: int | None) -> None:
-        """A choice has shown itself."""
+        """Note that a choice has begun."""
         self._begun |= _place(index)
 
     def end(self, index: int | None) -> None:
-        """A choice has had its finish reason."""
+        """Note that a choice has its finish reason."""
         self._ended |= _place(index)
 
     @property
     def all_ended(self) -> bool:
-        """Whether every choice that was asked for, and every one that began, has ended."""
+        """Whether every requested and every begun choice has ended."""
         expected = max(self._asked, self._begun.bit_count())
         return self._ended.bit_count() >= expected and not self._begun & ~self._ended
 

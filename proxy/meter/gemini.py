@@ -1,7 +1,7 @@
-"""Gemini's own `streamGenerateContent`, as server-sent events or as one JSON array.
+"""Reads Gemini's `streamGenerateContent`, as server-sent events or as one JSON array.
 
-Source: Gemini API reference, "GenerateContentResponse" and "UsageMetadata". It has no end mark:
-a clean end of body after every candidate's finish reason is the end.
+Source: Gemini API reference, "GenerateContentResponse" and "UsageMetadata". It has no end marker:
+a stream is complete if its body ends cleanly after every candidate's finish reason.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ _decode_array = msgspec.json.Decoder(list[_Chunk]).decode
 
 
 class Gemini(FormatReader):
-    """Reads the chunks of a generated content."""
+    """Reads the chunks of generated content."""
 
     __slots__ = ("_choices",)
 
@@ -81,7 +81,7 @@ class Gemini(FormatReader):
         self._choices = Choices(choices)
 
     def read(self, name: bytes, data: bytes, at: float) -> EventKind:
-        """Take in one chunk."""
+        """Read one chunk."""
         try:
             chunk = _decode(data)
         except UNREADABLE:
@@ -118,7 +118,7 @@ class Gemini(FormatReader):
         self.tally.finishing = self._choices.all_ended
 
     def glimpse(self, name: bytes, head: bytes, tail: bytes, at: float) -> EventKind:
-        """Take in a chunk of which only the two ends are known."""
+        """Read a chunk of which only the beginning and the end are known."""
         if name == b"error" or _HEAD_ERROR.match(head):
             self._take_metadata(tail)
             return self.failed(None)
@@ -139,7 +139,7 @@ class Gemini(FormatReader):
             self.tally.stated(_usage(msgspec.convert(metadata, _Metadata)))
 
     def body(self, body: bytes) -> None:
-        """Take in a whole answer, or the array of chunks that a stream without SSE is."""
+        """Read a whole response, or the array of chunks of a stream without SSE."""
         chunks = _decode_array(body) if body.lstrip().startswith(b"[") else [_decode(body)]
         for chunk in chunks:
             self._take(chunk)
@@ -158,7 +158,7 @@ def _channel(part: _Part) -> int:
 
 
 def _usage(metadata: _Metadata) -> Usage:
-    """Usage in Gemini's words: thoughts and the prompts of its own tools stand beside."""
+    """Convert Gemini's usage; thoughts and tool-use prompts are stated separately."""
     thoughts = count(metadata.thoughts_token_count)
     return Usage(
         input=count(metadata.prompt_token_count),

@@ -1,6 +1,6 @@
-"""What a worker has in flight, in a file that outlives it: so that a kill loses no request.
+"""A worker's requests in flight, in a file that outlives it, so that a kill loses no request.
 
-One record for each request, at a place of its own; an empty place begins with two zero bytes.
+One fixed-size record per request; a free record begins with two zero bytes.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from proxy.meter.series_file import FIRST_BYTES, allocate
 if TYPE_CHECKING:
     from proxy.record import RequestRecord
 
-_PLACE = 512
+_RECORD_BYTES = 512
 _LENGTH = struct.Struct("<H")
 _EMPTY = _LENGTH.pack(0)
 _LONGEST_NAME = 64
@@ -27,34 +27,34 @@ _log = structlog.get_logger("metrics")
 
 
 class Record(msgspec.Struct, array_like=True):
-    """What is known of a request that has not ended."""
+    """A request that has not ended."""
 
     own_id: str
-    """nginx's own id of it, where the client has given it another; else its id."""
+    """nginx's own id of the request, if the client sent another; else the request's id."""
     route: str
     key: str = ""
     upstream: str = ""
     status: int = 0
-    """What the upstream answered; 0 while it has not."""
+    """The upstream's status; 0 before its response."""
 
 
 class InFlight:
-    """Written by one worker. Without a path, or where there is no room, nothing is kept."""
+    """Written by one worker. Without a path, or on a full disk, it does nothing."""
 
     def __init__(self, path: Path | None) -> None:
         self._path = path
-        self._places: dict[int, int] = {}
+        self._offsets: dict[int, int] = {}
         self._free: list[int] = []
         self._map: mmap.mmap | None = None
         if path is not None:
             path.unlink(missing_ok=True)
 
     def write(self, record: RequestRecord) -> None:
-        """Keep a request, or what is known of it now."""
-        place = self._places.get(id(record))
-        if place is None and (place := self._new_place()) is None:
+        """Write a request's record, or update it."""
+        offset = self._offsets.get(id(record))
+        if offset is None and (offset := self._allocate()) is None:
             return
-        self._places[id(record)] = place
+        self._offsets[id(record)] = offset
         assert self._map is not None
         encoded = msgspec.json.encode(
             Record(
@@ -65,17 +65,17 @@ class InFlight:
                 record.status or record.upstream_status or 0,
             )
         )
-        if len(encoded) <= _PLACE - _LENGTH.size:
-            self._map[place : place + 2 + len(encoded)] = _LENGTH.pack(len(encoded)) + encoded
+        if len(encoded) <= _RECORD_BYTES - _LENGTH.size:
+            self._map[offset : offset + 2 + len(encoded)] = _LENGTH.pack(len(encoded)) + encoded
 
     def remove(self, record: RequestRecord) -> None:
-        """A request has ended, and has been counted."""
-        place = self._places.pop(id(record), None)
-        if place is not None and self._map is not None:
-            self._map[place : place + 2] = _EMPTY
-            self._free.append(place)
+        """Remove a request that has been counted."""
+        offset = self._offsets.pop(id(record), None)
+        if offset is not None and self._map is not None:
+            self._map[offset : offset + 2] = _EMPTY
+            self._free.append(offset)
 
-    def _new_place(self) -> int | None:
+    def _allocate(self) -> int | None:
         if not self._free and self._path is not None:
             self._grow(self._path)
         return self._free.pop() if self._free else None
@@ -93,30 +93,30 @@ class InFlight:
             self._map = mmap.mmap(descriptor, size)
         finally:
             os.close(descriptor)
-        self._free.extend(range(size - _PLACE, before - _PLACE, -_PLACE))
+        self._free.extend(range(size - _RECORD_BYTES, before - _RECORD_BYTES, -_RECORD_BYTES))
 
 
 def path_of(directory: str, worker: int) -> Path:
-    """Where a worker's records lie."""
+    """Return the path of a worker's file."""
     return Path(directory) / f"in-flight-{worker}"
 
 
 def left_behind(path: Path) -> list[Record]:
-    """The requests that a worker had in flight when it died."""
+    """Read the requests that a dead worker had in flight."""
     try:
         data = path.read_bytes()
     except FileNotFoundError:
         return []
-    found = []
-    for place in range(0, len(data) - _PLACE + 1, _PLACE):
-        (length,) = _LENGTH.unpack_from(data, place)
+    records = []
+    for offset in range(0, len(data) - _RECORD_BYTES + 1, _RECORD_BYTES):
+        (length,) = _LENGTH.unpack_from(data, offset)
         if length:
-            found.append(_read(data[place + 2 : place + 2 + length]))
-    return found
+            records.append(_read(data[offset + 2 : offset + 2 + length]))
+    return records
 
 
 def _read(record: bytes) -> Record:
     try:
         return msgspec.json.decode(record, type=Record)
-    except msgspec.DecodeError:  # It died while it wrote; there was a request all the same.
+    except msgspec.DecodeError:  # The worker died while writing; still count the request.
         return Record("", "other")

@@ -1,9 +1,9 @@
-"""Every instrument, once: names, help, labels and buckets.
+"""All instruments: names, help, labels and buckets.
 
 Names and buckets that begin with `gen_ai_` are those of the OpenTelemetry GenAI semantic
 conventions in their Prometheus form. All times are seconds.
 
-Every label multiplies what a scrape holds, so none stands where its product would be large:
+Labels multiply the number of time series, so large products are avoided:
 distributions are kept by model and operation, or by route and upstream; counters by key and
 upstream, or by model and upstream; nothing by key and model. A hundred models, fifty keys and two
 upstreams stay under 12,000 time series. The buckets of what is kept by model are some of the
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
 Mode = Literal["livesum", "livemin", "livemax"]
-"""How the workers' levels are made one; all are forgotten with their worker."""
+"""How the workers' gauges are merged; a dead worker's are dropped."""
 Metric = TypeVar("Metric", Counter, Gauge, Histogram)
 
 _FIRST = (
@@ -50,42 +50,42 @@ STREAM = ("route", "upstream")
 
 
 class Series(dict[tuple[str, ...], Metric], Generic[Metric]):
-    """An instrument's time series by their label values; found faster than by the library."""
+    """An instrument's time series by label values; a faster lookup than the library's."""
 
     def __init__(self, metric: Metric) -> None:
         super().__init__()
         self._metric: Metric = metric
 
     def __missing__(self, labels: tuple[str, ...]) -> Metric:
-        """Begin a time series."""
+        """Create a time series."""
         self[labels] = self._metric.labels(*labels) if labels else self._metric
         return self[labels]
 
 
 class Maker:
-    """Makes instruments in one registry."""
+    """Creates instruments in one registry."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._registry = registry
 
     def counter(self, name: str, text: str, *labels: str) -> Series[Counter]:
-        """A count that only grows."""
+        """Create a counter."""
         return Series(Counter(name, text, labels, registry=self._registry))
 
     def gauge(self, name: str, text: str, mode: Mode, *labels: str) -> Series[Gauge]:
-        """A level that ends with its worker."""
-        made = Gauge(name, text, labels, registry=self._registry, multiprocess_mode=mode)
-        return Series(made)
+        """Create a gauge."""
+        gauge = Gauge(name, text, labels, registry=self._registry, multiprocess_mode=mode)
+        return Series(gauge)
 
     def histogram(
         self, name: str, text: str, buckets: Sequence[float], *labels: str
     ) -> Series[Histogram]:
-        """A distribution."""
+        """Create a histogram."""
         return Series(Histogram(name, text, labels, buckets=buckets, registry=self._registry))
 
 
 class Timing:
-    """How long things took."""
+    """Histograms of times."""
 
     def __init__(self, make: Maker) -> None:
         self.first_token = make.histogram(
@@ -144,7 +144,7 @@ class Timing:
 
 
 class Counts:
-    """How much there was of everything."""
+    """Counters of requests, tokens, costs and bytes."""
 
     def __init__(self, make: Maker) -> None:
         self.requests = make.counter(
@@ -182,7 +182,7 @@ class Counts:
         )
         self.tokens_after_leaving = make.counter(
             "sluice_tokens_after_client_left_total",
-            "Events with tokens that came when the client had gone.",
+            "Events with tokens received after the client had left.",
             *MODEL,
         )
         self.without_usage = make.counter(
@@ -201,7 +201,7 @@ class Counts:
         )
         self.malformed = make.counter(
             "sluice_malformed_events_total",
-            "Events that were passed on but could not be read.",
+            "Malformed events, which are relayed but not counted.",
             "upstream",
         )
         self.bytes = make.counter(
@@ -210,21 +210,21 @@ class Counts:
 
 
 class UpstreamInstruments:
-    """How the upstreams fare."""
+    """Instruments of upstreams."""
 
     def __init__(self, make: Maker) -> None:
         self.retries = make.counter(
             "sluice_upstream_retries_total",
-            "Further attempts, by the upstream and the fault that made them needed.",
+            "Retries, by the upstream that failed and its fault.",
             "upstream",
             "reason",
         )
         self.ejections = make.counter(
-            "sluice_upstream_ejections_total", "Times an upstream was taken out.", "upstream"
+            "sluice_upstream_ejections_total", "Times an upstream was ejected.", "upstream"
         )
         self.healthy = make.gauge(
             "sluice_upstream_healthy",
-            "1 if every worker may ask the upstream, 0 if one has taken it out.",
+            "1 if the upstream is in use in every worker, 0 if one has ejected it.",
             "livemin",
             "upstream",
         )
@@ -237,7 +237,7 @@ class UpstreamInstruments:
 
 
 class Workers:
-    """How the workers fare."""
+    """Instruments of workers."""
 
     def __init__(self, make: Maker) -> None:
         self.streams = make.gauge(
@@ -249,14 +249,14 @@ class Workers:
         self.slots = make.gauge("sluice_slots", "Slots, over all workers.", "livesum")
         self.loop_lag = make.gauge(
             "sluice_event_loop_lag_seconds",
-            "How late the slowest worker's event loop ran a timer, at worst in 15 seconds.",
+            "The largest delay of a timer in any worker's event loop in the last 15 seconds.",
             "livemax",
         )
         self.cpu = make.counter("sluice_worker_cpu_seconds_total", "CPU time of all workers.")
 
 
 class Resumable:
-    """How the streams fare that can be resumed."""
+    """Instruments of resumable streams."""
 
     def __init__(self, make: Maker) -> None:
         self.running = make.gauge(
@@ -266,17 +266,17 @@ class Resumable:
             "sluice_resumable_readers", "Readers of resumable streams.", "livesum"
         )
         self.resumed = make.counter(
-            "sluice_resumed_reads_total", "Readers that were let in, by the way they came.", "door"
+            "sluice_resumed_reads_total", "Readers of streams that were admitted, by route.", "door"
         )
         self.lost = make.counter(
             "sluice_resumable_streams_lost_total",
-            "Streams that were to be resumable and became ordinary ones, and why.",
+            "Resumable streams whose log was lost, by reason.",
             "reason",
         )
 
 
 class Instruments:
-    """The instruments of one registry."""
+    """All instruments of one registry."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         make = Maker(registry)

@@ -1,4 +1,4 @@
-"""Values out of foreign JSON: taken where they are what they should be, else left out."""
+"""Extracts values from untrusted JSON; values of an unexpected type are ignored."""
 
 from __future__ import annotations
 
@@ -11,29 +11,29 @@ from proxy.meter.tokens import Usage
 _WORD = re.compile(r"[\w.:-]{1,64}", re.ASCII)
 _INPUT_DETAILS = ("prompt_tokens_details", "input_tokens_details")
 _OUTPUT_DETAILS = ("completion_tokens_details", "output_tokens_details")
-_MOST = 10**12
-"""Tokens of one answer. Metrics are floats: a larger count would drown all others, or raise."""
+_MAX_COUNT = 10**12
+"""Tokens of one answer. Metrics are floats: a larger count would lose precision, or raise."""
 
 
 def count(value: Any) -> int | None:
-    """A count as a whole number; None if it is none, or so large that sums would lose it."""
+    """Return a count as an int; None if it is not one, or too large."""
     if type(value) is float and value.is_integer():
         value = int(value)
-    return value if type(value) is int and 0 <= value <= _MOST else None
+    return value if type(value) is int and 0 <= value <= _MAX_COUNT else None
 
 
 def count_in(holder: Any, *names: str) -> int | None:
-    """The first of these members that is a count, as a whole number; None if none is."""
+    """Return the first of these members that is a count; None if none is."""
     if not isinstance(holder, dict):
         return None
     counts = (count(holder.get(name)) for name in names)
-    return next((found for found in counts if found is not None), None)
+    return next((value for value in counts if value is not None), None)
 
 
 def word_in(holder: Any, *names: str) -> str:
-    """The first of these members that is one short plain word, such as an error's type.
+    """Return the first of these members that is one short word, such as an error's type.
 
-    Free text is never taken: it may quote a prompt.
+    Free text is ignored: it may quote a prompt.
     """
     if isinstance(holder, dict):
         for name in names:
@@ -45,27 +45,27 @@ def word_in(holder: Any, *names: str) -> str:
 
 
 def error_kind(error: Any) -> str:
-    """A bounded name for an error object; `error` where it has none."""
+    """Return a short name for an error object; `error` by default."""
     return word_in(error, "type", "code", "status") or "error"
 
 
 def name_of(value: Any) -> str:
-    """A model name or id as text; empty if it is none."""
+    """Return a model name or id; empty if it is not a string."""
     return value if isinstance(value, str) else ""
 
 
 def openai_usage(usage: Any) -> Usage | None:
-    """Usage in the words of the OpenAI APIs, old and new, and of those that speak like them.
+    """Parse usage as OpenAI's APIs and compatible ones state it.
 
-    xAI counts reasoning beside the output, which its own total shows. A cache larger than the
-    input cannot lie within it (Azure's Grok). Details stand at the top level with DeepSeek,
-    Moonshot and Perplexity.
+    xAI states reasoning in addition to the output, as its total shows. Cached tokens exceeding the
+    input are in addition to it (Azure's Grok). DeepSeek, Moonshot and Perplexity have the details
+    at the top level.
     """
     if not isinstance(usage, dict):
         return None
     inside = _details(usage, _INPUT_DETAILS)
     outside = _details(usage, _OUTPUT_DETAILS)
-    found = Usage(
+    parsed = Usage(
         input=count_in(usage, "prompt_tokens", "input_tokens"),
         output=count_in(usage, "completion_tokens", "output_tokens"),
         reasoning=count_in({**usage, **outside}, "reasoning_tokens"),
@@ -79,15 +79,15 @@ def openai_usage(usage: Any) -> Usage | None:
             {**usage, **inside}, "cache_write_tokens", "cache_creation_input_tokens"
         ),
     )
-    if found.input is None and found.output is None:
+    if parsed.input is None and parsed.output is None:
         return None
     total = count_in(usage, "total_tokens")
-    stated = (found.input or 0) + (found.output or 0)
-    if found.reasoning and total == stated + found.reasoning:
-        found.output_beside = found.reasoning
-    if found.cached and found.cached > (found.input or 0):
-        found.input_beside = found.cached
-    return found
+    stated = (parsed.input or 0) + (parsed.output or 0)
+    if parsed.reasoning and total == stated + parsed.reasoning:
+        parsed.output_beside = parsed.reasoning
+    if parsed.cached and parsed.cached > (parsed.input or 0):
+        parsed.input_beside = parsed.cached
+    return parsed
 
 
 def _details(usage: dict[str, Any], names: tuple[str, str]) -> dict[str, Any]:
@@ -98,14 +98,14 @@ def _details(usage: dict[str, Any], names: tuple[str, str]) -> dict[str, Any]:
 
 
 def last_object(text: bytes, key: str) -> dict[str, Any] | None:
-    """The last whole JSON object under this key in a part of a document; None if there is none.
+    """Return the last complete JSON object under this key in a part of a document, or None.
 
-    A key inside a string cannot be mistaken for it: there its quotes are escaped.
+    A key inside a string does not match, because its quotes are escaped there.
     """
-    begins = [match.end() for match in re.finditer(rb'"%b"\s*:\s*' % key.encode(), text)]
-    for begin in reversed(begins[-8:]):
+    starts = [match.end() for match in re.finditer(rb'"%b"\s*:\s*' % key.encode(), text)]
+    for start in reversed(starts[-8:]):
         try:
-            value, _ = json.JSONDecoder().raw_decode(text[begin:].decode(errors="replace"))
+            value, _ = json.JSONDecoder().raw_decode(text[start:].decode(errors="replace"))
         except (ValueError, RecursionError):
             continue
         if isinstance(value, dict):
@@ -114,6 +114,6 @@ def last_object(text: bytes, key: str) -> dict[str, Any] | None:
 
 
 def last_string(text: bytes, key: str) -> str:
-    """The last short string under this key in a part of a document; empty if there is none."""
-    found = re.findall(rb'"%b"\s*:\s*"([\w.:-]{1,64})"' % key.encode(), text)
-    return found[-1].decode() if found else ""
+    """Return the last short string under this key in a part of a document, or an empty one."""
+    values = re.findall(rb'"%b"\s*:\s*"([\w.:-]{1,64})"' % key.encode(), text)
+    return values[-1].decode() if values else ""

@@ -1,4 +1,4 @@
-"""The instruments of keys with limits and of the store that counts them."""
+"""The instruments of key limits and of the store."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _STORE = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1,
 
 
 class KeyInstruments:
-    """What limits do, what is left of them, and how the store is that counts them."""
+    """Refusals by limits, what is left of them, and the store's calls."""
 
     def __init__(self, make: Maker) -> None:
         self.limited = make.counter(
@@ -22,12 +22,12 @@ class KeyInstruments:
         )
         self.uncounted = make.counter(
             "sluice_limits_unchecked_requests_total",
-            "Requests of limited keys that came while the store was away.",
+            "Requests of limited keys that came while the store was unavailable.",
             "key",
         )
         self.remaining = make.gauge(
             "sluice_key_remaining",
-            "Requests, tokens and streams that a key may still take now, by limit.",
+            "Requests, tokens and streams that a key has left, by limit.",
             "livemin",
             "key",
             "limit",
@@ -37,13 +37,13 @@ class KeyInstruments:
         )
         self.budget_left = make.gauge(
             "sluice_key_budget_remaining_usd",
-            "What is left of it in this period, in US dollars.",
+            "What is left of a key's budget in this period, in US dollars.",
             "livemin",
             "key",
         )
         self.store_seconds = make.histogram(
             "sluice_store_call_seconds",
-            "How long a request waited for the store, by what came of it.",
+            "How long a request waited for the store, by result.",
             _STORE,
             "result",
         )

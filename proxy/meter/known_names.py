@@ -1,7 +1,7 @@
-"""A capped set of names that all workers share, kept in a file of the metrics directory.
+"""A capped set of names that all workers share, in a file of the metrics directory.
 
-Without a file it is the one worker's own. The file outlives a worker, so that restarts do not
-stretch the cap: one name a line, appended under a lock (flock(2)), never rewritten.
+Without a file the set is this worker's own. The file outlives a worker, so that restarts do not
+exceed the cap: one name per line, appended under a lock (flock(2)), never rewritten.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 
 class KnownNames:
-    """Names that were admitted, by this worker or by another."""
+    """Names admitted by this worker or by another."""
 
-    def __init__(self, most: int, path: Path | None = None) -> None:
-        self._most = most
+    def __init__(self, max_names: int, path: Path | None = None) -> None:
+        self._max_names = max_names
         self._path = path
         self._known: set[str] = set()
         self._read = 0
-        """Bytes of the file that have been read."""
+        """The number of bytes read from the file."""
         if path is not None and path.exists():
             with path.open("rb") as file:
                 self._catch_up(file.fileno())
@@ -31,14 +31,14 @@ class KnownNames:
         return name in self._known
 
     def admit(self, name: str) -> bool:
-        """Whether the name is one of the known, now at the latest.
+        """Add the name unless the cap is reached. Return whether it is known.
 
-        Once the cap is reached, no file is touched again. Where the file cannot be written, as on
-        a full disk, the name is not admitted this time.
+        Once the cap is reached, the file is not accessed again. If the file cannot be written, as
+        on a full disk, the name is not admitted this time.
         """
         if name in self._known:
             return True
-        if len(self._known) >= self._most:
+        if len(self._known) >= self._max_names:
             return False
         if self._path is None:
             self._known.add(name)
@@ -53,7 +53,7 @@ class KnownNames:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             self._catch_up(descriptor)
-            if name in self._known or len(self._known) >= self._most:
+            if name in self._known or len(self._known) >= self._max_names:
                 return name in self._known
             line = f"{name}\n".encode()
             os.ftruncate(descriptor, self._read)
@@ -67,7 +67,7 @@ class KnownNames:
             os.close(descriptor)
 
     def _catch_up(self, descriptor: int) -> None:
-        """Learn what others have added. Half a line, of a writer that was killed, is none."""
+        """Read what others have added; ignore a partial line, left by a killed writer."""
         new = os.pread(descriptor, os.fstat(descriptor).st_size - self._read, self._read)
         whole = new[: new.rfind(b"\n") + 1]
         self._read += len(whole)

@@ -1,4 +1,4 @@
-"""Label values from small, bounded sets: nothing a client invents becomes a time series."""
+"""Label values from small, bounded sets, so that clients cannot create time series."""
 
 from __future__ import annotations
 
@@ -31,67 +31,67 @@ _PROVIDERS = {
 
 
 class ModelNames:
-    """The model names that are kept apart: those that an upstream has answered, up to a cap.
+    """Requested model names with series of their own: those an upstream has answered, up to a cap.
 
-    A name that nobody has answered costs no place, however often it is asked for.
+    A name that no upstream has answered does not count, however often it is requested.
     """
 
     def __init__(self, known: KnownNames) -> None:
         self._known = known
 
     def label(self, name: str, *, answered: bool) -> str:
-        """The name itself if it is known, or becomes known by being answered; else `other`.
+        """Return the name if it is known, or becomes so by being answered; else `other`.
 
         A request that names no model keeps its empty name.
         """
         if not name or name in self._known:
             return name
-        return name if answered and _is_decent(name) and self._known.admit(name) else OTHER
+        return name if answered and _is_valid(name) and self._known.admit(name) else OTHER
 
 
 class AnsweringNames:
-    """The names of the models that answered, each with the name that was asked for.
+    """The names of the models that answered, each paired with the requested name.
 
-    The pairs are capped, and not only the names: an upstream that answers one model under many
-    names, and many models under each, would else fill the registry by the square.
+    The pairs are capped, not the names: an upstream that answers many names, each with many
+    others, would otherwise create a quadratic number of series.
     """
 
     def __init__(self, known: KnownNames) -> None:
         self._known = known
 
     def label(self, asked: str, name: str, *, answered: bool) -> str:
-        """The answering model's name, or `other`; what stands for others is answered by others."""
+        """Return the answering model's name, or `other`, also if `asked` is `other`."""
         if not name:
             return name
-        pair = f"{asked}\t{name}"  # No decent name holds a tab.
+        pair = f"{asked}\t{name}"  # A valid name contains no tab.
         if pair in self._known:
             return name
-        decent = answered and asked != OTHER and _is_decent(name)
-        return name if decent and self._known.admit(pair) else OTHER
+        valid = answered and asked != OTHER and _is_valid(name)
+        return name if valid and self._known.admit(pair) else OTHER
 
 
-def _is_decent(name: str) -> bool:
-    """Short, and without what an exposition cannot hold, such as half a surrogate pair."""
+def _is_valid(name: str) -> bool:
+    """Whether a name is short and printable: an exposition cannot hold surrogates."""
     return len(name) <= _LONGEST and name.isprintable()
 
 
 def operation_of(family: Family, route: str) -> str:
-    """The operation's name in the semantic conventions."""
+    """Return the operation's name in the semantic conventions."""
     return _OPERATIONS.get(family) or ("embeddings" if route.endswith("/embeddings") else OTHER)
 
 
 def provider_of(family: Family) -> str:
-    """The provider whose format is spoken, which need not be whose machine it is."""
+    """Return the provider of the API format, which need not be the upstream's operator."""
     return _PROVIDERS.get(family, OTHER)
 
 
 def was_answered(record: RequestRecord) -> bool:
-    """Whether an upstream took the request: what shows that the model exists."""
+    """Whether an upstream accepted the request, so that the model exists."""
     return record.upstream_status is not None and 200 <= record.upstream_status < 300
 
 
 def error_type(record: RequestRecord) -> str:
-    """Why it failed, as one word; empty if it did not."""
+    """Return why the request failed, as one word; empty if it did not."""
     if record.error:
         return record.error
     if record.ended_by not in {EndedBy.COMPLETE, None}:

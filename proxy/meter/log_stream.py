@@ -1,8 +1,8 @@
-"""Where lines of the log go: written whole, or dropped and counted; nobody waits or fails for them.
+"""Writes log lines whole, or drops and counts them, without blocking or failing.
 
-The log's reader may end (EPIPE), its disk may be full (ENOSPC), or it may stand still with a full
-pipe, as a paused terminal does. Streams have to go on meanwhile. What is lost is said in a line of
-its own as soon as one can be written again.
+The log's reader may end (EPIPE), its disk may be full (ENOSPC), or it may block with a full pipe,
+as a paused terminal does. Streams must continue meanwhile. Lost lines are reported in a line of
+their own as soon as one can be written.
 """
 
 from __future__ import annotations
@@ -20,31 +20,30 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 WAIT_SECONDS = 0.2
-"""How long a writer waits for a reader that stands still, once; then lines are dropped until the
-reader goes on."""
+"""How long a writer waits for a blocked reader, once; then lines are dropped."""
 
 
 class LogStream:
-    """Standard error or output, by its descriptor. May be used by several threads."""
+    """Standard error or output, by its descriptor; thread-safe."""
 
     def __init__(self, descriptor: int, name: str) -> None:
         self._descriptor = descriptor
         self._name = name
         self._lock = threading.Lock()
-        self._stuck = False
-        self._torn = False
-        """Whether the last thing written was a part of a line."""
+        self._blocked = False
+        self._partial_line = False
+        """Whether the last write ended within a line."""
         self.lost = 0
-        """Lines that could not be written and have not been told of."""
+        """Dropped lines that have not been reported."""
 
     def write(self, text: bytes | str, wait: float = WAIT_SECONDS) -> int:
-        """Write whole lines; what cannot be written within so many seconds is dropped."""
+        """Write whole lines; drop what cannot be written within `wait` seconds."""
         lines = text.encode(errors="backslashreplace") if isinstance(text, str) else text
         if not self._lock.acquire(timeout=wait):
             self.lost += lines.count(b"\n")
             return len(text)
         try:
-            if self.lost and self._put(self._told()):
+            if self.lost and self._put(self._lost_lines_event()):
                 self.lost = 0
             done = 0
             for piece in _pieces(lines):
@@ -57,28 +56,28 @@ class LogStream:
         return len(text)
 
     def flush(self) -> None:
-        """Do nothing: nothing is held back."""
+        """Do nothing: there is no buffer."""
 
     def isatty(self) -> bool:
         """Whether it is a terminal."""
         return os.isatty(self._descriptor)
 
     def _put(self, piece: bytes, wait: float = 0.0) -> bool:
-        """Write a piece that a pipe takes at once or not at all; whether it was written."""
-        if not self._has_room(0.0 if self._stuck else wait):
-            self._stuck = True
+        """Write a piece that a pipe accepts atomically. Return whether it was written."""
+        if not self._has_room(0.0 if self._blocked else wait):
+            self._blocked = True
             return False
-        self._stuck = False
-        if self._torn:
+        self._blocked = False
+        if self._partial_line:
             piece = b"\n" + piece
-        left = memoryview(piece)
+        remaining = memoryview(piece)
         try:
-            while left:
-                left = left[os.write(self._descriptor, left) :]
+            while remaining:
+                remaining = remaining[os.write(self._descriptor, remaining) :]
         except OSError:
-            self._torn = self._torn or 0 < len(left) < len(piece)
+            self._partial_line = self._partial_line or 0 < len(remaining) < len(piece)
             return False
-        self._torn = False
+        self._partial_line = False
         return True
 
     def _has_room(self, wait: float) -> bool:
@@ -89,29 +88,29 @@ class LogStream:
         except OSError:
             return False
 
-    def _told(self) -> bytes:
+    def _lost_lines_event(self) -> bytes:
         stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-        said: dict[str, str | int] = {"event": "lines_lost", "level": "error", "timestamp": stamp}
-        said["lines"] = self.lost
-        said["reason"] = f"the reader of {self._name} had ended or stood still, or a disk was full"
-        return msgspec.json.encode(said) + b"\n"
+        event: dict[str, str | int] = {"event": "lines_lost", "level": "error", "timestamp": stamp}
+        event["lines"] = self.lost
+        event["reason"] = f"the reader of {self._name} had ended or was blocked, or a disk was full"
+        return msgspec.json.encode(event) + b"\n"
 
 
 def _pieces(lines: bytes) -> Iterator[bytes]:
-    """As many whole lines together as a pipe takes in one piece (POSIX, `PIPE_BUF`).
+    """Group whole lines into pieces that a pipe writes atomically (POSIX, `PIPE_BUF`).
 
-    Other processes' lines may go to the same pipe. Where its reader is slow they would else stand
-    in the middle of these; only a longer line than that may still be torn.
+    Otherwise lines of other processes that share the pipe could be interleaved; only a longer line
+    may still be split.
     """
     start = 0
-    # A byte less than the pipe takes: the end of a torn line may come before it.
-    most = PIPE_BUF - 1
+    # One byte less: a line feed that ends a partial line may precede the piece.
+    max_bytes = PIPE_BUF - 1
     while start < len(lines):
-        end = lines.rfind(b"\n", start, start + most) + 1 or min(start + most, len(lines))
+        end = lines.rfind(b"\n", start, start + max_bytes) + 1 or min(start + max_bytes, len(lines))
         yield lines[start:end]
         start = end
 
 
 STDERR = LogStream(2, "standard error")
-"""The log of this process, and of its children in a supervisor."""
+"""The log of this process and, in a supervisor, of its children."""
 STDOUT = LogStream(1, "standard output")

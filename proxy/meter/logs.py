@@ -1,6 +1,6 @@
-"""How lines are written, and the one line that each request gets.
+"""Configures logging, and writes the log line of each request.
 
-That line never holds a prompt, an answer or a key: it is made of named facts alone.
+That line never contains a prompt, an answer or a key: it is made of listed fields only.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ Format = Literal["json", "console"]
 
 _LONGEST_NAME = 200
 _QUIET = frozenset({EndedBy.COMPLETE, EndedBy.CLIENT_LEFT, EndedBy.REJECTED})
-"""Outcomes that are nobody's failure here."""
+"""Outcomes that are not failures."""
 _encode = msgspec.json.Encoder(enc_hook=repr).encode
 
 
 def configure(level: Level = "info", form: Format = "json", stream: TextIO | None = None) -> None:
-    """Write all lines, those of libraries too, to this stream (standard error) in this form.
+    """Write all lines, including those of libraries, to this stream in this form.
 
-    JSON is one object a line, console is for people. Call it once, when a process starts.
-    Standard error loses lines that it cannot take, and is never waited for.
+    JSON is one object per line, console is for people. Call it once, when a process starts.
+    The default, standard error, drops lines that it cannot write, and never blocks for long.
     """
     text: Any = STDERR if stream is None else stream
     raw: Any = STDERR if stream is None else stream.buffer
@@ -65,7 +65,7 @@ def configure(level: Level = "info", form: Format = "json", stream: TextIO | Non
 def _adopt_libraries(
     stream: TextIO | LogStream, number: int, chain: list[Processor], as_text: Processor
 ) -> None:
-    """Lines of the standard `logging` look like all others; below `info` they are only noise."""
+    """Format lines of the standard `logging` like all others; drop those below `info`."""
     handler = logging.StreamHandler(stream)
     tidy = structlog.stdlib.ProcessorFormatter.remove_processors_meta
     handler.setFormatter(
@@ -77,23 +77,23 @@ def _adopt_libraries(
 
 
 class RequestLog:
-    """Writes the lines of requests. Make it after `configure`."""
+    """Writes the lines of requests; create it after `configure`."""
 
     def __init__(self, **known: str | int) -> None:
         self._log = structlog.get_logger("request").bind(**known)
 
     def write(self, record: RequestRecord, tally: Tally, cost: float | None = None) -> None:
-        """One line for a request that has ended; `cost` is in US dollars."""
+        """Write the line of an ended request; `cost` is in US dollars."""
         quiet = record.ended_by in _QUIET and record.status < 500
-        said = self._log.info if quiet else self._log.warning
-        said("request", **facts(record, tally, cost))
+        log = self._log.info if quiet else self._log.warning
+        log("request", **facts(record, tally, cost))
 
 
 def facts(record: RequestRecord, tally: Tally, cost: float | None = None) -> dict[str, Any]:
-    """What the line says of a request; what is not known is left out."""
-    found = pace(tally)
+    """Return the fields of a request's line; unknown ones are omitted."""
+    token_pace = pace(tally)
     usage = tally.usage
-    said: dict[str, Any] = {
+    fields: dict[str, Any] = {
         "request_id": record.request_id,
         "client": record.client_address,
         "method": record.method,
@@ -109,7 +109,7 @@ def facts(record: RequestRecord, tally: Tally, cost: float | None = None) -> dic
         "upstream_error": tally.error,
         "finish_reason": tally.finish_reason,
         "attempts": record.attempts or None,
-        "tries": [_told(one) for one in record.tries] or None,
+        "tries": [_try_fields(upstream_try) for upstream_try in record.tries] or None,
         "duration_seconds": _rounded(record.duration),
         "queue_seconds": _rounded(record.queue_seconds),
         "ttft_seconds": _rounded(time_to_first_token(record, tally)),
@@ -120,8 +120,8 @@ def facts(record: RequestRecord, tally: Tally, cost: float | None = None) -> dic
         "cached_tokens": usage.cached if usage else None,
         "reasoning_tokens": usage.reasoning if usage else None,
         "token_events": tally.counted or None,
-        "tokens_per_second": _rounded(found[1]) if found else None,
-        "tokens_source": found[2] if found else None,
+        "tokens_per_second": _rounded(token_pace[1]) if token_pace else None,
+        "tokens_source": token_pace[2] if token_pace else None,
         "cost_usd": cost,
         "malformed_events": tally.malformed or None,
         "bytes_in": record.bytes_in,
@@ -129,13 +129,17 @@ def facts(record: RequestRecord, tally: Tally, cost: float | None = None) -> dic
         "trace_id": record.traceparent[3:35],
         "notes": record.notes or None,
     }
-    return {name: value for name, value in said.items() if value is not None and value != ""}
+    return {name: value for name, value in fields.items() if value is not None and value != ""}
 
 
-def _told(one: UpstreamTry) -> dict[str, Any]:
-    said: dict[str, Any] = {"upstream": one.upstream, "status": one.status, "error": one.error}
-    said |= {"seconds": _rounded(one.seconds), "request_id": one.request_id}
-    return {name: value for name, value in said.items() if value is not None and value != ""}
+def _try_fields(upstream_try: UpstreamTry) -> dict[str, Any]:
+    fields: dict[str, Any] = {
+        "upstream": upstream_try.upstream,
+        "status": upstream_try.status,
+        "error": upstream_try.error,
+    }
+    fields |= {"seconds": _rounded(upstream_try.seconds), "request_id": upstream_try.request_id}
+    return {name: value for name, value in fields.items() if value is not None and value != ""}
 
 
 def _rounded(value: float | None) -> float | None:
@@ -143,7 +147,7 @@ def _rounded(value: float | None) -> float | None:
 
 
 def _add_name(logger: Any, _method: str, event: EventDict) -> EventDict:
-    """The logger's name, where it has one."""
+    """Add the logger's name, if it has one."""
     name = getattr(event.get("_record") or logger, "name", None)
     if name:
         event["logger"] = name
@@ -153,7 +157,7 @@ def _add_name(logger: Any, _method: str, event: EventDict) -> EventDict:
 def _json(_logger: object, _method: str, event: EventDict) -> bytes:
     try:
         return _encode(event)
-    except UnicodeEncodeError:  # Half a surrogate pair, which only escaped JSON can hold.
+    except UnicodeEncodeError:  # A lone surrogate, which only escaped JSON can represent.
         return json.dumps(event, default=repr).encode()
 
 

@@ -1,8 +1,8 @@
-"""The workers' files of one directory as one set of metrics.
+"""Merges the workers' metrics files into one set of metrics.
 
-What `prometheus_client`'s `MultiProcessCollector.merge` does, for large files: that one parses
-the name and labels of every entry of every file, and takes seconds and tens of megabytes where
-there are thousands of series. Here equal keys are added up first, unparsed.
+A faster `MultiProcessCollector.merge` of `prometheus_client`: that one parses the name and labels
+of every entry of every file, which takes seconds and tens of megabytes with thousands of series.
+Here equal keys are summed first, unparsed.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _Labels = dict[str, str]
 _Merge = tuple[str, "Callable[[float, float], float]"]
 
-# By the beginning of a file's name, as `prometheus_client.values.MultiProcessValue` writes it.
+# By the prefix of a file's name, as `prometheus_client.values.MultiProcessValue` writes it.
 _KINDS: dict[str, _Merge] = {
     "counter": ("counter", add),
     "histogram": ("histogram", add),
@@ -37,7 +37,7 @@ _key = msgspec.json.Decoder(tuple[str, str, _Labels, str])
 
 
 def merge(files: Iterable[Path]) -> list[Metric]:
-    """All files as one, each metric once and in the order of its first appearance."""
+    """Merge the files; metrics are in the order of their first appearance."""
     added: dict[str, dict[str, float]] = {kind: {} for kind in _KINDS}
     for path in files:
         kind = path.name.rpartition("_")[0]
@@ -56,37 +56,41 @@ def merge(files: Iterable[Path]) -> list[Metric]:
 
 def _add(path: Path, values: dict[str, float], join: Callable[[float, float], float]) -> None:
     try:
-        if not path.stat().st_size:  # A worker has this moment made it.
+        if not path.stat().st_size:  # A worker has just created it.
             return
         entries = MmapedDict.read_all_values_from_file(str(path))  # type: ignore[no-untyped-call]
-    except FileNotFoundError:  # The levels of a worker that died have been forgotten meanwhile.
+    except FileNotFoundError:  # The gauges of a dead worker were removed meanwhile.
         return
     for key, value, _, _ in entries:
         values[key] = join(values[key], value) if key in values else value
 
 
 def _histograms(values: dict[str, float], metrics: dict[str, Metric]) -> None:
-    """The files hold each bucket's own count and the sum; what is shown is cumulative."""
+    """Convert the files' counts per bucket into cumulative ones."""
     buckets: dict[tuple[str, str, str], list[tuple[float, float]]] = defaultdict(list)
     sums: dict[tuple[str, str, str], float] = {}
     labels_of: dict[str, _Labels] = {}
     for key, value in values.items():
         metric, sample, labels, text = _key.decode(key)
         bound = labels.pop("le", None) if sample.endswith("_bucket") else None
-        name = repr(labels)
-        labels_of[name] = labels
+        label_key = repr(labels)
+        labels_of[label_key] = labels
         if bound is None:
-            sums[metric, text, name] = value
+            sums[metric, text, label_key] = value
         else:
-            buckets[metric, text, name].append((float(bound), value))
-    for (metric, text, name), counts in buckets.items():
-        shown, labels, total = _of(metrics, metric, text, "histogram").samples, labels_of[name], 0.0
+            buckets[metric, text, label_key].append((float(bound), value))
+    for (metric, text, label_key), counts in buckets.items():
+        samples, labels, total = (
+            _of(metrics, metric, text, "histogram").samples,
+            labels_of[label_key],
+            0.0,
+        )
         for upper, count in sorted(counts):
             total += count
             le = floatToGoString(upper)  # type: ignore[no-untyped-call]
-            shown.append(Sample(f"{metric}_bucket", {**labels, "le": le}, total))
-        shown.append(Sample(f"{metric}_count", labels, total))
-        shown.append(Sample(f"{metric}_sum", labels, sums.get((metric, text, name), 0.0)))
+            samples.append(Sample(f"{metric}_bucket", {**labels, "le": le}, total))
+        samples.append(Sample(f"{metric}_count", labels, total))
+        samples.append(Sample(f"{metric}_sum", labels, sums.get((metric, text, label_key), 0.0)))
 
 
 def _of(metrics: dict[str, Metric], name: str, text: str, form: str) -> Metric:

@@ -1,4 +1,4 @@
-"""Turns what is known of a request that has ended into metrics, once."""
+"""Records the metrics of ended requests, upstreams and workers."""
 
 from __future__ import annotations
 
@@ -44,21 +44,19 @@ _LAGS = 15
 
 
 class Metrics:
-    """What one worker counts."""
+    """The metrics of one worker."""
 
     def __init__(
-        self, registry: CollectorRegistry, *, most_models: int = 100, directory: str | None = None
+        self, registry: CollectorRegistry, *, max_models: int = 100, directory: str | None = None
     ) -> None:
         self.instruments = Instruments(registry)
-        self._names = ModelNames(KnownNames(most_models, _in(directory, "models")))
-        self._answering = AnsweringNames(
-            KnownNames(most_models, _in(directory, "answering-models"))
-        )
+        self._names = ModelNames(KnownNames(max_models, _in(directory, "models")))
+        self._answering = AnsweringNames(KnownNames(max_models, _in(directory, "answering-models")))
         self._cpu_seconds = 0.0
         self._lags: deque[float] = deque([0.0], maxlen=_LAGS)
 
     def record(self, record: RequestRecord, tally: Tally, cost: float | None = None) -> None:
-        """Count a request that has ended; `cost` is in US dollars, None if it has no price."""
+        """Record an ended request; `cost` is in US dollars, None without a price."""
         answered = was_answered(record)
         model = self._names.label(record.model, answered=answered)
         self._count(record, tally, model)
@@ -92,13 +90,13 @@ class Metrics:
         _observe(timing.first_token, kind, time_to_first_token(record, tally))
         _observe(timing.first_text, stream, time_to_first_text(record, tally))
         _observe(timing.gap, stream, longest_gap(tally))
-        why = error_type(record)
-        # A failure's duration is that of a timeout or an outage, which no model explains.
-        ended = (*kind[:2], "", "", why) if why else (*kind, why)
+        error = error_type(record)
+        # A failure's duration is a timeout's or an outage's, unrelated to the model.
+        ended = (*kind[:2], "", "", error) if error else (*kind, error)
         _observe(timing.duration, ended, record.duration)
-        found = pace(tally)
-        if found is not None:
-            per_token, per_second, source = found
+        token_pace = pace(tally)
+        if token_pace is not None:
+            per_token, per_second, source = token_pace
             timing.per_token[kind].observe(per_token)
             timing.rate[*stream, source].observe(per_second)
         self._own_share(record)
@@ -147,35 +145,35 @@ class Metrics:
         )
 
     def know(self, upstreams: Iterable[str]) -> None:
-        """Begin the upstreams' time series, so that their first ejection shows as a rise."""
+        """Create the upstreams' time series, so that a first ejection is an increase."""
         for upstream in upstreams:
             self.instruments.upstreams.ejections[upstream,].inc(0)
             self.instruments.upstreams.healthy[upstream,].set(1)
 
     def retried(self, upstream: str, reason: str) -> None:
-        """Another attempt is made because of this upstream; `reason` is a fault's code."""
+        """Count a retry that this upstream caused; `reason` is a fault's code."""
         self.instruments.upstreams.retries[upstream, reason].inc()
 
     def ejected(self, upstream: str) -> None:
-        """The upstream is taken out."""
+        """Count the ejection of an upstream."""
         self.instruments.upstreams.ejections[upstream,].inc()
         self.instruments.upstreams.healthy[upstream,].set(0)
 
     def returned(self, upstream: str) -> None:
-        """The upstream may be asked again."""
+        """Note that an ejected upstream is in use again."""
         self.instruments.upstreams.healthy[upstream,].set(1)
 
     def levels(self, *, streams: int, waiting: int, slots: int) -> None:
-        """How many requests hold a slot, wait for one, and how many slots there are."""
+        """Set the numbers of requests with a slot, of queued requests, and of slots."""
         workers = self.instruments.workers
         workers.streams[_NONE].set(streams)
         workers.waiting[_NONE].set(waiting)
         workers.slots[_NONE].set(slots)
 
     def pulse(self, lag: float, used: int, idle: int) -> None:
-        """What is looked at once a second: the loop's lag, the pool's connections, CPU time.
+        """Record what is sampled once a second: the loop's lag, connections, CPU time.
 
-        A scrape is rarer, so the lag shown is the worst of the last quarter of a minute.
+        Scrapes are rarer, so the lag reported is the largest of the last 15 seconds.
         """
         self._lags.append(lag)
         self.instruments.workers.loop_lag[_NONE].set(max(self._lags))

@@ -1,8 +1,8 @@
-"""One set of metrics from several workers, kept in files of one directory.
+"""Shares one set of metrics between several workers, through files in one directory.
 
-Each worker writes files of its own, under its number rather than its process id: a worker that
-is started again goes on counting where the last one stopped, so that nothing is lost and the
-files do not grow in number. Levels such as streams in flight are forgotten with their worker.
+Each worker writes its own files, named by its number instead of its process id: a restarted worker
+continues the counters of its predecessor, so that nothing is lost and the number of files is
+constant. Gauges such as streams in flight are dropped when their worker dies.
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ if TYPE_CHECKING:
 
 
 def worker_registry(directory: str, worker: int) -> CollectorRegistry:
-    """The registry of one worker process; call it once, before any instrument is made.
+    """Create the registry of one worker process; call it once, before creating instruments.
 
-    No two processes may run under the same number at the same time.
+    No two running processes may have the same number.
     """
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = directory
     forget_levels(directory, worker)
     files = Files(directory, _name(worker))
-    # The library's own way to name processes; its documentation shows this assignment.
+    # The library's documented way to set the process identifier.
     values.ValueClass = value_class(files)
     registry = CollectorRegistry()
     refused = Counter(
         "sluice_metric_series_without_room_total",
-        "Time series that found no room in the metrics files; they are shown once there is some.",
+        "Time series that did not fit into the metrics files; they appear once there is room.",
         registry=registry,
     )
     files.refused = refused.inc
@@ -47,21 +47,21 @@ def worker_registry(directory: str, worker: int) -> CollectorRegistry:
 
 
 def supervisor_counts(directory: str) -> tuple[Counts, Callable[[], None]]:
-    """What the supervisor counts itself, in files beside the workers', and what closes these."""
+    """Create the supervisor's own counters in files of their own; return them and a closer."""
     files = Files(directory, "supervisor")
     values.ValueClass = value_class(files)
     return Counts(Maker(CollectorRegistry())), files.close
 
 
 def forget_levels(directory: str, worker: int) -> None:
-    """Forget the levels of a worker that died; what it counted stays."""
+    """Drop the gauges of a dead worker; its counters stay."""
     mark_process_dead(_name(worker), directory)  # type: ignore[no-untyped-call]
 
 
 def collect(directory: str, accept: str = "") -> bytes:
-    """All workers' metrics as one exposition, in the format that the `Accept` header asks for.
+    """Return all workers' metrics in the format that the `Accept` header asks for.
 
-    It reads files and may take tens of milliseconds: not for an event loop.
+    It reads files for up to tens of milliseconds: call it outside the event loop.
     """
     registry = CollectorRegistry()
     registry.register(_Files(directory))
@@ -80,7 +80,7 @@ class _Files(Collector):
 
 
 def content_type(accept: str = "") -> str:
-    """The content type of what `collect` gives."""
+    """Return the content type of what `collect` returns."""
     return choose_encoder(accept)[1]
 
 

@@ -1,6 +1,6 @@
-"""What an answer cost: prices by model, from the operator's file or else from `genai-prices`.
+"""Computes an answer's cost from prices by model: the operator's, or those of `genai-prices`.
 
-The package's bundled data is used as it is; nothing here asks the network.
+The package's bundled data is used; there is no network access.
 """
 
 from __future__ import annotations
@@ -30,29 +30,29 @@ _MEMBERS = {
     "output": "output_mtok",
     "reasoning": "output_reasoning_mtok",
 }
-"""Our names for rates, and those of the package."""
+"""Names of rates here, and in the package."""
 
 
 class PricesError(ValueError):
-    """The operator's file of prices is not what it should be."""
+    """The operator's file of prices is invalid."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """US dollars per million tokens, and what they become above so many input tokens."""
+    """US dollars per million tokens, with tiers by input tokens."""
 
     base: float
     tiers: tuple[tuple[int, float], ...] = ()
-    """Each a threshold and the price above it, the lowest threshold first."""
+    """Thresholds, ascending, and the price above each."""
 
     def at(self, input_tokens: int) -> float:
-        """The price for a request with so many input tokens."""
+        """Return the price for a request with so many input tokens."""
         return next((to for above, to in reversed(self.tiers) if input_tokens > above), self.base)
 
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """What a model's tokens cost. A kind without a rate of its own costs what its whole does."""
+    """A model's prices. Tokens without a rate of their own cost as input or output."""
 
     input: Rate | None = None
     cached: Rate | None = None
@@ -60,10 +60,10 @@ class Price:
     output: Rate | None = None
     reasoning: Rate | None = None
     request: float = 0.0
-    """US dollars for each request."""
+    """US dollars per request."""
 
     def of(self, usage: Usage) -> float:
-        """US dollars for this usage."""
+        """Return the cost of a usage in US dollars."""
         whole_input, whole_output = usage.input_total or 0, usage.output_total or 0
         cost = self.request
         left = whole_input
@@ -83,25 +83,25 @@ class Price:
 
 
 class Prices:
-    """The price of any model, found once and then remembered."""
+    """The prices of all models; lookups are cached."""
 
     def __init__(
         self, own: Mapping[str, Price] | None = None, urls: Mapping[str, str] | None = None
     ) -> None:
         self._own = own or {}
         self._urls = urls or {}
-        """The address of each upstream by its name, which tells the provider."""
+        """Upstreams' URLs by name, which identify the provider."""
         self._bundled: Any = None
         self._flat: dict[int, Price] = {}
         self._find = lru_cache(maxsize=2048)(self._look_up)
 
     def load(self) -> None:
-        """Read the package's data. It takes tens of milliseconds: before the first request."""
+        """Load the package's data; it takes tens of milliseconds."""
         self._bundled = import_module("genai_prices.data_snapshot").get_snapshot()
         self._find.cache_clear()
 
     def cost(self, record: RequestRecord, tally: Tally) -> float | None:
-        """US dollars for the answer; None if its usage or its model's price is not known."""
+        """Return the answer's cost in US dollars; None if its usage or its price is unknown."""
         if tally.usage is None:
             return None
         for model in (record.model, tally.model):
@@ -109,14 +109,14 @@ class Prices:
             if price is not None:
                 return price.of(tally.usage)
         for model in (tally.model, record.model):
-            found = self._find(model, self._urls.get(record.upstream, ""))
-            if found is not None:
-                return self._price_now(found).of(tally.usage)
+            bundled_model = self._find(model, self._urls.get(record.upstream, ""))
+            if bundled_model is not None:
+                return self._price_now(bundled_model).of(tally.usage)
         return None
 
-    def _price_now(self, found: Any) -> Price:
-        """A model's price may depend on the hour; each of its prices is converted once."""
-        prices = found.get_prices(datetime.now(UTC))
+    def _price_now(self, bundled_model: Any) -> Price:
+        """Return the current price, which may depend on the hour; conversions are cached."""
+        prices = bundled_model.get_prices(datetime.now(UTC))
         flat = self._flat.get(id(prices))
         if flat is None:
             flat = self._flat[id(prices)] = _flat(prices)
@@ -130,7 +130,7 @@ class Prices:
         return exact or next(globs, None)
 
     def _look_up(self, model: str, url: str) -> Any:
-        """The package's model, by the upstream's address if that is a known provider's."""
+        """Find the package's model, by the upstream's URL if it is a known provider's."""
         if self._bundled is None or not model:
             return None
         for address in dict.fromkeys((url or None, None)):
@@ -142,11 +142,11 @@ class Prices:
 
 
 def read_prices(path: str) -> dict[str, Price]:
-    """The operator's prices by glob, from TOML or, if the name ends in `.json`, JSON.
+    """Read the operator's prices by glob, from TOML or, if the name ends in `.json`, JSON.
 
     Each entry is a model's name or glob with US dollars per million tokens:
     `"my-model-*" = { input = 0.5, cached = 0.05, output = 1.5 }`; `cache_write` and `reasoning`
-    may be given too. An exact name comes before a glob, and an earlier glob before a later one.
+    are optional. An exact name precedes a glob, and an earlier glob a later one.
 
     Raises PricesError, which names the entry and what would be right.
     """
@@ -156,7 +156,7 @@ def read_prices(path: str) -> dict[str, Price]:
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, msgspec.DecodeError) as error:
         raise PricesError(f"{path} cannot be read: {error}") from error
     if not isinstance(entries, dict):
-        raise PricesError(f"{path} is no table of models")
+        raise PricesError(f"{path} is not a table of models")
     return {model: _own(path, model, entry) for model, entry in entries.items()}
 
 
@@ -178,7 +178,7 @@ def _own(path: str, model: str, entry: Any) -> Price:
 
 
 def _flat(prices: Any) -> Price:
-    """The package's price in our terms; what is not counted in text tokens is left out."""
+    """Convert the package's price; rates of other units than text tokens are omitted."""
     rates = {name: _rate(getattr(prices, member)) for name, member in _MEMBERS.items()}
     return Price(**rates, request=float(prices.requests_kcount or 0) / 1000)
 

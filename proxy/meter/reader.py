@@ -1,4 +1,4 @@
-"""The reader that the relay is given: it tells the family by the stream itself and counts it."""
+"""The relay's reader of a stream: detects the family from the events, and counts them."""
 
 from __future__ import annotations
 
@@ -22,39 +22,39 @@ _FORMAT_READERS: dict[Family, type[FormatReader]] = {
     dialect.family: dialect for dialect in (Chat, Responses, Completions, Messages, Gemini, Unknown)
 }
 _STRAY_ERROR = re.compile(rb'\s*\[?\s*\{\s*"(?:error"\s*:|type"\s*:\s*"error")')
-_MOST_LOOKS = 8
-"""Events of no family's shape after which the route is no longer believed."""
+_MAX_CHECKS = 8
+"""Events of an unknown format after which the route's family is discarded."""
 
 
 class StreamReader:
-    """Reads the events of one stream; `proxy.record.Reader` says what each method means."""
+    """Reads the events of one stream; `proxy.record.Reader` documents the methods."""
 
-    __slots__ = ("_format", "_looks", "_template", "tally")
+    __slots__ = ("_checks_left", "_format", "_template", "tally")
 
     def __init__(self, family: Family, choices: int = 1) -> None:
         self.tally = Tally()
         self._format = _FORMAT_READERS[family](self.tally, choices)
-        self._looks = _MOST_LOOKS
+        self._checks_left = _MAX_CHECKS
         self._template = TokenTemplate()
 
     @property
     def family(self) -> Family:
-        """The family that the events themselves show."""
+        """The family that the events have shown."""
         return self.tally.family
 
     @property
     def first_token_at(self) -> float | None:
-        """When the first token of any channel came."""
+        """When the first token of any channel was received."""
         return self.tally.first_token_at
 
     @property
     def finishing(self) -> bool:
-        """Whether every choice has had its finish reason."""
+        """Whether every choice has its finish reason."""
         return self.tally.finishing
 
     @property
     def response_id(self) -> str | None:
-        """The id the upstream gave the answer."""
+        """The response id that the upstream stated."""
         return self.tally.response_id
 
     @property
@@ -63,7 +63,7 @@ class StreamReader:
         return self.tally.sequence
 
     def token(self, event: bytes, at: float) -> bool:
-        """Take in a whole event as it stands in the stream, if it is one more plain token."""
+        """Count a whole raw event, if it matches the token template."""
         template = self._template
         if not template.matches(event):
             return False
@@ -83,8 +83,8 @@ class StreamReader:
         return True
 
     def event(self, name: bytes, data: bytes, at: float) -> EventKind:
-        """Take in one whole event that carries data; see what `token` could tell of the next."""
-        if self._looks:
+        """Read one whole event with data, and learn the token template from it."""
+        if self._checks_left:
             self._settle(data)
         format_reader = self._format
         kind = format_reader.read(name, data, at)
@@ -93,11 +93,11 @@ class StreamReader:
         return kind
 
     def oversized(self, name: bytes, head: bytes, tail: bytes, at: float) -> EventKind:
-        """Take in an event too long to hold."""
+        """Read an event that was too long to buffer."""
         return self._format.glimpse(name, head, tail, at)
 
-    def stray(self, text: bytes, at: float) -> EventKind:  # noqa: ARG002 the relay hands it to all
-        """Judge text that is no SSE field."""
+    def stray(self, text: bytes, at: float) -> EventKind:  # noqa: ARG002 the protocol's signature
+        """Classify text that is not an SSE field."""
         try:
             document = msgspec.json.decode(text)
         except UNREADABLE:
@@ -109,39 +109,39 @@ class StreamReader:
         return EventKind.PING
 
     def finished(self) -> bool:
-        """Whether a clean end of body here is a true end."""
-        return self._format.finished() or 0 < self._looks < _MOST_LOOKS
+        """Whether the stream is complete if its body ends cleanly here."""
+        return self._format.finished() or 0 < self._checks_left < _MAX_CHECKS
 
     def _settle(self, data: bytes) -> None:
         family = family_of(data)
         if family is None and is_foreign(data):
-            self._looks -= 1
-            family = None if self._looks else Family.UNKNOWN
+            self._checks_left -= 1
+            family = None if self._checks_left else Family.UNKNOWN
         if family:
-            self._looks = 0
+            self._checks_left = 0
         if family and family is not self._format.family:
-            # What came so far was read in the wrong words: it was no token.
+            # Events so far were read in the wrong format: they were not tokens.
             self.tally.first_token_at = None
             self._format = _FORMAT_READERS[family](self.tally, self._format.choices)
 
 
 def reader_for(family: Family, choices: int = 1) -> StreamReader:
-    """A reader for a stream from a route of this family that asked for so many choices."""
+    """Return a reader for a stream of a route of this family with so many choices."""
     return StreamReader(family, choices)
 
 
 def read_ends(ends: bytes) -> Tally:
-    """The usage and the model that the two ends of an answer of no known family state."""
+    """Read usage and model from the beginning and the end of a response of unknown family."""
     tally = Tally()
     Unknown(tally).ends(ends)
     return tally
 
 
 def read_body(family: Family, body: bytes) -> Tally:
-    """Meter an answer that was not streamed; what cannot be read leaves the tally empty."""
-    found = Family.GEMINI if body.lstrip()[:1] == b"[" else family_of(body)
+    """Meter a response that was not streamed; a malformed one leaves the tally empty."""
+    shown_family = Family.GEMINI if body.lstrip()[:1] == b"[" else family_of(body)
     tally = Tally()
-    format_reader = _FORMAT_READERS[found or family](tally)
+    format_reader = _FORMAT_READERS[shown_family or family](tally)
     try:
         format_reader.body(body)
     except UNREADABLE:

@@ -1,6 +1,6 @@
-"""What happened in the last minutes, for the status page: bounded, in memory, cheap to keep.
+"""A worker's statistics of the last ten minutes, in bounded memory, for the status page.
 
-Prometheus keeps the long history; this is for a glance when there is no Prometheus at hand.
+For longer history, use Prometheus.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 BUCKET_SECONDS = 10
 BUCKETS = 60
 SAMPLES = 200
-"""Of each figure the newest so many are kept, whatever their age within the window."""
+"""The number of latest samples kept per figure."""
 FIGURES = (
     "time_to_first_byte_seconds",
     "time_to_first_token_seconds",
@@ -45,7 +45,7 @@ class _Bucket:
 
 
 class Recent:
-    """One worker's last ten minutes. `clock` gives seconds that all workers of a machine share."""
+    """One worker's last ten minutes. `clock` returns seconds, the same in all workers."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -57,7 +57,7 @@ class Recent:
         self._output_tokens = 0
 
     def record(self, record: RequestRecord, tally: Tally, cost: float | None) -> None:
-        """Take in a request that has ended; `cost` is in US dollars."""
+        """Add an ended request; `cost` is in US dollars."""
         now = self._clock()
         tokens = _output_tokens(tally)
         bucket = self._bucket(now)
@@ -79,9 +79,9 @@ class Recent:
                 self._samples[name].append((now, value))
 
     def report(self, running: Iterable[Tally]) -> dict[str, Any]:
-        """For `/status`; `running` are the tallies of requests that have not ended.
+        """Build the report for `/status`; `running` are the tallies of running requests.
 
-        Buckets are numbered by the machine's clock, so those of several workers add up.
+        Buckets are numbered by the machine's clock, so that several workers' can be merged.
         """
         now = self._clock()
         oldest = now - BUCKETS * BUCKET_SECONDS

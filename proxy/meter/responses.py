@@ -1,4 +1,4 @@
-"""OpenAI responses.
+"""Reads OpenAI responses.
 
 Source: OpenAI API reference, "Responses: streaming events".
 """
@@ -30,7 +30,7 @@ _CHANNELS = {
     "response.code_interpreter_call_code.delta": TOOL,
     "response.code_interpreter_call.code.delta": TOOL,
     "response.shell_call_command.delta": TOOL,
-    # What the shell printed: no model made it.
+    # The shell's output, not the model's.
     "response.shell_call_output_content.delta": 0,
 }
 _ENDS = {
@@ -75,7 +75,7 @@ class Responses(FormatReader):
     done_mark_ends = False
 
     def read(self, name: bytes, data: bytes, at: float) -> EventKind:
-        """Take in one event."""
+        """Read one event."""
         try:
             event = _decode(data)
         except UNREADABLE:
@@ -113,7 +113,7 @@ class Responses(FormatReader):
         self.tally.stated(openai_usage(response.usage))
 
     def glimpse(self, name: bytes, head: bytes, tail: bytes, at: float) -> EventKind:
-        """Take in an event of which only the two ends are known."""
+        """Read an event of which only the beginning and the end are known."""
         types = _TYPE.findall(head) or _TYPE.findall(tail)
         kind = (types[0] if types else name).decode("ascii", "replace")
         numbers = _SEQUENCE.findall(head) or _SEQUENCE.findall(tail)
@@ -131,7 +131,7 @@ class Responses(FormatReader):
         return EventKind.DATA
 
     def body(self, body: bytes) -> None:
-        """Take in a whole response."""
+        """Read a whole response."""
         whole = _decode_body(body)
         if whole.error:
             self.failed(whole.error)

@@ -1,8 +1,8 @@
-"""The file that a worker's time series live in, with its room taken before it is written to.
+"""Files of a worker's time series, whose disk space is allocated before they are mapped.
 
-A page of a mapped file gets its place on the disk only when it is first written to; where there
-is none left then, the kernel ends the process with SIGBUS (mmap(2)). So a file is allocated before
-it is mapped (posix_fallocate(3)), and a series that finds no room lives in memory until there is.
+Otherwise a page of a mapped file is allocated at its first write, and on a full disk the kernel
+kills the process with SIGBUS (mmap(2)). Files are therefore allocated first (posix_fallocate(3)),
+and a series that does not fit is kept in memory until there is space.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ if TYPE_CHECKING:
 
 FIRST_BYTES = 64 * 1024
 _BESIDE_KEY = 64
-"""More bytes than a series takes beside its key."""
+"""An upper bound of a series' bytes in addition to its key."""
 _LAST_BUCKET = "+Inf"
-AGAIN_SECONDS = 1.0
-"""How long a file without room is not asked again."""
-SAID_SECONDS = 60.0
-"""How seldom the log says that there is no room."""
+RETRY_SECONDS = 1.0
+"""How long to wait before allocating again after a failure."""
+LOG_SECONDS = 60.0
+"""The least interval of log lines about a full disk."""
 
 _log = structlog.get_logger("metrics")
 
 
 def allocate(path: str | os.PathLike[str], size: int) -> None:
-    """Make a file of at least so many bytes that all have their place; nobody else may write it.
+    """Create or extend a file to at least `size` allocated bytes; only the owner may write it.
 
-    Raises `OSError` where there is no room; the file is then as long as it was.
+    Raises `OSError` without space; the file's size is then unchanged.
     """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
@@ -50,19 +50,19 @@ def allocate(path: str | os.PathLike[str], size: int) -> None:
 
 
 class SeriesFile(MmapedDict):
-    """One file of time series, in the library's format. Raises `OSError` where there is no room."""
+    """One file of time series, in the library's format. Raises `OSError` without space."""
 
     def __init__(self, path: str) -> None:
         allocate(path, FIRST_BYTES)
         super().__init__(path)  # type: ignore[no-untyped-call]
 
     def make_room(self, keys: Iterable[str]) -> None:
-        """Take the room of all that are not here yet, or of none. Raises `OSError`."""
+        """Allocate space for all new keys, or for none. Raises `OSError`."""
         new = [len(key.encode()) + _BESIDE_KEY for key in keys if key not in self._positions]
         self._make_room(self._used + sum(new))
 
     def _init_value(self, key: str) -> None:
-        """Begin a series; the room for it is taken first."""
+        """Create a series, after allocating its space."""
         self._make_room(self._used + len(key.encode()) + _BESIDE_KEY)
         super()._init_value(key)  # type: ignore[no-untyped-call]
 
@@ -74,7 +74,7 @@ class SeriesFile(MmapedDict):
             size = max(pages, 2 * self._capacity)
             allocate(self._fname, size)
         except OSError:
-            # The last pages of a disk are still worth having.
+            # Use the disk's last pages, too.
             size = pages
             allocate(self._fname, size)
         self._m = mmap.mmap(self._f.fileno(), size)
@@ -82,7 +82,7 @@ class SeriesFile(MmapedDict):
 
 
 class Files:
-    """The files of one process, by the kind of their series, and what found no room in them."""
+    """The files of one process, by kind of series."""
 
     def __init__(
         self, directory: str, name: str, now: Callable[[], float] = time.monotonic
@@ -92,19 +92,19 @@ class Files:
         self._now = now
         self._files: dict[str, SeriesFile] = {}
         self._closed_until: dict[str, float] = {}
-        self._said_at = float("-inf")
+        self._logged_at = float("-inf")
         self._unfinished: dict[tuple[str, ...], list[FiledValue]] = {}
         self.lock = threading.RLock()
         self.refused: Callable[[], object] = lambda: None
-        """Told of each series that found no room when it was begun."""
+        """Called for each new series that does not fit."""
 
     def parts(self, value: FiledValue, name: str, labels: list[str]) -> list[FiledValue]:
-        """The values that are one series with this one: those of a histogram are made in turn."""
+        """Return the values of this value's series; a histogram's are created one by one."""
         if value.kind != "histogram":
             return [value]
         summed = name.endswith("_sum")
-        whose = labels if summed else labels[:-1]
-        series = (name.removesuffix("_sum" if summed else "_bucket"), *whose)
+        label_values = labels if summed else labels[:-1]
+        series = (name.removesuffix("_sum" if summed else "_bucket"), *label_values)
         parts = self._unfinished.setdefault(series, [])
         parts.append(value)
         if not summed and labels[-1] == _LAST_BUCKET:
@@ -112,13 +112,13 @@ class Files:
         return parts
 
     def is_whole(self, parts: list[FiledValue]) -> bool:
-        """Whether no more values of that series are going to be made."""
+        """Whether all values of that series have been created."""
         return all(parts is not others for others in self._unfinished.values())
 
     def room_for(self, kind: str, keys: list[str]) -> tuple[SeriesFile, list[float]] | None:
-        """The file that holds a series, and what is counted of its parts.
+        """Return a series' file and its parts' counts so far.
 
-        None where there is no room for all of them: half a histogram tells what is not so.
+        None without space for all of them: a partial histogram would be wrong.
         """
         if self._closed_until.get(kind, float("-inf")) > self._now():
             return None
@@ -130,20 +130,20 @@ class Files:
             file.make_room(keys)
             counted = [file.read_value(key)[0] for key in keys]  # type: ignore[no-untyped-call]
         except OSError as error:
-            self._closed_until[kind] = self._now() + AGAIN_SECONDS
-            self._say(error)
+            self._closed_until[kind] = self._now() + RETRY_SECONDS
+            self._log_no_room(error)
             return None
         return file, counted
 
     def close(self) -> None:
-        """Close the files; what is counted later stays in memory."""
+        """Close the files; later values stay in memory."""
         for file in self._files.values():
             file.close()  # type: ignore[no-untyped-call]
         self._files.clear()
 
-    def _say(self, error: OSError) -> None:
-        if self._now() - self._said_at >= SAID_SECONDS:
-            self._said_at = self._now()
+    def _log_no_room(self, error: OSError) -> None:
+        if self._now() - self._logged_at >= LOG_SECONDS:
+            self._logged_at = self._now()
             _log.error(
                 "metrics_without_room",
                 reason=error.strerror,
@@ -153,7 +153,7 @@ class Files:
 
 
 class FiledValue:
-    """A number in a file; in memory alone for as long as the file has no room for it."""
+    """A value in a file; in memory only while the file has no space for it."""
 
     __slots__ = ("_file", "_parts", "_timestamp", "_value", "key", "kind")
     _files: ClassVar[Files]
@@ -180,7 +180,7 @@ class FiledValue:
                 self._files.refused()
 
     def inc(self, amount: float) -> None:
-        """Add to it."""
+        """Add to the value."""
         with self._files.lock:
             file = self._file or self._place()
             self._value += amount
@@ -188,7 +188,7 @@ class FiledValue:
                 file.write_value(self.key, self._value, self._timestamp)  # type: ignore[no-untyped-call]
 
     def set(self, value: float, timestamp: float | None = None) -> None:
-        """Let it be this."""
+        """Set the value."""
         with self._files.lock:
             file = self._file or self._place()
             self._value, self._timestamp = value, timestamp or 0.0
@@ -196,36 +196,36 @@ class FiledValue:
                 file.write_value(self.key, self._value, self._timestamp)  # type: ignore[no-untyped-call]
 
     def get(self) -> float:
-        """What it is."""
+        """Return the value."""
         return self._value
 
     def set_exemplar(self, exemplar: object) -> None:
-        """Files hold no exemplars."""
+        """Do nothing: files hold no exemplars."""
 
     def get_exemplar(self) -> None:
-        """There is none."""
+        """Return None: there are no exemplars."""
 
     def take_place(self, file: SeriesFile, counted: float) -> None:
-        """Be kept in a file from now on, where an earlier life has counted so much."""
+        """Move the value into a file, adding its count from an earlier process."""
         self._file = file
         self._value += counted
         file.write_value(self.key, self._value, self._timestamp)  # type: ignore[no-untyped-call]
 
     def _place(self) -> SeriesFile | None:
-        """Take the place of the whole series in the file, if there is room for it."""
-        found = self._files.room_for(self.kind, [part.key for part in self._parts])
-        if found is not None:
-            file, counted = found
+        """Move the whole series into the file, if there is space."""
+        room = self._files.room_for(self.kind, [part.key for part in self._parts])
+        if room is not None:
+            file, counted = room
             for part, before in zip(self._parts, counted, strict=True):
                 part.take_place(file, before)
         return self._file
 
 
 def value_class(files: Files) -> type[FiledValue]:
-    """What the library makes each series of (`values.ValueClass`), kept in these files."""
+    """Return a class for the library's `values.ValueClass`, bound to these files."""
 
-    class Here(FiledValue):
+    class Bound(FiledValue):
         __slots__ = ()
         _files = files
 
-    return Here
+    return Bound

@@ -1,4 +1,4 @@
-"""Tells a family by what an event or a body looks like, wherever it came from."""
+"""Detects the family of an event or a body from its content."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ _decode = msgspec.json.Decoder(_Sample).decode
 
 
 def family_of(document: bytes) -> Family | None:
-    """The family that this JSON object belongs to; None if it could be of several."""
+    """Return the family of this JSON object; None if it is ambiguous."""
     try:
         sample = _decode(document)
     except UNREADABLE:
@@ -58,7 +58,7 @@ def family_of(document: bytes) -> Family | None:
 
 
 def is_foreign(document: bytes) -> bool:
-    """Whether this is a JSON object that no family sends; an error or a ping may be anyone's."""
+    """Whether this is a JSON object that no family sends; errors and pings are common to all."""
     try:
         members = msgspec.json.decode(document, type=dict[str, Any])
     except UNREADABLE:

@@ -1,7 +1,7 @@
-"""One OpenTelemetry span for each request that has ended, with the GenAI attributes.
+"""Exports an OpenTelemetry span for each ended request, with the GenAI attributes.
 
-A span is made once, after the last byte; a thread of the SDK sends it in a batch. Where to, and
-how much, is set by the SDK's own `OTEL_` variables.
+A span is created after the last byte, and a thread of the SDK sends it in a batch. The endpoint and
+the sampling are set by the SDK's own `OTEL_` variables.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _NANOSECONDS = 1_000_000_000
 
 
 class _GivenIds(IdGenerator):
-    """Ids that were chosen before: they are on their way to the upstream already."""
+    """Returns ids that were chosen before, because they were sent to the upstream."""
 
     def __init__(self) -> None:
         self.trace = 0
@@ -56,13 +56,13 @@ class _GivenIds(IdGenerator):
 
 
 class Spans:
-    """Makes spans and sends them, off the hot path. Make it, and close it, off the event loop."""
+    """Creates and sends spans. Construct and close it outside the event loop."""
 
     def __init__(self, exporter: SpanExporter | None = None) -> None:
         self._ids = _GivenIds()
-        # OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES go before our own name.
-        said = OTELResourceDetector().detect()
-        named = Resource.create({SERVICE_NAME: "sluice"}).merge(said)
+        # OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES override the default name.
+        from_environment = OTELResourceDetector().detect()
+        named = Resource.create({SERVICE_NAME: "sluice"}).merge(from_environment)
         self._provider = TracerProvider(
             id_generator=self._ids, resource=named, shutdown_on_exit=False
         )
@@ -70,24 +70,24 @@ class Spans:
         self._tracer = self._provider.get_tracer("sluice")
 
     def onward(self, incoming: str | None) -> str:
-        """The `traceparent` to send upstream, with the id of the span to come."""
+        """Return the `traceparent` to send upstream, with the id of the future span."""
         context = Context.of(incoming)
         if context is not None:
             return context.child().header
-        begun = Context.begun()
-        sampled = self._provider.sampler.should_sample(None, int(begun.trace, 16), "request")
+        new_context = Context.new()
+        sampled = self._provider.sampler.should_sample(None, int(new_context.trace, 16), "request")
         flags = "01" if sampled.decision is Decision.RECORD_AND_SAMPLE else "00"
-        return begun._replace(flags=flags).header
+        return new_context._replace(flags=flags).header
 
     def export(
         self, record: RequestRecord, tally: Tally, incoming: str | None, cost: float | None = None
     ) -> None:
-        """Make the span of a request; `incoming` is the `traceparent` the client sent."""
+        """Export the span of a request; `incoming` is the client's `traceparent`."""
         own = Context.of(record.traceparent)
         if own is None or not int(own.flags, 16) & TraceFlags.SAMPLED:
             return
         self._ids.trace, self._ids.span = int(own.trace, 16), int(own.parent, 16)
-        # The monotonic clock has no date: what it says is set off against now.
+        # Convert times of the monotonic clock to Unix time.
         past = time.time() - time.monotonic()
         span = self._tracer.start_span(
             _name(record, tally),
@@ -96,13 +96,13 @@ class Spans:
             attributes=_attributes(record, tally, cost),
             start_time=int((past + record.started_at) * _NANOSECONDS),
         )
-        why = error_type(record)
-        if why and record.ended_by is not EndedBy.CLIENT_LEFT:
-            span.set_status(Status(StatusCode.ERROR, why))
+        error = error_type(record)
+        if error and record.ended_by is not EndedBy.CLIENT_LEFT:
+            span.set_status(Status(StatusCode.ERROR, error))
         span.end(int((past + (record.ended_at or record.started_at)) * _NANOSECONDS))
 
     def close(self) -> None:
-        """Send what is left; it may take seconds."""
+        """Send the remaining spans; it may take seconds."""
         self._provider.shutdown()
 
 
@@ -130,9 +130,9 @@ def _name(record: RequestRecord, tally: Tally) -> str:
 def _attributes(
     record: RequestRecord, tally: Tally, cost: float | None
 ) -> dict[str, AttributeValue]:
-    """Attributes by their names in the semantic conventions, our own beside them."""
-    family, usage, found = _family(record, tally), tally.usage, pace(tally)
-    said: dict[str, AttributeValue | None] = {
+    """Return the attributes of the semantic conventions, and Sluice's own."""
+    family, usage, token_pace = _family(record, tally), tally.usage, pace(tally)
+    attributes: dict[str, AttributeValue | None] = {
         "gen_ai.operation.name": operation_of(family, record.route),
         "gen_ai.provider.name": provider_of(family),
         "gen_ai.request.model": record.model,
@@ -155,7 +155,7 @@ def _attributes(
         "sluice.queue_seconds": record.queue_seconds,
         "sluice.time_to_first_token_seconds": time_to_first_token(record, tally),
         "sluice.time_to_first_text_seconds": time_to_first_text(record, tally),
-        "sluice.output_tokens_per_second": found[1] if found else None,
+        "sluice.output_tokens_per_second": token_pace[1] if token_pace else None,
         "sluice.cost_usd": cost,
     }
-    return {name: value for name, value in said.items() if value is not None and value != ""}
+    return {name: value for name, value in attributes.items() if value is not None and value != ""}

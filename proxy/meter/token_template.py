@@ -1,14 +1,12 @@
-"""A template of one token's event, so that most of the next need not be parsed.
+"""A template of a token's event, so that most similar events need not be parsed.
 
-The events of a chat stream differ in one string: the token. Once an event has been parsed and was
-one token and nothing else, any other whose bytes outside that string are the same is one too, if
-the string is not empty and ends no line: it is the same document with another string in the same
-place. Nothing is guessed. Only a broken escape inside that string goes unseen.
-
-Events are compared as they stand in the stream, so that most need not be framed either.
-
-OpenAI and Mistral end each event with a random string against eavesdroppers who measure lengths;
-that one may differ as well.
+The events of a chat stream differ in one string: the token. Once a parsed event was a single token
+and nothing else, any event with the same bytes outside that string is a single token, too, if the
+string is not empty and contains no line end: it is the same document with another string in that
+place. This is exact, except that a broken escape inside the string is not noticed.
+Events are compared as raw bytes of the stream, so that most need not be framed either.
+OpenAI and Mistral end each event with random padding, against eavesdroppers who measure lengths;
+it may differ as well.
 """
 
 from __future__ import annotations
@@ -16,7 +14,7 @@ from __future__ import annotations
 import re
 
 _NEVER = b"\0"
-"""Begins no event."""
+"""No event begins with this."""
 _LF, _CR = 10, 13
 _TOKEN = re.compile(
     rb'"(?:content|text|reasoning(?:_content|_text)?|thinking|arguments|partial_json)"'
@@ -24,32 +22,32 @@ _TOKEN = re.compile(
 )
 _PADDING = re.compile(rb'"(?:obfuscation|p)":"([A-Za-z0-9]*)"\}\n\n\Z')
 _MAX_MISSES = 8
-"""Templates in a row that no event matched; then this stream's events are not alike."""
+"""Consecutive templates that no event matched, after which learning stops for the stream."""
 
 
 def event_bytes(name: bytes, data: bytes) -> bytes:
-    """An event as upstreams commonly write it: a line for its name, if any, and one of data."""
+    """Build an event as upstreams commonly write it: an optional name line, and a data line."""
     return b"event: %b\ndata: %b\n\n" % (name, data) if name else b"data: %b\n\n" % data
 
 
 class TokenTemplate:
-    """The shape of one stream's plain tokens, once one has been seen."""
+    """The template of one stream's token events."""
 
     __slots__ = ("_before", "_begin", "_ending", "_learned_at", "_misses", "_padding", "channel")
 
     def __init__(self) -> None:
         self.channel = 0
-        """The channel of the tokens that `matches` tells."""
+        """The channel of the tokens that match."""
         self._before = _NEVER
         self._begin = 0
         self._ending = b""
         self._padding = b""
-        """What stands between the token and the padding; empty if there is none."""
+        """The bytes between the token and the padding; empty without padding."""
         self._learned_at = 0
         self._misses = 0
 
     def matches(self, event: bytes) -> bool:
-        """Whether these bytes are one more token of the channel in an event of its own."""
+        """Whether these bytes are a whole event of one more token of the channel."""
         begin = self._begin
         if not event.startswith(self._before):
             return False
@@ -70,13 +68,13 @@ class TokenTemplate:
         )
 
     def learn(self, name: bytes, data: bytes, channel: int, counted: int) -> None:
-        """Take the shape of an event that, parsed, was one token of the channel.
+        """Learn the template from an event that, parsed, was a single token of the channel.
 
-        `counted` is the number of the event among all that carry tokens.
+        `counted` is the number of the event among all with tokens.
         """
         event = event_bytes(name, data)
-        found = _TOKEN.search(event, len(event) - len(data) - 2)
-        if found is None or _LF in data or _CR in data:
+        token = _TOKEN.search(event, len(event) - len(data) - 2)
+        if token is None or _LF in data or _CR in data:
             return
         self._misses = self._misses + 1 if counted == self._learned_at + 1 else 0
         self._learned_at = counted
@@ -84,12 +82,12 @@ class TokenTemplate:
             self._before = _NEVER
             return
         self.channel = channel
-        self._before, self._begin = event[: found.start(1)], found.start(1)
-        padding = _PADDING.search(event, found.end())
-        self._padding = event[found.end(1) : padding.start(1)] if padding else b""
-        self._ending = event[padding.end(1) if padding else found.end(1) :]
+        self._before, self._begin = event[: token.start(1)], token.start(1)
+        padding = _PADDING.search(event, token.end())
+        self._padding = event[token.end(1) : padding.start(1)] if padding else b""
+        self._ending = event[padding.end(1) if padding else token.end(1) :]
 
     @property
     def worth_learning(self) -> bool:
-        """Whether templates have matched often enough."""
+        """Whether learning has not been stopped by misses."""
         return self._misses < _MAX_MISSES

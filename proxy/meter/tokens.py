@@ -1,4 +1,4 @@
-"""What has been counted of one answer, and the figures that follow from it.
+"""The counts of one answer, and the figures computed from them.
 
 Times are seconds of `time.monotonic()`, durations are seconds. Absent is None, never 0.
 """
@@ -21,7 +21,7 @@ TEXT, REASONING, TOOL, OTHER = 1, 2, 4, 8
 
 @dataclass(slots=True)
 class Usage:
-    """Token counts as the upstream states them, each under the name it has there."""
+    """Token counts as the upstream states them."""
 
     input: int | None = None
     output: int | None = None
@@ -29,29 +29,29 @@ class Usage:
     cached: int | None = None
     cache_write: int | None = None
     input_beside: int | None = None
-    """Input tokens stated beside `input`, not within: Anthropic's cache, Gemini's tool use."""
+    """Input tokens stated in addition to `input`: Anthropic's cache, Gemini's tool use."""
     output_beside: int | None = None
-    """Output tokens stated beside `output`, not within: Gemini's and xAI's reasoning."""
+    """Output tokens stated in addition to `output`: Gemini's and xAI's reasoning."""
 
     @property
     def input_total(self) -> int | None:
-        """All input tokens, cached ones included: one meaning for every upstream."""
+        """All input tokens, including cached ones, for every upstream."""
         return _sum(self.input, self.input_beside)
 
     @property
     def output_total(self) -> int | None:
-        """All output tokens, reasoning included: one meaning for every upstream."""
+        """All output tokens, including reasoning, for every upstream."""
         return _sum(self.output, self.output_beside)
 
     def update(self, later: Usage) -> None:
-        """Take over what a later, cumulative statement says; what that leaves out stays."""
+        """Overwrite with the counts of a later, cumulative statement; absent ones stay."""
         for name in _COUNTS:
             value = getattr(later, name)
             if value is not None:
                 setattr(self, name, value)
 
     def raise_to(self, later: Usage) -> None:
-        """As `update`, for counts that only grow: a later 0 is a filler, not a correction."""
+        """Do as `update`, but keep larger counts: a later 0 is a filler, not a correction."""
         for name in _COUNTS:
             value, now = getattr(later, name), getattr(self, name)
             if value is not None and (now is None or value > now):
@@ -63,37 +63,37 @@ _COUNTS = tuple(field.name for field in fields(Usage))
 
 @dataclass(slots=True)
 class Tally:
-    """What a reader has seen of one answer; the counts are of events, not of tokens."""
+    """The counts of one answer; of events, not of tokens."""
 
     family: Family = Family.UNKNOWN
     counted: int = 0
-    """Events that carry a token of any channel."""
+    """Events with a token of any channel."""
     text: int = 0
     reasoning: int = 0
     tool: int = 0
     other: int = 0
-    """Audio, images and whatever else a model makes that is none of the above."""
+    """Audio, images and other output of a model."""
     first_token_at: float | None = None
     first_text_at: float | None = None
     last_token_at: float = 0.0
     longest_gap: float = 0.0
     counted_when_left: int | None = None
-    """`counted` at the moment the client left; None if it stayed."""
+    """`counted` when the client left; None if it did not."""
 
     usage: Usage | None = None
     model: str = ""
-    """The model that the upstream says answered."""
+    """The model that answered, as the upstream states it."""
     response_id: str | None = None
     sequence: int | None = None
     finish_reason: str = ""
     finishing: bool = False
-    """Whether every choice has had its finish reason."""
+    """Whether every choice has its finish reason."""
     error: str = ""
-    """The kind of the upstream's own error inside the stream, such as `overloaded_error`."""
+    """The kind of the upstream's error event, such as `overloaded_error`."""
     malformed: int = 0
 
     def saw(self, channels: int, at: float) -> None:
-        """Count one event that carries tokens of these channels."""
+        """Count one event with tokens of these channels."""
         self.counted += 1
         if channels & TEXT:
             self.text += 1
@@ -106,7 +106,7 @@ class Tally:
         self.progressed(at)
 
     def progressed(self, at: float) -> None:
-        """Note part of an answer whose tokens cannot be told."""
+        """Note output whose tokens cannot be counted."""
         if self.first_token_at is None:
             self.first_token_at = at
         elif at - self.last_token_at > self.longest_gap:
@@ -114,7 +114,7 @@ class Tally:
         self.last_token_at = at
 
     def stated(self, usage: Usage | None) -> None:
-        """Take in usage; a later statement of a count replaces the earlier."""
+        """Set the usage; later counts replace earlier ones."""
         if usage is None:
             return
         if self.usage is None:
@@ -123,7 +123,7 @@ class Tally:
             self.usage.update(usage)
 
     def client_left(self) -> None:
-        """From here on, tokens are counted apart."""
+        """Note that the client left."""
         if self.counted_when_left is None:
             self.counted_when_left = self.counted
 
@@ -135,38 +135,38 @@ def _sum(inside: int | None, beside: int | None) -> int | None:
 
 
 def time_to_first_byte(record: RequestRecord) -> float | None:
-    """From the request's arrival to the upstream's first body byte."""
+    """Return the time from the request's arrival to the upstream's first body byte."""
     return _since(record.started_at, record.first_byte_at)
 
 
 def time_to_first_token(record: RequestRecord, tally: Tally) -> float | None:
-    """From the request's arrival to the first token of any channel."""
+    """Return the time from the request's arrival to the first token of any channel."""
     return _since(record.started_at, tally.first_token_at) if tally.counted else None
 
 
 def time_to_first_text(record: RequestRecord, tally: Tally) -> float | None:
-    """From the request's arrival to the first text that a person sees."""
+    """Return the time from the request's arrival to the first visible text."""
     return _since(record.started_at, tally.first_text_at)
 
 
 def decode_time(tally: Tally) -> float | None:
-    """From the first token to the last; None unless they came at different times."""
+    """Return the time from the first token to the last; None if it is zero."""
     if tally.first_token_at is None or tally.counted < 2:
         return None
     return tally.last_token_at - tally.first_token_at or None
 
 
 def longest_gap(tally: Tally) -> float | None:
-    """The longest wait between two events with tokens; None if there were not two."""
+    """Return the longest time between two events with tokens; None with fewer than two."""
     return tally.longest_gap if tally.counted > 1 else None
 
 
 def decoded_tokens(tally: Tally) -> tuple[int, Source] | None:
-    """The tokens that came within the decode time, and who says so.
+    """Return the tokens generated within the decode time, and the source of the count.
 
-    Reasoning that the upstream counts but keeps to itself was made before the first token came,
-    so it is no part of them: with it, tokens per second would be many times too many. Usage that
-    states fewer tokens than there were events is not final: a cut stream has only its beginning.
+    Hidden reasoning was generated before the first token, so it is excluded: it would inflate the
+    tokens per second many times. Usage that states fewer tokens than there were events is not
+    final, as in a truncated stream.
     """
     usage = tally.usage
     if usage is not None and usage.output_total:
@@ -177,9 +177,9 @@ def decoded_tokens(tally: Tally) -> tuple[int, Source] | None:
 
 
 def pace(tally: Tally) -> tuple[float, float, Source] | None:
-    """Seconds per output token, output tokens per second, and the source of the token count.
+    """Return seconds per output token, output tokens per second, and the count's source.
 
-    Both over the decode time, in which all tokens but the first were made (OpenTelemetry GenAI
+    Both over the decode time, in which all tokens but the first were generated (OpenTelemetry GenAI
     semantic conventions, `gen_ai.server.time_per_output_token`).
     """
     seconds, tokens = decode_time(tally), decoded_tokens(tally)
@@ -190,7 +190,7 @@ def pace(tally: Tally) -> tuple[float, float, Source] | None:
 
 
 def tokens_after_leaving(tally: Tally) -> int:
-    """Events with tokens that came when the client had gone."""
+    """Return the number of events with tokens received after the client had left."""
     return 0 if tally.counted_when_left is None else tally.counted - tally.counted_when_left
 
 

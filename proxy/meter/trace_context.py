@@ -1,4 +1,4 @@
-"""The W3C trace context: passed on or begun. It is text, and costs nothing."""
+"""The W3C trace context: parses, continues or starts one."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _SHAPE = re.compile(r"(?!ff)[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{
 
 
 class Context(NamedTuple):
-    """One `traceparent`, taken apart; ids and flags in lower-case hex."""
+    """A parsed `traceparent`; ids and flags are lower-case hex."""
 
     trace: str
     parent: str
@@ -18,9 +18,9 @@ class Context(NamedTuple):
 
     @classmethod
     def of(cls, header: str | None) -> Context | None:
-        """The context a header holds; None if it is absent or invalid (W3C, section 3.2.2).
+        """Parse a header; None if it is absent or invalid (W3C, section 3.2.2).
 
-        Of a later version only what this one knows is taken.
+        Unknown fields of a later version are ignored.
         """
         match = _SHAPE.fullmatch((header or "").strip())
         if match is None or (match.group().startswith("00-") and match[4]):
@@ -31,29 +31,29 @@ class Context(NamedTuple):
         return cls(trace, parent, flags)
 
     @classmethod
-    def begun(cls, *, sampled: bool = True) -> Context:
-        """A new trace."""
+    def new(cls, *, sampled: bool = True) -> Context:
+        """Start a trace."""
         return cls(_new_id(16), _new_id(8), "01" if sampled else "00")
 
     def child(self) -> Context:
-        """The same trace under a span of our own."""
+        """Return the same trace with a new span id."""
         return self._replace(parent=_new_id(8))
 
     @property
     def header(self) -> str:
-        """As the value of `traceparent`."""
+        """The value of `traceparent`."""
         return f"00-{self.trace}-{self.parent}-{self.flags}"
 
 
 def onward(incoming: str | None) -> str:
-    """The `traceparent` to send upstream where no span is made here.
+    """Return the `traceparent` to send upstream if no span is exported.
 
-    A valid one is passed on as it is: a parent id of our own would name a span nobody has seen.
+    A valid one is passed on unchanged: a new parent id would name a span that does not exist.
     """
-    return (Context.of(incoming) or Context.begun()).header
+    return (Context.of(incoming) or Context.new()).header
 
 
 def _new_id(size: int) -> str:
-    while not (made := os.urandom(size).hex()).strip("0"):
+    while not (new_id := os.urandom(size).hex()).strip("0"):
         continue
-    return made
+    return new_id

@@ -1,6 +1,6 @@
-"""Whether spans are made: only where the environment says where they should go.
+"""Enables spans if the environment sets an OTLP endpoint.
 
-Then `proxy.meter.spans` is loaded, which needs the extra `otel`.
+`proxy.meter.spans` is imported only then; it needs the extra `otel`.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ _ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT
 
 
 class SpansUnavailable(RuntimeError):
-    """Spans are asked for, but what makes them is not installed."""
+    """Spans are enabled, but the extra `otel` is not installed."""
 
 
 def spans_asked_for(environ: Mapping[str, str]) -> Spans | None:
-    """What makes and sends spans, where the environment says where to; else None.
+    """Return the exporter of spans if the environment sets an endpoint; else None.
 
     Raises SpansUnavailable if the extra `otel` is not installed.
     """

@@ -1,8 +1,8 @@
-"""A stream whose family is not known: passed on, and read only where its shape is plain.
+"""Reads streams of unknown family, as far as their format is recognized.
 
-Some shapes are: Cohere's chat v2, OpenAI's transcriptions, the completions of Writer, Cloudflare,
-TGI and llama.cpp's own server. Of any other, what can be told is when its data came, and whether
-it says that it failed.
+Recognized are Cohere's chat v2, OpenAI's transcriptions, and the completions of Writer, Cloudflare,
+TGI and llama.cpp's server. Of any other stream, only the times of its data and its errors are
+noted.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from proxy.record import EventKind, Family
 _HEAD_ERROR = re.compile(rb'\s*\{\s*"error"\s*:\s*[{"]')
 _ANYWHERE = (None, "error", "ping")
 _KNOWN = ("message-", "content-", "citation-", "tool-", "transcript.")
-"""How the types begin whose tokens can be told: the others of them carry none."""
+"""Prefixes of event types whose tokens are counted; other events of these types have none."""
 _CALLS = ("tool-call-start", "tool-call-delta")
 
 
@@ -48,19 +48,19 @@ _decode = msgspec.json.Decoder(_Event).decode
 
 
 class Unknown(FormatReader):
-    """Reads what may be anything."""
+    """Reads events of unknown format."""
 
     __slots__ = ()
 
     family = Family.UNKNOWN
 
     def read(self, name: bytes, data: bytes, at: float) -> EventKind:
-        """Take in one event."""
+        """Read one event."""
         try:
             event = _decode(data)
         except UNREADABLE:
             kind = self.mark(name, data)
-            if kind is None:  # Data need not be JSON here, so it is not malformed.
+            if kind is None:  # Data need not be JSON here, so that it is not malformed.
                 self.tally.progressed(at)
             return kind or EventKind.DATA
         if event.error or name == b"error" or event.type == "error":
@@ -88,11 +88,11 @@ class Unknown(FormatReader):
             self.tally.stated(_cohere_usage(event.delta.get("usage")))
 
     def finished(self) -> bool:
-        """Nothing is known of its end, so a clean one is true."""
+        """Return True: without a known end marker, a clean end counts as complete."""
         return True
 
     def glimpse(self, name: bytes, head: bytes, tail: bytes, at: float) -> EventKind:
-        """Take in an event of which only the two ends are known."""
+        """Read an event of which only the beginning and the end are known."""
         if name == b"error" or _HEAD_ERROR.match(head):
             self.tally.stated(openai_usage(last_object(tail, "usage")))
             return self.failed(None)
@@ -101,7 +101,7 @@ class Unknown(FormatReader):
         return EventKind.DATA
 
     def body(self, body: bytes) -> None:
-        """Take in a whole answer of any kind, such as embeddings."""
+        """Read a whole response of any kind, such as embeddings."""
         whole = _decode(body)
         if whole.error:
             self.failed(whole.error)
@@ -110,11 +110,11 @@ class Unknown(FormatReader):
         self.tally.stated(openai_usage(whole.usage) or _cohere_usage(whole.usage))
 
     def ends(self, ends: bytes) -> None:
-        """Take in how an answer begins and ends; between may lie megabytes of numbers."""
+        """Read the beginning and the end of a response, which may hold megabytes of numbers."""
         for key, read in _USAGES:
-            found = read(last_object(ends, key))
-            if found is not None:
-                self.tally.stated(found)
+            usage = read(last_object(ends, key))
+            if usage is not None:
+                self.tally.stated(usage)
                 break
         self.tally.model = last_string(ends, "model") or last_string(ends, "modelVersion")
 
@@ -128,19 +128,21 @@ def _channels(event: _Event) -> int:
         return REASONING if _inside(event.delta, "message", "tool_plan") else 0
     if event.type in _CALLS:
         function = _inside(event.delta, "message", "tool_calls", "function")
-        said = isinstance(function, dict) and (function.get("name") or function.get("arguments"))
-        return TOOL if said else 0
+        has_content = isinstance(function, dict) and (
+            function.get("name") or function.get("arguments")
+        )
+        return TOOL if has_content else 0
     if event.type == "transcript.text.delta":
         return TEXT if event.delta else 0
     return _bare_channel(event) if event.type is None else 0
 
 
 def _bare_channel(event: _Event) -> int:
-    """Writer says `value`, Cloudflare `response`, llama.cpp `content`, TGI a token's `text`."""
+    """Recognize Writer's `value`, Cloudflare's `response`, llama.cpp's `content`, TGI's `text`."""
     token = event.token if isinstance(event.token, dict) else {}
     text = None if token.get("special") else token.get("text")
-    said = (event.value, event.response, event.content, text)
-    return TEXT if any(each and isinstance(each, str) for each in said) else 0
+    texts = (event.value, event.response, event.content, text)
+    return TEXT if any(text_value and isinstance(text_value, str) for text_value in texts) else 0
 
 
 def _inside(value: Any, *names: str) -> Any:
@@ -150,31 +152,31 @@ def _inside(value: Any, *names: str) -> Any:
 
 
 def _total_only(usage: Any) -> Usage | None:
-    """Usage of what has no output, as Voyage and Jina state it: nothing but the total."""
+    """Parse Voyage's and Jina's usage, which is a total only, as there is no output."""
     total = count_in(usage, "total_tokens") if isinstance(usage, dict) else None
     return None if total is None else Usage(input=total)
 
 
 def _gemini_usage(usage: Any) -> Usage | None:
-    """Usage of Gemini's embeddings."""
+    """Parse the usage of Gemini's embeddings."""
     return None if (prompt := count_in(usage, "promptTokenCount")) is None else Usage(input=prompt)
 
 
 def _billed(meta: Any) -> Usage | None:
-    """Usage of Cohere's embeddings and reranking: the tokens, where there are any."""
+    """Parse the usage of Cohere's embeddings and reranking."""
     return _cohere_usage(meta) or _cohere_usage({"tokens": _inside(meta, "billed_units")})
 
 
 def _cohere_usage(usage: Any) -> Usage | None:
-    """Usage in Cohere's words: the tokens, not the billed units."""
+    """Parse Cohere's usage: the tokens, not the billed units."""
     tokens = _inside(usage, "tokens")
-    found = Usage(
+    stated = Usage(
         input=count_in(tokens, "input_tokens"),
         output=count_in(tokens, "output_tokens"),
         reasoning=count_in(tokens, "reasoning_tokens"),
         cached=count_in(usage, "cached_tokens"),
     )
-    return None if found == Usage() else found
+    return None if stated == Usage() else stated
 
 
 def _stated(usage: Any) -> Usage | None:
@@ -186,4 +188,4 @@ _USAGES: tuple[tuple[str, Callable[[Any], Usage | None]], ...] = (
     ("usageMetadata", _gemini_usage),
     ("meta", _billed),
 )
-"""Where answers state their usage, and in whose words."""
+"""The members in which responses state their usage, and their parsers."""

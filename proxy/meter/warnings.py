@@ -1,4 +1,4 @@
-"""The last warnings of this process, for the status page."""
+"""Keeps the last warnings of this process, for the status page."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from structlog.typing import EventDict
 
-MOST = 20
+MAX_WARNINGS = 20
 _LONGEST = 300
 _LEVELS = frozenset({"warning", "error", "critical"})
 _OWN_COLUMNS = frozenset({"timestamp", "level", "event", "logger", "exception"})
 
-_latest: deque[dict[str, Any]] = deque(maxlen=MOST)
+_latest: deque[dict[str, Any]] = deque(maxlen=MAX_WARNINGS)
 
 
 def remember(_logger: object, _method: str, event: EventDict) -> EventDict:
-    """A structlog processor that passes every line on, and keeps the last warnings."""
+    """Keep the last warnings; a structlog processor that passes every line on."""
     if event.get("level") in _LEVELS:
         rest = ", ".join(
             f"{name}={value}" for name, value in event.items() if name not in _OWN_COLUMNS
@@ -34,5 +34,5 @@ def remember(_logger: object, _method: str, event: EventDict) -> EventDict:
 
 
 def latest() -> list[dict[str, Any]]:
-    """The last warnings, oldest first: made of what the log says, so without any key."""
+    """Return the last warnings, oldest first; like the log, they contain no key."""
     return list(_latest)

@@ -1,1 +1,1 @@
-"""Bytes through: framing, relaying, pings, timeouts, and how a stream is told that it broke."""
+"""Relaying: event framing, the byte pump, pings, timeouts and terminal error events."""

@@ -1,4 +1,4 @@
-"""What the bytes of an answer pass through on their way to the client."""
+"""The interface of the filters that a response body passes through."""
 
 from __future__ import annotations
 
@@ -10,35 +10,35 @@ if TYPE_CHECKING:
 
 
 class BodyFilter(Protocol):
-    """An event stream that is read, or a body that is not looked into.
+    """A filter of an event stream, which it reads, or of an opaque body.
 
     Times are seconds of `time.monotonic()`.
     """
 
     data_at: float | None
-    """When the last data came; None until then."""
+    """When the last data was received; None before."""
 
     @property
     def first_token_at(self) -> float | None:
-        """When the first token came; None until then."""
+        """When the first token was received; None before."""
 
     @property
     def between_events(self) -> bool:
-        """Whether a ping may stand here."""
+        """Whether a ping may be inserted here."""
 
     @property
     def ping(self) -> bytes:
-        """What a ping is here."""
+        """The bytes of a ping in this body."""
 
     @property
     def end(self) -> EndedBy | None:
-        """How the answer has ended already, if its own events said so."""
+        """How the stream has ended, if its events have said so."""
 
     def feed(self, chunk: bytes, now: float) -> bytes:
-        """Take in the upstream's bytes; give those to send on."""
+        """Process bytes of the upstream; return those to send on."""
 
     def close(self, now: float) -> tuple[EndedBy, bytes]:
-        """The body ended cleanly: what that means, and bytes still owed."""
+        """Note that the body ended cleanly; return the outcome, and withheld bytes to send."""
 
     def cut(self, error: SluiceError, request_id: str) -> bytes | None:
-        """What to send to say that it broke; None if this body cannot say it."""
+        """Return the bytes that tell the client of an error; None if this body cannot."""

@@ -1,4 +1,4 @@
-"""The client's side of a running answer: bytes leave at once, and the buffer stays small."""
+"""Writes a response's body to the client at once, with a small buffer and flow control."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ import time
 from typing import Protocol
 
 BUFFERED_BYTES = 32 * 1024
-"""What may wait in the worker for one client; above it the upstream is not read on."""
+"""Bytes buffered per client; above it reading from the upstream pauses."""
 
 
 class Writer(Protocol):
-    """What `aiohttp.abc.AbstractStreamWriter` offers that is needed here."""
+    """The part of `aiohttp.abc.AbstractStreamWriter` that is used here."""
 
     async def drain(self) -> None:
-        """Wait until the buffer has gone down; raises `ConnectionError` if the client has."""
+        """Wait until the buffer is low; raises `ConnectionError` if the client has left."""
 
 
 class ClientWriter:
-    """Writes one answer's body, framed as its headers said (RFC 9112, 7.1), with no task woken."""
+    """Writes one response's body with its framing (RFC 9112, 7.1), without waking a task."""
 
     __slots__ = (
         "_caught_up_at",
@@ -43,16 +43,16 @@ class ClientWriter:
         now: float,
         sent: int = 0,
     ) -> None:
-        """`sent`: bytes of body that have left already, with the head."""
+        """Take as `sent` the bytes of the body that were sent with the head."""
         self._transport = transport
         self._writer = writer
         self._chunked = chunked
         self.sent = sent
-        """Bytes of body handed over so far."""
+        """Bytes of the body written so far."""
         self.wire_bytes = sent
-        """The same with the framing."""
+        """Bytes written so far, including the framing."""
         self.began_at: float | None = None
-        """When the upstream's first bytes had been handed over."""
+        """When the upstream's first bytes were written."""
         self.written_at = now
         self._congested = False
         self._caught_up_at = now
@@ -61,25 +61,25 @@ class ClientWriter:
 
     @classmethod
     def gone(cls, now: float) -> ClientWriter:
-        """A client that left before its answer began: what is written for it is dropped."""
+        """Return the writer of a client that has left; writes are dropped."""
         client = cls(_Nowhere(), _Nowhere(), chunked=False, now=now)
         client.left = True
         return client
 
     @property
     def congested_until(self) -> float:
-        """Until when the upstream was last kept waiting for this client."""
+        """When this client last stopped congesting; now, if it still does."""
         return time.monotonic() if self._congested else self._caught_up_at
 
     @property
     def waiting(self) -> int:
-        """Bytes that the client has not taken."""
+        """Bytes in the write buffer."""
         return 0 if self.left else self._transport.get_write_buffer_size()
 
     def write(self, data: bytes, now: float, chunk: bytes = b"") -> None:
-        """Send the bytes, if there are any and there is still somebody to send them to.
+        """Write the bytes, unless the client has left.
 
-        `chunk` is the same bytes as one chunk of chunked coding, where they came in one.
+        `chunk` is the same bytes as a chunk of chunked coding, if they arrived as one.
         """
         if not data or self.left or self._transport.is_closing():
             return
@@ -92,11 +92,11 @@ class ClientWriter:
         self.written_at = now
 
     def is_congested(self) -> bool:
-        """Whether the upstream must not be read on."""
+        """Whether reading from the upstream must pause."""
         return not self.left and self._transport.get_write_buffer_size() > BUFFERED_BYTES
 
     async def drain(self) -> None:
-        """Wait until the client has taken most of what waits, or has left."""
+        """Wait until most of the buffer is sent, or the client has left."""
         self._congested = True
         try:
             await self._writer.drain()
@@ -107,10 +107,10 @@ class ClientWriter:
             self._caught_up_at = time.monotonic()
 
     async def flush(self, seconds: float) -> bool:
-        """Wait until all of it has gone to the kernel, for so long at most; whether it has."""
+        """Wait until the buffer is empty, at most `seconds`. Return whether it is."""
         if not self.waiting:
             return True
-        # Below this the transport says that it can be written to again: when nothing waits.
+        # With a limit of 0, `drain` returns only when the buffer is empty.
         self._transport.set_write_buffer_limits(high=0)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
@@ -119,13 +119,13 @@ class ClientWriter:
 
 
 class _Nowhere(asyncio.Transport):
-    """Stands in for a transport that is no more."""
+    """Stands in for a closed transport."""
 
     def is_closing(self) -> bool:
         return True
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
-        """There is no buffer."""
+        """Do nothing: there is no buffer."""
 
     async def drain(self) -> None:
-        """There is nothing to wait for."""
+        """Return at once: there is no buffer."""

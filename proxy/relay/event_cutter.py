@@ -1,8 +1,7 @@
-"""Cuts what a client is sent into the events that its cursor counts.
+"""Cuts the bytes sent to a client into the events that its cursor counts.
 
-An event is a block ended by an empty line with a line in it that is no comment. What counts for
-nothing (comments, empty lines) is kept with the event that follows it, so that all events one after
-the other are the stream, byte for byte.
+An event is a block ended by an empty line that has a line other than a comment. Comments and empty
+lines belong to the event after them, so that the concatenated events are the stream, byte for byte.
 """
 
 from __future__ import annotations
@@ -11,35 +10,35 @@ import re
 
 from proxy.relay.sse import event_ends
 
-# As the clients of `GET /v1/streams/{id}?after=N` count, too: see docs/resuming.md.
+# Clients of `GET /v1/streams/{id}?after=N` count the same way: see docs/resuming.md.
 _COUNTS = re.compile(rb"(?:\A|[\r\n])(?!:)[^\r\n]")
 _PROGRESS = re.compile(rb"(?:\A|[\r\n])event: ?progress(?:[\r\n]|\Z)")
 _FIELDS = (b"data:", b"event:", b"id:")
 
 
 def counts(block: bytes) -> bool:
-    """Whether a block is an event: not only comments, and no progress frame of a gateway."""
+    """Whether a block counts as an event: not only comments, and not a progress frame."""
     return _COUNTS.search(block) is not None and _PROGRESS.search(block) is None
 
 
 class EventCutter:
-    """Bytes in, whole events out, however the bytes are cut."""
+    """Bytes in, whole events out, however the bytes are split."""
 
     __slots__ = ("_looked", "begun")
 
     def __init__(self) -> None:
         self.begun = bytearray()
-        """What has come since the last event; comments at its beginning are whole blocks."""
+        """The bytes after the last event; comments at its beginning are whole blocks."""
         self._looked = 0
-        """Where the first block in it begins that has not ended."""
+        """The offset of the first unfinished block in it."""
 
     @property
     def rest(self) -> bytes:
-        """What came after the last whole event."""
+        """The bytes after the last whole event."""
         return bytes(self.begun)
 
     def feed(self, data: bytes) -> list[bytes]:
-        """Take in the next bytes and give every event that they end."""
+        """Process the next bytes; return the events that they complete."""
         if (
             not self.begun
             and data[-2:] == b"\n\n"
@@ -47,7 +46,7 @@ class EventCutter:
             and b"\r" not in data
             and b"progress" not in data
         ):
-            # Nearly all reads: whole events, and nothing that counts for nothing.
+            # The common case: whole events, without comments or extra empty lines.
             blocks = data[:-2].split(b"\n\n")
             if all(block.startswith(_FIELDS) for block in blocks):
                 return [block + b"\n\n" for block in blocks]

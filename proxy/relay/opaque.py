@@ -1,4 +1,4 @@
-"""A body that is passed on and not looked into: all that is no event stream."""
+"""The filter of bodies other than event streams, which are relayed unread."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from proxy.errors import SluiceError
 from proxy.record import EndedBy
 
 KEPT_BYTES = 1024 * 1024
-"""The largest JSON answer that is kept to be metered at its end."""
+"""The largest JSON response that is buffered to be metered at its end."""
 HEAD_BYTES = 1024
 TAIL_BYTES = 16 * 1024
-"""What is kept of an answer whose ends state its model and usage, such as megabytes of vectors."""
+"""What is buffered of a response whose ends state model and usage, such as embeddings."""
 
 
 class Opaque:
-    """Passes bytes; keeps a small answer, or the two ends of any, for the meter if asked to."""
+    """Relays bytes; optionally buffers a small response, or the two ends of any, for metering."""
 
     __slots__ = ("_head", "_kept", "_size", "_tail", "data_at", "end", "first_token_at")
 
@@ -27,21 +27,21 @@ class Opaque:
         self._size = 0
         self.data_at: float | None = None
         self.first_token_at: float | None = None
-        """The first byte, as near as a body without tokens comes to a first token."""
+        """When the first byte was received, in place of a first token."""
         self.end: EndedBy | None = None
 
     @property
     def kept(self) -> bytes | None:
-        """The whole body so far; None if it was not to be kept or grew too large."""
+        """The whole body so far; None if it is not buffered, or is too large."""
         return None if self._kept is None else b"".join(self._kept)
 
     @property
     def ends(self) -> bytes | None:
-        """How the body so far begins and ends, in one; None if that was not to be kept."""
+        """The beginning and the end of the body so far, joined; None if not buffered."""
         return None if self._tail is None else self._head + self._tail
 
     def feed(self, chunk: bytes, now: float) -> bytes:
-        """Take in bytes and give them back."""
+        """Return the bytes unchanged."""
         self.data_at = now
         self.first_token_at = self.first_token_at or now
         if self._kept is not None:
@@ -57,9 +57,9 @@ class Opaque:
         return chunk
 
     def close(self, _now: float) -> tuple[EndedBy, bytes]:
-        """A clean end of such a body is all that can be known of it."""
+        """Return complete: a clean end is all that is known of such a body."""
         return EndedBy.COMPLETE, b""
 
     def cut(self, _error: SluiceError, _request_id: str) -> None:
-        """Nothing can be said inside a body of unknown form."""
+        """Return None: an error cannot be expressed in a body of unknown format."""
         return

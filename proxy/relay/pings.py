@@ -1,16 +1,16 @@
-"""What a ping looks like in each family: the form in which no client loses text.
+"""The bytes of a ping in each family, in a form that no client misreads.
 
-| form | who minds |
+| form | problem |
 |---|---|
-| `: ping` and one line end | it sticks to the next event for all who split on empty lines |
-| `: ping` and an empty line | Gemini's readers take every block for JSON, and raise or stop |
-| one bare line end | the same as the first: it leads the next block |
-| two bare line ends | nobody loses a thing |
-| an event with data | OpenAI's chat readers look for choices in it, and raise |
+| `: ping` and one line end | clients that split on empty lines attach it to the next event |
+| `: ping` and an empty line | Gemini's readers parse every block as JSON, and raise or stop |
+| one bare line end | the same as the first |
+| two bare line ends | none |
+| an event with data | OpenAI's chat readers expect choices in it, and raise |
 
-A comment is what people and other gateways know for a ping, so it is the form wherever it harms
-nobody. Anthropic's API has an event of its own ("Streaming messages: ping events"). The tables with
-each client's behaviour are in `docs/clients.md`.
+A comment is the customary ping, so it is used wherever it causes no problem. Anthropic's API has a
+ping event of its own ("Streaming messages: ping events"). Each client's behaviour is in
+`docs/clients.md`.
 """
 
 from __future__ import annotations
@@ -32,6 +32,6 @@ PINGS: dict[Family, bytes] = {
 
 
 def ping_of(family: Family, line_end: bytes = b"\n") -> bytes:
-    """A ping with the line ends of the stream it stands in: some readers know only one kind."""
+    """Return a ping with the stream's line ends: some readers support only one kind."""
     ping = PINGS[family]
     return ping if line_end == b"\n" else ping.replace(b"\n", line_end)

@@ -1,4 +1,4 @@
-"""Moves one answer's body to the client, and ends it truthfully whatever happens."""
+"""Relays one response's body to the client, and decides how it ends."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from proxy.relay.watchdog import StreamWatchdog
 
 
 class UpstreamBody(Protocol):
-    """The upstream's side of the answer."""
+    """The body of the upstream's response."""
 
     @property
     def source(self) -> Source | None:
-        """The same body by callback, if it can be had so."""
+        """The body as a source of callbacks, if it supports that."""
 
     async def read(self) -> bytes:
-        """The next bytes as they came; empty at a clean end. Raises `UpstreamCut` when cut."""
+        """Return the next bytes; empty at a clean end. Raises `UpstreamCut`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,15 +31,14 @@ class Outcome:
 
     ended_by: EndedBy
     whole: bool
-    """Whether its last byte may be followed by a clean end; False breaks the connection off.
+    """Whether the response may end cleanly; otherwise its connection is closed as truncated.
 
-    An error event is not enough: readers that take lines and skip what they do not know see an
-    answer that ended.
+    An error event is not enough: readers that skip unknown events would see a complete response.
     """
     error: str = ""
     """The code of the error, if one ended it."""
     blames_upstream: bool = False
-    """Whether the upstream failed in a way that its connection did not show."""
+    """Whether the upstream failed although its connection did not."""
 
 
 async def pump(
@@ -49,7 +48,7 @@ async def pump(
     watchdog: StreamWatchdog,
     request_id: str,
 ) -> Outcome:
-    """Relay until the end, whichever side brings it. Raises only `CancelledError`."""
+    """Relay until either side ends. Raises only `CancelledError`."""
     try:
         async with watchdog:
             await _move(body, body_filter, client)
@@ -80,8 +79,8 @@ def _broken(
     error: SluiceError, body_filter: BodyFilter, client: ClientWriter, request_id: str
 ) -> Outcome:
     if body_filter.end is not None:
-        # The end marker has passed: what came after changes nothing for the client. An error of
-        # the upstream's own is followed by the end that the upstream gave it: this one.
+        # The end marker was relayed, so a later failure does not matter to the client. An
+        # upstream's own error event keeps the outcome that the upstream gave it.
         return Outcome(body_filter.end, whole=body_filter.end is EndedBy.COMPLETE)
     fault = error.fault
     if isinstance(error, SlowClient):

@@ -1,4 +1,4 @@
-"""An event stream whose events are kept, too, so that another reader can have them later."""
+"""The filter of an event stream that is recorded in a log, so that it can be resumed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Log(Protocol):
-    """Where the events go."""
+    """The log of the events."""
 
     @property
     def pending(self) -> list[bytes]:
@@ -24,11 +24,11 @@ class Log(Protocol):
         """
 
     def add(self, event: bytes) -> None:
-        """One more whole event."""
+        """Add one whole event."""
 
 
 class RecordedStream(Stream):
-    """The same bytes as of a `Stream`; each whole event goes to the log as well."""
+    """A `Stream` that also adds each whole event to the log."""
 
     __slots__ = ("_cutter", "_log", "_pending", "_recorded_family")
 
@@ -44,16 +44,16 @@ class RecordedStream(Stream):
 
     @property
     def rest(self) -> bytes:
-        """What came after the last whole event."""
+        """The bytes after the last whole event."""
         return self._cutter.rest
 
     @property
     def ping(self) -> bytes:
-        """A ping that is no event: a reader's cursor must not depend on who was sent how many."""
+        """A ping that does not count as an event: cursors must not depend on pings."""
         return recorded_ping(self._recorded_family) or super().ping
 
     def feed(self, chunk: bytes, now: float) -> bytes:
-        """As `Stream.feed`; what is a token's whole event to the reader is one to the log."""
+        """Do as `Stream.feed`; an event that matches the token template is added uncut."""
         if not self._framer.begun and self._reader.token(chunk, now):
             self.data_at = now
             if pending := self._pending:
@@ -69,16 +69,16 @@ class RecordedStream(Stream):
         return out
 
     def close(self, now: float) -> tuple[EndedBy, bytes]:
-        """As `Stream.close`."""
+        """Do as `Stream.close`."""
         ended_by, owed = super().close(now)
         self._record(owed)
         return ended_by, owed
 
     def cut(self, error: SluiceError, request_id: str) -> bytes:
-        """As `Stream.cut`: readers of the log see the stream broken off, too."""
-        words = super().cut(error, request_id)
-        self._record(words)
-        return words
+        """Do as `Stream.cut`; the terminal event is added to the log, too."""
+        event = super().cut(error, request_id)
+        self._record(event)
+        return event
 
     def _record(self, out: bytes) -> None:
         for event in self._cutter.feed(out):
@@ -87,10 +87,10 @@ class RecordedStream(Stream):
 
 
 def recorded_ping(family: Family) -> bytes:
-    """The ping of a stream that can be resumed; empty where the family's usual one is no event."""
+    """Return the ping of a recorded stream; empty if the family's own ping is not an event."""
     return COMMENT if family is Family.MESSAGES else b""
 
 
 def ping_for(family: Family, *, recorded: bool) -> bytes:
-    """A ping for a stream of this family that has no bytes of its own yet."""
+    """Return a ping for a stream of this family before its first bytes."""
     return (recorded_ping(family) if recorded else b"") or ping_of(family)

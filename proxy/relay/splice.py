@@ -1,4 +1,4 @@
-"""The fast way through: bytes move in the callback in which they come, and no task is woken."""
+"""The fast path: bytes are relayed in the callback that receives them, without waking a task."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from proxy.relay.client_writer import ClientWriter
 
 
 class Source(Protocol):
-    """A body that can be had by callback."""
+    """A body that is delivered by callbacks."""
 
     def flow(self, receiver: Splice) -> None:
-        """Hand everything from here on to the receiver."""
+        """Deliver everything from here on to the receiver."""
 
     def pause(self) -> None:
-        """Read no further for now."""
+        """Pause reading."""
 
     def resume(self) -> None:
-        """Read on."""
+        """Resume reading."""
 
     def stop(self) -> None:
-        """The receiver wants no more."""
+        """Stop delivering."""
 
 
 class Splice:
-    """Joins one upstream connection to one client, for as long as `run` lasts."""
+    """Connects one upstream body to one client, for the duration of `run`."""
 
     __slots__ = ("_client", "_done", "_error", "_feed", "_paused", "_source", "_waiter")
 
@@ -42,12 +42,12 @@ class Splice:
         self._waiter: asyncio.Future[None] | None = None
 
     async def run(self) -> None:
-        """Move until the clean end. Raises `SluiceError` when the upstream is cut."""
+        """Relay until the clean end. Raises `SluiceError` if the upstream is cut."""
         try:
             self._source.flow(self)
             while not self._done:
                 if self._paused:
-                    # Asked for even if the client has caught up by now: somebody must resume.
+                    # Also if the client has caught up meanwhile: the source must be resumed.
                     await self._client.drain()
                     self._paused = False
                     self._source.resume()
@@ -59,13 +59,13 @@ class Splice:
             raise self._error
 
     def received(self, data: bytes, chunk: bytes = b"") -> None:
-        """Bytes from the upstream: on they go, in the chunk that they came in where they may."""
+        """Relay bytes of the upstream, reusing their chunk framing if they are unchanged."""
         now = monotonic()
         client = self._client
         try:
             out = self._feed(data, now)
             client.write(out, now, chunk if out is data else b"")
-        except Exception as error:  # noqa: BLE001 raised again where it can be handled, in `run`
+        except Exception as error:  # noqa: BLE001 re-raised in `run`
             self._finish(error)
         if client.is_congested():
             self._paused = True
@@ -73,7 +73,7 @@ class Splice:
             self._wake()
 
     def ended(self, error: SluiceError | None) -> None:
-        """The upstream's end, clean or not."""
+        """Note the upstream's end, clean or not."""
         self._finish(error)
 
     def _finish(self, error: Exception | None) -> None:

@@ -1,7 +1,7 @@
-"""Frames server-sent events, without I/O: bytes in, events out, however the bytes are cut.
+"""Frames server-sent events, without I/O: bytes in, events out, however the bytes are split.
 
-The rules are those of WHATWG HTML, 9.2.5 and 9.2.6: a line ends in CRLF, LF or CR, an empty line
-ends an event, one leading byte order mark is skipped.
+By WHATWG HTML, 9.2.5 and 9.2.6: a line ends in CRLF, LF or CR, an empty line ends an event, one
+leading byte order mark is skipped.
 """
 
 from __future__ import annotations
@@ -10,47 +10,47 @@ import re
 from typing import NamedTuple
 
 HELD_BYTES = 1024 * 1024
-"""The most of one unfinished event that is held; of a longer one only its head and tail are."""
+"""The most bytes buffered of an event; of a longer one only its head and tail are."""
 HEAD_BYTES = 4 * 1024
 TAIL_BYTES = 16 * 1024
 
 _BOM = b"\xef\xbb\xbf"
 _LF, _CR = 10, 13
-"""As numbers: looking for one in bytes is ten times faster than looking for a byte string."""
+"""As integers: `in` on bytes is ten times faster for them than for a byte string."""
 _EVENT_END = re.compile(rb"(?>\r\n|\n|\r)(?>\r\n|\n|\r)")
 
 
 class ServerSentEvent(NamedTuple):
-    """One stretch of the stream up to and with an empty line."""
+    """A block of the stream, up to and including an empty line."""
 
     raw: bytes
-    """All its bytes; of an oversized event only those since the last call."""
+    """Its bytes; of an oversized event only those since the last call."""
     name: bytes = b""
     data: bytes | None = None
-    """Its `data:` lines joined by a line feed; None if it has none."""
+    """Its `data:` lines joined by line feeds; None without any."""
     stray: bytes = b""
-    """Text that is no field at all, such as a bare JSON document."""
+    """Text that is not a field, such as a bare JSON document."""
     tail: bytes | None = None
-    """How the event ended, if it was too long to hold; `data` then is how it began."""
+    """The end of an oversized event; `data` is then its beginning."""
 
 
 class Framer:
-    """Cuts one stream into events and keeps what is not yet whole, in bounded memory."""
+    """Cuts one stream into events, and buffers the unfinished one in bounded memory."""
 
     __slots__ = ("_at_start", "_head", "_tail", "begun", "partial")
 
     def __init__(self) -> None:
         self.partial = bytearray()
-        """The event that has begun and not ended; of an oversized one, its latest bytes."""
+        """The unfinished event; of an oversized one, its latest bytes."""
         self._at_start = True
         self.begun = False
-        """Whether anything of the next event has come."""
+        """Whether there is an unfinished event."""
         self._head: bytes | None = None
         self._tail = b""
 
     @property
     def between_events(self) -> bool:
-        """Whether whole lines of ours may stand here: nothing of an event has begun."""
+        """Whether lines may be inserted here: no event has begun."""
         if self._head is not None:
             return False
         return not self.partial or (
@@ -60,13 +60,13 @@ class Framer:
 
     @property
     def oversized(self) -> bool:
-        """Whether the event that has begun is already too long to hold."""
+        """Whether the unfinished event is too long to buffer."""
         return self._head is not None
 
     def single(self, chunk: bytes) -> bytes | None:
-        """The payload, if the chunk is just one whole event of one `data: ` line; else None.
+        """Return the payload if the chunk is exactly one event with one `data: ` line; else None.
 
-        The common case by far, so it is told by slices and searches in C, and takes no other step.
+        This is by far the most common case, so it uses only slices and searches in C.
         """
         payload = chunk[6:-2]
         if (
@@ -81,7 +81,7 @@ class Framer:
         return payload
 
     def feed(self, chunk: bytes) -> list[ServerSentEvent]:
-        """Take in the next bytes and give every event that they end."""
+        """Process the next bytes; return the events that they complete."""
         if self.partial:
             seen = len(self.partial)
             self.partial += chunk
@@ -96,7 +96,7 @@ class Framer:
         return events
 
     def unfinished(self) -> ServerSentEvent | None:
-        """What has begun and not ended, as if it ended here; None if nothing has."""
+        """Return the unfinished event as if it ended here; None if there is none."""
         text = bytes(self.partial)
         if self._head is not None:
             return _parse(text, self._head)._replace(tail=(self._tail + text)[-TAIL_BYTES:])
@@ -124,9 +124,10 @@ class Framer:
         return text.removeprefix(_BOM) if self._at_start else text
 
     def _let_go(self) -> None:
-        """Keep of an oversized event its head, its tail, and what may be part of its end.
+        """Keep only the head and the tail of an oversized event.
 
-        The last three bytes stay in `partial`, so it is never empty before the event has ended.
+        Its last three bytes stay in `partial`, as they may be part of the empty line that ends it,
+        and so that `partial` is not empty before the event has ended.
         """
         if self._head is None:
             self._head = self._unmarked(bytes(self.partial[:HEAD_BYTES]))
@@ -140,7 +141,7 @@ def _is_filler(line: bytes | bytearray) -> bool:
 
 
 def event_ends(text: bytes | bytearray, start: int) -> list[int]:
-    """Where events end. A CR at the very end may be half a CRLF, unless lone CRs end its lines."""
+    """Return the ends of events. A final CR may be half a CRLF, unless lone CRs end the lines."""
     if _CR not in text:
         return _ends_of_lf(text, start)
     ends = [match.end() for match in _EVENT_END.finditer(text, start)]
@@ -150,7 +151,7 @@ def event_ends(text: bytes | bytearray, start: int) -> list[int]:
 
 
 def _ends_of_lf(text: bytes | bytearray, start: int) -> list[int]:
-    """The same where every line ends in LF: ten times as fast, and nearly all streams are so."""
+    """Return the ends of events if every line ends in LF: common, and ten times as fast."""
     ends: list[int] = []
     end = text.find(b"\n\n", start)
     while end >= 0:

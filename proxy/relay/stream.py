@@ -1,28 +1,27 @@
-"""One event stream on its way through, without I/O: the upstream's bytes in, the client's out.
+"""The filter of an event stream, without I/O: the upstream's bytes in, the client's out.
 
-A healthy stream leaves as it came, byte for byte and read by read. Two things are ever withheld:
-a half-sent `[DONE]`, which clients take for the end as soon as its line begins, and, where usage
-was asked for on the client's behalf, the chunk that holds nothing else.
+A healthy stream is relayed unchanged, byte for byte and read by read. Two things are withheld: a
+partial `[DONE]`, which clients take for the end as soon as its line begins, and, if Sluice asked
+for usage on its own behalf, the chunk that contains only usage.
 
-The state is a position: all bytes before it have been sent, and what has come after it is withheld.
+The state is a position: the bytes before it have been sent, the bytes received after it are
+withheld.
 
-    bytes that came:  [ whole events, judged ][ unfinished event: partial         ]
-    of the partial:                           [ sent already ][ `_withheld` bytes ]
+    received bytes:   [ whole events, read ][ unfinished event: partial         ]
+    of the partial:                         [ already sent ][ `_withheld` bytes ]
 
 Invariants, after each `feed`:
 
-- `_withheld` counts the last bytes of `Framer.partial`, so that it is never more than that has.
-- What was sent is a prefix of what came, less whole usage chunks that are hidden. No byte is sent
-  twice or out of order, and none is changed.
+- `_withheld` counts the last bytes of `Framer.partial`, so that it is at most that long.
+- The bytes sent are a prefix of the bytes received, without hidden usage chunks. No byte is sent
+  twice, out of order or changed.
 - An event of which a byte was sent is sent to its end: only an event that was withheld from its
-  first byte on can still be hidden.
-- It withholds at most `_WITHHELD_BYTES`: a longer event is no usage chunk and no end mark.
+  first byte on can be hidden.
+- At most `_WITHHELD_BYTES` are withheld: a longer event is neither a usage chunk nor an end marker.
 
-Why it is safe: no client sees the beginning of a `[DONE]` that never became whole, so that an
-answer which breaks off inside it is seen as cut. What is still withheld at a true end is given by
-`close`.
-Withholding for usage begins only once every choice has finished, when no token can follow: it
-delays none.
+Why it is safe: no client sees the beginning of a `[DONE]` that never became whole, so that a stream
+cut inside it is seen as cut. At a true end, `close` returns the bytes that are still withheld.
+Withholding for usage begins only after every choice has finished, so that no token is delayed.
 """
 
 from __future__ import annotations
@@ -38,7 +37,7 @@ _WITHHELD_BYTES = 64 * 1024
 
 
 class Stream:
-    """What has passed of one stream, and what its end means."""
+    """The state of one stream, and the meaning of its end."""
 
     __slots__ = (
         "_family",
@@ -59,29 +58,29 @@ class Stream:
         self._line_end = b"\n"
         self._withheld = 0
         self.data_at: float | None = None
-        """When the last data event was whole; pings and comments do not count."""
+        """When the last data event was completed; pings and comments do not count."""
         self.end: EndedBy | None = None
-        """`complete` once the end mark has passed, `error_event` once the upstream's error has."""
+        """`complete` after the end marker, `error_event` after the upstream's error event."""
 
     @property
     def first_token_at(self) -> float | None:
-        """When the first token of any channel came; None until then."""
+        """When the first token of any channel was received; None before."""
         return self._reader.first_token_at
 
     @property
     def between_events(self) -> bool:
-        """Whether a ping may stand here."""
+        """Whether a ping may be inserted here."""
         return self._framer.between_events
 
     @property
     def ping(self) -> bytes:
-        """A ping as this family's clients take it, with the line ends of this stream."""
+        """A ping in this family's form, with the line ends of this stream."""
         return ping_of(self._shown, self._line_end)
 
     def feed(self, chunk: bytes, now: float) -> bytes:
-        """Take in the next bytes from the upstream; give those to send on at once.
+        """Process the next bytes of the upstream; return those to send on.
 
-        Most reads are one whole event of one more token, and match its template.
+        Most reads are exactly one event that matches the token template.
         """
         if not self._framer.begun and self._reader.token(chunk, now):
             self.data_at = now
@@ -89,7 +88,7 @@ class Stream:
         return self.feed_other(chunk, now)
 
     def feed_other(self, chunk: bytes, now: float) -> bytes:
-        """As `feed`, of what is no whole event of one more token."""
+        """Process bytes that do not match the token template."""
         data = self._framer.single(chunk)
         if data is None:
             return self._feed_any(chunk, now)
@@ -101,10 +100,10 @@ class Stream:
         return b"" if kind is EventKind.USAGE and self._hides_usage else chunk
 
     def close(self, now: float) -> tuple[EndedBy, bytes]:
-        """The body ended cleanly: what that means, and the bytes still owed to the client.
+        """Note that the body ended cleanly; return the outcome, and withheld bytes to send.
 
-        A true end is the family's end mark, or every choice having had its finish reason; all
-        else is a cut, however cleanly the body ended.
+        The stream is complete if it had the family's end marker, or every choice its finish reason;
+        otherwise it was cut.
         """
         last = self._framer.unfinished()
         if last is not None and self.end is None and not _is_cut_short(last):
@@ -116,12 +115,12 @@ class Stream:
         return self.end or EndedBy.COMPLETE, owed
 
     def cut(self, error: SluiceError, request_id: str) -> bytes:
-        """What to send so that the client sees the stream as broken, and why."""
+        """Return the bytes that end the stream with an error event."""
         sent = bytes(self._framer.partial)
         if self._withheld:
             sent = sent[: -self._withheld]
         family = self._shown
-        # Whole lines may have come and yet not have been sent whole: part of them may be withheld.
+        # A line may have been received whole, but sent in part, if the rest is withheld.
         whole = self._framer.between_events and sent.endswith((b"\n", b"\r"))
         begun = b"" if whole or not sent else spoil(sent, family)
         return begun + terminal_event(family, error, request_id, self._reader)
@@ -133,17 +132,17 @@ class Stream:
     def _feed_any(self, chunk: bytes, now: float) -> bytes:
         sent = len(self._framer.partial) - self._withheld
         owed = bytes(self._framer.partial[sent:]) + chunk if self._withheld else chunk
-        at = 0
+        offset = 0
         events = self._framer.feed(chunk)
         if events:
             self._line_end = _line_end(events[-1].raw)
         for event in events:
-            end = at + len(event.raw) - sent
+            end = offset + len(event.raw) - sent
             kind = self._judge(event, now)
             if kind is EventKind.USAGE and self._hides_usage and not sent:
-                owed = owed[:at] + owed[end:]
+                owed = owed[:offset] + owed[end:]
             else:
-                at = end
+                offset = end
             sent = 0
         self._withheld = self._to_withhold(sent)
         return owed[: -self._withheld] if self._withheld else owed
@@ -171,7 +170,7 @@ class Stream:
             self.end = EndedBy.ERROR_EVENT
 
     def _to_withhold(self, sent: int) -> int:
-        """How many of the last bytes to keep back for now."""
+        """Return how many of the last bytes to withhold."""
         partial = self._framer.partial
         unsent = len(partial) - sent
         if not unsent or self._framer.oversized or unsent > _WITHHELD_BYTES:
@@ -188,5 +187,5 @@ def _line_end(raw: bytes) -> bytes:
 
 
 def _is_cut_short(event: ServerSentEvent) -> bool:
-    """Whether an unfinished event's data is no whole JSON document and no end mark."""
+    """Whether an unfinished event's data is neither a whole JSON document nor an end marker."""
     return event.data is not None and not event.data.endswith((b"}", b"]"))

@@ -1,4 +1,4 @@
-"""What a stream that broke says at its end, in the words of its family.
+"""Builds the event that ends a broken stream, in its family's format.
 
 Chat and completions: an error chunk and no `[DONE]`. Responses: `response.failed` with the next
 sequence number. Messages: `event: error`. Gemini: an error object. Anything else: `event: error`.
@@ -16,16 +16,16 @@ from proxy.record import Family, Reader
 
 
 def terminal_event(family: Family, error: SluiceError, request_id: str, reader: Reader) -> bytes:
-    """The event, whole, with the empty line that ends it."""
+    """Build the event, including the empty line that ends it."""
     return _TABLE[family](error, family, request_id, reader)
 
 
 def spoil(partial: bytes, family: Family) -> bytes:
-    """What to send after half an event, so that it ends and passes for a whole one nowhere.
+    """Return the bytes that end a partial event so that no client takes it for a whole one.
 
-    A second data line makes its JSON invalid even where it happened to be complete, and its name
-    becomes one that clients ignore. An unfinished UTF-8 character is completed first: decoders
-    that are strict would otherwise fail before they come to the error event.
+    A second data line makes its JSON invalid even if it was complete by chance, and its name
+    becomes one that clients ignore. A partial UTF-8 character is completed first: otherwise strict
+    decoders would fail before the error event.
     """
     name = b"ping" if family is Family.MESSAGES else b"incomplete"
     line_end = b"" if partial.endswith((b"\n", b"\r")) else _rest_of_character(partial) + b"\n"
@@ -33,7 +33,7 @@ def spoil(partial: bytes, family: Family) -> bytes:
 
 
 def _rest_of_character(text: bytes) -> bytes:
-    """Continuation bytes that make the last character of `text` valid UTF-8; often none."""
+    """Return the continuation bytes that complete the last UTF-8 character; usually none."""
     for length in range(1, 4):
         lead = text[-length:][:1]
         if not lead or lead[0] < 0x80:
@@ -45,7 +45,7 @@ def _rest_of_character(text: bytes) -> bytes:
 
 
 def _valid(begun: bytes, missing: int) -> bytes:
-    # After E0, ED, F0 and F4 only part of 80..BF may follow (RFC 3629, section 4).
+    # After E0, ED, F0 and F4 only a part of 80..BF is valid (RFC 3629, section 4).
     for first in (b"\x80", b"\x90", b"\xa0"):
         rest = (first + b"\x80" * missing)[:missing]
         try:
@@ -77,7 +77,7 @@ def _response_failed(error: SluiceError, family: Family, request_id: str, reader
         "output": [],
     }
     sequence = 0 if reader.sequence is None else reader.sequence + 1
-    # The `error` beside `response` is what makes the `openai` SDK raise instead of going on.
+    # The `error` member makes the `openai` SDK raise.
     document = {
         "type": "response.failed",
         "sequence_number": sequence,

@@ -1,4 +1,4 @@
-"""The timeouts of a running stream, decided purely: times in, what is due out."""
+"""Decides which timeout of a running stream has expired; pure functions of times."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _MIN_CHECK_SECONDS = 0.005
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
-    """How long each thing may take, in seconds; `inf` is never."""
+    """Time limits in seconds; `inf` means none."""
 
     connect: float
     first_token: float
@@ -32,7 +32,7 @@ class Timeouts:
 
     @classmethod
     def of(cls, settings: Settings, upstream: UpstreamSettings | None = None) -> Timeouts:
-        """The timeouts for responses of this upstream, or of any that sets none of its own."""
+        """Return the timeouts for this upstream's responses; by default the general ones."""
         own = effective(settings, upstream)
         return cls(
             connect=own.connect_timeout,
@@ -46,40 +46,40 @@ class Timeouts:
 
 @dataclass(frozen=True, slots=True)
 class Timestamps:
-    """When things last happened on one stream, in seconds of `time.monotonic()`."""
+    """Times of a stream's events, in seconds of `time.monotonic()`."""
 
     called_at: float
-    """The upstream was first called."""
+    """When the upstream was first called."""
     sent_at: float
-    """The request had been sent: the first token is waited for from here."""
+    """When the request had been sent, from when the first token is awaited."""
     first_token_at: float | None
     data_at: float
-    """The last data event, or the last moment at which none could come for the client's sake."""
+    """When the last data event was received, or reading was last paused for the client."""
     written_at: float
-    """Something was last written to the client, pings included."""
+    """When something was last written to the client, pings included."""
     client_stuck_since: float | None
-    """Since when the client has had bytes to take and taken none; None while it takes them."""
+    """Since when the client has not read waiting bytes; None while it reads."""
 
 
 def expired_timeout(timeouts: Timeouts, times: Timestamps, now: float) -> SluiceError | None:
-    """The timeout that has expired, if one has; the client's own fault goes first."""
+    """Return the timeout that has expired, or None; a slow client comes first."""
     if times.client_stuck_since is not None:
         if now - times.client_stuck_since >= timeouts.slow_client:
-            return SlowClient(f"The client took no byte for {timeouts.slow_client:g} s.")
+            return SlowClient(f"The client read nothing for {timeouts.slow_client:g} s.")
     elif times.first_token_at is None and now - times.sent_at >= timeouts.first_token:
         return FirstTokenTimeout(f"The upstream sent no token within {timeouts.first_token:g} s.")
     elif now - times.data_at >= timeouts.idle:
-        return IdleTimeout(f"The upstream fell silent for {timeouts.idle:g} s.")
+        return IdleTimeout(f"The upstream sent nothing for {timeouts.idle:g} s.")
     if now - times.called_at >= timeouts.total:
         return TotalTimeout(f"The answer was not complete within {timeouts.total:g} s.")
     return None
 
 
 def next_check(timeouts: Timeouts, times: Timestamps, now: float) -> float:
-    """When something can be due at the earliest; each look before that would be for nothing.
+    """Return the earliest time at which a timeout or a ping can be due.
 
-    While nothing is stuck the slow client is looked for four times in its allowance, so that it
-    is found at most a quarter late.
+    A slow client is checked for four times per its timeout, so that it is detected at most a
+    quarter late.
     """
     due = [
         times.called_at + timeouts.total,

@@ -1,7 +1,7 @@
-"""Watches one running stream with one timer: its timeouts, its pings, and orders to stop it.
+"""Watches one running stream with one timer: timeouts, pings, and requests to stop it.
 
-The timer is set for the earliest moment at which anything can be due, and looks then; an event
-that passes sets no timer, so a token costs nothing here.
+The timer is set for the earliest time at which anything can be due. Relayed events do not reset it,
+so that a token costs nothing here.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _CONFIRM_SECONDS = 0.005
 
 
 class StreamWatchdog:
-    """A context in which a stream runs; leaving it raises the error of the timeout that expired."""
+    """An async context manager for a stream; its exit raises the error of an expired timeout."""
 
     def __init__(
         self,
@@ -66,7 +66,7 @@ class StreamWatchdog:
             raise self._error from None
 
     def stop(self, error: SluiceError) -> None:
-        """End the stream with this error, from wherever it waits; only the first order counts."""
+        """End the stream with this error; only the first call counts."""
         if self._error is None:
             self._error = error
             self._limit.reschedule(self._loop.time())
@@ -92,7 +92,7 @@ class StreamWatchdog:
         self._timer = self._loop.call_later(wait, self._check)
 
     def _confirm(self, error: SluiceError) -> None:
-        """Look once more: an event loop that was held up has not yet read what has come."""
+        """Check once more: after a blocked event loop, received data may not have been read yet."""
         if self._confirming:
             self.stop(error)
         else:
@@ -102,8 +102,7 @@ class StreamWatchdog:
     def _ping(self, now: float) -> None:
         if self._pings and self._body_filter.between_events and not self._stuck_since:
             self._client.write(self._body_filter.ping, now)
-        # Where there is no place for a ping, or nobody to send it to, the next look is due after
-        # another interval.
+        # If no ping can be inserted, the next one is due after another interval.
         self._client.written_at = now
 
     def _note_progress(self, now: float) -> None:

@@ -77,5 +77,5 @@ def test_tls_has_its_own_line() -> None:
 def test_a_key_that_anybody_can_spend(given: dict[str, Any], said: bool) -> None:
     """It is said loudly, and only where it is so."""
     settings = Settings(upstream_url="https://api.example.com/v1", **given)
-    assert ("ANYBODY" in banner_text(settings)) is said
+    assert ("ANYONE" in banner_text(settings)) is said
     assert "sk-1" not in banner_text(settings)

@@ -76,5 +76,5 @@ def test_none_at_all_is_one_clear_line(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_another_program_is_no_nginx(tmp_path: Path) -> None:
     """Whatever else lies at that path is recognised by what it says."""
-    with pytest.raises(ValueError, match="no nginx"):
+    with pytest.raises(ValueError, match="not nginx"):
         version_of(fake(tmp_path, "apache 2.4"))

@@ -16,7 +16,7 @@ def main() -> None:
     """Count, say so, stay."""
     directory, number, how_many = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
     registry = worker_registry(directory, number)
-    metrics = Metrics(registry, most_models=3, directory=directory)
+    metrics = Metrics(registry, max_models=3, directory=directory)
     metrics.levels(streams=5, waiting=1, slots=10)
     for index in range(how_many):
         metrics.record(answered(model=f"m-{index % 2}"), counted(tokens=3), 0.25)

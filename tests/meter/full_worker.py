@@ -29,7 +29,7 @@ def main() -> None:
     """Count a share of all combinations, and each failure for every model and every key."""
     directory, number = sys.argv[1], int(sys.argv[2])
     registry = worker_registry(directory, number)
-    metrics = Metrics(registry, most_models=MODELS, directory=directory)
+    metrics = Metrics(registry, max_models=MODELS, directory=directory)
     # Twice as many models as there is room for, half of them seen first by each other worker.
     models = [f"acme/model-{(n + number * 50) % (2 * MODELS):03}" for n in range(2 * MODELS)]
     combinations = itertools.product(range(2 * MODELS), range(KEYS), range(UPSTREAMS))

@@ -148,7 +148,7 @@ def test_a_worker_outlives_a_full_disk(tmp_path: Path) -> None:
             "import sys; from proxy.meter.metrics import Metrics;"
             "from proxy.meter.multiprocess import worker_registry, collect;"
             "from tests.meter.requests_made import answered, counted;"
-            "m = Metrics(worker_registry(sys.argv[1], 0), most_models=100);"
+            "m = Metrics(worker_registry(sys.argv[1], 0), max_models=100);"
             "[m.record(answered(model=f'm-{i}'), counted(), 0.1) for i in range(60)];"
             "text = collect(sys.argv[1]).decode();"
             "print([l for l in text.splitlines() if l.startswith('sluice_metric_series')])"

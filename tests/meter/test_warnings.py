@@ -32,6 +32,6 @@ def test_there_are_few_of_them_and_each_is_short() -> None:
     for number in range(100):
         warnings.remember(None, "", {"level": "error", "event": str(number), "why": "x" * 9999})
     kept = warnings.latest()
-    assert len(kept) == warnings.MOST
+    assert len(kept) == warnings.MAX_WARNINGS
     assert kept[-1]["event"] == "99"
     assert max(len(one["detail"]) for one in kept) < 500

@@ -1,1 +1,1 @@
-"""Whole answers, put together from the events of their streams; one file per family."""
+"""Assembles whole responses from the events of streams; one file per family."""

@@ -1,4 +1,4 @@
-"""From the events of a stream to the document that the same request has without streaming."""
+"""Assembles a stream's events into the document of the same request without streaming."""
 
 from __future__ import annotations
 
@@ -21,6 +21,6 @@ _FAMILIES: dict[Family, Callable[[Iterable[bytes]], dict[str, Any] | None]] = {
 
 
 def assemble(family: Family, events: Iterable[bytes]) -> dict[str, Any] | None:
-    """The whole answer; None where it cannot be told."""
-    made = _FAMILIES.get(family)
-    return None if made is None else made(events)
+    """Return the whole response; None if it is unknown or incomplete."""
+    assembler = _FAMILIES.get(family)
+    return None if assembler is None else assembler(events)

@@ -1,4 +1,4 @@
-"""A chat completion, and a legacy completion, from their chunks (OpenAI API reference)."""
+"""Assembles chat completions and legacy completions from chunks (OpenAI API reference)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _OF_CHUNKS = frozenset({"choices", "obfuscation", "p"})
 
 
 def whole_chat(events: Iterable[bytes]) -> dict[str, Any] | None:
-    """The chat completion; None if there was not one chunk."""
+    """Return the chat completion; None without chunks."""
     document = _gathered(events, _take_delta)
     if document is None:
         return None
@@ -32,7 +32,7 @@ def whole_chat(events: Iterable[bytes]) -> dict[str, Any] | None:
 
 
 def whole_completion(events: Iterable[bytes]) -> dict[str, Any] | None:
-    """The legacy completion; None if there was not one chunk."""
+    """Return the legacy completion; None without chunks."""
     return _gathered(events, _take_text)
 
 

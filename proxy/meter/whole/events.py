@@ -1,4 +1,4 @@
-"""The documents that a stream's events carry."""
+"""Parses the JSON documents of a stream's events, and merges partial ones."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _BOM = b"\xef\xbb\xbf"
 
 
 def documents(events: Iterable[bytes]) -> Iterator[dict[str, Any]]:
-    """Each event's data, where it is a JSON object; marks and what cannot be read are left out."""
+    """Yield each event's data that is a JSON object; markers and malformed data are skipped."""
     for event in events:
         lines = event.removeprefix(_BOM).splitlines()
         data = [line[5:].removeprefix(b" ") for line in lines if line.startswith(b"data:")]
@@ -25,9 +25,9 @@ def documents(events: Iterable[bytes]) -> Iterator[dict[str, Any]]:
 
 
 def merged(known: Any, delta: Any) -> Any:
-    """What a field is after another piece of it came: text grows, lists and objects are joined.
+    """Merge a delta into a value: strings are concatenated, lists and objects merged.
 
-    Elements of lists with an `index` are pieces of the element of that index.
+    List elements with an `index` are merged into the element of that index.
     """
     if known is None:
         return delta
@@ -41,11 +41,11 @@ def merged(known: Any, delta: Any) -> Any:
 
 
 _NOT_PIECES = frozenset({"id", "type", "role", "index", "name", "object", "signature", "format"})
-"""Whole wherever they come; a name that comes again is the same name."""
+"""Members that are never partial; a repeated value replaces the earlier one."""
 
 
 def merged_fields(known: dict[str, Any], delta: dict[str, Any]) -> dict[str, Any]:
-    """`merged` for every field of an object."""
+    """Merge every field of an object."""
     for name, value in delta.items():
         if name in _NOT_PIECES and known.get(name):
             if value is not None and value != "":
@@ -58,16 +58,16 @@ def merged_fields(known: dict[str, Any], delta: dict[str, Any]) -> dict[str, Any
 def _merged_list(known: list[Any], delta: list[Any]) -> list[Any]:
     for piece in delta:
         index = piece.get("index") if isinstance(piece, dict) else None
-        place = next(
+        position = next(
             (
-                at
-                for at, one in enumerate(known)
-                if index is not None and isinstance(one, dict) and one.get("index") == index
+                position
+                for position, element in enumerate(known)
+                if index is not None and isinstance(element, dict) and element.get("index") == index
             ),
             None,
         )
-        if place is None:
+        if position is None:
             known.append(piece)
         else:
-            known[place] = merged(known[place], piece)
+            known[position] = merged(known[position], piece)
     return known

@@ -1,4 +1,4 @@
-"""A generated content from its chunks (Gemini API reference, "GenerateContentResponse")."""
+"""Assembles generated content from chunks (Gemini API reference, "GenerateContentResponse")."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def whole_content(events: Iterable[bytes]) -> dict[str, Any] | None:
-    """The whole answer; None if there was not one chunk."""
+    """Return the whole response; None without chunks."""
     document: dict[str, Any] = {}
     candidates: dict[int, dict[str, Any]] = {}
     for chunk in documents(events):

@@ -60,8 +60,8 @@ def _take_end(message: dict[str, Any], event: dict[str, Any]) -> None:
     if isinstance(delta, dict):
         message.update(delta)
     if isinstance(usage, dict):
-        said = {name: value for name, value in usage.items() if value is not None}
-        message["usage"] = {**(message.get("usage") or {}), **said}
+        stated = {name: value for name, value in usage.items() if value is not None}
+        message["usage"] = {**(message.get("usage") or {}), **stated}
 
 
 def _parsed(text: str) -> Any:

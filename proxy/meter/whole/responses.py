@@ -1,4 +1,4 @@
-"""A response from its events (OpenAI API reference, "Responses: streaming events")."""
+"""Assembles a response from its events (OpenAI API reference, "Responses: streaming events")."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _TEXTS = {
 
 
 def whole_response(events: Iterable[bytes]) -> dict[str, Any] | None:
-    """The response, as the event at its end has it; None if it never came to that."""
+    """Return the response of the final event; None without one."""
     response = None
     for event in documents(events):
         if event.get("type") in _ENDS and isinstance(event.get("response"), dict):
@@ -27,14 +27,14 @@ def whole_response(events: Iterable[bytes]) -> dict[str, Any] | None:
 
 
 def so_far(events: Iterable[bytes]) -> dict[str, Any]:
-    """The response as far as it has come; the event at its end has it whole."""
+    """Return the response as far as it has been generated."""
     response: dict[str, Any] = {}
     output: dict[int, dict[str, Any]] = {}
     for event in documents(events):
-        found = event.get("response")
-        if isinstance(found, dict):
-            # Sluice's own last event knows less of the response than those before it.
-            response = {**response, **found}
+        update = event.get("response")
+        if isinstance(update, dict):
+            # Sluice's own terminal event has fewer members than the upstream's events.
+            response = {**response, **update}
         elif isinstance(event.get("item"), dict):
             output[_index(event, "output_index")] = dict(event["item"])
         else:
@@ -53,12 +53,12 @@ def _take(output: dict[int, dict[str, Any]], event: dict[str, Any]) -> None:
         return
     content = item.get("content")
     parts = [dict(part) for part in content] if isinstance(content, list) else []
-    at = _index(event, "content_index")
+    index = _index(event, "content_index")
     if kind == "response.content_part.added" and isinstance(event.get("part"), dict):
-        item["content"] = [*parts[:at], dict(event["part"])]
-    elif kind in _TEXTS and at < len(parts):
+        item["content"] = [*parts[:index], dict(event["part"])]
+    elif kind in _TEXTS and index < len(parts):
         field = _TEXTS[kind]
-        parts[at][field] = (parts[at].get(field) or "") + (event.get("delta") or "")
+        parts[index][field] = (parts[index].get(field) or "") + (event.get("delta") or "")
         item["content"] = parts
 
 
