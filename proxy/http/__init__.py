@@ -1,5 +1,5 @@
-"""The client side's connections: the only room that goes below aiohttp's documented interface.
+"""The code that depends on aiohttp's undocumented interface.
 
-What is relied on, each name with its reason, stands in `tests/http/test_contract.py`, which asserts
-that it is there with the signature that is expected: an upgrade of aiohttp fails in that one place.
+`tests/http/test_contract.py` lists every name that is used, with the reason, and asserts its
+signature, so that an incompatible upgrade of aiohttp fails in that one place.
 """

@@ -1,8 +1,8 @@
-"""Reads that a want of memory does not end: bytes go into a buffer that was there before.
+"""Reads into a preallocated buffer, so that exhausted memory can be answered with an error.
 
-For a plain protocol the loop makes a new object of every read, and closes the connection without a
-word where it cannot; a `BufferedProtocol` (asyncio's documentation, "Buffered Streaming Protocols")
-is asked for the buffer, so that the failure comes to whoever can answer for it.
+For a plain protocol the event loop allocates an object per read, and closes the connection silently
+if it cannot. A `BufferedProtocol` (asyncio's documentation, "Buffered Streaming Protocols")
+provides the buffer, so that the allocation, and its failure, happens here.
 """
 
 from __future__ import annotations
@@ -14,34 +14,34 @@ _READ_BYTES = 64 * 1024
 
 
 class Reader(Protocol):
-    """A plain protocol that can be told that there is no memory for what came."""
+    """A plain protocol that handles exhausted memory."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """See `asyncio.Protocol`, as for all but `out_of_memory`."""
+        """See `asyncio.Protocol`; all methods but `out_of_memory` are its."""
 
     def data_received(self, data: bytes) -> None:
-        """Bytes have come."""
+        """Handle received bytes."""
 
     def out_of_memory(self, error: MemoryError, lost: memoryview) -> None:
-        """Bytes have come and are lost; `lost` can be read until this returns."""
+        """Handle received bytes that cannot be copied; `lost` is valid until this returns."""
 
     def eof_received(self) -> bool | None:
-        """The peer sends no more."""
+        """Handle the end of the peer's data."""
 
     def pause_writing(self) -> None:
-        """The peer does not read."""
+        """Pause writing: the peer does not read."""
 
     def resume_writing(self) -> None:
-        """The peer reads again."""
+        """Resume writing: the peer reads again."""
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The connection is over."""
+        """Handle the loss of the connection."""
 
 
 class BoundedReads(asyncio.BufferedProtocol):
-    """Passes a connection's events on to its reader."""
+    """Passes a connection's events to its reader."""
 
-    # One buffer for all: what is in it is copied before the loop reads again.
+    # One buffer for all connections: its content is copied before the next read.
     _buffer = bytearray(_READ_BYTES)
     _view = memoryview(_buffer)
 
@@ -54,15 +54,15 @@ class BoundedReads(asyncio.BufferedProtocol):
         self.connection_lost = reader.connection_lost  # type: ignore[method-assign]
 
     def get_buffer(self, sizehint: int) -> bytearray:  # noqa: ARG002 asyncio's own signature
-        """Where the loop reads to."""
+        """Return the shared buffer."""
         return self._buffer
 
     def buffer_updated(self, nbytes: int) -> None:
-        """So many bytes were read."""
-        came = self._view[:nbytes]
+        """Copy the received bytes and pass them on."""
+        received = self._view[:nbytes]
         try:
-            data = bytes(came)
+            data = bytes(received)
         except MemoryError as error:
-            self.reader.out_of_memory(error, came)
+            self.reader.out_of_memory(error, received)
             return
         self.reader.data_received(data)

@@ -1,4 +1,4 @@
-"""Takes chunked coding apart without I/O: raw bytes in, body bytes out (RFC 9112, 7.1)."""
+"""Decodes chunked coding without I/O: raw bytes in, body bytes out (RFC 9112, 7.1)."""
 
 from __future__ import annotations
 
@@ -6,49 +6,49 @@ import re
 from collections.abc import Callable
 
 _SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\r\n]*)?\r\n")
-_LONGEST_LINE = 4096
-"""A size line or a trailer longer than this, its end included, is an attack or garbage."""
+_MAX_LINE_BYTES = 4096
+"""A longer size line or trailer, including its end, is rejected."""
 _SIZES: dict[bytes, int] = {}
-"""Size lines that have been read, by their text."""
-_MOST_SIZES = 8192
+"""Parsed size lines, by their text."""
+_MAX_SIZES = 8192
 _UNKNOWN = -2
 
 
 class BadChunk(ValueError):
-    """The bytes are no chunked coding."""
+    """The bytes are not valid chunked coding."""
 
 
 class Chunks:
-    """One body in chunked coding, however its bytes are cut."""
+    """One body in chunked coding, however its bytes are split."""
 
     __slots__ = ("_begun", "_buffer", "_left", "_step", "broken")
 
     def __init__(self) -> None:
         self._step: _Step = Chunks._size
-        """What takes in the next bytes: the state."""
+        """The state: the function that processes the next bytes."""
         self._buffer = b""
-        """The beginning of a line that is not whole yet."""
+        """An incomplete line."""
         self._left = 0
-        """Bytes of the present chunk that have not come."""
+        """Bytes of the current chunk that have not been received."""
         self._begun = False
-        """Whether anything of the next chunk, or of the end, has come."""
+        """Whether a part of the next chunk, or of the end, has been received."""
         self.broken: BadChunk | None = None
-        """Where the coding was violated; nothing is read after that."""
+        """The violation of the coding, if any; nothing is decoded after it."""
 
     @property
     def ended(self) -> bool:
-        """Whether the last chunk and its trailers have passed."""
+        """Whether the last chunk and its trailers have been received."""
         return self._step is Chunks._done
 
     @property
     def rest(self) -> bytes:
-        """What came after the end; empty on a connection that can be used again."""
+        """Bytes after the end; empty on a connection that can be reused."""
         return self._buffer if self.ended else b""
 
     def single(self, data: bytes) -> bytes | None:
-        """The body bytes, if the data is just one whole chunk; else None, and nothing happens.
+        """Return the body bytes if the data is exactly one whole chunk; else None, unchanged.
 
-        The common case by far. Sizes recur, so each is read once and then looked up.
+        This is by far the most common case. Sizes recur, so each is parsed once and then looked up.
         """
         size, _, rest = data.partition(b"\r\n")
         if self._begun or len(rest) != _SIZES.get(size, _UNKNOWN) + 2 or rest[-2:] != b"\r\n":
@@ -56,7 +56,7 @@ class Chunks:
         return rest[:-2]
 
     def feed(self, data: bytes) -> bytes:
-        """Take in the next raw bytes; give the body bytes among them, up to a fault if any."""
+        """Process the next raw bytes; return the body bytes in them, up to a violation if any."""
         if self.broken:
             return b""
         data = self._buffer + data if self._buffer else data
@@ -70,60 +70,60 @@ class Chunks:
         return out[0] if len(out) == 1 else b"".join(out)
 
     def _walk(self, data: bytes, out: list[bytes]) -> int:
-        at = 0
-        while at < len(data):
-            end = self._step(self, data, at, out)
-            if end == at:
+        offset = 0
+        while offset < len(data):
+            end = self._step(self, data, offset, out)
+            if end == offset:
                 break
-            at = end
-        return at
+            offset = end
+        return offset
 
-    def _size(self, data: bytes, at: int, _out: list[bytes]) -> int:
-        match = _SIZE.match(data, at)
+    def _size(self, data: bytes, offset: int, _out: list[bytes]) -> int:
+        match = _SIZE.match(data, offset)
         if match is None:
-            return self._wait_for_line(data, at)
-        if match.end() - at > _LONGEST_LINE:
+            return self._wait_for_line(data, offset)
+        if match.end() - offset > _MAX_LINE_BYTES:
             raise BadChunk("a line cannot be read")
         self._left = int(match[1], 16)
-        if self._left and match.end() == match.end(1) + 2 and len(_SIZES) < _MOST_SIZES:
+        if self._left and match.end() == match.end(1) + 2 and len(_SIZES) < _MAX_SIZES:
             _SIZES[match[1]] = self._left
         self._step = Chunks._data if self._left else Chunks._trailer
         return match.end()
 
-    def _data(self, data: bytes, at: int, out: list[bytes]) -> int:
-        piece = data[at : at + self._left]
+    def _data(self, data: bytes, offset: int, out: list[bytes]) -> int:
+        piece = data[offset : offset + self._left]
         out.append(piece)
         self._left -= len(piece)
         if not self._left:
             self._step = Chunks._data_end
-        return at + len(piece)
+        return offset + len(piece)
 
-    def _data_end(self, data: bytes, at: int, _out: list[bytes]) -> int:
-        if data.startswith(b"\r\n", at):
+    def _data_end(self, data: bytes, offset: int, _out: list[bytes]) -> int:
+        if data.startswith(b"\r\n", offset):
             self._step = Chunks._size
-            return at + 2
-        if data[at:] == b"\r":
-            return at
+            return offset + 2
+        if data[offset:] == b"\r":
+            return offset
         raise BadChunk("a chunk is longer than its size")
 
-    def _trailer(self, data: bytes, at: int, _out: list[bytes]) -> int:
-        end = data.find(b"\r\n", at)
+    def _trailer(self, data: bytes, offset: int, _out: list[bytes]) -> int:
+        end = data.find(b"\r\n", offset)
         if end < 0:
-            return self._wait_for_line(data, at)
-        if end + 2 - at > _LONGEST_LINE or data.find(b"\n", at, end) >= 0:
+            return self._wait_for_line(data, offset)
+        if end + 2 - offset > _MAX_LINE_BYTES or data.find(b"\n", offset, end) >= 0:
             raise BadChunk("a line cannot be read")
-        if end == at:
+        if end == offset:
             self._step = Chunks._done
         return end + 2
 
-    def _done(self, _data: bytes, at: int, _out: list[bytes]) -> int:
-        return at
+    def _done(self, _data: bytes, offset: int, _out: list[bytes]) -> int:
+        return offset
 
-    def _wait_for_line(self, data: bytes, at: int) -> int:
-        if b"\n" in data[at:] or len(data) - at >= _LONGEST_LINE:
+    def _wait_for_line(self, data: bytes, offset: int) -> int:
+        if b"\n" in data[offset:] or len(data) - offset >= _MAX_LINE_BYTES:
             raise BadChunk("a line cannot be read")
-        return at
+        return offset
 
 
 _Step = Callable[[Chunks, bytes, int, list[bytes]], int]
-"""Takes in bytes from a place on; gives the place behind them, the same where more must come."""
+"""Processes bytes from an offset on; returns the next offset, or the same for more bytes."""

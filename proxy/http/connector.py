@@ -1,9 +1,9 @@
-"""The pool of connections to upstreams: which one a request may have.
+"""The pool of connections to upstreams, which avoids those that receive unsolicited data.
 
-What an upstream says between an answer and the next request shows that it is out of step; once
-that request has left, it looks like its answer. So the first connection to an upstream is listened
-to for a moment before it is used again, and one that spoke right after an answer has its
-connections used once for a while.
+Data that an upstream sends between a response and the next request shows that it is out of step;
+after that request is sent, it would look like its response. Therefore the first connection to an
+upstream must stay silent for a moment before it is reused, and if an upstream sends data right
+after a response, its connections are not reused for a while.
 """
 
 from __future__ import annotations
@@ -23,50 +23,56 @@ if TYPE_CHECKING:
 
     from aiohttp.client_proto import ResponseHandler
 
-LISTENED_SECONDS = 0.01
-"""How long the first connection to an upstream must have been silent after an answer."""
-_SOON_SECONDS = 1.0
-"""Later it is the word of a balancer that has waited long enough, and no sign of disorder."""
+SILENCE_SECONDS = 0.01
+"""How long the first connection to an upstream must be silent after a response."""
+_SOON_AFTER_SECONDS = 1.0
+"""Data after a longer idle time is a load balancer's timeout, not a sign of disorder."""
 _DISTRUSTED_SECONDS = 60.0
 
 
 class Connector(TCPConnector):
-    """aiohttp's pool, for connections that know when they can be used again."""
+    """aiohttp's connector, for connections that decide whether they can be reused."""
 
-    def __init__(self, made: Callable[[], Connection], **options: Any) -> None:
-        """`made` makes the protocol of a connection; `options` are aiohttp's."""
+    def __init__(self, factory: Callable[[], Connection], **options: Any) -> None:
+        """Take the `factory` of connections' protocols; `options` are aiohttp's."""
         super().__init__(**options)
-        # There is no public way to choose a connector's protocol.
-        self._factory = cast("Any", made)
+        # There is no public way to set a connector's protocol.
+        self._factory = cast("Any", factory)
         self._trusted: set[Any] = set()
-        """Upstreams that were silent after an answer."""
+        """Upstreams that were silent after a response."""
         self._distrusted_until: dict[Any, float] = {}
 
     def kept(self) -> int:
-        """How many connections wait for a request."""
-        return sum(one.is_connected() for waiting in self._conns.values() for one, _ in waiting)
+        """Return the number of idle connections."""
+        return sum(
+            connection.is_connected() for idle in self._conns.values() for connection, _ in idle
+        )
 
     def in_use(self) -> int:
-        """How many connections serve a request, or are being made for one."""
+        """Return the number of connections that are in use or being opened."""
         return len(self._acquired)
 
     async def _get(self, key: Any, traces: Any) -> Any:
         waiting = self._conns.get(key)
         if waiting and key not in self._trusted:
             first, since = waiting[0]
-            await asyncio.sleep(since + LISTENED_SECONDS - monotonic())
+            await asyncio.sleep(since + SILENCE_SECONDS - monotonic())
             if first.is_connected():
                 self._trusted.add(key)
         return await super()._get(key, traces)
 
     def _release(self, key: Any, protocol: ResponseHandler, *, should_close: bool = False) -> None:
-        made = cast("Connection", protocol)
-        spent = should_close or made.is_old() or monotonic() < self._distrusted_until.get(key, 0.0)
-        super()._release(key, protocol, should_close=spent)
+        connection = cast("Connection", protocol)
+        discard = (
+            should_close
+            or connection.is_old()
+            or monotonic() < self._distrusted_until.get(key, 0.0)
+        )
+        super()._release(key, protocol, should_close=discard)
         if protocol.transport is not None:
-            made.rest(partial(self._spoke, key))
+            connection.become_idle(partial(self._unsolicited, key))
 
-    def _spoke(self, key: Any, after: float) -> None:
-        if after < _SOON_SECONDS:
+    def _unsolicited(self, key: Any, after: float) -> None:
+        if after < _SOON_AFTER_SECONDS:
             self._trusted.discard(key)
             self._distrusted_until[key] = monotonic() + _DISTRUSTED_SECONDS

@@ -1,8 +1,8 @@
-"""Undoes the compression of a body (RFC 9110, 8.4.1), in bounded memory and time.
+"""Decompresses bodies (RFC 9110, 8.4.1) in bounded memory and time.
 
-A request's body is had whole, so it is undone piece by piece as memory is granted for it
-(`DecompressedBody`). A response's is undone as its bytes come (`Decompressor`): an event that was
-flushed must not wait for the next.
+A request's whole body is decompressed piece by piece, as memory is reserved for it
+(`DecompressedBody`). A response's is decompressed as its bytes arrive (`Decompressor`): a flushed
+event must not wait for the next.
 """
 
 from __future__ import annotations
@@ -15,21 +15,21 @@ from proxy.errors import BadRequest, BodyTooLarge
 PIECE_BYTES = 1024 * 1024
 _FED_BYTES = 64 * 1024
 _MAX_MEMBERS = 1000
-"""Of a gzip request; tools that make several make one for each block, of a megabyte or so."""
+"""The maximum of members of a gzip request; tools that write several use about one per megabyte."""
 _MAX_SECONDS = 10.0
-"""Of work on one request; the largest that is let in takes a fraction of a second."""
+"""The maximum CPU time per request; the largest valid one takes a fraction of a second."""
 _MAX_READ_BYTES = 8 * 1024 * 1024
-"""Out of one read of a response: more is no text that a model wrote but an attack on the memory."""
+"""The maximum output of one read of a response; more is a decompression bomb."""
 _WINDOWS = {"gzip": 16 + zlib.MAX_WBITS, "x-gzip": 16 + zlib.MAX_WBITS, "deflate": zlib.MAX_WBITS}
 
 
 def can_decompress(coding: str) -> bool:
-    """Whether this Content-Encoding can be undone here."""
+    """Whether this Content-Encoding is supported."""
     return coding in _WINDOWS
 
 
 class _Members:
-    """A gzip body may have several members (RFC 1952, 2.2): each is undone after the other."""
+    """Decompresses the members of a gzip body (RFC 1952, 2.2) one after the other."""
 
     __slots__ = ("_coding", "_window", "begun", "stream")
 
@@ -37,21 +37,21 @@ class _Members:
         self._coding = coding
         self._window = _WINDOWS[coding]
         self.begun = 0
-        """How many members have begun."""
+        """The number of members begun."""
         self.stream: zlib._Decompress | None = None
-        """The member that has not ended; None between two."""
+        """The unfinished member; None between two."""
 
     def needs(self) -> int:
-        """How many bytes must be there at once for the next step."""
+        """Return how many bytes the next step needs."""
         return 2 if not self.begun and self._coding == "deflate" else 1
 
-    def step(self, data: memoryview, most: int) -> tuple[bytes, int]:
-        """What the data stands for, as far as `most` bytes, and how much of the data that took.
+    def step(self, data: memoryview, max_bytes: int) -> tuple[bytes, int]:
+        """Decompress up to `max_bytes`; return them, and how much of the data was consumed.
 
-        It may stand for nothing yet. Raises `zlib.error` for what is not of the coding.
+        The output may be empty. Raises `zlib.error` for invalid data.
         """
         stream = self.stream or self._begin(data)
-        decompressed = stream.decompress(data, most)
+        decompressed = stream.decompress(data, max_bytes)
         unused = len(stream.unused_data) if stream.eof else len(stream.unconsumed_tail)
         if stream.eof:
             self.stream = None
@@ -66,45 +66,47 @@ class _Members:
 
 
 def _has_zlib_header(data: memoryview) -> bool:
-    """Some senders leave the zlib wrapper of deflate out (RFC 9110, 8.4.1.2; RFC 1950, 2.2)."""
+    """Whether deflate has its zlib header, which some senders omit (RFC 9110, 8.4.1.2)."""
     return data[0] & 0x0F == zlib.DEFLATED and not int.from_bytes(data[:2], "big") % 31
 
 
 class DecompressedBody:
-    """What a whole compressed body stands for, in pieces."""
+    """A whole compressed body, decompressed in pieces."""
 
-    def __init__(self, body: bytes, coding: str, most: int) -> None:
-        """`most`: how many bytes it may come to."""
-        self._left = memoryview(body)
+    def __init__(self, body: bytes, coding: str, max_bytes: int) -> None:
+        """Take as `max_bytes` the limit of the decompressed size."""
+        self._remaining = memoryview(body)
         self._coding = coding
-        self._most = most
-        self._allowed = most
+        self._max_bytes = max_bytes
+        self._allowed = max_bytes
         self._members = _Members(coding)
         self._seconds = 0.0
 
-    def piece(self, most: int = PIECE_BYTES) -> bytes:
-        """The next piece, of at most so many bytes; shorter only at the end.
+    def piece(self, max_bytes: int = PIECE_BYTES) -> bytes:
+        """Return the next piece of at most `max_bytes`; shorter only at the end.
 
-        Raises `BadRequest` for what is not of that coding, or has too many members, or takes too
-        long, and `BodyTooLarge` above the limit.
+        Raises `BadRequest` for invalid data, too many members or too much CPU time, and
+        `BodyTooLarge` above the limit.
         """
         began = time.thread_time()
         parts: list[bytes] = []
         size = 0
-        while size < most and (self._left or self._members.stream is not None):
-            parts.append(self._part(most - size))
+        while size < max_bytes and (self._remaining or self._members.stream is not None):
+            parts.append(self._part(max_bytes - size))
             size += len(parts[-1])
         self._seconds += time.thread_time() - began
         if self._seconds > _MAX_SECONDS:
-            raise BadRequest("The body takes too long to uncompress.")
+            raise BadRequest("The body takes too long to decompress.")
         return b"".join(parts)
 
-    def _part(self, most: int) -> bytes:
-        """What a bounded stretch of the body stands for; it may stand for nothing."""
+    def _part(self, max_bytes: int) -> bytes:
+        """Decompress a bounded part of the body; the output may be empty."""
         members = self._members
         try:
-            # One byte more than is allowed, so that too much is seen as such.
-            part, taken = members.step(self._left[:_FED_BYTES], min(most, self._allowed + 1))
+            # Allow one byte too many, to detect an excess.
+            part, taken = members.step(
+                self._remaining[:_FED_BYTES], min(max_bytes, self._allowed + 1)
+            )
         except zlib.error:
             raise BadRequest(
                 f"The body is not {self._coding}, as its Content-Encoding says."
@@ -114,17 +116,17 @@ class DecompressedBody:
         self._allowed -= len(part)
         if self._allowed < 0:
             raise BodyTooLarge(
-                f"The body is larger than {self._most} bytes once it is uncompressed."
+                f"The body is larger than {self._max_bytes} bytes once it is uncompressed."
             )
-        # Only positions move: copies of the rest would make time grow by the square.
-        self._left = self._left[taken:]
+        # A memoryview: copying the rest would take quadratic time.
+        self._remaining = self._remaining[taken:]
         if members.stream is not None and not part and not taken:
             raise BadRequest(f"The body's {self._coding} ends too early.")
         return part
 
 
 class Decompressor:
-    """Compressed bytes in as they come, bytes out as far as they reach."""
+    """Decompresses a stream incrementally."""
 
     __slots__ = ("_held", "_members")
 
@@ -133,7 +135,7 @@ class Decompressor:
         self._held = b""
 
     def feed(self, data: bytes) -> bytes:
-        """What the bytes stand for, maybe nothing yet. Raises `ValueError` if they are broken."""
+        """Decompress the next bytes; the output may be empty. Raises `ValueError`."""
         data = self._held + data
         self._held = b""
         if len(data) < self._members.needs():
@@ -144,14 +146,14 @@ class Decompressor:
         except zlib.error as error:
             raise ValueError(str(error)) from error
 
-    def _decompress(self, left: memoryview) -> bytes:
+    def _decompress(self, remaining: memoryview) -> bytes:
         parts: list[bytes] = []
         allowed = _MAX_READ_BYTES
-        while left:
-            part, taken = self._members.step(left, allowed)
+        while remaining:
+            part, taken = self._members.step(remaining, allowed)
             parts.append(part)
             allowed -= len(part)
-            left = left[taken:]
-            if not allowed or (left and self._members.stream is not None):
-                raise ValueError(f"More than {_MAX_READ_BYTES} bytes came out of one read.")
+            remaining = remaining[taken:]
+            if not allowed or (remaining and self._members.stream is not None):
+                raise ValueError(f"One read decompressed to more than {_MAX_READ_BYTES} bytes.")
         return b"".join(parts)

@@ -1,4 +1,4 @@
-"""A body that was taken past the HTTP client's parser, by reads or by callback."""
+"""A body that bypassed the HTTP client's parser, delivered by reads or by callbacks."""
 
 from __future__ import annotations
 
@@ -13,29 +13,29 @@ if TYPE_CHECKING:
     from proxy.errors import SluiceError
 
 HELD_BYTES = 64 * 1024
-"""What is held of a body that nobody asks for; beyond it the connection is not read on."""
+"""Unrequested bytes of a body that are buffered; beyond it reading pauses."""
 
 
 class Receiver(Protocol):
-    """Who takes a body's bytes in the very callback in which they come."""
+    """Receives a body's bytes in the callback that reads them."""
 
     def received(self, data: bytes, chunk: bytes = b"") -> None:
-        """Body bytes without their coding, and the one whole chunk in which they came, if so."""
+        """Handle body bytes, and the whole chunk that they arrived in, if they did."""
 
     def ended(self, error: SluiceError | None) -> None:
-        """The body's clean end, or the error that cut it; nothing comes after."""
+        """Handle the body's clean end, or the error that cut it; it is the last call."""
 
 
 class BypassedConnection(Protocol):
-    """The connection's own protocol, which the body stands in for until its end."""
+    """The connection's protocol, which the body replaces until its end."""
 
     held: list[bytes] | None
-    """Raw body bytes that were kept from the parser."""
+    """Raw body bytes that bypass the parser."""
     lost: Exception | None
 
     @property
     def transport(self) -> asyncio.Transport | None:
-        """The connection; None once it is lost."""
+        """The connection's transport; None after it is lost."""
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """See `asyncio.Protocol`."""
@@ -50,16 +50,16 @@ class BypassedConnection(Protocol):
         """See `asyncio.Protocol`."""
 
     def body_ended(self, *, reusable: bool) -> None:
-        """The body is over: the connection may serve the next request, or not."""
+        """End the body; `reusable` says whether the connection may serve another request."""
 
 
 class RawBody(asyncio.Protocol):
-    """A body past the parser: read by whoever waits for it, or handed to a receiver as it comes."""
+    """A body that bypasses the parser, with a pull (`read`) and a push (`flow`) interface."""
 
     def __init__(
         self, protocol: BypassedConnection, on_end: Callable[[Exception | None], SluiceError | None]
     ) -> None:
-        """`on_end` is called once, with what went wrong or None, and gives Sluice's name for it."""
+        """Take `on_end`, which is called once with the error or None, and returns it mapped."""
         assert protocol.held is not None
         self._protocol = protocol
         self._on_end = on_end
@@ -67,7 +67,7 @@ class RawBody(asyncio.Protocol):
         self._lost = protocol.lost
         self._chunks = Chunks()
         self._pending, protocol.held = protocol.held, []
-        """Raw bytes that nobody has asked for yet."""
+        """Raw bytes that have not been read."""
         self._receiver: Receiver | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._over = False
@@ -76,7 +76,7 @@ class RawBody(asyncio.Protocol):
             self._transport.set_protocol(self)
 
     async def read(self) -> bytes:
-        """Body bytes as soon as there are any; empty at the clean end. Raises `UpstreamCut`."""
+        """Return the next body bytes; empty at the clean end. Raises `UpstreamCut`."""
         while not self._over:
             if self._pending:
                 raw, self._pending = b"".join(self._pending), []
@@ -91,7 +91,7 @@ class RawBody(asyncio.Protocol):
         return b""
 
     def flow(self, receiver: Receiver) -> None:
-        """Hand everything from here on to the receiver, what has come already first."""
+        """Deliver everything to the receiver from here on, buffered bytes first."""
         self._receiver = receiver
         if self._pending:
             raw, self._pending = b"".join(self._pending), []
@@ -103,21 +103,21 @@ class RawBody(asyncio.Protocol):
         self.resume()
 
     def pause(self) -> None:
-        """Read no further: the receiver has enough for now."""
+        """Pause reading."""
         if self._transport is not None and not self._over:
             self._transport.pause_reading()
 
     def resume(self) -> None:
-        """Read on."""
+        """Resume reading."""
         if self._transport is not None and not self._over:
             self._transport.resume_reading()
 
     def stop(self) -> None:
-        """The receiver wants no more; what still comes is kept for a reader."""
+        """Stop delivering; further bytes are buffered for `read`."""
         self._receiver = None
 
     def data_received(self, data: bytes) -> None:
-        """Raw bytes from the connection."""
+        """Handle raw bytes of the connection."""
         receiver = self._receiver
         if receiver is None:
             self._keep(data)
@@ -132,7 +132,7 @@ class RawBody(asyncio.Protocol):
             receiver.ended(self._error)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The connection is gone, and the body with it."""
+        """End the body with the connection."""
         self._transport = None
         self._lost = exc or ConnectionResetError()
         self._protocol.connection_lost(exc)
@@ -142,11 +142,11 @@ class RawBody(asyncio.Protocol):
             self._receiver.ended(self._error)
 
     def eof_received(self) -> None:
-        """The upstream sends no more; the loss of the connection follows."""
+        """Pass on the end of the upstream's data; `connection_lost` follows."""
         self._protocol.eof_received()
 
     def pause_writing(self) -> None:
-        """The request may still be on its way: its sender is the handler's business."""
+        """Pass on to the handler, which may still be sending the request."""
         self._protocol.pause_writing()
 
     def resume_writing(self) -> None:
@@ -165,7 +165,7 @@ class RawBody(asyncio.Protocol):
         return body
 
     def _give_back(self) -> None:
-        """The connection is the handler's again, for the next request if nothing is left over."""
+        """Return the connection to the handler, for reuse if no bytes follow the body."""
         if self._transport is not None:
             self._transport.set_protocol(cast("asyncio.Protocol", self._protocol))
             self._transport.resume_reading()

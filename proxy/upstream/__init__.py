@@ -1,1 +1,1 @@
-"""HTTP out: which upstream, how often, and the bytes that come back."""
+"""Calls to upstreams: selection, attempts, retries, health and the HTTP transport."""

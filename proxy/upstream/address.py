@@ -1,6 +1,6 @@
-"""Where a client's path lies at an upstream.
+"""Maps a client's path to the URL at an upstream.
 
-A base URL is what an SDK takes, so a path in it stands for the client's `/v1`:
+A base URL is the one that an SDK takes, so a path in it replaces the client's `/v1`:
 
 | base path | client's path | path at the upstream |
 |---|---|---|
@@ -32,25 +32,25 @@ _UNSENDABLE = re.compile(r"[\x00-\x20\x7f#]")
 
 @dataclass(frozen=True, slots=True)
 class Base:
-    """A base URL, taken apart once."""
+    """A parsed base URL."""
 
     origin: str
     """Scheme, host and port."""
     path: str
-    """Without a slash at its end; empty if the URL has none."""
+    """Without a trailing slash; empty if the URL has no path."""
 
     @classmethod
     def of(cls, url: str) -> Base:
-        """Take a base URL apart; user and password in it are left out."""
+        """Parse a base URL, without user and password."""
         parts = urlsplit(url)
         return cls(f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}", parts.path.rstrip("/"))
 
 
 def locate(base: Base, path: str) -> str:
-    """The full URL of a client's raw path and query at an upstream.
+    """Return the URL of a client's raw path and query at an upstream.
 
     Percent-encoding and query stay as the client wrote them. Raises `BadRequest` for a path that
-    could leave the base (dot segments, however encoded) or cannot stand in a request line.
+    could leave the base (dot segments, however encoded) or is invalid in a request line.
     """
     bare, mark, query = path.partition("?")
     if not bare.startswith("/") or _UNSENDABLE.search(path):
@@ -76,7 +76,7 @@ def _placed(base: str, path: str) -> str:
 
 
 def _ascii(path: str) -> str:
-    """A request line is ASCII (RFC 3986, 2): what is not is percent-encoded byte by byte."""
+    """Percent-encode bytes that are not ASCII (RFC 3986, 2)."""
     if path.isascii():
         return path
     raw = path.encode("utf-8", "surrogateescape")

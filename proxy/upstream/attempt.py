@@ -1,4 +1,4 @@
-"""One attempt at one upstream: sent, timed, and its first event checked."""
+"""One attempt at one upstream: sends the call, times it, and checks the first event."""
 
 from __future__ import annotations
 
@@ -23,42 +23,42 @@ if TYPE_CHECKING:
     from proxy.upstream.usage import Refusals
 
 MAX_CHECKED_BYTES = 256 * 1024
-"""Of a stream's beginning: one whose first event is longer goes on unjudged."""
+"""The limit for checking a stream's first event; a longer one is relayed unchecked."""
 _STALE_CONNECTIONS = 3
 _IDEMPOTENT_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
 
 
 @dataclass(frozen=True, slots=True)
 class FirstEventCheck:
-    """What the caller makes of the first bytes of an event stream."""
+    """The caller's check of the first bytes of an event stream."""
 
     is_decidable: Callable[[bytes], bool]
-    """Whether they suffice to decide."""
+    """Whether the bytes suffice to decide."""
     find_error: Callable[[bytes], SluiceError | None]
-    """The failure that a good status only hid; None if it is a good beginning."""
+    """Returns the error in the first event; None if there is none."""
     may_hold: Callable[[int], bool]
-    """Whether so many bytes more of an undecided beginning may be held; if so, they count."""
+    """Reserves memory for so many more undecided bytes; False if there is none."""
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """What all attempts at one call share."""
+    """The parameters that all attempts at one call share."""
 
     transport: Transport
     call: Call
     record: RequestRecord
     first_event: FirstEventCheck | None
     may_repeat: bool
-    """Whether the operator lets a request be sent twice, should the first have been in vain."""
+    """Whether the settings allow a request to be sent again."""
     refusals: Refusals
-    """Which upstreams are not to be asked for usage on the client's behalf."""
+    """The upstreams that refuse requests for usage."""
 
     async def make(self, target: Target) -> StreamingResponse:
-        """The upstream's answer, with its first bytes read if there is a check for them.
+        """Send the call; return the response, with its first bytes read if they are checked.
 
-        Raises what `Transport.send` raises, `FirstTokenTimeout` once the upstream has been silent
-        for its time after the request was sent, `UpstreamCut`, `UpstreamInvalid` for an event
-        stream without one event, and the check's own errors.
+        Raises what `Transport.send` raises, `FirstTokenTimeout` if the upstream is silent for too
+        long after the request was sent, `UpstreamCut`, `UpstreamInvalid` for an event stream
+        without events, and the check's own errors.
         """
         _begin(self.record, target.name)
         loop = asyncio.get_running_loop()
@@ -66,7 +66,7 @@ class Attempt:
 
         def sent() -> None:
             self.record.connected_at = time.monotonic()
-            # The upstream may answer, and the wait be over, before it has taken the whole request.
+            # The upstream may answer before it has received the whole request.
             if waiting and target.first_token_timeout:
                 clock.reschedule(loop.time() + target.first_token_timeout)
 
@@ -80,7 +80,7 @@ class Attempt:
             if not clock.expired():
                 raise
         limit = target.first_token_timeout
-        raise FirstTokenTimeout(f"Upstream {target.name} was silent for {limit:g} s.")
+        raise FirstTokenTimeout(f"Upstream {target.name} sent nothing for {limit:g} s.")
 
     async def _answer(self, target: Target, sent: Callable[[], None]) -> StreamingResponse:
         call = self.call
@@ -93,7 +93,7 @@ class Attempt:
     async def _answer_with_usage(
         self, target: Target, sent: Callable[[], None]
     ) -> StreamingResponse:
-        """The answer; where only what was added is refused, the answer without it."""
+        """Send the call with the request for usage; if that is refused, send it without."""
         response = await self._begun(await self._send(self.call, target, sent))
         try:
             refused = await refuses(response)
@@ -110,7 +110,7 @@ class Attempt:
         return await self._begun(await self._send(plain, target, sent))
 
     async def _begun(self, response: StreamingResponse) -> StreamingResponse:
-        """The answer with what there is to judge it by; closed on every error."""
+        """Note the response's head and check its first event; close it on every error."""
         try:
             record = self.record
             record.headers_at = time.monotonic()
@@ -129,10 +129,10 @@ class Attempt:
     async def _send(
         self, call: Call, target: Target, sent: Callable[[], None]
     ) -> StreamingResponse:
-        """Send it; where old connections turn out to be closed, on the next one.
+        """Send the call; if a pooled connection turns out to be closed, use the next one.
 
-        RFC 9112, 9.3.1: such a request may be repeated if that does no harm. Nobody is to blame,
-        so it is neither counted as an attempt nor against the upstream.
+        RFC 9112, 9.3.1 allows that for idempotent requests. It is nobody's fault, so it counts
+        neither as an attempt nor against the upstream.
         """
         may_repeat = self.may_repeat or call.method in _IDEMPOTENT_METHODS
         for _ in range(_STALE_CONNECTIONS if may_repeat else 0):
@@ -148,7 +148,7 @@ class Attempt:
             part = await response.read()
             if not part:
                 raise UpstreamInvalid(
-                    f"Upstream {response.upstream} ended its stream before any event."
+                    f"Upstream {response.upstream} ended its stream before the first event."
                 )
             if not first:
                 self.record.first_byte_at = time.monotonic()
@@ -160,13 +160,13 @@ class Attempt:
                     raise error
                 break
             if not check.may_hold(len(part)):
-                # Rather unjudged than held without end: many may begin like this at once.
+                # Relay it unchecked instead of buffering more: many streams may begin like this.
                 break
         response.first = first
 
 
 def _begin(record: RequestRecord, upstream: str) -> None:
-    """Forget the attempt before; only when the first one began is kept."""
+    """Reset the record for a new attempt; the start of the first one is kept."""
     record.attempts += 1
     record.upstream = upstream
     record.upstream_status = None

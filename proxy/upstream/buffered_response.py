@@ -1,4 +1,4 @@
-"""An upstream's answer read whole and kept, while another attempt is made."""
+"""An upstream's whole response, buffered while another attempt is made."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _LONGEST_SECONDS = 1.0
 
 
 class BufferedResponse:
-    """An answer that needs no connection any more; see `Answer`."""
+    """A response without a connection; see `UpstreamResponse`."""
 
     ended_by_close = False
     first = b""
@@ -38,18 +38,18 @@ class BufferedResponse:
     def of(
         cls, response: UpstreamResponse, headers: CIMultiDict[str], body: bytes
     ) -> BufferedResponse:
-        """The answer with another body, and the headers for it."""
-        made = cls(response, body)
-        made.headers = headers
-        return made
+        """Return the response with another body and headers."""
+        buffered = cls(response, body)
+        buffered.headers = headers
+        return buffered
 
     async def read(self) -> bytes:
-        """The body in one piece, then nothing."""
+        """Return the body, then an empty one."""
         body, self._body = self._body, b""
         return body
 
     def close(self) -> None:
-        """There is nothing to let go."""
+        """Do nothing: there is no connection."""
 
     def __enter__(self) -> Self:
         return self
@@ -64,9 +64,9 @@ class BufferedResponse:
 
 
 async def buffer_response(response: StreamingResponse) -> BufferedResponse | None:
-    """Read a refusal whole and close it; None if it is too long, too slow or cut.
+    """Read a whole error response and close it; None if it is too long, too slow or cut.
 
-    Read to its end it gives its connection back, so that a refusal costs no new handshake.
+    Reading it to its end returns its connection to the pool, which saves a handshake.
     """
     parts = [response.first]
     try:

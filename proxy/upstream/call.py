@@ -1,4 +1,4 @@
-"""What is asked of an upstream, and how it goes on the wire there."""
+"""A call to an upstream, and its translation for a particular one."""
 
 from __future__ import annotations
 
@@ -21,38 +21,38 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One request to an upstream, whichever it will be; it can be sent again."""
+    """One request, independent of the upstream; it can be sent again."""
 
     method: str
     path: str
-    """As the client wrote it: raw, with its raw query."""
+    """The client's raw path and query."""
     headers: CIMultiDict[str]
-    """End-to-end fields only, as `headers.request_headers` makes them."""
+    """End-to-end fields only, as built by `headers.request_headers`."""
     body: bytes = b""
-    """As the client wrote it."""
+    """The client's body, unchanged."""
     model: str = ""
-    """The model asked for; empty if the request names none."""
+    """The requested model; empty if the request names none."""
     family: Family = Family.UNKNOWN
     added_usage: Edit | None = None
-    """What has the body ask for usage on the client's behalf."""
+    """The edit of the body that requests usage on Sluice's behalf."""
     upstream: str = ""
-    """Name of the upstream that goes before all others that serve the model; empty: none does."""
+    """The name of a preferred upstream; empty for none."""
     names_model: tuple[Place, ...] | None = None
-    """Where the body names the model; None: nobody has looked."""
+    """Where the body names the model; None if unknown."""
 
     def without_added_usage(self) -> Call:
-        """The same as the client asked it."""
+        """Return the call as the client wrote it."""
         return self if self.added_usage is None else replace(self, added_usage=None)
 
 
 @dataclass(frozen=True, slots=True)
 class OutgoingRequest:
-    """A call as it goes to one upstream."""
+    """A call translated for one upstream."""
 
     url: str
     headers: CIMultiDict[str]
     pieces: tuple[memoryview, ...]
-    """The body, in pieces that follow each other."""
+    """The body, in consecutive pieces."""
 
     @property
     def body(self) -> bytes:
@@ -61,9 +61,9 @@ class OutgoingRequest:
 
 
 def outgoing_request(call: Call, target: Target) -> OutgoingRequest:
-    """Put the call into this upstream's words: its address, its key, its name for the model.
+    """Translate the call for this upstream: its URL, its key, its name for the model.
 
-    Raises `BadRequest` for a path that cannot be sent, or a model that cannot be replaced.
+    Raises `BadRequest` for a path that cannot be sent, or a model that cannot be renamed.
     """
     path, headers = call.path, call.headers
     edits: tuple[Edit, ...] = () if call.added_usage is None else (call.added_usage,)

@@ -1,4 +1,4 @@
-"""Which fields tell who the client is: nothing that a third party has to know."""
+"""Recognizes header fields that reveal the client's address, which upstreams need not know."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ _WITHIN = re.compile(
     "|ipcity|ipcountry|iplatitude|iplongitude|originalhost|originatingip|pseudoipv4|realip"
     "|remoteaddr|remoteip|socketip|userip"
 )
-"""RFC 7239, and what proxies and delivery networks say the same with, under any prefix."""
+"""RFC 7239, and the equivalents of proxies and CDNs, with any prefix."""
 _WHOLE = frozenset({"ip", "xip", "xhost"})
 _HARMLESS = frozenset({"xforwardedport", "xforwardedproto", "xforwardedscheme"})
 _NOISE = re.compile("[^a-z0-9]+")
 
 
 def tells_client(name: str) -> bool:
-    """Whether a field of that name tells the client's address, or the host that it asked.
+    """Whether a field of that name reveals the client's address or the requested host.
 
-    By its letters alone: servers take an underscore for a hyphen.
+    Only letters and digits are compared: servers treat an underscore as a hyphen.
     """
     bare = _NOISE.sub("", name.lower())
     return bare in _WHOLE or (bare not in _HARMLESS and _WITHIN.search(bare) is not None)

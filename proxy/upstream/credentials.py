@@ -1,7 +1,7 @@
-"""What can be a client's key, in a field or in the query, and must not reach an upstream.
+"""Recognizes header fields and query parameters that may carry a client's key.
 
-Servers do not agree on names: nginx and CGI (RFC 3875, 4.1.18) take a hyphen and an underscore for
-the same, PHP a dot as well, ASP.NET any case. So a name is judged by its letters and digits alone.
+Servers normalize names differently: nginx and CGI (RFC 3875, 4.1.18) treat hyphen and underscore
+alike, PHP a dot as well, ASP.NET ignores case. So only a name's letters and digits are compared.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _WITHIN = re.compile(
     "|subscriptiontoken|usertoken|vaulttoken|virtualkey"
 )
 """OpenAI, Anthropic, Google, Azure, AWS, Cohere, ElevenLabs, RapidAPI, Cloudflare, OpenStack,
-Hugging Face, Portkey: in these names, with any prefix."""
+Hugging Face, Portkey: these names with any prefix."""
 _WHOLE = frozenset(
     {
         *("auth", "bearer", "jwt", "key", "secret", "token"),
@@ -30,7 +30,7 @@ _WHOLE = frozenset(
         *("cookie", "cookie2", "setcookie", "heliconeauth", "cfaccessclientid"),
     }
 )
-"""A session's cookie is a key to servers that have pages as well."""
+"""Cookies are credentials for servers with sessions."""
 _QUERY = frozenset({"code", "sig", "signature", "xamzsignature"})
 """Azure's function keys and shared access signatures, AWS's signed URLs."""
 _NOISE = re.compile("[^a-z0-9]+")
@@ -41,18 +41,18 @@ _DECODED_TIMES = 3
 
 
 def is_credential(name: str) -> bool:
-    """Whether a field of that name carries a key to any upstream there is."""
+    """Whether a field of that name may carry a key for any known upstream."""
     bare = _NOISE.sub("", name.lower())
     return bare in _WHOLE or _WITHIN.search(bare) is not None
 
 
 def without_credentials(headers: MultiMapping[str]) -> CIMultiDict[str]:
-    """The fields without any that can carry a client's key."""
+    """Return the fields without those that may carry a client's key."""
     return CIMultiDict(pair for pair in headers.items() if not is_credential(pair[0]))
 
 
 def without_key_parameter(path: str) -> str:
-    """The raw path and query without parameters that can carry a client's key."""
+    """Return the raw path and query without parameters that may carry a client's key."""
     bare, mark, query = path.partition("?")
     if not mark:
         return path
@@ -61,23 +61,23 @@ def without_key_parameter(path: str) -> str:
     kept = "".join(before + pair for before, pair in parts if not _is_key_parameter(pair))
     if kept == query:
         return path
-    # What stood before the first that is kept belonged to one that is not.
+    # The first separator belonged to a removed parameter.
     kept = kept[1:] if _is_key_parameter(pairs[0]) else kept
     return f"{bare}?{kept}" if kept else bare
 
 
 def key_in_path(path: str) -> bool:
-    """Whether a raw path has a parameter that can be a key: `/v1/x;key=…`, `/v1/x%3Fkey=…`.
+    """Whether a raw path contains a parameter that may be a key: `/v1/x;key=…`, `/v1/x%3Fkey=…`.
 
-    Some servers read parameters of a segment (RFC 3986, 3.3), or decode a path before they look
-    for its query. None of the APIs takes a key there, so nobody needs it to pass.
+    Some servers parse parameters of a segment (RFC 3986, 3.3), or decode a path before looking for
+    its query. No known API takes a key there.
     """
     return any(_is_key_parameter(name) for name in _IN_PATH.findall(_decoded(path)))
 
 
 def _is_key_parameter(pair: str) -> bool:
-    # A name may be an array's (`key[]`, `key[0]`) to a server that knows such, and servers differ
-    # in how often they decode.
+    # Some servers accept array names (`key[]`, `key[0]`), and servers differ in how often they
+    # decode.
     name = _decoded(pair.partition("=")[0]).partition("=")[0].partition("[")[0]
     return is_credential(name) or _NOISE.sub("", name.lower()) in _QUERY
 

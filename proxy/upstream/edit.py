@@ -1,7 +1,6 @@
-"""Changes to a body on its way out, without a copy of it.
+"""Edits an outgoing body without copying it.
 
-A body may be as large as a request may be, and a copy for each upstream that has a name of its own
-for the model would be memory that nobody has counted.
+A copy of a large body for each upstream that renames the model would exceed the counted memory.
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ from typing import NamedTuple
 
 
 class Edit(NamedTuple):
-    """Bytes `start` to `end` of a body give way to others."""
+    """A replacement of the bytes `start` to `end` of a body."""
 
     start: int
     end: int
@@ -18,13 +17,13 @@ class Edit(NamedTuple):
 
 
 def edited(body: bytes, edits: tuple[Edit, ...]) -> tuple[memoryview, ...]:
-    """The pieces of the body that goes out; the edits must not overlap."""
+    """Return the pieces of the edited body; the edits must not overlap."""
     if not edits:
         return (memoryview(body),)
     whole = memoryview(body)
     pieces: list[memoryview] = []
-    at = 0
+    position = 0
     for edit in sorted(edits):
-        pieces += (whole[at : edit.start], memoryview(edit.new))
-        at = edit.end
-    return (*pieces, whole[at:])
+        pieces += (whole[position : edit.start], memoryview(edit.new))
+        position = edit.end
+    return (*pieces, whole[position:])

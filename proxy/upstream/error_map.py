@@ -1,4 +1,4 @@
-"""Turns the HTTP client's and the system's errors into Sluice's own, once, at the border."""
+"""Maps errors of aiohttp's client and of the system to Sluice's own, in one place."""
 
 from __future__ import annotations
 
@@ -20,27 +20,31 @@ from proxy.http.connection import BadHead
 from proxy.upstream.shortage import is_own_shortage
 
 CLIENT_ERRORS = (aiohttp.ClientError, OSError, HttpProcessingError)
-"""All that a call to an upstream may raise."""
+"""The errors that a call to an upstream may raise."""
 
-# The first row that fits counts, so the special stand before the general.
+# The first match counts, so special cases precede general ones.
 _REQUEST_ERRORS: tuple[tuple[type[BaseException], type[SluiceError], str], ...] = (
     (aiohttp.ConnectionTimeoutError, ConnectTimeout, "{} took too long to connect."),
-    (aiohttp.ClientConnectorDNSError, ConnectFailed, "{} has an address that is unknown."),
+    (aiohttp.ClientConnectorDNSError, ConnectFailed, "{}: DNS lookup failed."),
     (aiohttp.ClientSSLError, ConnectFailed, "{} cannot be reached by TLS: {}."),
     (ssl.SSLError, ConnectFailed, "{} cannot be reached by TLS: {}."),
     (aiohttp.ClientConnectorError, ConnectFailed, "{} cannot be reached: {}."),
-    (aiohttp.InvalidURL, ConnectFailed, "{} cannot be reached: its address is no address."),
-    (aiohttp.ServerDisconnectedError, UpstreamReset, "{} closed the connection unanswered."),
-    (aiohttp.ClientResponseError, UpstreamInvalid, "{} sent no HTTP answer."),
-    (aiohttp.ClientPayloadError, UpstreamInvalid, "{} sent no HTTP answer."),
-    (HttpProcessingError, UpstreamInvalid, "{} sent no HTTP answer."),
+    (aiohttp.InvalidURL, ConnectFailed, "{} cannot be reached: its URL is invalid."),
+    (
+        aiohttp.ServerDisconnectedError,
+        UpstreamReset,
+        "{} closed the connection without a response.",
+    ),
+    (aiohttp.ClientResponseError, UpstreamInvalid, "{} sent an invalid HTTP response."),
+    (aiohttp.ClientPayloadError, UpstreamInvalid, "{} sent an invalid HTTP response."),
+    (HttpProcessingError, UpstreamInvalid, "{} sent an invalid HTTP response."),
 )
 
 
 def map_request_error(error: BaseException, upstream: str, *, in_pool_queue: bool) -> SluiceError:
-    """What an error before the answer's head means.
+    """Map an error before the response's head.
 
-    `in_pool_queue`: the call was still waiting for one of `SLUICE_POOL_CONNECTIONS`.
+    `in_pool_queue` says that the call was still waiting for one of `SLUICE_POOL_CONNECTIONS`.
     """
     if is_own_shortage(error):
         return _own_shortage()
@@ -57,18 +61,18 @@ def map_request_error(error: BaseException, upstream: str, *, in_pool_queue: boo
 
 
 def map_body_error(error: BaseException, upstream: str) -> SluiceError:
-    """What an error within the answer's body means."""
+    """Map an error within the response's body."""
     if is_own_shortage(error):
         return _own_shortage()
     return UpstreamCut(f"Upstream {upstream} stopped before the end: {_reason(error)}.")
 
 
 def _own_shortage() -> Overloaded:
-    return Overloaded("The gateway has no file descriptor or no memory left for this.")
+    return Overloaded("The gateway is out of file descriptors or memory.")
 
 
 def _reason(error: BaseException) -> str:
-    """The system's words for it; never an address, which is the operator's own business."""
+    """Return the system's error message, without the upstream's address."""
     match error:
         case aiohttp.ClientConnectorCertificateError():
             certificate = error.certificate_error

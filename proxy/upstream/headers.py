@@ -1,7 +1,6 @@
-"""Which header fields go through, in both directions (RFC 9110, 7.6.1), and whose key goes along.
+"""Filters header fields in both directions (RFC 9110, 7.6.1), and adds the upstream's key.
 
-A message has two kinds of fields: those for the next hop only, which end here, and the rest,
-which pass. Everything here is a plain function over plain values.
+Hop-by-hop fields are dropped, end-to-end fields are passed on. All functions are pure.
 """
 
 from __future__ import annotations
@@ -39,31 +38,31 @@ HOP_BY_HOP = frozenset(
     }
 )
 
-# Host is the upstream's. The body is whole by now, so its length is known anew and nobody has to
-# be asked for permission to send it. The id is told anew. HTTP2-Settings belongs to an upgrade.
+# Set again for the upstream: Host, the request id, and, as the body is complete, Content-Length
+# without Expect. HTTP2-Settings belongs to an upgrade.
 _REBUILT = frozenset({"content-length", "expect", "host", "http2-settings", "x-request-id"})
-# They have some servers (IIS, Symfony) serve another path than the one that was looked at here.
+# They make some servers (IIS, Symfony) serve another path than the one that was checked here.
 _OTHER_PATH = frozenset({"x-original-uri", "x-original-url", "x-rewrite-url"})
-# An upgrade is not passed on, and OpenAI's has browsers send their key in one of these.
+# Upgrades are not relayed, and OpenAI's puts browsers' keys into one of these fields.
 _OF_UPGRADE = "sec-websocket-"
 
 _TO_SLUICE = frozenset({"sluice-progress", "sluice-resumable"})
-"""What a client asks of this gateway: another one behind it would do it again."""
+"""Requests to this gateway, which another one behind it must not repeat."""
 
 _CONNECTION = ("Connection", "X-Sluice-Connection")
 """The second is the client's own Connection, as the nginx in front repeats it."""
 
-# Which other origins may read an answer is Sluice's policy, and Alt-Svc names another host's ports.
+# CORS is Sluice's policy, and Alt-Svc names another host's ports.
 _OWN_POLICY = frozenset({"alt-svc"})
 _OWN_POLICY_PREFIXES = ("access-control-", "x-accel-")
-# X-Accel-* would order the nginx in front to serve another file, to buffer or to slow down.
+# X-Accel-* would make the nginx in front serve another file, buffer or throttle.
 
 _CONTROLS = re.compile("[\x00-\x08\x0a-\x1f\x7f]")
 
 REQUEST_ID = "X-Request-ID"
 UPSTREAM_REQUEST_ID = "X-Upstream-Request-ID"
-"""Where the upstream's own X-Request-ID is kept: its support asks for that one."""
-# OpenAI's own (renamed above) and that of most servers; then Anthropic, Azure, Bedrock, Cloudflare.
+"""The header for the upstream's own X-Request-ID, which its support asks for."""
+# OpenAI's and most servers' (renamed above); then Anthropic, Azure, Bedrock, Cloudflare.
 _UPSTREAM_IDS = (
     UPSTREAM_REQUEST_ID,
     "Request-Id",
@@ -77,26 +76,26 @@ _ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
 
 @dataclass(frozen=True, slots=True)
 class Hop:
-    """What is known of the nearer side; an empty field leaves what the request says of it."""
+    """The client's side of the request; for an empty field the request's own header is kept."""
 
     peer: str = ""
-    """Address of whoever connected: appended to X-Forwarded-For."""
+    """The address of the connection's peer, appended to X-Forwarded-For."""
     scheme: str = ""
     """`http` or `https`: for X-Forwarded-Proto."""
     host: str = ""
-    """The Host that the client asked: for X-Forwarded-Host."""
+    """The Host that the client requested: for X-Forwarded-Host."""
     tells_client: bool = True
-    """Whether the upstream may learn who the client is and which host it asked."""
+    """Whether the upstream may learn the client's address and the requested host."""
     trusted: bool = True
-    """Whether what the request says of the client is believed, and so goes on."""
+    """Whether the request's forwarding headers are trusted, and so passed on."""
 
 
 def request_headers(
     client: MultiMapping[str], hop: Hop, request_id: str, *, wants_stream: bool
 ) -> CIMultiDict[str]:
-    """The client's end-to-end fields and those that a gateway adds, the same for every upstream.
+    """Build the fields for every upstream: the client's end-to-end ones, and the gateway's.
 
-    A stream is asked for without compression: a compressor holds tokens back.
+    Streams are requested without compression, which would delay tokens.
     """
     dropped = HOP_BY_HOP | _REBUILT | _TO_SLUICE | _OTHER_PATH | _named_in_connection(client)
     headers = _without(client, dropped)
@@ -118,7 +117,7 @@ def request_headers(
 def with_key(
     headers: MultiMapping[str], api_key: str, family: Family, path: str
 ) -> CIMultiDict[str]:
-    """The fields with the upstream's own key, in the field that its family wants, and no other."""
+    """Replace all keys by the upstream's, in the field of its family."""
     keyed = without_credentials(headers)
     if family is Family.MESSAGES or "anthropic-version" in headers:
         keyed["x-api-key"] = api_key
@@ -130,16 +129,16 @@ def with_key(
 
 
 def closing(headers: MultiMapping[str]) -> CIMultiDict[str]:
-    """The fields with the word that the connection ends with this answer (RFC 9112, 9.6)."""
+    """Add `Connection: close` (RFC 9112, 9.6)."""
     closed = CIMultiDict(headers)
     closed["Connection"] = "close"
     return closed
 
 
 def response_headers(upstream: MultiMapping[str], *, rewritten: bool) -> CIMultiDict[str]:
-    """The upstream's end-to-end fields as they may go to a client.
+    """Return the upstream's fields that are passed to the client.
 
-    `rewritten`: the body may not keep its length or its coding (an event stream), so both go.
+    `rewritten` says that the body may change its length or coding, as an event stream's does.
     """
     dropped = HOP_BY_HOP | _OWN_POLICY | _named_in_connection(upstream)
     if rewritten:
@@ -150,21 +149,21 @@ def response_headers(upstream: MultiMapping[str], *, rewritten: bool) -> CIMulti
         if _spelt(name) in dropped or lowered.startswith(_OWN_POLICY_PREFIXES):
             continue
         if lowered == "x-request-id":
-            name = UPSTREAM_REQUEST_ID  # noqa: PLW2901 the field goes on under another name
-        # A lenient parser lets control characters in; a strict writer refuses them (RFC 9110, 5.5).
+            name = UPSTREAM_REQUEST_ID  # noqa: PLW2901 the field is renamed
+        # aiohttp's parser accepts control characters that its writer rejects (RFC 9110, 5.5).
         headers.add(name, _CONTROLS.sub(" ", value))
     return headers
 
 
 def upstream_request_id(headers: MultiMapping[str]) -> str:
-    """The upstream's own id of an answer whose headers are those for the client; empty if none.
+    """Return the upstream's own id of a response, from the client's headers; empty if none.
 
-    What does not look like an id is none: it is going to be written down.
+    It is logged, so an ill-formed one is ignored.
     """
     for name in _UPSTREAM_IDS:
-        found = headers.get(name, "")
-        if _ID.fullmatch(found):
-            return found
+        request_id = headers.get(name, "")
+        if _ID.fullmatch(request_id):
+            return request_id
     return ""
 
 
@@ -172,7 +171,7 @@ def _named_in_connection(headers: MultiMapping[str]) -> frozenset[str]:
     listed: Iterable[str] = (value for name in _CONNECTION for value in headers.getall(name, ()))
     tokens = (token for value in listed for token in value.split(","))
     named = (_spelt(token.partition(";")[0].strip()) for token in tokens)
-    # The nearer proxy's own words on the client's address are not the client's to take back.
+    # A client must not remove the forwarding headers of the proxy in front.
     return frozenset(name for name in named if not name.startswith("x-forwarded-"))
 
 
@@ -185,10 +184,10 @@ def _without(headers: MultiMapping[str], dropped: frozenset[str]) -> CIMultiDict
 
 
 def _spelt(name: str) -> str:
-    """A name as servers may read it that follow CGI (RFC 3875, 4.1.18): `_` stands for `-`."""
+    """Normalize a name as CGI-like servers do (RFC 3875, 4.1.18): `_` equals `-`."""
     return name.lower().replace("_", "-")
 
 
 def _is_native_gemini(path: str) -> bool:
-    """Whether the path is Gemini's own API; its OpenAI-compatible one takes a bearer token."""
+    """Whether the path is Gemini's own API, not its OpenAI-compatible one."""
     return path.startswith("/v1beta/") and not path.startswith("/v1beta/openai/")

@@ -1,8 +1,8 @@
-"""Whether an upstream may be asked: a state table over plain values, without a clock of its own.
+"""The health of an upstream: a state table over plain values, without a clock of its own.
 
-An upstream is UP until it fails too often; then it is EJECTED for a while that grows each time.
-After that one request, or an active probe, is let through (HALF_OPEN), and its outcome decides.
-Cooling down is something else: a healthy upstream asked for a pause (`Retry-After`).
+An upstream is UP until it fails too often; then it is EJECTED, for longer each time. After that one
+request, or an active probe, is allowed (HALF_OPEN), and its outcome decides. Cooling down is
+independent: a healthy upstream asked for a pause (`Retry-After`).
 
 All times are seconds of one monotonic clock.
 """
@@ -17,15 +17,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 WINDOW_SECONDS = 30.0
-"""The failure rate is taken over one to two of these."""
+"""The failure rate is computed over one to two windows."""
 FEWEST_CALLS = 10
-"""No rate is taken over fewer calls."""
+"""No rate is computed from fewer calls."""
 LONGEST_EJECTION_SECONDS = 300.0
 LONGEST_COOLDOWN_SECONDS = 86_400.0
 
 
 class HealthState(Enum):
-    """Where an upstream stands."""
+    """The state of an upstream."""
 
     UP = "up"
     EJECTED = "out"
@@ -33,25 +33,25 @@ class HealthState(Enum):
 
 
 class HealthEvent(Enum):
-    """What happens to it."""
+    """An event that may change the state."""
 
     CALLED = "called"
-    """A request goes there."""
+    """A request is sent."""
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     CUT = "cut"
-    """An answer that had begun well, and was counted as a success, came to no good end."""
+    """A response that was counted as a success was cut later."""
     ENDED = "ended"
-    """Such an answer came to its end."""
+    """A response ended completely."""
     ABANDONED = "abandoned"
-    """The request ended without a verdict on the upstream: its client left."""
+    """The request ended without an outcome, as its client left."""
     PROBED_WELL = "probed well"
     PROBED_BADLY = "probed badly"
 
 
 @dataclass(frozen=True, slots=True)
 class EjectionPolicy:
-    """When an upstream is taken out, and for how long; the settings say."""
+    """When an upstream is ejected, and for how long, from the settings."""
 
     failures_in_a_row: int
     failure_rate: float
@@ -59,7 +59,7 @@ class EjectionPolicy:
 
 
 class Window(NamedTuple):
-    """Calls and failures of late, in two halves, so that the past fades."""
+    """Recent calls and failures, in the current window and the one before."""
 
     since: float = 0.0
     calls: int = 0
@@ -68,17 +68,17 @@ class Window(NamedTuple):
     failures_before: int = 0
 
     def with_call(self, now: float, *, failed: bool) -> Window:
-        """One more call."""
+        """Return the window with one more call."""
         moved = self._at(now)
         return moved._replace(calls=moved.calls + 1, failures=moved.failures + failed)
 
     def with_cut(self, now: float) -> Window:
-        """A call that was counted as a success was none."""
+        """Return the window with a counted success turned into a failure."""
         moved = self._at(now)
         return moved._replace(failures=moved.failures + 1)
 
     def rate(self) -> float:
-        """The share of failures; 0.0 while there are too few calls to say."""
+        """Return the share of failures; 0.0 with too few calls."""
         calls = self.calls + self.calls_before
         failures = self.failures + self.failures_before
         return failures / calls if calls >= FEWEST_CALLS else 0.0
@@ -94,24 +94,24 @@ class Window(NamedTuple):
 
 
 class Health(NamedTuple):
-    """All that is remembered of one upstream's health."""
+    """The health of one upstream."""
 
     state: HealthState = HealthState.UP
     since: float = 0.0
-    """When it came into this state."""
+    """When it entered this state."""
     ejected_until: float = 0.0
-    """When it may be tried again, while it is EJECTED."""
+    """When it may be tried again, if EJECTED."""
     ejections: int = 0
-    """How often it was taken out of late: the wait doubles with each."""
+    """The number of recent ejections; the ejection time doubles with each."""
     failures_in_a_row: int = 0
-    """Calls that came to nothing; a good beginning ends the row."""
+    """Consecutive failed calls; a response that begins well resets it."""
     cuts_in_a_row: int = 0
-    """Answers that began well and broke off; only a good end ends this row."""
+    """Consecutive responses that were cut; only a complete one resets it."""
     window: Window = Window()
     cooling_until: float = 0.0
 
     def open_at(self) -> float:
-        """From when on a request may go there."""
+        """Return from when on a request may be sent."""
         if self.state is HealthState.HALF_OPEN:
             return float("inf")
         return max(
@@ -119,13 +119,13 @@ class Health(NamedTuple):
         )
 
     def cooling_down(self, until: float, now: float) -> Health:
-        """Paused because the upstream asked for it; a shorter pause does not undo a longer one."""
+        """Return the health with a pause; a shorter one does not replace a longer one."""
         until = min(until, now + LONGEST_COOLDOWN_SECONDS)
         return self._replace(cooling_until=max(self.cooling_until, until))
 
 
 def transition(health: Health, event: HealthEvent, now: float, policy: EjectionPolicy) -> Health:
-    """The health after something happened. A pair that is not in the table changes nothing."""
+    """Return the health after an event. Pairs that are not in the table change nothing."""
     change = _TABLE.get((health.state, event))
     return health if change is None else change(health, now, policy)
 
@@ -167,7 +167,7 @@ def _ejected(health: Health, now: float, policy: EjectionPolicy) -> Health:
 
 
 def _called(health: Health, now: float, _policy: EjectionPolicy) -> Health:
-    # Called before its time, it is the last resort, and that proves nothing by being tried.
+    # Called early, as a last resort: that does not make it HALF_OPEN.
     if now < health.ejected_until:
         return health
     return health._replace(state=HealthState.HALF_OPEN, since=now)
@@ -198,10 +198,10 @@ _TABLE: dict[tuple[HealthState, HealthEvent], Callable[[Health, float, EjectionP
     (HealthState.UP, HealthEvent.FAILED): _failed,
     (HealthState.UP, HealthEvent.CUT): _cut,
     (HealthState.UP, HealthEvent.ENDED): _ended,
-    # That a health page answers says little of the answers that count; that it fails says enough.
+    # A health check's success says little about real requests; its failure counts.
     (HealthState.UP, HealthEvent.PROBED_BADLY): _failed,
     (HealthState.EJECTED, HealthEvent.CALLED): _called,
-    # It answered, asked as the last resort: no better proof could be had.
+    # It answered a request sent as a last resort.
     (HealthState.EJECTED, HealthEvent.SUCCEEDED): _returned,
     (HealthState.HALF_OPEN, HealthEvent.SUCCEEDED): _returned,
     (HealthState.HALF_OPEN, HealthEvent.PROBED_WELL): _returned,

@@ -1,4 +1,4 @@
-"""Asks upstreams that have a `probe_path` how they are, at their own pace."""
+"""Active health checks of the upstreams with a `probe_path`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _LONGEST_PROBE_SECONDS = 10.0
 
 
 class HealthChecks:
-    """One task for each upstream with a probe path. `interval` is in seconds."""
+    """One task per upstream with a probe path. `interval` is in seconds."""
 
     def __init__(self, pool: Pool, transport: Transport, interval: float) -> None:
         self._pool = pool
@@ -31,41 +31,41 @@ class HealthChecks:
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
-        """Begin to probe."""
-        probed = (one for one in self._pool.members() if one.target.probe_path)
-        self._tasks = [asyncio.create_task(self._keep_probing(one)) for one in probed]
+        """Start probing."""
+        probed = (member for member in self._pool.members() if member.target.probe_path)
+        self._tasks = [asyncio.create_task(self._keep_probing(member)) for member in probed]
 
     async def stop(self) -> None:
-        """Stop, wherever the probes are."""
+        """Cancel all probes."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _keep_probing(self, member: Member) -> None:
         while True:
-            # Workers start together; their probes need not arrive together.
+            # Jitter: the workers start together.
             await asyncio.sleep(self._interval * random.uniform(0.75, 1.25))  # noqa: S311 no secret
             await self.probe(member)
 
     async def probe(self, member: Member) -> None:
-        """Probe once, unless the upstream is out and its time has not come."""
+        """Probe once, unless the upstream's ejection has not expired."""
         if self._pool.is_waiting(member):
             return
         if member.health.state is HealthState.EJECTED:
             self._pool.report(member, HealthEvent.CALLED)
         try:
-            well = await self._is_well(member.target)
+            is_healthy = await self._answers(member.target)
         except BaseException:
-            # It was called off: without a verdict the next one may ask.
+            # Cancelled without an outcome: the next probe may try.
             self._pool.report(member, HealthEvent.ABANDONED)
             raise
-        if well:
+        if is_healthy:
             self._pool.report(member, HealthEvent.PROBED_WELL)
         else:
             self._pool.report(member, HealthEvent.PROBED_BADLY, "health check failed")
 
-    async def _is_well(self, target: Target) -> bool:
-        """Whether it answers the probe in time, and not with an error."""
+    async def _answers(self, target: Target) -> bool:
+        """Whether the upstream answers the probe in time, without an error."""
         call = Call("GET", target.probe_path, CIMultiDict())
         with contextlib.suppress(SluiceError, TimeoutError):
             async with asyncio.timeout(_LONGEST_PROBE_SECONDS):
@@ -77,4 +77,4 @@ class HealthChecks:
 
 
 def _ignore() -> None:
-    """A probe has no clock that starts when it has been sent."""
+    """Do nothing when a probe has been sent."""

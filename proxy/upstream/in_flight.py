@@ -1,4 +1,4 @@
-"""One attempt's hold on an upstream: counted meanwhile, reported once, released on every exit."""
+"""Counts an attempt in flight at an upstream, and reports its outcome once, on every exit."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _LIMITED = frozenset({429, 503, 529})
 
 
 class AttemptInFlight:
-    """A context for one attempt; an answer that is handed out takes the hold along."""
+    """A context manager for one attempt; a response that is handed over stays in flight."""
 
     __slots__ = ("_handed_over", "_member", "_open", "_pool", "_reported")
 
@@ -44,33 +44,30 @@ class AttemptInFlight:
             self._release()
 
     def report_error(self, error: SluiceError) -> None:
-        """The attempt came to nothing by an error; one that is not the upstream's says nothing."""
+        """Report a failed attempt; an error that is not the upstream's does not count."""
         if error.fault.blames_upstream:
             self._report(HealthEvent.FAILED, error.fault.code)
         else:
             self._report(HealthEvent.ABANDONED)
 
     def report_status(self, status: int, retry_after: float | None) -> None:
-        """The upstream answered.
-
-        `retry_after` is for how many seconds it asked to be left alone.
-        """
+        """Report the response's status, and its `Retry-After` in seconds."""
         if status >= 500 and status != 501:
             self._report(HealthEvent.FAILED, f"answered {status}")
         else:
             self._report(HealthEvent.SUCCEEDED)
-        # With keys passed through, one client's limit is not the next one's.
+        # If clients send their own keys, a 429 concerns one client only.
         limits_all = status != 429 or bool(self._member.target.api_key)
         if retry_after and status in _LIMITED and limits_all:
             self._pool.cool_down(self._member, retry_after)
 
     def hand_over(self, response: StreamingResponse) -> None:
-        """Hold until the answer's end; one that is cut later counts against the upstream."""
+        """Stay in flight until the response's end; a later cut counts against the upstream."""
         self._handed_over = True
         response.when_ended(self._ended)
 
     def _ended(self, error: SluiceError | None) -> None:
-        # Who counts may want a file, and there may be none to have; the hold ends all the same.
+        # The observer may fail, for want of a file descriptor; release in any case.
         try:
             if error is not None and error.fault.blames_upstream:
                 self._pool.report(self._member, HealthEvent.CUT, error.fault.code)

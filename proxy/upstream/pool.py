@@ -1,4 +1,4 @@
-"""The upstreams with their live state: what runs on each, and how each is."""
+"""The upstreams with their state: requests in flight and health."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ if TYPE_CHECKING:
 
 
 _FIRST = -(10**9)
-"""Before every priority that can be set."""
+"""Precedes every configurable priority."""
 
 
 class Observer(Protocol):
-    """Who wants to count what happens to upstreams."""
+    """Receives upstreams' events for metrics."""
 
     def retried(self, upstream: str, reason: str) -> None:
-        """Another attempt is made because this upstream failed; the reason is one of a few."""
+        """Note a retry because this upstream failed, by a bounded set of reasons."""
 
     def ejected(self, upstream: str) -> None:
-        """It was taken out."""
+        """Note an ejection."""
 
     def returned(self, upstream: str) -> None:
-        """It is back."""
+        """Note the return of an ejected upstream."""
 
 
 class Unobserved:
-    """Nobody counts."""
+    """An observer that does nothing."""
 
     def retried(self, upstream: str, reason: str) -> None:
         """See `Observer`."""
@@ -48,19 +48,19 @@ class Unobserved:
 
 @dataclass(slots=True)
 class Member:
-    """One upstream and what is going on there."""
+    """One upstream and its state."""
 
     target: Target
     in_flight: int = 0
     health: Health = field(default_factory=Health)
     last_failure: str = ""
-    """What went wrong last, in a word; empty while nothing has."""
+    """The last failure, one word; empty if none."""
 
     def candidate(self, tries: int) -> Candidate:
-        """The member as the choice sees it."""
+        """Return the member as a candidate for selection."""
         open_at = self.health.open_at()
         if self.target.probe_path and self.health.state is HealthState.EJECTED:
-            # A probe will find out; no client's request has to.
+            # Leave it to the health check instead of a client's request.
             open_at = float("inf")
         target = self.target
         return Candidate(
@@ -75,7 +75,7 @@ class Member:
 
 
 class Pool:
-    """All upstreams of this worker. `clock` gives seconds of a monotonic clock."""
+    """All upstreams of this worker. `clock` returns seconds of a monotonic clock."""
 
     def __init__(
         self,
@@ -92,46 +92,45 @@ class Pool:
         self.observer: Observer = Unobserved()
 
     def members(self) -> Iterable[Member]:
-        """Every upstream, in the order of the settings."""
+        """Return every upstream, in the order of the settings."""
         return self._members.values()
 
     def next_for(self, model: str, tries: Counter[str], preferred: str = "") -> Member:
-        """The upstream for the next attempt of a request that has tried so much so far.
+        """Select the upstream for the next attempt of a request with these tries.
 
-        One that is preferred goes first while it may be asked, whatever the priorities.
-
-        Raises `NotFound` if nobody serves the model, `Overloaded` if all who do are full.
+        A preferred one comes first while it is available, whatever the priorities.
+        Raises `NotFound` if none serves the model, and `Overloaded` if all that do are full.
         """
         candidates = self._candidates(model, tries)
         if not candidates:
             raise NotFound(f"No upstream serves the model {model[:200]!r}.")
         if preferred:
-            candidates = [_preferring(one, preferred) for one in candidates]
+            candidates = [_preferring(candidate, preferred) for candidate in candidates]
         chosen = select(candidates, self._clock(), self._random, in_order=not model)
         if chosen is None:
             raise Overloaded("Every upstream for this model is full.", retry_after=1.0)
         return self._members[chosen.name]
 
     def has_sibling(self, member: Member, model: str, tries: Counter[str]) -> bool:
-        """Whether another upstream could be asked instead, that was tried less."""
+        """Whether another upstream, tried less often, is available."""
         candidates = self._candidates(model, tries)
         return has_sibling(candidates, tries[member.target.name], self._clock())
 
     def has_room(self, model: str, tries: Counter[str]) -> bool:
-        """Whether any upstream for the model has room for another stream."""
+        """Whether any upstream for the model can take another stream."""
         candidates = self._candidates(model, tries)
         return select(candidates, self._clock(), self._random) is not None
 
     def member(self, name: str) -> Member:
-        """The upstream of that name. Raises `KeyError` if there is none."""
+        """Return the upstream of that name. Raises `KeyError`."""
         return self._members[name]
 
     def find(self, name: str) -> Member | None:
-        """The upstream of that name; None if there is none, or none any more."""
+        """Return the upstream of that name; None if there is none."""
         return self._members.get(name)
 
     def replace(self, targets: Iterable[Target]) -> None:
-        """Have these from now on. One that has kept its name and address keeps its standing."""
+        """Replace the upstreams. One with the same name and URL keeps its state."""
         kept: dict[str, Member] = {}
         for target in targets:
             member = self._members.get(target.name)
@@ -142,14 +141,14 @@ class Pool:
         self._members = kept
 
     def is_waiting(self, member: Member) -> bool:
-        """Whether it is out and its time has not come."""
+        """Whether it is ejected and the time has not expired."""
         return (
             member.health.state is HealthState.EJECTED
             and self._clock() < member.health.ejected_until
         )
 
     def report(self, member: Member, event: HealthEvent, failure: str = "") -> None:
-        """Something happened with a request there; `failure` says in a word what went wrong."""
+        """Report an event of a request; `failure` is one word."""
         member.last_failure = failure or member.last_failure
         before = member.health.state
         member.health = transition(member.health, event, self._clock(), self._policy)
@@ -164,12 +163,12 @@ class Pool:
             self.observer.returned(member.target.name)
 
     def cool_down(self, member: Member, seconds: float) -> None:
-        """It asked to be left alone for so long."""
+        """Pause an upstream that asked for it (`Retry-After`)."""
         now = self._clock()
         member.health = member.health.cooling_down(now + seconds, now)
 
     def status(self) -> list[dict[str, object]]:
-        """Each upstream's standing, for people and for gauges; seconds are from now."""
+        """Return each upstream's state for `/status`; seconds are from now."""
         now = self._clock()
         return [
             {
@@ -185,8 +184,8 @@ class Pool:
         ]
 
     def _candidates(self, model: str, tries: Counter[str]) -> list[Candidate]:
-        serving = (one for one in self._members.values() if one.target.serves(model))
-        return [one.candidate(tries[one.target.name]) for one in serving]
+        serving = (member for member in self._members.values() if member.target.serves(model))
+        return [member.candidate(tries[member.target.name]) for member in serving]
 
 
 def _preferring(candidate: Candidate, name: str) -> Candidate:

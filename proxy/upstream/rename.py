@@ -1,4 +1,4 @@
-"""Puts an upstream's own name for a model where the client wrote another."""
+"""Replaces the client's model name by the upstream's."""
 
 from __future__ import annotations
 
@@ -20,11 +20,10 @@ _NAMED = msgspec.json.Decoder(_Named)
 
 
 def rename_edits(body: bytes, places: tuple[Place, ...] | None, model: str) -> tuple[Edit, ...]:
-    """What puts the name where a body has its top-level `model`; all else stays as it is.
+    """Return the edits that replace a body's top-level `model`.
 
-    `places` are where it stands; None: nobody has looked, which is rare and so done here. A body
-    that is no JSON object names no model that could be found safely. Raises `BadRequest` where it
-    is named too often.
+    `places` are its positions; None to search for them here, which is rare. A body that is not a
+    JSON object is not edited. Raises `BadRequest` if the model is named too often.
     """
     if places is None:
         places = _places(body)
@@ -41,7 +40,7 @@ def _places(body: bytes) -> tuple[Place, ...]:
 
 
 def rename_path(path: str, old: str, new: str) -> str:
-    """The raw path with the model in `…/models/{model}` or `…/models/{model}:verb` replaced."""
+    """Replace the model in a raw path `…/models/{model}` or `…/models/{model}:verb`."""
     bare, mark, query = path.partition("?")
     head, models, tail = bare.partition("/models/")
     name, slash, rest = tail.partition("/")

@@ -1,4 +1,4 @@
-"""What an upstream answers: the head at once, the body as it comes."""
+"""An upstream's response: its head, and its body as a stream."""
 
 from __future__ import annotations
 
@@ -25,34 +25,34 @@ _BODILESS = frozenset({204, 304})
 
 
 class UpstreamResponse(Protocol):
-    """An upstream's answer, to be closed by whoever holds it; `with answer:` does."""
+    """An upstream's response; its holder closes it, as a context manager or by `close`."""
 
     status: int
     reason: str
     headers: CIMultiDict[str]
-    """As they may go to the client; an event stream's without length and coding."""
+    """The headers for the client; an event stream's without length and coding."""
     upstream: str
-    """Name of the upstream."""
+    """The upstream's name."""
     is_event_stream: bool
-    """Whether the body is server-sent events in the clear."""
+    """Whether the body is an event stream, decompressed if necessary."""
     ended_by_close: bool
-    """The body has no length and no last chunk: only the connection's close ends it."""
+    """Whether the body is delimited by the connection's close only."""
     first: bytes
-    """Body bytes that were read already; `read` goes on after them."""
+    """Body bytes that were read already; `read` continues after them."""
     source: RawBody | None
-    """The body again, where it can be had by callback as well; use one way or the other."""
+    """The body as callbacks, if supported; use either this or `read`."""
 
     async def read(self) -> bytes:
-        """Body bytes as soon as there are any; empty at the clean end.
+        """Return the next body bytes; empty at the clean end.
 
-        Raises `UpstreamCut` when the answer stops before its end, after all bytes that came.
+        Raises `UpstreamCut` after all received bytes if the body is cut.
         """
 
     def close(self) -> None:
-        """Let the answer go; before its end that closes the upstream's connection at once."""
+        """Release the response; before its end, abort the upstream's connection."""
 
     def __enter__(self) -> Self:
-        """Hold the answer for a block."""
+        """Return the response."""
 
     def __exit__(
         self,
@@ -60,11 +60,11 @@ class UpstreamResponse(Protocol):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Close it."""
+        """Close the response."""
 
 
 class StreamingResponse:
-    """An answer on an open connection."""
+    """A response on an open connection."""
 
     __slots__ = (
         "_client_response",
@@ -103,26 +103,26 @@ class StreamingResponse:
         self.source = bypassed_body(client_response, self._source_ended)
         self._watcher = _ConnectionWatcher(client_response)
 
-    def when_ended(self, told: Callable[[SluiceError | None], None]) -> None:
-        """Have it told once: the error that cut the answer, or None if it ended or was let go.
+    def when_ended(self, callback: Callable[[SluiceError | None], None]) -> None:
+        """Call back once at the end, with the error that cut the response, or None.
 
-        An answer may have ended already: a short one ends with its first bytes.
+        A short response may have ended already.
         """
         if self._ended:
-            told(self._failure)
+            callback(self._failure)
         else:
-            self._on_end = told
+            self._on_end = callback
 
     def take_first(self) -> None:
-        """Have as `first` what came with the head: in one read, so that it can leave in one write.
+        """Set `first` to the body bytes received with the head, so that they share one write.
 
-        For bodies that go on as they came.
+        For bodies that are relayed unchanged.
         """
         if self._content.exception() is None:
             self.first = self._content.read_nowait()
 
     async def read(self) -> bytes:
-        """Body bytes as soon as there are any; see `UpstreamResponse.read`."""
+        """Return the next body bytes; see `UpstreamResponse.read`."""
         if self._failure is not None:
             raise self._failure
         if self.source is not None:
@@ -139,7 +139,7 @@ class StreamingResponse:
                 return data
 
     async def _received(self) -> bytes:
-        """Body bytes as they came over the wire; empty at the clean end."""
+        """Return raw body bytes; empty at the clean end."""
         try:
             data = await self._content.readany()
         except (*CLIENT_ERRORS, RuntimeError) as error:  # RuntimeError: read after the loss
@@ -153,11 +153,11 @@ class StreamingResponse:
         return data
 
     def close(self) -> None:
-        """Let the answer go; see `UpstreamResponse.close`."""
+        """Release the response; see `UpstreamResponse.close`."""
         connection = self._client_response.connection
         try:
             if connection is not None and connection.transport is not None:
-                # A plain close would first wait for a body that the upstream does not take.
+                # `close` would wait until a request body is sent that the upstream does not read.
                 connection.transport.abort()
             self._client_response.close()
         finally:
@@ -181,14 +181,14 @@ class StreamingResponse:
         return None
 
     def _left_over(self) -> bytes:
-        """Bytes that came before the failure: aiohttp would raise and leave them unread."""
+        """Return bytes received before the failure, which aiohttp would discard."""
         content = self._content
         return content._read_nowait(-1) if content._buffer else b""  # noqa: SLF001 no public way
 
     def _cut(self, error: BaseException) -> SluiceError:
-        own = map_body_error(error, self.upstream)
-        self._end(own)
-        return own
+        mapped = map_body_error(error, self.upstream)
+        self._end(mapped)
+        return mapped
 
     def _end(self, error: SluiceError | None) -> None:
         if self._ended:
@@ -203,10 +203,10 @@ class StreamingResponse:
 
 
 class _ConnectionWatcher:
-    """Tells a body's reader what became of its connection where aiohttp does not.
+    """Reports a lost connection to a body's reader where aiohttp does not.
 
-    After a broken chunk the connection is closed but the reader would wait for ever, and a body
-    without a length would end cleanly by a reset.
+    After an invalid chunk aiohttp closes the connection, but the reader would wait forever; and a
+    reset would end a body without a length cleanly.
     """
 
     __slots__ = ("_closed", "_content")
@@ -220,20 +220,20 @@ class _ConnectionWatcher:
             self._closed.add_done_callback(self._gone)
 
     def _gone(self, closed: asyncio.Future[None]) -> None:
-        closed.exception()  # Marks it as seen: it is not news, the content tells it.
+        closed.exception()  # Mark it as retrieved; the content reports the error.
         if not self._content.is_eof() and self._content.exception() is None:
             self._content.set_exception(ClientPayloadError("The body is no valid HTTP."))
 
     def reset(self) -> bool:
-        """Whether the connection was lost other than by an orderly close."""
+        """Whether the connection was lost by an error instead of an orderly close."""
         closed = self._closed
         return closed is not None and closed.done() and closed.exception() is not None
 
     def stop(self) -> None:
-        """Watch no longer: the connection may serve another answer."""
+        """Stop watching: the connection may be reused."""
         if self._closed is not None:
             self._closed.remove_done_callback(self._gone)
-            # It may be lost while it waits for the next call, which is news to nobody.
+            # Retrieve its exception if it is lost while idle.
             self._closed.remove_done_callback(_seen)
             self._closed.add_done_callback(_seen)
 
@@ -247,7 +247,7 @@ def _mime_type(headers: MultiMapping[str]) -> str:
 
 
 def _ended_by_close(client_response: ClientResponse) -> bool:
-    """RFC 9112, 6.3: no length and no chunks, so the close of the connection ends the body."""
+    """Whether the connection's close ends the body: neither length nor chunks (RFC 9112, 6.3)."""
     if client_response.method == "HEAD" or client_response.status in _BODILESS:
         return False
     headers = client_response.headers

@@ -1,8 +1,4 @@
-"""Whether another attempt is made, where and when: plain functions over plain values.
-
-Also what bounds all retries together (`RetryBudget`), and what the upstream asked for
-(`Retry-After`).
-"""
+"""Decides whether and when to retry: pure functions, the retry budget, and `Retry-After`."""
 
 from __future__ import annotations
 
@@ -19,36 +15,36 @@ if TYPE_CHECKING:
     from proxy.errors import SluiceError
 
 TRANSIENT_STATUSES = frozenset({408, 429, 502, 503, 504, 529})
-"""Statuses that another attempt may not meet again; 500 only if the operator says so."""
+"""Statuses worth a retry; 500 only if the settings say so."""
 FIRST_BACKOFF_SECONDS = 0.25
 LONGEST_BACKOFF_SECONDS = 8.0
 TOKENS_PER_REQUEST = 0.2
-"""Retries per request."""
+"""Tokens earned per request."""
 MIN_TOKENS = 10.0
-"""Retries that need no traffic to have earned them, so that the first requests have some too."""
+"""The minimum that the bucket refills to without traffic, so that first requests can retry."""
 REFILL_SECONDS = 60.0
-"""In which an empty bucket fills up to the minimum, where there is hardly any traffic."""
+"""The time in which an empty bucket refills to the minimum."""
 MAX_TOKENS = 100.0
 
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How far retries may go; the settings say."""
+    """The limits of retries, from the settings."""
 
     retries: int
     on_500: bool
     max_retry_after: float
-    """Seconds: the longest `Retry-After` that is waited for."""
+    """The longest `Retry-After` to wait for, in seconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """What went wrong with one attempt: the upstream's status, or an error of Sluice's own."""
+    """An attempt's failure: the upstream's status, or an error."""
 
     status: int | None = None
     error: SluiceError | None = None
     retry_after: float | None = None
-    """Seconds the upstream asked to be left alone."""
+    """The upstream's `Retry-After`, in seconds."""
 
     @property
     def reason(self) -> str:
@@ -58,19 +54,19 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class RetryContext:
-    """What else decides."""
+    """The other inputs of the decision."""
 
     attempts: int
-    """Made so far, this one included."""
+    """The attempts so far, including this one."""
     sibling: bool
-    """Another upstream may be asked that was tried less."""
+    """Whether another upstream, tried less often, is available."""
     in_budget: bool
     committed: bool
-    """A status has left for the client: nothing can be taken back."""
+    """Whether a status has been sent to the client."""
 
 
 def is_transient(failure: Failure, policy: RetryPolicy) -> bool:
-    """Whether this kind of failure is worth another attempt at all."""
+    """Whether this kind of failure is worth a retry."""
     if failure.error is not None:
         return failure.error.fault.retry_safe
     return failure.status in TRANSIENT_STATUSES or (failure.status == 500 and policy.on_500)
@@ -79,11 +75,10 @@ def is_transient(failure: Failure, policy: RetryPolicy) -> bool:
 def retry_delay(
     failure: Failure, context: RetryContext, policy: RetryPolicy, random: Callable[[], float]
 ) -> float | None:
-    """Seconds to wait before another attempt; None: what there is goes to the client.
+    """Return the seconds to wait before a retry; None for no retry.
 
-    A sibling is asked at once, the same upstream after a backoff or the pause it asked for.
-    `random` gives numbers in [0, 1), for full jitter: clients that failed together do not come
-    back together.
+    Another upstream is tried at once, the same one after a backoff or its `Retry-After`.
+    `random` returns numbers in [0, 1), for full jitter.
     """
     exhausted = context.attempts > policy.retries or not context.in_budget
     if context.committed or exhausted or not is_transient(failure, policy):
@@ -98,9 +93,9 @@ def retry_delay(
 
 
 def parse_retry_after(headers: MultiMapping[str], now: float) -> float | None:
-    """Seconds from `retry-after-ms` (OpenAI, Azure) or `Retry-After` (RFC 9110, 10.2.3), or None.
+    """Parse `retry-after-ms` (OpenAI, Azure) or `Retry-After` (RFC 9110, 10.2.3) into seconds.
 
-    `now` is seconds of the wall clock, which an HTTP date is held against.
+    `now` is Unix time, to compare with an HTTP date.
     """
     if (exact := _number(headers.get("retry-after-ms"))) is not None:
         return exact / 1000
@@ -114,7 +109,7 @@ def parse_retry_after(headers: MultiMapping[str], now: float) -> float | None:
 
 
 def _number(text: str | None) -> float | None:
-    """A number that is no less than nothing; some upstreams send fractions of a second."""
+    """Parse a finite number of 0 or more; some upstreams send fractions of a second."""
     try:
         value = float(text or "")
     except ValueError:
@@ -123,9 +118,9 @@ def _number(text: str | None) -> float | None:
 
 
 class RetryBudget:
-    """A token bucket, so that retries stay a fifth of the traffic and never make a storm.
+    """A token bucket that limits retries to a fifth of the traffic, against retry storms.
 
-    Each request deposits a fraction of a token, each retry withdraws a whole one.
+    Each request deposits a fraction of a token, each retry withdraws one.
     """
 
     __slots__ = ("_refilled_at", "_tokens")
@@ -135,11 +130,11 @@ class RetryBudget:
         self._refilled_at = 0.0
 
     def deposit(self) -> None:
-        """One more request came."""
+        """Deposit for one request."""
         self._tokens = min(MAX_TOKENS, self._tokens + TOKENS_PER_REQUEST)
 
     def may_retry(self, now: float) -> bool:
-        """Whether there is a token; `now` is seconds of a monotonic clock."""
+        """Whether a token is available; `now` is seconds of a monotonic clock."""
         if self._tokens < MIN_TOKENS:
             earned = (now - self._refilled_at) * MIN_TOKENS / REFILL_SECONDS
             self._tokens = min(MIN_TOKENS, self._tokens + earned)
@@ -147,5 +142,5 @@ class RetryBudget:
         return self._tokens >= 1.0
 
     def withdraw(self) -> None:
-        """A retry goes out."""
+        """Withdraw for one retry."""
         self._tokens -= 1.0

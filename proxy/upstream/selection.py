@@ -1,4 +1,4 @@
-"""Which upstream gets the next attempt: a plain function over what is known of each."""
+"""Selects the upstream of an attempt: a pure function (power of two choices, panic mode)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """One upstream that serves the model, as far as choosing goes."""
+    """One upstream that serves the model, with the inputs of the selection."""
 
     name: str
     priority: int = 0
@@ -20,9 +20,9 @@ class Candidate:
     in_flight: int = 0
     limit: int | None = None
     open_at: float = 0.0
-    """From when on it may be asked: the past, unless it is ejected or cooling down."""
+    """From when on it is available: in the past, unless ejected or cooling down."""
     tries: int = 0
-    """How often this request has tried it."""
+    """The number of this request's attempts at it."""
 
 
 def select(
@@ -32,42 +32,48 @@ def select(
     *,
     in_order: bool = False,
 ) -> Candidate | None:
-    """The candidate for the next attempt; None if all are full or there are none.
+    """Select the candidate for the next attempt; None if all are full or there are none.
 
-    Of those that may be asked, the least tried come first, so that a sibling goes before the same
-    again; then the lowest priority tier; within it the less loaded, by weight, of two drawn at
-    random. If none may be asked, the one that will be soonest: somebody always stays.
+    Of the available ones, the least tried come first, so that another upstream precedes a repeat;
+    then the lowest priority tier; within it the less loaded, by weight, of two random ones ("power
+    of two choices"). If none is available, the one that will be first is used ("panic mode").
 
-    `random` gives numbers in [0, 1). `in_order` takes the first of the tier instead of drawing:
-    for requests that name no model, whose files and batches lie at one place.
+    `random` returns numbers in [0, 1). `in_order` selects the first of the tier, for requests
+    without a model, whose files and batches are at one upstream.
     """
-    free = [one for one in candidates if one.limit is None or one.in_flight < one.limit]
+    free = [
+        candidate
+        for candidate in candidates
+        if candidate.limit is None or candidate.in_flight < candidate.limit
+    ]
     if not free:
         return None
-    askable = [one for one in free if one.open_at <= now]
-    if not askable:
-        return min(free, key=lambda one: (one.open_at, one.tries, one.priority))
-    first = min((one.tries, one.priority) for one in askable)
-    tier = [one for one in askable if (one.tries, one.priority) == first]
+    available = [candidate for candidate in free if candidate.open_at <= now]
+    if not available:
+        return min(free, key=lambda each: (each.open_at, each.tries, each.priority))
+    first = min((each.tries, each.priority) for each in available)
+    tier = [each for each in available if (each.tries, each.priority) == first]
     if in_order or len(tier) == 1:
         return tier[0]
-    # Drawn with replacement: idle upstreams are then used in proportion to their weights.
-    one, other = _draw_by_weight(tier, random()), _draw_by_weight(tier, random())
-    return other if other.in_flight / other.weight < one.in_flight / one.weight else one
+    # Drawn with replacement, so that idle upstreams are used in proportion to their weights.
+    first_draw, second_draw = _draw_by_weight(tier, random()), _draw_by_weight(tier, random())
+    if second_draw.in_flight / second_draw.weight < first_draw.in_flight / first_draw.weight:
+        return second_draw
+    return first_draw
 
 
 def has_sibling(candidates: Sequence[Candidate], tries: int, now: float) -> bool:
-    """Whether one may be asked now that was tried less often than so many times."""
+    """Whether a candidate with fewer tries is available."""
     return any(
-        one.tries < tries
-        and one.open_at <= now
-        and (one.limit is None or one.in_flight < one.limit)
-        for one in candidates
+        candidate.tries < tries
+        and candidate.open_at <= now
+        and (candidate.limit is None or candidate.in_flight < candidate.limit)
+        for candidate in candidates
     )
 
 
-def _draw_by_weight(tier: Sequence[Candidate], at: float) -> Candidate:
-    """The candidate on whose stretch of the summed weights `at`, in [0, 1), falls."""
-    edges = list(accumulate(one.weight for one in tier))
-    mark = at * edges[-1]
-    return next((one for one, edge in zip(tier, edges, strict=True) if mark < edge), tier[-1])
+def _draw_by_weight(tier: Sequence[Candidate], fraction: float) -> Candidate:
+    """Return the candidate at a fraction, in [0, 1), of the cumulative weights."""
+    edges = list(accumulate(each.weight for each in tier))
+    point = fraction * edges[-1]
+    return next((each for each, edge in zip(tier, edges, strict=True) if point < edge), tier[-1])

@@ -1,4 +1,4 @@
-"""Whether a call failed for want of something of this machine's own: no upstream is to blame."""
+"""Recognizes errors of exhausted local resources, for which no upstream is to blame."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _NUMBERS = re.compile(r"\[Errno (\d+)\]")
 
 
 def is_own_shortage(error: BaseException) -> bool:
-    """Whether descriptors, memory or threads were wanting; what was raised for it is foreign."""
+    """Whether an error means exhausted descriptors, memory or threads."""
     if isinstance(error, MemoryError) or _is_unthreaded(error):
         return True
     if not isinstance(error, OSError):
@@ -19,7 +19,7 @@ def is_own_shortage(error: BaseException) -> bool:
     inner = getattr(error, "os_error", None) or error
     if inner.errno in _OWN or _OWN.intersection(map(int, _NUMBERS.findall(str(inner)))):
         return True
-    # The resolver has codes of its own: a failure of the name server, or a busy device.
+    # Without descriptors the resolver reports a name server's failure, or a busy device.
     is_resolver = isinstance(inner, socket.gaierror) or inner.errno == errno.EBUSY
     return is_resolver and _no_descriptor_is_left()
 

@@ -1,4 +1,4 @@
-"""The upstreams as configured."""
+"""The configuration of each upstream, derived from the settings."""
 
 from __future__ import annotations
 
@@ -19,39 +19,39 @@ if TYPE_CHECKING:
     from proxy.upstream_settings import UpstreamSettings
 
 DEFAULT_NAME = "default"
-"""The upstream of `SLUICE_UPSTREAM_URL`."""
+"""The name of the upstream of `SLUICE_UPSTREAM_URL`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One upstream as this worker sees it; times in seconds."""
+    """One upstream's configuration in this worker; times in seconds."""
 
     name: str
     base: Base
     api_key: str = field(default="", repr=False)
-    """Sent instead of any key of the client's; empty: the client's goes."""
+    """Sent instead of the client's key; empty to pass the client's on."""
     forgets_client: bool = False
-    """The client's key is meant for the gateway, so it never goes on."""
+    """Whether clients' keys are for the gateway, and never passed on."""
     models: re.Pattern[str] | None = None
-    """What it serves; None: everything."""
+    """The models it serves; None: all."""
     rename: Mapping[str, str] = field(default_factory=dict)
-    """The model's name there, by the name the client uses."""
+    """The upstream's model names, by the client's."""
     weight: float = 1.0
     priority: int = 0
     max_streams: int | None = None
-    """This worker's share; None: only the overall cap."""
+    """This worker's share of the limit; None: no limit of its own."""
     connect_timeout: float = 10.0
     first_token_timeout: float = 0.0
     """0: none."""
     probe_path: str = ""
     """Empty: no active probe."""
     include_usage: bool = True
-    """Whether usage may be asked for on the client's behalf."""
+    """Whether Sluice may request usage on its own behalf."""
     tls: ssl.SSLContext | None = field(default=None, repr=False)
-    """What verifies it; None: whom the system trusts."""
+    """The TLS context; None: the system's trust store."""
 
     def serves(self, model: str) -> bool:
-        """Whether a model can be had here; a request that names none can go anywhere."""
+        """Whether it serves a model; a request without one can go to any upstream."""
         if not model or self.models is None or model in self.rename:
             return True
         return self.models.match(model) is not None
@@ -60,9 +60,9 @@ class Target:
 def targets_of(
     settings: Settings, trust: TrustStores | None = None, *, workers: int = 1, index: int = 0
 ) -> tuple[Target, ...]:
-    """All upstreams, with the share of their limits that falls to worker `index` of `workers`.
+    """Return all upstreams, with the share of their limits of worker `index` of `workers`.
 
-    Raises `ValueError` if the settings name no upstream at all, or a CA file that is none.
+    Raises `ValueError` if the settings name no upstream, or an invalid CA file.
     """
     forgets = bool(settings.all_keys)
     trust = trust or TrustStores()
@@ -127,7 +127,7 @@ def _any_of(globs: tuple[str, ...]) -> re.Pattern[str] | None:
 
 
 def _share(total: int | None, workers: int, index: int) -> int | None:
-    """Shares add up to the total; yet no worker is left without any, for it has clients too."""
+    """Return a worker's share of the total, at least 1."""
     if total is None:
         return None
     each, rest = divmod(total, workers)

@@ -1,4 +1,4 @@
-"""The worker's one HTTP client: a call goes out, an answer comes back, or one of Sluice's errors.
+"""The worker's HTTP client: sends calls, and returns responses or Sluice's errors.
 
 This is the only place that opens connections to upstreams.
 """
@@ -34,25 +34,25 @@ if TYPE_CHECKING:
     from proxy.upstream.targets import Target
 
 READ_BUFFER_BYTES = 32 * 1024
-"""Reading from an upstream pauses at twice this, and goes on below it: the bound per stream."""
+"""Reading from an upstream pauses at twice this, and resumes below it: the bound per stream."""
 _RECEIVE_BUFFER_BYTES = 64 * 1024
-"""Linux doubles it for its own book-keeping. At 100 ms to the upstream it lets 640 KB/s through."""
+"""SO_RCVBUF, which Linux doubles. At a round trip of 100 ms it allows 640 KB/s per stream."""
 _LARGEST_HEAD_FIELD = 128 * 1024
 _MOST_HEAD_FIELDS = 1000
 _KEEPALIVE_SECONDS = 30.0
 _DNS_SECONDS = 30
 _HAPPY_EYEBALLS_SECONDS = 0.25
 _WITH_BODIES = frozenset({"POST", "PUT", "PATCH"})
-"""An upstream may not read the body of another method, and takes it for the next request."""
+"""With other methods, an upstream may not read the body, and take it for the next request."""
 _ADDED_BY_AIOHTTP = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
 
 
 class StaleConnection(UpstreamReset):
-    """A pooled connection was closed as the call went out on it: nobody's fault."""
+    """A pooled connection was closed while the call was sent: nobody's fault."""
 
 
 class Transport:
-    """All connections of this worker to upstreams; open it inside the event loop."""
+    """All connections of this worker to upstreams; create it inside the event loop."""
 
     def __init__(
         self,
@@ -61,16 +61,16 @@ class Transport:
         fast_path: bool = True,
         connection_age: float = 0.0,
     ) -> None:
-        """`pool_connections`: how many at once; 0: as many as there are streams.
+        """Take `pool_connections`, the maximum of connections; 0: unlimited.
 
-        `fast_path`: chunked event streams go past aiohttp's parser. `connection_age`: seconds
-        after which a connection gets no further request, and a moved name is followed; 0.0: none.
+        `fast_path` lets chunked event streams bypass aiohttp's parser. `connection_age` is the
+        seconds after which a connection is not reused, to follow DNS changes; 0.0: unlimited.
         """
         loop = asyncio.get_running_loop()
         names = min(_DNS_SECONDS, connection_age / 2) if connection_age else _DNS_SECONDS
         protocol = BypassHandler if fast_path else Connection
         self._connector = Connector(
-            # What a name meant may be as old as that when a connection is made.
+            # A new connection's DNS answer may already be as old as the cache's TTL.
             partial(protocol, loop, longest_life=connection_age and connection_age - names),
             limit=pool_connections,
             limit_per_host=0,
@@ -91,18 +91,18 @@ class Transport:
             max_field_size=_LARGEST_HEAD_FIELD,
             max_headers=_MOST_HEAD_FIELDS,
         )
-        # Trying again is decided, counted and blamed in one place, which is not here.
+        # Retries are decided elsewhere (`Upstreams.request`).
         self._session._retry_connection = False  # noqa: SLF001 no public switch
 
     async def send(
         self, call: Call, target: Target, on_sent: Callable[[], None]
     ) -> StreamingResponse:
-        """Send the call and wait for the head of the answer.
+        """Send the call and wait for the response's head.
 
-        `on_sent` is called once the whole request has left. Nothing but the connect timeout limits
+        `on_sent` is called when the whole request has been sent. Only the connect timeout limits
         the wait. Raises `BadRequest`, `ConnectFailed`, `ConnectTimeout`, `Overloaded`,
-        `UpstreamReset` (as `StaleConnection` where the connection was an old one) and
-        `UpstreamInvalid`. Cancelling it closes the connection.
+        `UpstreamReset` (`StaleConnection` on a reused connection) and `UpstreamInvalid`.
+        Cancellation closes the connection.
         """
         outgoing = outgoing_request(call, target)
         has_body = any(outgoing.pieces)
@@ -116,7 +116,7 @@ class Transport:
                 data=UploadBody(outgoing.pieces, upload) if has_body else None,
                 allow_redirects=False,
                 ssl=target.tls or True,
-                # Above the threshold aiohttp rounds up to whole seconds.
+                # Disable aiohttp's rounding up to whole seconds.
                 timeout=ClientTimeout(
                     total=None, connect=target.connect_timeout, ceil_threshold=1e9
                 ),
@@ -130,7 +130,7 @@ class Transport:
         return StreamingResponse(client_response, target.name)
 
     def connections(self) -> tuple[int, int]:
-        """How many connections are open to upstreams: in use, and kept for the next call."""
+        """Return the numbers of connections to upstreams: in use and idle."""
         return self._connector.in_use(), self._connector.kept()
 
     async def close(self) -> None:
@@ -157,11 +157,11 @@ def _mapped(error: BaseException, upstream: str, upload: Upload) -> SluiceError:
 
 
 def _open_socket(address: AddrInfoType) -> socket.socket:
-    """A socket that sends small writes at once and notices within a minute that a peer is gone."""
+    """Open a socket with TCP_NODELAY, keepalive probes and a small receive buffer."""
     family, kind, protocol, *_ = address
     opened = socket.socket(family, kind, protocol)
     opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    # One read may bring all that the system holds, and a client that lags must not cost more.
+    # Bounds the memory of a stream whose client is slow.
     opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER_BYTES)
     opened.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     if hasattr(socket, "TCP_KEEPIDLE"):

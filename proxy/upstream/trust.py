@@ -1,4 +1,4 @@
-"""Whose certificates of upstreams are accepted: always the system's, and a private CA's beside."""
+"""TLS trust for upstreams: the system's CAs, and optional private ones."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ import ssl
 
 
 class TrustStores:
-    """The contexts that verify upstreams, one for each file of private CAs.
+    """The TLS contexts for upstreams, one per file of private CAs.
 
-    Connections are kept by their context, so a file that says what it said before keeps its own.
+    aiohttp pools connections by context, so that an unchanged file keeps its context.
     """
 
     def __init__(self) -> None:
         self._latest: dict[str, ssl.SSLContext] = {}
 
     def context(self, name: str, path: str | None) -> ssl.SSLContext | None:
-        """A context that verifies, with the CAs of that file added; None for aiohttp's own default.
+        """Return a context with the CAs of that file added; None for aiohttp's default.
 
-        `name` is the setting; raises `ValueError` that names it where the file cannot be read or
-        holds none. It reads files.
+        Raises `ValueError`, naming the setting `name`, if the file is unreadable or invalid. It
+        reads files.
         """
         if path is None:
             return None
@@ -32,11 +32,11 @@ class TrustStores:
 
 
 def load_ca(context: ssl.SSLContext, name: str, path: str) -> None:
-    """Add the CAs of a file. Raises `ValueError` that names the setting where it holds none."""
+    """Add the CAs of a file. Raises `ValueError`, naming the setting."""
     try:
         context.load_verify_locations(cafile=path)
     except ssl.SSLError:
-        raise ValueError(f"{name}: {path!r} holds no certificate in PEM.") from None
+        raise ValueError(f"{name}: {path!r} contains no PEM certificate.") from None
     except OSError as error:
         raise ValueError(f"{name}: {path!r} cannot be read ({error.strerror}).") from None
 

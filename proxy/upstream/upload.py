@@ -1,4 +1,4 @@
-"""A request on its way out: the body, and the moment when all of it has left."""
+"""The upload of a request: sends its body, and reports when it has been sent."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _PIECE = 64 * 1024
 
 
 class Upload:
-    """What is known of one request while it is sent."""
+    """The state of one request while it is sent."""
 
     __slots__ = (
         "_has_body",
@@ -34,40 +34,40 @@ class Upload:
         self._on_sent = on_sent
         self._has_body = has_body
         self.last = last
-        """Whether no other request may go out on its connection."""
+        """Whether its connection must not be reused."""
         self.in_pool_queue = False
-        """Whether it still waits for one of the pool's connections."""
+        """Whether it waits for one of the pool's connections."""
         self.on_old_connection = False
-        """Whether its connection had served another request before."""
+        """Whether its connection was reused."""
         self.transport: Transport | None = None
-        """The connection that the body goes to; None until then."""
+        """The transport that the body is written to; None before."""
 
-    def head_leaves(self) -> None:
-        """The head is being written; a request without a body is thereby sent."""
+    def head_sent(self) -> None:
+        """Note that the head was sent, and so a request without a body."""
         if not self._has_body:
-            self.body_left()
+            self.body_sent()
 
-    def body_left(self) -> None:
-        """The last byte of the body was taken by the system."""
-        # Who is told holds the whole request, and aiohttp keeps this object as long as the answer.
+    def body_sent(self) -> None:
+        """Note that the body was written to the socket."""
+        # Release the callback, which references the whole request: aiohttp keeps this object.
         on_sent, self._on_sent = self._on_sent, _nothing
         on_sent()
 
     def abort(self) -> None:
-        """Drop the connection at once, whatever it still holds."""
+        """Abort the connection."""
         if self.transport is not None:
             self.transport.abort()
 
 
 def _nothing() -> None:
-    """What is left to do once it has been told."""
+    """Do nothing."""
 
 
 class UploadBody(Payload):
-    """Bytes sent piece by piece, so that an upstream that does not read holds up only itself."""
+    """A payload that is sent piece by piece, with flow control."""
 
     _value: tuple[memoryview, ...]
-    _autoclose = True  # There is nothing but memory to close.
+    _autoclose = True  # There is nothing to close.
 
     def __init__(self, value: tuple[memoryview, ...], upload: Upload) -> None:
         super().__init__(value)
@@ -75,12 +75,12 @@ class UploadBody(Payload):
         self._upload = upload
 
     def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
-        """The body as text, which aiohttp wants every payload to offer."""
+        """Return the body as text, which aiohttp requires of a payload."""
         return b"".join(self._value).decode(encoding, errors)
 
     async def write(self, writer: AbstractStreamWriter) -> None:
-        """Write it all, waiting wherever the upstream lags."""
-        # The writer of a client request has its transport, which the interface does not promise.
+        """Write the body, waiting while the upstream is slow."""
+        # The actual writer has a transport, which the interface does not document.
         self._upload.transport = getattr(writer, "transport", None)
         protocol = getattr(writer, "protocol", None)
         if self._upload.last and protocol is not None:
@@ -88,16 +88,16 @@ class UploadBody(Payload):
         for part in self._value:
             for start in range(0, len(part), _PIECE):
                 await writer.write(part[start : start + _PIECE])
-        self._upload.body_left()
+        self._upload.body_sent()
 
 
 def trace_config() -> TraceConfig:
-    """Have a session tell the `Upload` handed to it as `trace_request_ctx` how far it is."""
+    """Return a config that reports progress to the `Upload` in `trace_request_ctx`."""
     config = TraceConfig()
     config.on_connection_queued_start.append(_queued)
     config.on_connection_queued_end.append(_unqueued)
     config.on_connection_reuseconn.append(_reused)
-    config.on_request_headers_sent.append(_head_leaves)
+    config.on_request_headers_sent.append(_head_sent)
     return config
 
 
@@ -119,5 +119,5 @@ async def _reused(_session: ClientSession, context: SimpleNamespace, _params: ob
     _upload_of(context).on_old_connection = True
 
 
-async def _head_leaves(_session: ClientSession, context: SimpleNamespace, _params: object) -> None:
-    _upload_of(context).head_leaves()
+async def _head_sent(_session: ClientSession, context: SimpleNamespace, _params: object) -> None:
+    _upload_of(context).head_sent()

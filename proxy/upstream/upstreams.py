@@ -1,4 +1,4 @@
-"""From a call to an answer: choose an upstream, attempt, and try again where that may help."""
+"""Sends a call to an upstream: selects one, attempts, and retries."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ if TYPE_CHECKING:
     from proxy.upstream.response import StreamingResponse, UpstreamResponse
     from proxy.upstream.targets import Target
 
-_LOOK_SECONDS = 0.2
+_POLL_SECONDS = 0.2
 
 
 class Upstreams:
-    """All upstreams of one worker, behind one question: `request`. A context to live in."""
+    """All upstreams of one worker; an async context manager."""
 
     def __init__(self, settings: Settings, *, workers: int = 1, index: int = 0) -> None:
-        """`workers` share the limits of the upstreams; this one is number `index`."""
+        """Take the number of `workers`, which share the upstreams' limits, and this one's index."""
         self._workers, self.index = workers, index
         self._trust = TrustStores()
         targets = self.targets_from(settings)
@@ -56,9 +56,9 @@ class Upstreams:
         self._settings = settings
         self._usage_refusals = Refusals(time.monotonic)
         self.asks_for_usage = any(target.include_usage for target in targets)
-        """Whether any upstream is asked for usage on the client's behalf."""
+        """Whether Sluice requests usage on its own behalf from any upstream."""
         self.renames = any(target.rename for target in targets)
-        """Whether any upstream has names of its own for models."""
+        """Whether any upstream renames models."""
         self._transport: Transport
         self._health_checks: HealthChecks
 
@@ -83,43 +83,43 @@ class Upstreams:
         await self._transport.close()
 
     def targets_from(self, settings: Settings) -> tuple[Target, ...]:
-        """What these settings name; nothing changes yet. It reads the files of private CAs.
+        """Build the upstreams of these settings, without using them yet. It reads CA files.
 
-        Raises `ValueError` if that is nothing, or such a file is none.
+        Raises `ValueError` if there is none, or a CA file is invalid.
         """
         return targets_of(settings, self._trust, workers=self._workers, index=self.index)
 
     def replace(self, targets: tuple[Target, ...]) -> None:
-        """Ask these from now on; what runs goes on where it is."""
+        """Use these upstreams from now on; running requests are unaffected."""
         self._pool.replace(targets)
         self.asks_for_usage = any(target.include_usage for target in targets)
         self.renames = any(target.rename for target in targets)
 
     async def probe_anew(self) -> None:
-        """Probe those that are asked by now, and no others."""
+        """Restart the health checks for the current upstreams."""
         await self._health_checks.stop()
         self._health_checks.start()
 
     def observe(self, observer: Observer) -> None:
-        """Have retries, ejections and returns counted."""
+        """Set the observer of retries, ejections and returns."""
         self._pool.observer = observer
 
     def connections(self) -> tuple[int, int]:
-        """How many connections are open to upstreams: in use, and kept for the next call."""
+        """Return the numbers of connections to upstreams: in use and idle."""
         return self._transport.connections()
 
     def status(self) -> list[dict[str, object]]:
-        """Each upstream's standing; see `Pool.status`."""
+        """Return each upstream's state; see `Pool.status`."""
         return self._pool.status()
 
     def report_failure(self, upstream: str) -> None:
-        """Hold it against an upstream that an answer, handed out as good, fell silent."""
-        # One that a reload took away is asked no more.
+        """Report that a response, returned as a success, failed later."""
+        # A reload may have removed the upstream.
         if (member := self._pool.find(upstream)) is not None:
             self._pool.report(member, health.HealthEvent.CUT, "upstream_cut")
 
     def report_success(self, upstream: str) -> None:
-        """Hold it to its credit that an answer came to its end."""
+        """Report that a response ended completely."""
         if (member := self._pool.find(upstream)) is not None:
             self._pool.report(member, health.HealthEvent.ENDED)
 
@@ -132,17 +132,16 @@ class Upstreams:
         find_error: Callable[[bytes], SluiceError | None] | None = None,
         may_hold: Callable[[int], bool] = lambda _: True,
     ) -> UpstreamResponse:
-        """The first answer that stands; whoever gets it closes it.
+        """Return the first response that is not retried; the caller closes it.
 
-        With `is_decidable` and `find_error`, a good event stream is handed out with its first bytes
-        read: as many as are needed to decide, and `may_hold` allows. A failure found in them counts
-        like a bad status.
-        `record` is told of every attempt; once it has `committed_at` nothing is tried again, and
-        the attempt under way is handed out unjudged.
+        With `is_decidable` and `find_error`, the first bytes of an event stream are read: as many
+        as are needed to decide, and `may_hold` allows. An error in them counts as a bad status.
+        Every attempt is noted in `record`; when it has `committed_at`, there are no more retries,
+        and the current attempt is returned unchecked.
 
-        An upstream's own refusal is an answer as well, once no attempt is left. Raises the last
-        attempt's error if no upstream answered, and `BadRequest`, `NotFound` and `Overloaded`.
-        Cancelling it closes what is open.
+        An upstream's error response is returned if no attempt is left. Raises the last attempt's
+        error if no upstream answered, and `BadRequest`, `NotFound` and `Overloaded`. Cancellation
+        closes all connections.
         """
         self._retry_budget.deposit()
         first_event = (
@@ -180,7 +179,7 @@ class Upstreams:
         tries: Counter[str],
     ) -> float | None:
         if not retry.is_transient(failure, self._retry_policy):
-            return None  # Nearly always: what follows would only be thrown away.
+            return None  # The common case.
         situation = RetryContext(
             attempts=tries.total(),
             sibling=self._pool.has_sibling(member, call.model, tries),
@@ -196,20 +195,20 @@ class Upstreams:
     async def _wait_to_retry(
         self, wait: float, call: Call, record: RequestRecord, tries: Counter[str]
     ) -> bool:
-        """Wait; whether another attempt can be made after that."""
+        """Wait. Return whether another attempt can be made."""
         until = time.monotonic() + wait
         while record.committed_at is None:
             left = until - time.monotonic()
             if left <= 0:
                 return self._pool.has_room(call.model, tries)
-            await asyncio.sleep(min(left, _LOOK_SECONDS))
+            await asyncio.sleep(min(left, _POLL_SECONDS))
         return False
 
 
 async def _attempted(
     attempt: Attempt, member: Member, in_flight: AttemptInFlight
 ) -> tuple[StreamingResponse | None, Failure]:
-    """Make the attempt and tell the upstream's health; an answer that stands fails at nothing."""
+    """Make an attempt, and report its outcome. Return the response, if any, and its failure."""
     began = time.monotonic()
     try:
         response = await attempt.make(member.target)
@@ -229,16 +228,16 @@ async def _attempted(
 
 
 def _note(record: RequestRecord, began: float, error: str = "") -> None:
-    """Write down what became of the attempt that is over."""
-    took = time.monotonic() - began
-    status, named = record.upstream_status, record.upstream_request_id
-    record.tries.append(UpstreamTry(record.upstream, took, status, error, named))
+    """Note an attempt that is over in the record."""
+    seconds = time.monotonic() - began
+    status, request_id = record.upstream_status, record.upstream_request_id
+    record.tries.append(UpstreamTry(record.upstream, seconds, status, error, request_id))
 
 
 def _final_response(
     failure: Failure, refusal: BufferedResponse | None, record: RequestRecord
 ) -> BufferedResponse:
-    """What the client gets after the last attempt: an upstream's own words rather than ours."""
+    """Return the response after the last attempt: preferably an upstream's own error."""
     error = failure.error
     if refusal is not None and (error is None or error.fault.retry_safe):
         record.upstream = refusal.upstream

@@ -1,8 +1,7 @@
-"""Usage that is asked for on the client's behalf, and upstreams that refuse to be asked.
+"""Remembers upstreams that refuse requests for usage.
 
-`stream_options` is OpenAI's; some servers that speak its dialect answer 400 or 422 to it. Such a
-refusal is not the client's, who never asked: the request goes out again without, and for a time
-no other with.
+`stream_options` is OpenAI's; some compatible servers answer 400 or 422 to it. As Sluice added it,
+not the client, the request is sent again without it, and later ones omit it for a time.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
 
 REMEMBERED_SECONDS = 3600.0
 _MOST_REMEMBERED = 1000
-"""Names of models are the clients' to choose."""
+"""Bounded, because clients choose the models' names."""
 _REFUSALS = frozenset({400, 422})
 _NAMES = (b"stream_options", b"include_usage")
 _MOST_BYTES = 64 * 1024
@@ -29,27 +28,27 @@ _LONGEST_SECONDS = 1.0
 
 
 class Refusals:
-    """Which upstreams refused of late, and for which models."""
+    """The recent refusals, by upstream and model."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
-        """`clock` gives seconds of a monotonic clock."""
+        """Take `clock`, which returns seconds of a monotonic clock."""
         self._clock = clock
         self._until: dict[tuple[str, str], float] = {}
 
     def may_ask(self, target: Target, model: str) -> bool:
-        """Whether this upstream is to be asked."""
+        """Whether to request usage from this upstream."""
         until = self._until.get((target.name, model), 0.0)
         return target.include_usage and self._clock() >= until
 
     def remember(self, target: Target, model: str) -> None:
-        """It refused."""
+        """Note a refusal."""
         while len(self._until) >= _MOST_REMEMBERED:
             del self._until[next(iter(self._until))]
         self._until[target.name, model] = self._clock() + REMEMBERED_SECONDS
 
 
 async def refuses(response: StreamingResponse) -> bool:
-    """Whether an answer is a refusal of the field; what is read for that becomes its `first`."""
+    """Whether a response refuses the field; the bytes read become its `first`."""
     if response.status not in _REFUSALS:
         return False
     try:
@@ -57,7 +56,7 @@ async def refuses(response: StreamingResponse) -> bool:
             while len(response.first) <= _MOST_BYTES and (part := await response.read()):
                 response.first += part
     except (TimeoutError, SluiceError):
-        pass  # What has come decides, and whoever reads on meets the rest, or the error again.
+        pass  # Decide by the bytes received; the next read gets the rest, or the error.
     return any(name in _readable(response) for name in _NAMES)
 
 

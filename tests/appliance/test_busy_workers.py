@@ -63,7 +63,7 @@ async def watched(monkeypatch: pytest.MonkeyPatch, *beats: int) -> tuple[Worker,
         """Never asked."""
 
     monitor = ProcessMonitor(ProcessSpec("it", ["it"], err=lambda _lines: None), question)
-    monkeypatch.setattr(monitor, "_seen", lambda state, _ending: states.append(state.value))
+    monkeypatch.setattr(monitor, "_set_state", lambda state, _ending: states.append(state.value))
     with monkeypatch.context() as looking:
         looking.setattr("proxy.appliance.monitor.asyncio.wait", look)
         await monitor._watch_pulse(child, pulse, ending)  # type: ignore[arg-type]

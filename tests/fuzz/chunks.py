@@ -11,7 +11,7 @@ from tests.fuzz.cuts import Target, given, pieces
 
 MARK = re.compile(rb"\r\n(?=[0-9A-Fa-f]+\r\n)")
 _SMALL = 0x80
-_LONGEST_LINE = 24
+_MAX_LINE_BYTES = 24
 _LINE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(;[^\r\n]*)?")
 
 
@@ -20,7 +20,7 @@ def check(data: bytes) -> None:
     choice, sizes, text = given(data)
     cut = pieces(text, sizes, MARK)
     if choice & _SMALL:
-        with patch.object(chunks, "_LONGEST_LINE", _LONGEST_LINE):
+        with patch.object(chunks, "_MAX_LINE_BYTES", _MAX_LINE_BYTES):
             same_body(cut)
     else:
         same_body(cut)
@@ -61,7 +61,7 @@ def decoded(text: bytes) -> tuple[bytes, bytes] | None:
 
 def _line(text: bytes) -> tuple[bytes | None, bytes]:
     line, end, rest = text.partition(b"\r\n")
-    good = end and b"\n" not in line and len(line) + 2 <= chunks._LONGEST_LINE
+    good = end and b"\n" not in line and len(line) + 2 <= chunks._MAX_LINE_BYTES
     return (line if good else None), rest
 
 

@@ -124,13 +124,13 @@ async def test_a_body_that_may_not_be_read_ends_its_connection(
 
 
 INTERIM = b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"
-NO_STATUS = "answered with a status line that is none"
+NO_STATUS = "sent an invalid status line"
 
 
 @pytest.mark.parametrize(
     ("said", "why"),
     [
-        (INTERIM * 1000 + plain(), "sent more than 64 interim answers"),
+        (INTERIM * 1000 + plain(), "sent more than 64 interim responses"),
         (b"HTTP/1.1 000 Zero\r\n\r\n", NO_STATUS),
         (b"HTTP/1.1 099 Low\r\n", NO_STATUS),
         (b"HTTP/1.1 600 High\r\n\r\n", NO_STATUS),
@@ -141,7 +141,7 @@ NO_STATUS = "answered with a status line that is none"
         (b"HTTP/1.1 200 a\x01b\r\nContent-Length: 0\r\n\r\n", NO_STATUS),
         (b"HTTP/1.1 200 a\rb\r\nContent-Length: 0\r\n\r\n", NO_STATUS),
         (b"HTTP/1.1 200 a\x00b\r\nContent-Length: 0\r\n\r\n", NO_STATUS),
-        (b"HTTP/1.1 101 Switching Protocols\r\n\r\n", "switched protocols without being asked"),
+        (b"HTTP/1.1 101 Switching Protocols\r\n\r\n", "switched protocols without a request to"),
         (b"HTTP/1.1 200 OK\r\nX: " + b"y" * 300_000, "sent headers of more than 256 KiB"),
         (
             b"HTTP/1.1 200 OK\r\n" + b"X-Many: 12345678\r\n" * 20_000 + b"\r\n",
@@ -149,9 +149,9 @@ NO_STATUS = "answered with a status line that is none"
         ),
         (
             b"HTTP/1.1 103 Hints\r\nX: " + b"y" * 130_000 + b"\r\n\r\n" + INTERIM * 3 + b"x" * 9,
-            "sent no HTTP answer",
+            "sent data that is not HTTP",
         ),
-        (b"220 smtp.example.com ESMTP\r\n", "sent no HTTP answer"),
+        (b"220 smtp.example.com ESMTP\r\n", "sent data that is not HTTP"),
         (b"HTTP/2.0 200 OK\r\n\r\n", NO_STATUS),
     ],
 )

@@ -97,7 +97,7 @@ async def test_an_upstream_is_listened_to_before_its_first_connection_is_used_ag
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """What it says right after its answer comes before the next request, however fast that is."""
-    monkeypatch.setattr(connector, "LISTENED_SECONDS", 0.3)
+    monkeypatch.setattr(connector, "SILENCE_SECONDS", 0.3)
     script = late(0.05, plain(b"1"), plain(b"nobody's"))
     async with Transport() as transport, Peer(script, serves(plain(b"2"))) as peer:
         assert await whole(await send(transport, peer)) == b"1"
@@ -107,7 +107,7 @@ async def test_an_upstream_is_listened_to_before_its_first_connection_is_used_ag
 
 async def test_an_upstream_is_listened_to_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """One that was silent after an answer is trusted, and later requests do not wait."""
-    monkeypatch.setattr(connector, "LISTENED_SECONDS", 0.2)
+    monkeypatch.setattr(connector, "SILENCE_SECONDS", 0.2)
     async with Transport() as transport, Peer(serves(plain())) as peer:
         loop = asyncio.get_running_loop()
         begun = loop.time()
@@ -122,7 +122,7 @@ async def test_after_a_word_right_after_an_answer_connections_are_used_once(
     monkeypatch: pytest.MonkeyPatch, soon: float, reused: bool
 ) -> None:
     """For a while; a balancer that gives up a connection at rest is no sign of disorder."""
-    monkeypatch.setattr(connector, "_SOON_SECONDS", soon)
+    monkeypatch.setattr(connector, "_SOON_AFTER_SECONDS", soon)
     script = late(0.0, plain(b"1"), plain(b"nobody's"))
     async with Transport() as transport, Peer(script, serves(plain(b"2"))) as peer:
         await whole(await send(transport, peer))

@@ -92,7 +92,7 @@ def test_many_empty_members() -> None:
     fed = DecompressedBody(packed, "gzip", 10_000)
     with pytest.raises(BadRequest, match="members"):
         fed.piece()
-    assert len(fed._left) > len(packed) * 0.99
+    assert len(fed._remaining) > len(packed) * 0.99
 
 
 def test_a_thousand_members_are_let_in() -> None:

@@ -155,5 +155,5 @@ def test_a_missing_file_or_a_list_is_refused(tmp_path: Path) -> None:
         read_prices(str(tmp_path / "nowhere"))
     path = tmp_path / "prices.json"
     path.write_text("[]")
-    with pytest.raises(PricesError, match="no table of models"):
+    with pytest.raises(PricesError, match="not a table"):
         read_prices(str(path))

@@ -122,7 +122,7 @@ def test_a_file_that_is_none_is_named(tmp_path: Path) -> None:
     """With the setting and what is wrong with it."""
     empty = tmp_path / "ca.pem"
     empty.write_text("nothing")
-    for path, words in ((empty, "no certificate"), (tmp_path / "none", "cannot be read")):
+    for path, words in ((empty, "no PEM certificate"), (tmp_path / "none", "cannot be read")):
         with pytest.raises(ValueError, match=words) as raised:
             TrustStores().context("SLUICE_UPSTREAM_CA", str(path))
         assert "SLUICE_UPSTREAM_CA" in str(raised.value)
