@@ -155,5 +155,7 @@ class Decompressor:
             allowed -= len(part)
             remaining = remaining[taken:]
             if not allowed or (remaining and self._members.stream is not None):
-                raise ValueError(f"One read decompressed to more than {_MAX_READ_BYTES} bytes.")
+                raise ValueError(
+                    f"More than {_MAX_READ_BYTES} bytes came from decompressing one read."
+                )
         return b"".join(parts)
