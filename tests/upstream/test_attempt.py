@@ -101,7 +101,7 @@ async def test_a_silent_upstream_meets_the_first_token_clock(parts: list[bytes])
         opened(peer, first_token_timeout_seconds=0.2) as upstreams,
     ):
         began = time.monotonic()
-        with pytest.raises(errors.FirstTokenTimeout, match=r"silent for 0\.2 s"):
+        with pytest.raises(errors.FirstTokenTimeout, match=r"sent nothing for 0\.2 s"):
             await ask(upstreams)
         assert 0.2 <= time.monotonic() - began < 1.0
         await peer.all_closed()
