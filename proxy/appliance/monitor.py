@@ -144,6 +144,10 @@ class ProcessMonitor:
         """The process id; None if it does not run."""
         return self._child.pid if self._child is not None and self._child.running else None
 
+    def status(self) -> dict[str, object]:
+        """Return the process id, the state and the restarts, for JSON."""
+        return {"pid": self.pid, "state": self.state.value, "restarts": self.restarts}
+
     async def run(self) -> None:
         """Keep the child running until `stop` is called.
 

@@ -127,7 +127,7 @@ class Processes:
         report = (
             json.loads(response.body) if response is not None and response.status == 200 else {}
         )
-        return {"index": index, **report, **described(self.workers[index])}
+        return {"index": index, **report, **self.workers[index].status()}
 
     def _listening(self, index: int) -> WorkerSocket:
         # nginx, as user nobody, must be able to connect; the directory is private.
@@ -284,11 +284,6 @@ def _sizes(settings: Settings) -> dict[str, str]:
     """Return the settings that sizing has chosen for all workers together."""
     names = ("max_streams", "queue_size", "body_memory_bytes")
     return {f"SLUICE_{name.upper()}": str(getattr(settings, name)) for name in names}
-
-
-def described(monitor: ProcessMonitor) -> dict[str, object]:
-    """Return a monitor's status for JSON."""
-    return {"pid": monitor.pid, "state": monitor.state.value, "restarts": monitor.restarts}
 
 
 async def _probe_port(

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 from proxy.appliance import recent_status
 from proxy.appliance.monitor import ProcessState
-from proxy.appliance.processes import described
 from proxy.meter import warnings
 from proxy.version import VERSION
 
@@ -80,9 +79,9 @@ class ApplianceStatus:
             "workers": workers,
             "reload": self._latest_reload(),
             "reductions": self._processes.reductions,
-            "nginx": {"version": self._nginx_version, **described(self._processes.nginx)},
-            "demo": None if self._processes.demo is None else described(self._processes.demo),
-            "store": None if self._processes.store is None else described(self._processes.store),
+            "nginx": {"version": self._nginx_version, **self._processes.nginx.status()},
+            "demo": None if self._processes.demo is None else self._processes.demo.status(),
+            "store": None if self._processes.store is None else self._processes.store.status(),
             "limits_checked": _limits_checked(workers),
             # Only one worker reads the store.
             "keys": next(filter(None, keys), {}),
