@@ -171,11 +171,18 @@ class Ledger:
         running = self._running()
         ended = import_module("proxy.meter.ended")
         counted = ended.counted_among(self._directory, {line.hashed for line in lines})
+        elsewhere = running | self._counted.keys() | (counted or set())
+        silent = {
+            worker
+            for worker in {line.worker for line in lines}
+            if counted is None or not ended.is_kept(self._directory, worker)
+        }
         here: set[int] = set()
         for line in lines:
-            if line.hashed in running or line.hashed in self._counted:
+            if line.hashed in elsewhere:
                 continue
-            if line.hashed in counted if counted is not None else line.status not in _WORKER_DIED:
+            if line.worker in silent and line.status not in _WORKER_DIED:
+                # There was no room for what it has counted; it lives, and so has counted this.
                 continue
             self._count(line.route, "", "", line.status, _outcome(line.status))
             here.add(line.hashed)
@@ -193,10 +200,13 @@ class Ledger:
     def _count_buried(self, now: float) -> None:
         """Count what workers died with, unless nginx has a line about it."""
         undecided = {line.hashed for line in self._waiting}
-        due = [one for one in self._buried if one.due <= now and one.hashed not in undecided]
+        due: list[_Buried] = []
+        later: list[_Buried] = []
+        for one in self._buried:
+            (later if one.due > now or one.hashed in undecided else due).append(one)
+        self._buried = later
         if not due:
             return
-        self._buried = [one for one in self._buried if one not in due]
         ended = import_module("proxy.meter.ended")
         counted = ended.counted_among(self._directory, {one.hashed for one in due}) or ()
         for _, hashed, record in due:

@@ -103,6 +103,11 @@ def counted_among(directory: Path, hashes: set[int]) -> set[int] | None:
     return found
 
 
+def is_kept(directory: Path, worker: int | None) -> bool:
+    """Whether a worker keeps such a file; one that is not known is taken for one that does."""
+    return worker is None or path_of(str(directory), worker).exists()
+
+
 def hash_of(request_id: str) -> int:
     """What stands for a request in such a file."""
     return int.from_bytes(_hash(request_id), sys.byteorder)

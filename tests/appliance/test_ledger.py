@@ -306,6 +306,16 @@ def test_a_worker_that_is_killed_as_it_has_counted(ledger: Ledger, tmp_path: Pat
     assert counted(tmp_path) == {("502", "failed"): 1}
 
 
+def test_a_worker_that_has_no_room_to_tell(ledger: Ledger, tmp_path: Path) -> None:
+    """Its counts are its own where it lives; the others' requests are looked up as ever."""
+    counts(tmp_path, "other")
+    ledger.saw(line("r-1", 499, "0.000", worker="unix:/run/worker-0.sock"))
+    ledger.saw(line("r-2", 502, "0.000", worker="unix:/run/worker-0.sock"))
+    ledger.saw(line("r-3", 499, "0.000", worker="unix:/run/worker-1.sock"))
+    ledger.settle(at_once=True)
+    assert counted(tmp_path) == {("499", "client_left"): 1, ("502", "failed"): 1}
+
+
 def test_nginx_gives_up_on_a_worker_that_goes_on(ledger: Ledger, tmp_path: Path) -> None:
     """Its 504 is the request that the worker counts once that has ended."""
     counts(tmp_path)
@@ -331,9 +341,9 @@ def test_more_lines_than_can_wait(
     """The oldest are decided by what is known then, and memory has a bound."""
     monkeypatch.setattr(ledgers, "MOST_WAITING", 2000)
     counts(tmp_path, "r-0")
-    workers.behind = {0}
+    workers.behind = {1}
     for number in range(2001):
-        asking.saw(line(f"r-{number}", 499, "0.000", worker="unix:/run/worker-0.sock"))
+        asking.saw(line(f"r-{number}", 499, "0.000", worker="unix:/run/worker-1.sock"))
     assert counted(tmp_path) == {("499", "client_left"): 999}
     asking.settle(at_once=True)
     assert counted(tmp_path) == {("499", "client_left"): 2000}
