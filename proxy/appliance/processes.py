@@ -14,7 +14,6 @@ from pydantic import SecretStr
 
 from proxy import shared_settings
 from proxy.appliance import child_commands, nginx, ports, store_program
-from proxy.appliance.backlog_rejection import BacklogRejection
 from proxy.appliance.banner import uses_demo
 from proxy.appliance.child import ProcessSpec
 from proxy.appliance.http_probe import ProbeResponse, probe_port, probe_socket
@@ -24,7 +23,7 @@ from proxy.appliance.monitor import CannotStart, ProcessMonitor, ProcessState, R
 from proxy.appliance.nginx_log import NginxLog
 from proxy.appliance.repeated_kills import RepeatedKills
 from proxy.appliance.worker_queue import has_passed
-from proxy.appliance.worker_socket import WorkerSocket
+from proxy.appliance.worker_sockets import WorkerSockets
 from proxy.container import oom_kills
 from proxy.state.ping import ping
 
@@ -68,10 +67,7 @@ class Processes:
         self.kills = RepeatedKills(oom_kills)
         self.reductions: list[str] = []
         """The reductions made because workers were killed repeatedly, as text."""
-        self._away_timers: dict[ProcessMonitor, asyncio.TimerHandle] = {}
-        """By unavailable worker: the timer that rejects the connections in its backlog."""
-        self._reject_backlog = BacklogRejection(self._ledger, settings.paths)
-        self._sockets = tuple(self._listening(index) for index in range(settings.workers))
+        self._sockets = WorkerSockets(run, settings, self._ledger)
         self.demo = self._demo_monitor() if uses_demo(settings) else None
         self.store = self._store_monitor() if store_program.wanted(settings) else None
         self.workers = tuple(self._worker_monitor(index) for index in range(settings.workers))
@@ -114,51 +110,22 @@ class Processes:
 
     def close_sockets(self) -> None:
         """Close the workers' sockets, as no worker will be restarted."""
-        for worker_socket in self._sockets:
-            worker_socket.close()
+        self._sockets.close()
 
     async def worker_reports(self) -> list[dict[str, Any]]:
         """Return each worker's own status, with its monitor's."""
         return list(await asyncio.gather(*map(self._report, range(len(self.workers)))))
 
     async def _report(self, index: int) -> dict[str, Any]:
-        socket = str(self._sockets[index].path)
+        socket = str(self._sockets.path(index))
         response = await probe_socket(socket, "/internal/status", seconds=_PROBE_SECONDS)
         report = (
             json.loads(response.body) if response is not None and response.status == 200 else {}
         )
         return {"index": index, **report, **self.workers[index].status()}
 
-    def _listening(self, index: int) -> WorkerSocket:
-        # nginx, as user nobody, must be able to connect; the directory is private.
-        mode = 0o666 if self._run.nginx_user else 0o600
-        return WorkerSocket(self._run.worker_socket(index), mode=mode)
-
     def _route_new_connections(self) -> None:
-        """Show nginx the sockets of ready workers only; if none is ready, all of them.
-
-        Connections in the backlog of an unavailable worker are rejected after the queue timeout.
-        """
-        any_ready = self.worker_serving()
-        for worker, listening in zip(self.workers, self._sockets, strict=True):
-            if worker.given_up:
-                listening.show(False)
-                self._reject_backlog(listening)
-                continue
-            listening.show(worker.state is ProcessState.READY or not any_ready)
-            if worker.state is ProcessState.READY:
-                if worker in self._away_timers:
-                    self._away_timers.pop(worker).cancel()
-            elif worker not in self._away_timers and worker.ready.is_set():
-                self._reject_later(worker, listening)
-
-    def _reject_later(self, worker: ProcessMonitor, listening: WorkerSocket) -> None:
-        def reject() -> None:
-            self._reject_backlog(listening)
-            self._reject_later(worker, listening)
-
-        seconds = self._settings.queue_timeout_seconds
-        self._away_timers[worker] = asyncio.get_running_loop().call_later(seconds, reject)
+        self._sockets.route_new_connections(self.workers)
 
     def _demo_monitor(self) -> ProcessMonitor:
         port = ports.free_port()
@@ -277,7 +244,7 @@ class Processes:
 
     def _has_passed(self, index: int) -> bool:
         """Whether a worker has started all requests sent to it so far, for the ledger."""
-        return self.workers[index].given_up or has_passed(self._sockets[index].path)
+        return self.workers[index].given_up or has_passed(self._sockets.path(index))
 
 
 def _sizes(settings: Settings) -> dict[str, str]:

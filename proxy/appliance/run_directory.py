@@ -44,6 +44,11 @@ class RunDirectory:
         return self.path / "lame-duck"
 
     @property
+    def worker_away(self) -> Path:
+        """Is there while a worker's socket is not where nginx looks for it."""
+        return self.path / "worker-away"
+
+    @property
     def metrics(self) -> Path:
         """The `PROMETHEUS_MULTIPROC_DIR` of this run."""
         return self.path / "metrics"

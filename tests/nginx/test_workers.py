@@ -57,6 +57,34 @@ async def test_what_a_worker_may_have_begun_is_not_repeated(
         assert sum(len(worker.heard) for worker in front.workers) == 1
 
 
+START = "GET /v1/stream?model=m&q=hi HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+
+
+async def test_a_get_that_starts_an_answer_finds_another_worker(program: NginxProgram) -> None:
+    """While the socket of one is out of the way: an EventSource that is refused asks no more."""
+    async with Front(program, workers=2) as front:
+        front.run.worker_away.touch()
+        await front.workers[0].stop()
+        await asyncio.to_thread(front.workers[0].path.unlink, missing_ok=True)
+        for _ in range(4):
+            assert (await front.send(START)).status == 200
+        assert {heard.line for heard in front.workers[1].heard} == {START.partition("\r\n")[0]}
+
+
+async def test_a_get_that_starts_an_answer_and_no_worker_at_all(program: NginxProgram) -> None:
+    """It is refused in the gateway's own words, with and without the way to another worker."""
+    async with Front(program, workers=2) as front:
+        for worker in front.workers:
+            await worker.stop()
+        for away in (False, True):
+            if away:
+                front.run.worker_away.touch()
+            got = await front.send(START)
+            assert got.status == 503
+            assert "worker_unreachable" in got.body
+            assert got.one("Retry-After")
+
+
 async def test_a_stream_goes_to_the_worker_with_the_fewest(program: NginxProgram) -> None:
     """Streams last for minutes, so taking turns is not enough: whose streams end gets the next."""
     async with Front(program, workers=3) as front, contextlib.AsyncExitStack() as leaving:
