@@ -8,6 +8,7 @@ import signal
 import time
 import urllib.request
 from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
     from tests.integration.faults.gateways import RunningGateway, Upstream
 
 END_WITHIN_SECONDS = 5.0
-"""What is promised of a producer's death; see `within`."""
+"""What is promised of a producer's death."""
+_TICK_SECONDS = 0.1
 
 
 @contextmanager
@@ -32,6 +34,49 @@ def machine(upstream: Upstream, store: str = "", **settings: Any) -> Iterator[Ru
     usual = {"workers": 1, "retries": 0, "log_format": "json", "store_timeout_seconds": 2}
     with gateways.appliance(upstream, **{**usual, **settings}) as running:
         yield running
+
+
+def everything_of(of: RunningGateway) -> list[int]:
+    """The process ids of an appliance: the supervisor, nginx, its workers, and the worker's."""
+    found, rest = [], [of.process.popen.pid]
+    while rest:
+        found.append(pid := rest.pop())
+        for children in Path(f"/proc/{pid}/task").glob("*/children"):
+            rest += map(int, children.read_text("ascii").split())
+    return found
+
+
+class Late:
+    """How late this machine has been, all told: what is promised of Sluice is not its fault.
+
+    Every process here waits for the same cores, so that what delays this one delays those.
+    """
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    async def watch(self) -> None:
+        """Sleep again and again, and see how much longer it took."""
+        while True:
+            began = time.monotonic()
+            await asyncio.sleep(_TICK_SECONDS)
+            self.seconds += time.monotonic() - began - _TICK_SECONDS
+
+
+@asynccontextmanager
+async def ended_in_time(*readers: Watched) -> AsyncIterator[None]:
+    """In the block a producer dies; from its end on its readers have so long to hear of it."""
+    late = Late()
+    watching = asyncio.create_task(late.watch())
+    try:
+        yield
+        died_at = time.monotonic()
+        while not all(reader.ended_at for reader in readers):
+            waited = time.monotonic() - died_at
+            assert waited < END_WITHIN_SECONDS + late.seconds, f"nothing heard in {waited:.1f} s"
+            await asyncio.sleep(_TICK_SECONDS / 10)
+    finally:
+        watching.cancel()
 
 
 async def status(of: RunningGateway) -> dict[str, Any]:
