@@ -33,6 +33,10 @@ class Kept:
         self.name, self.state, self.restarts, self.pid = name, state, restarts, 17
         self.given_up = False
 
+    def status(self) -> dict[str, object]:
+        """As `ProcessMonitor.status`."""
+        return {"pid": self.pid, "state": self.state.value, "restarts": self.restarts}
+
 
 class Staff:
     """What the status reads of a crew."""
