@@ -3,53 +3,114 @@
 from __future__ import annotations
 
 import asyncio
-import random
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
 
 from proxy.relay.event_cutter import EventCutter
+from tests.fixtures.stores import store_server
+from tests.integration.faults import gateways
 from tests.integration.resume.asking import CHAT, ask, asked, chat
 
 if TYPE_CHECKING:
-    from tests.fixtures.stores import StoreServer
-    from tests.integration.conftest import StartWorker
+    from collections.abc import Iterator
 
-PIECES = (0, 0, 1, 7, 150, 333, 1000, 4000)
-"""After how many bytes a connection breaks; after none: before anything has come."""
+BREAKS = st.lists(
+    st.tuples(
+        st.booleans(),
+        st.one_of(st.just(0), st.integers(1, 12), st.integers(13, 600), st.integers(601, 6000)),
+    ),
+    max_size=14,
+)
+"""Of each connection: to which machine it goes, and after how many bytes it breaks; after none,
+before anything has come. The last one stays."""
+READERS = st.lists(BREAKS, min_size=1, max_size=4)
+pytestmark = pytest.mark.no_blockbuster
 
 
-async def read_with_breaks(urls: list[str], path: str, dice: random.Random) -> bytes:
-    """All events, over as many connections as it takes, now to one worker and now to another."""
+@pytest.fixture(scope="module")
+def urls() -> Iterator[list[str]]:
+    """Two workers that share nothing but a store."""
+    with (
+        gateways.upstream() as upstream,
+        store_server() as store,
+        gateways.worker(upstream, store_url=store.url, store_timeout_seconds=5) as one,
+        gateways.worker(upstream, store_url=store.url, store_timeout_seconds=5) as other,
+    ):
+        yield [one.url, other.url]
+
+
+async def read_with_breaks(
+    urls: list[str], path: str, breaks: list[tuple[bool, int]]
+) -> list[bytes]:
+    """All events, over as many connections as it takes."""
     events: list[bytes] = []
-    while True:
-        whole = dice.random() < 0.05
-        async with asked(f"{dice.choice(urls)}{path}?after={len(events)}") as answer:
+    for which, most in breaks:
+        async with asked(f"{urls[which]}{path}?after={len(events)}") as answer:
             if answer.status == 204:
-                return b"".join(events)
+                return events
             assert answer.status == 200
-            cutter, left = EventCutter(), dice.choice(PIECES)
-            while whole or left > 0:
-                part = await answer.content.read(-1 if whole else left)
-                if not part:
-                    break
+            cutter, left = EventCutter(), most
+            while left > 0 and (part := await answer.content.read(left)):
                 events += cutter.feed(part)
                 left -= len(part)
+    rest = await ask(f"{urls[0]}{path}?after={len(events)}")
+    assert rest.status in {200, 204}
+    return events + rest.events
+
+
+async def every_event_once(
+    urls: list[str], seed: int, readers: list[list[tuple[bool, int]]]
+) -> bytes:
+    """The stream runs while they read; what each has at the end is the same, byte for byte.
+
+    Returns that.
+    """
+    model = f"demo;seed={seed};tokens=30;rate=100;ttft=0"
+    made = await ask(urls[0] + CHAT, "POST", chat(model), Prefer="respond-async")
+    path = f"/v1/streams/{made.stream}"
+    found = await asyncio.gather(*(read_with_breaks(urls, path, breaks) for breaks in readers))
+    everything = await ask(urls[1] + path)
+    assert everything.body.endswith(b"data: [DONE]\n\n")
+    assert found == [everything.events] * len(readers)
+    return everything.body
+
+
+def hold(urls: list[str], examples: int) -> None:
+    """The same examples each time; shrinking would take minutes, and few breaks are easily read."""
+
+    @settings(
+        max_examples=examples,
+        derandomize=True,
+        database=None,
+        deadline=None,
+        phases=(Phase.generate,),
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(st.integers(0, 50), READERS)
+    def check(seed: int, readers: list[list[tuple[bool, int]]]) -> None:
+        asyncio.run(every_event_once(urls, seed, readers))
+
+    check()
+
+
+def test_every_event_once(urls: list[str]) -> None:
+    """Several readers on two machines, each with breaks of its own."""
+    hold(urls, 6)
+
+
+@pytest.mark.resume
+@pytest.mark.timeout(300)
+def test_every_event_once_at_length(urls: list[str]) -> None:
+    """The same in many more forms."""
+    hold(urls, 100)
 
 
 @pytest.mark.parametrize("seed", range(3))
-async def test_every_event_once(start_worker: StartWorker, store: StoreServer, seed: int) -> None:
-    """Several readers on two machines, each with breaks of its own: the same bytes for all."""
-    settings = {"store_url": store.url, "store_timeout_seconds": 5}
-    one, other = await start_worker(**settings), await start_worker(**settings)
-    model = f"demo;seed={seed};tokens=40;rate=60"
-    made = await ask(one.url + CHAT, "POST", chat(model), Prefer="respond-async")
-    path = f"/v1/streams/{made.stream}"
-    urls = [one.url, other.url]
-    found = await asyncio.gather(
-        *(read_with_breaks(urls, path, random.Random(10 * seed + number)) for number in range(4))
-    )
-    everything = await ask(other.url + path)
-    assert everything.body.endswith(b"data: [DONE]\n\n")
-    assert found == [everything.body] * 4
-    assert not everything.body.isascii()
+def test_characters_of_several_bytes(urls: list[str], seed: int) -> None:
+    """Connections that break one byte later each time break inside of them as well."""
+    breaks = [(bool(number % 2), 250 + number) for number in range(100)]
+    body = asyncio.run(every_event_once(urls, seed, [breaks]))
+    assert not body.isascii()
