@@ -13,13 +13,13 @@ class BodyTooSlow(SluiceError):
 
 
 class UriTooLong(SluiceError):
-    """The request target is longer than the door takes."""
+    """The request target is longer than the server accepts."""
 
     fault = Fault("uri_too_long", 414, EndedBy.REJECTED, "Send what is in it as a body.")
 
 
 class HeadersTooLarge(SluiceError):
-    """The head has more or longer fields than the door takes."""
+    """The head has more or longer fields than the server accepts."""
 
     fault = Fault("headers_too_large", 431, EndedBy.REJECTED, "Send fewer or shorter ones.")
 
