@@ -44,8 +44,10 @@ def children_of(pid: int) -> list[int]:
     """All descendants of a process."""
     found = []
     for task in Path(f"/proc/{pid}/task").glob("*/children"):
-        for child in map(int, task.read_text().split()):
-            found += [child, *children_of(child)]
+        # Whoever ends meanwhile has no children any more.
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            for child in map(int, task.read_text().split()):
+                found += [child, *children_of(child)]
     return found
 
 
