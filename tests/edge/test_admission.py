@@ -13,7 +13,7 @@ from proxy.errors import Drained, Overloaded, headers_of
 
 
 class Clock:
-    now = 0.0
+    now = 1000.0
 
     def __call__(self) -> float:
         return self.now
@@ -190,6 +190,7 @@ async def test_a_key_whose_turn_came_too_late_holds_nothing() -> None:
     async def noted(name: str) -> None:
         async with gate.slot(name[0]):
             order.append(name)
+            await settle()
 
     since = await gate.take("")
     gone = asyncio.create_task(noted("a1"))
