@@ -187,6 +187,11 @@ class RequestRecord:
         return 0.0 if self.ended_at is None else self.ended_at - self.started_at
 
     @property
+    def unique_id(self) -> str:
+        """The id by which workers and nginx's line tell requests apart."""
+        return self.own_id or self.request_id
+
+    @property
     def reached_upstream(self) -> bool:
         """Whether any upstream got the request in full, so that it counts as one."""
         return self.sent_before or self.connected_at is not None

@@ -125,7 +125,7 @@ class Ledger:
         outcome = record.ended_by or EndedBy.SHED
         with self._lock:
             self._count(record.route, "", "", record.status or 503, outcome)
-            self._counted[_hash_of(record.own_id or record.request_id)] = None
+            self._counted[_hash_of(record.unique_id)] = None
             self._forget_oldest(self._counted)
 
     def settle(self, *, at_once: bool = False) -> None:

@@ -79,15 +79,19 @@ def is_request(head: bytes) -> bool:
     return _REQUEST_LINE.match(head) is not None
 
 
+def request_id_in(head: bytes) -> str:
+    """Return the valid `X-Request-ID` of a raw request head; empty if it has none."""
+    match = _ID_FIELD.search(head)
+    return match[1].decode() if match else ""
+
+
 def request_of(head: bytes, paths: tuple[str, ...]) -> RequestRecord | None:
     """Build a record from a raw request head; None if the request would not be relayed."""
     line = _REQUEST_LINE.match(head)
     if line is None:
         return None
-    named, own = _ID_FIELD.search(head), _OWN_ID_FIELD.search(head)
-    request_id = named[1].decode() if named else ""
-    record = record_of(line[1].decode(), line[2].decode("latin-1"), request_id, paths)
-    if record is not None and own is not None:
+    record = record_of(line[1].decode(), line[2].decode("latin-1"), request_id_in(head), paths)
+    if record is not None and (own := _OWN_ID_FIELD.search(head)):
         record.own_id = own[1].decode()
     return record
 

@@ -31,8 +31,6 @@ _LARGEST_HEAD_BYTES = 128 * 1024
 _LINGER_SECONDS = 5.0
 """How long the rest of a refused body is read: a client blocked in sending may not read."""
 _TOO_MANY_FIELDS = "Too many headers"
-_ID_FIELD = re.compile(rb"\r\nX-Request-ID:[ \t]*([A-Za-z0-9._-]{1,128})[ \t]*\r\n", re.IGNORECASE)
-"""Finds the request id in a malformed head, under which nginx or the client may have logged it."""
 _OTHER_VERSION = re.compile(rb"\r*\n*[!-~]+ [!-~]+ HTTP/(?!1\.[01]\r)[0-9]\.[0-9]+\r")
 
 _NOTHING = memoryview(b"")
@@ -183,8 +181,8 @@ class _Connection(RequestHandler):
         if self._messages:
             self._body = self._messages[-1][1]
         if self._messages and not isinstance(self._messages[-1][0], RawRequestMessage):
-            match = _ID_FIELD.search(data)
-            self._unparsed_id = match[1].decode() if match else ""
+            # nginx or the client may have logged the request under this id.
+            self._unparsed_id = early_disconnect.request_id_in(data)
             self._unparsed_version = _OTHER_VERSION.match(data) is not None
         if self._current_request is not None or not self._inside_head():
             self._head_complete()

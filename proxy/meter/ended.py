@@ -63,7 +63,7 @@ class Ended:
             assert self._path is not None
             self._filled_at[self._next // SEGMENT_BYTES - 1] = self._now()
             self._begin_segment(self._path)
-        self._map[self._next : self._next + _HASH_BYTES] = _hash(record.own_id or record.request_id)
+        self._map[self._next : self._next + _HASH_BYTES] = _hash(record.unique_id)
         self._next += _HASH_BYTES
 
     def _begin_segment(self, path: Path) -> None:

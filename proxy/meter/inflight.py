@@ -58,7 +58,7 @@ class InFlight:
         assert self._map is not None
         encoded = msgspec.json.encode(
             Record(
-                record.own_id or record.request_id,
+                record.unique_id,
                 record.route,
                 record.client_key[:_LONGEST_NAME],
                 record.upstream,
