@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pytest
 import yaml
 
 from tests.appliance.running import wait_until
@@ -22,6 +23,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 MONITORING = Path(__file__).parents[2] / "monitoring"
+NEEDS_PROMETHEUS = [
+    pytest.mark.monitoring,
+    pytest.mark.timeout(120),
+    pytest.mark.skipif(
+        shutil.which("prometheus") is None,
+        reason="Prometheus is not installed (make test-monitoring)",
+    ),
+]
+"""The marks of tests that ask one."""
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from typing import TYPE_CHECKING
 
@@ -10,18 +9,12 @@ import pytest
 
 from tests.monitoring.clients import KEYS, LIMITED, Limited
 from tests.monitoring.observed import CERTIFICATE_DAYS
+from tests.monitoring.prometheus import NEEDS_PROMETHEUS
 
 if TYPE_CHECKING:
     from tests.monitoring.observed import Observed
 
-pytestmark = [
-    pytest.mark.monitoring,
-    pytest.mark.timeout(120),
-    pytest.mark.skipif(
-        shutil.which("prometheus") is None,
-        reason="Prometheus is not installed (make test-monitoring)",
-    ),
-]
+pytestmark = NEEDS_PROMETHEUS
 
 
 def test_the_load_was_of_every_kind(observed: Observed) -> None:

@@ -1,23 +1,16 @@
 from __future__ import annotations
 
-import shutil
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.monitoring.prometheus import NEEDS_PROMETHEUS
 from tests.monitoring.test_rules import ALERTS, RECORDS
 
 if TYPE_CHECKING:
     from tests.monitoring.observed import Observed
 
-pytestmark = [
-    pytest.mark.monitoring,
-    pytest.mark.timeout(120),
-    pytest.mark.skipif(
-        shutil.which("prometheus") is None,
-        reason="Prometheus is not installed (make test-monitoring)",
-    ),
-]
+pytestmark = NEEDS_PROMETHEUS
 
 SEEN = {
     "SluiceBudgetSpent",

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import shutil
 from typing import TYPE_CHECKING
 
 import pytest
@@ -8,19 +7,13 @@ import pytest
 from tests.monitoring.asks import MODELS
 from tests.monitoring.clients import KEYS, LIMITED
 from tests.monitoring.dashboards import Asked, filled_in, loaded, queries, variables
+from tests.monitoring.prometheus import NEEDS_PROMETHEUS
 from tests.monitoring.upstreams import NAMES
 
 if TYPE_CHECKING:
     from tests.monitoring.observed import Observed
 
-pytestmark = [
-    pytest.mark.monitoring,
-    pytest.mark.timeout(120),
-    pytest.mark.skipif(
-        shutil.which("prometheus") is None,
-        reason="Prometheus is not installed (make test-monitoring)",
-    ),
-]
+pytestmark = NEEDS_PROMETHEUS
 
 NOTHING = {"Given up after repeated kills"}
 """Panels that are right to show 0 all the time: no worker was killed."""
