@@ -117,7 +117,7 @@ class Processes:
         return list(await asyncio.gather(*map(self._report, range(len(self.workers)))))
 
     async def _report(self, index: int) -> dict[str, Any]:
-        socket = str(self._sockets.path(index))
+        socket = str(self._sockets[index].path)
         response = await probe_socket(socket, "/internal/status", seconds=_PROBE_SECONDS)
         report = (
             json.loads(response.body) if response is not None and response.status == 200 else {}
@@ -244,7 +244,7 @@ class Processes:
 
     def _has_passed(self, index: int) -> bool:
         """Whether a worker has started all requests sent to it so far, for the ledger."""
-        return self.workers[index].given_up or has_passed(self._sockets.path(index))
+        return self.workers[index].given_up or has_passed(self._sockets[index].path)
 
 
 def _sizes(settings: Settings) -> dict[str, str]:

@@ -12,7 +12,6 @@ from proxy.appliance.worker_socket import WorkerSocket
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from proxy.appliance.ledger import Ledger
     from proxy.appliance.monitor import ProcessMonitor
@@ -38,10 +37,6 @@ class WorkerSockets:
     def __getitem__(self, index: int) -> WorkerSocket:
         """Return the socket of one worker."""
         return self._sockets[index]
-
-    def path(self, index: int) -> Path:
-        """Return the path at which that socket is at present."""
-        return self._sockets[index].path
 
     def close(self) -> None:
         """Close all of them, as no worker will be restarted."""

@@ -13,8 +13,6 @@ _AFTER_SECONDS = 1.0
 """The delay before a trim: the caller may still hold the bytes, and many are freed together."""
 _AGAIN_SECONDS = 8.0
 """The delay before a second trim: refused connections free their buffers later."""
-
-
 _M_ARENA_MAX = -8
 """Of `mallopt` (malloc.h)."""
 

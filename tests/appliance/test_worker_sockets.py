@@ -118,5 +118,5 @@ async def test_closed_they_are_still_the_workers(tmp_path: Path) -> None:
     kept = socket.socket(fileno=socket.dup(two.sockets[0].fileno()))
     two.sockets.close()
     with kept, socket.socket(socket.AF_UNIX) as client:
-        client.connect(str(two.sockets.path(0)))
+        client.connect(str(two.sockets[0].path))
         kept.accept()[0].close()
