@@ -93,12 +93,6 @@ class Overloaded(SluiceError):
     fault = Fault("overloaded", 503, EndedBy.SHED, "Try again after the time in Retry-After.")
 
 
-class Draining(SluiceError):
-    """The gateway is shutting down."""
-
-    fault = Fault("shutting_down", 503, EndedBy.DRAINED, "Try again; another instance will answer.")
-
-
 class ConnectFailed(SluiceError):
     """No connection to the upstream could be made."""
 
@@ -180,18 +174,6 @@ class UpstreamOverloaded(SluiceError):
         EndedBy.ERROR_EVENT,
         "Try again a little later.",
         retry_safe=True,
-        blames_upstream=True,
-    )
-
-
-class UpstreamsExhausted(SluiceError):
-    """No healthy upstream is left to try."""
-
-    fault = Fault(
-        "no_upstream_available",
-        503,
-        EndedBy.UPSTREAM_CUT,
-        "Try again after the time in Retry-After.",
         blames_upstream=True,
     )
 

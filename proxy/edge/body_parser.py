@@ -57,9 +57,10 @@ class BodyParser:
     async def parse(
         self, route: Route, body: bytes, *, include_usage: bool, find_model: bool = False
     ) -> RequestParams:
-        """Do as `request_params.read_params`, without blocking the event loop on a large body.
+        """Parse the body of a request, without blocking the event loop if it is large.
 
-        Raises `Overloaded` if the process dies or hangs repeatedly.
+        Raises `BadRequest`, naming the byte, if the body is not a JSON object, and `Overloaded` if
+        the process dies or hangs repeatedly.
         """
         if len(body) <= PARSED_INLINE_BYTES:
             fields = parse(body, find_model=find_model)

@@ -89,14 +89,6 @@ class RequestParams:
         return self.added_usage is not None
 
 
-def read_params(route: Route, body: bytes, *, include_usage: bool) -> RequestParams:
-    """Parse the body of a request on a route that is understood.
-
-    Raises `BadRequest`, naming the byte, if the body is not a JSON object.
-    """
-    return to_params(route, body, parse(body), include_usage=include_usage)
-
-
 def parse(body: members.Body, *, find_model: bool = False) -> RequestFields:
     """Validate the whole body, and return the few members that matter.
 

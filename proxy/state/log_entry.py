@@ -16,8 +16,6 @@ from proxy.state.store import key_of
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-START = "0-1"
-"""The first entry of every log, before any event."""
 _END_PART = 2
 _T = TypeVar("_T")
 LOGS_AT_ONCE = 64

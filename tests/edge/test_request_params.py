@@ -18,7 +18,8 @@ CHAT = route_of("/v1/chat/completions")
 def read(
     body: bytes, route: Route = CHAT, *, include_usage: bool = True
 ) -> request_params.RequestParams:
-    return request_params.read_params(route, body, include_usage=include_usage)
+    fields = request_params.parse(body)
+    return request_params.to_params(route, body, fields, include_usage=include_usage)
 
 
 def sent(asked: request_params.RequestParams) -> bytes:
