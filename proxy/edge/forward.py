@@ -194,7 +194,6 @@ async def _request_upstream(
             state.pending_timeouts.add(limit)
             response = await state.upstreams.request(
                 call,
-                context.record,
                 is_decidable=is_decidable,
                 find_error=lambda first: hidden_error(family, first),
                 may_hold=hold.has_room,

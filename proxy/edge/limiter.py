@@ -203,7 +203,7 @@ class Limiter:
 
     def _claim(self, context: RequestContext) -> LimitClaim:
         call, record = context.call, context.record
-        if call is None or record.family is Family.UNKNOWN or call.method != "POST":
+        if call is None or record.family is Family.UNKNOWN or record.method != "POST":
             return LimitClaim()
         size = len(call.body)
         expected = self._estimates.expected(record.model, size, context.max_output, context.choices)

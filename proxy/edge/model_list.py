@@ -26,7 +26,7 @@ def is_listed(key: KeySettings, call: Call) -> bool:
     """Whether the call asks for a list of models and the key is restricted to some."""
     return (
         "*" not in key.models
-        and call.method in {"GET", "HEAD"}
+        and call.record.method in {"GET", "HEAD"}
         and _LIST.fullmatch(call.path) is not None
     )
 

@@ -52,12 +52,10 @@ async def prepare(state: WorkerState, context: RequestContext, hold: Hold) -> Ca
         # The response must be readable: to filter a list of models, or to read the stated usage.
         headers[hdrs.ACCEPT_ENCODING] = "identity"
     return Call(
-        request.method,
+        record,
         origin_form(request),
         state.telemetry.add_trace_context(headers, record),
         params.body,
-        params.model,
-        record.family,
         params.added_usage,
         "" if context.key is None else context.key.upstream or "",
         params.model_at,

@@ -46,7 +46,6 @@ class Attempt:
 
     transport: Transport
     call: Call
-    record: RequestRecord
     first_event: FirstEventCheck | None
     may_repeat: bool
     """Whether the settings allow a request to be sent again."""
@@ -60,12 +59,13 @@ class Attempt:
         long after the request was sent, `UpstreamCut`, `UpstreamInvalid` for an event stream
         without events, and the check's own errors.
         """
-        _begin(self.record, target.name)
+        record = self.call.record
+        _begin(record, target.name)
         loop = asyncio.get_running_loop()
         waiting = True
 
         def sent() -> None:
-            self.record.connected_at = time.monotonic()
+            record.connected_at = time.monotonic()
             # The upstream may answer before it has received the whole request.
             if waiting and target.first_token_timeout:
                 clock.reschedule(loop.time() + target.first_token_timeout)
@@ -83,10 +83,10 @@ class Attempt:
         raise FirstTokenTimeout(f"Upstream {target.name} sent nothing for {limit:g} s.")
 
     async def _answer(self, target: Target, sent: Callable[[], None]) -> StreamingResponse:
-        call = self.call
+        call, record = self.call, self.call.record
         if call.added_usage is not None:
-            self.record.hides_usage = self.refusals.may_ask(target, call.model)
-            if self.record.hides_usage:
+            record.hides_usage = self.refusals.may_ask(target, record.model)
+            if record.hides_usage:
                 return await self._answer_with_usage(target, sent)
         return await self._begun(await self._send(call.without_added_usage(), target, sent))
 
@@ -94,7 +94,8 @@ class Attempt:
         self, target: Target, sent: Callable[[], None]
     ) -> StreamingResponse:
         """Send the call with the request for usage; if that is refused, send it without."""
-        response = await self._begun(await self._send(self.call, target, sent))
+        call, record = self.call, self.call.record
+        response = await self._begun(await self._send(call, target, sent))
         try:
             refused = await refuses(response)
         except BaseException:
@@ -103,16 +104,16 @@ class Attempt:
         if not refused:
             return response
         response.close()
-        self.refusals.remember(target, self.call.model)
-        self.record.hides_usage = False
-        self.record.connected_at = None
-        plain = self.call.without_added_usage()
+        self.refusals.remember(target, record.model)
+        record.hides_usage = False
+        record.connected_at = None
+        plain = call.without_added_usage()
         return await self._begun(await self._send(plain, target, sent))
 
     async def _begun(self, response: StreamingResponse) -> StreamingResponse:
         """Note the response's head and check its first event; close it on every error."""
         try:
-            record = self.record
+            record = self.call.record
             record.headers_at = time.monotonic()
             record.connected_at = record.connected_at or record.headers_at
             record.upstream_status = response.status
@@ -134,16 +135,17 @@ class Attempt:
         RFC 9112, 9.3.1 allows that for idempotent requests. It is nobody's fault, so it counts
         neither as an attempt nor against the upstream.
         """
-        may_repeat = self.may_repeat or call.method in _IDEMPOTENT_METHODS
+        record = call.record
+        may_repeat = self.may_repeat or record.method in _IDEMPOTENT_METHODS
         for _ in range(_STALE_CONNECTIONS if may_repeat else 0):
             try:
                 return await self.transport.send(call, target, sent)
             except StaleConnection:
-                self.record.connected_at = None
+                record.connected_at = None
         return await self.transport.send(call, target, sent)
 
     async def _read_first(self, response: StreamingResponse, check: FirstEventCheck) -> None:
-        first = b""
+        record, first = self.call.record, b""
         while True:
             part = await response.read()
             if not part:
@@ -151,9 +153,9 @@ class Attempt:
                     f"Upstream {response.upstream} ended its stream before the first event."
                 )
             if not first:
-                self.record.first_byte_at = time.monotonic()
+                record.first_byte_at = time.monotonic()
             first += part
-            if self.record.committed_at is not None or len(first) > MAX_CHECKED_BYTES:
+            if record.committed_at is not None or len(first) > MAX_CHECKED_BYTES:
                 break
             if check.is_decidable(first):
                 if error := check.find_error(first):

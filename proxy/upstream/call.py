@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from proxy.record import Family
 from proxy.upstream.address import locate
 from proxy.upstream.credentials import without_credentials, without_key_parameter
 from proxy.upstream.edit import Edit, edited
@@ -16,6 +15,7 @@ if TYPE_CHECKING:
     from multidict import CIMultiDict
 
     from proxy.members import Place
+    from proxy.record import RequestRecord
     from proxy.upstream.targets import Target
 
 
@@ -23,16 +23,14 @@ if TYPE_CHECKING:
 class Call:
     """One request, independent of the upstream; it can be sent again."""
 
-    method: str
+    record: RequestRecord
+    """The request's record, which has its method, its model and its family."""
     path: str
     """The client's raw path and query."""
     headers: CIMultiDict[str]
     """End-to-end fields only, as built by `headers.request_headers`."""
     body: bytes = b""
     """The client's body, unchanged."""
-    model: str = ""
-    """The requested model; empty if the request names none."""
-    family: Family = Family.UNKNOWN
     added_usage: Edit | None = None
     """The edit of the body that requests usage on Sluice's behalf."""
     upstream: str = ""
@@ -65,15 +63,15 @@ def outgoing_request(call: Call, target: Target) -> OutgoingRequest:
 
     Raises `BadRequest` for a path that cannot be sent, or a model that cannot be renamed.
     """
-    path, headers = call.path, call.headers
+    record, path, headers = call.record, call.path, call.headers
     edits: tuple[Edit, ...] = () if call.added_usage is None else (call.added_usage,)
     if target.api_key:
-        headers = with_key(headers, target.api_key, call.family, path)
+        headers = with_key(headers, target.api_key, record.family, path)
         path = without_key_parameter(path)
     elif target.forgets_client:
         headers = without_credentials(headers)
         path = without_key_parameter(path)
-    if model := target.rename.get(call.model):
-        path = rename_path(path, call.model, model)
+    if model := target.rename.get(record.model):
+        path = rename_path(path, record.model, model)
         edits += rename_edits(call.body, call.names_model, model)
     return OutgoingRequest(locate(target.base, path), headers, edited(call.body, edits))

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
+import time
 from typing import TYPE_CHECKING
 
 from multidict import CIMultiDict
 
 from proxy.errors import SluiceError
+from proxy.record import Family, RequestRecord
 from proxy.upstream.call import Call
 from proxy.upstream.health import HealthEvent, HealthState
 
@@ -66,7 +68,8 @@ class HealthChecks:
 
     async def _answers(self, target: Target) -> bool:
         """Whether the upstream answers the probe in time, without an error."""
-        call = Call("GET", target.probe_path, CIMultiDict())
+        record = RequestRecord("", "GET", "probe", Family.UNKNOWN, time.monotonic())
+        call = Call(record, target.probe_path, CIMultiDict())
         with contextlib.suppress(SluiceError, TimeoutError):
             async with asyncio.timeout(_LONGEST_PROBE_SECONDS):
                 with await self._transport.send(call, target, _ignore) as response:

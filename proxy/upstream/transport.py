@@ -104,13 +104,13 @@ class Transport:
         `UpstreamReset` (`StaleConnection` on a reused connection) and `UpstreamInvalid`.
         Cancellation closes the connection.
         """
-        outgoing = outgoing_request(call, target)
+        outgoing, method = outgoing_request(call, target), call.record.method
         has_body = any(outgoing.pieces)
-        last = has_body and call.method not in _WITH_BODIES
+        last = has_body and method not in _WITH_BODIES
         upload = Upload(on_sent, has_body=has_body, last=last)
         try:
             client_response = await self._session.request(
-                call.method,
+                method,
                 URL(outgoing.url, encoded=True),
                 headers=closing(outgoing.headers) if last else outgoing.headers,
                 data=UploadBody(outgoing.pieces, upload) if has_body else None,

@@ -126,7 +126,6 @@ class Upstreams:
     async def request(
         self,
         call: Call,
-        record: RequestRecord,
         *,
         is_decidable: Callable[[bytes], bool] | None = None,
         find_error: Callable[[bytes], SluiceError | None] | None = None,
@@ -136,8 +135,8 @@ class Upstreams:
 
         With `is_decidable` and `find_error`, the first bytes of an event stream are read: as many
         as are needed to decide, and `may_hold` allows. An error in them counts as a bad status.
-        Every attempt is noted in `record`; when it has `committed_at`, there are no more retries,
-        and the current attempt is returned unchecked.
+        Every attempt is noted in the call's record; when that has `committed_at`, there are no more
+        retries, and the current attempt is returned unchecked.
 
         An upstream's error response is returned if no attempt is left. Raises the last attempt's
         error if no upstream answered, and `BadRequest`, `NotFound` and `Overloaded`. Cancellation
@@ -150,23 +149,22 @@ class Upstreams:
             else None
         )
         may_repeat = self._retry_policy.retries > 0
-        attempt = Attempt(
-            self._transport, call, record, first_event, may_repeat, self._usage_refusals
-        )
+        attempt = Attempt(self._transport, call, first_event, may_repeat, self._usage_refusals)
+        record = call.record
         tries: Counter[str] = Counter()
         refusal: BufferedResponse | None = None
         while True:
-            member = self._pool.next_for(call.model, tries, call.upstream)
+            member = self._pool.next_for(record.model, tries, call.upstream)
             tries[member.target.name] += 1
             with AttemptInFlight(self._pool, member) as in_flight:
                 response, failure = await _attempted(attempt, member, in_flight)
-                wait = self._retry_delay(failure, member, call, record, tries)
+                wait = self._retry_delay(failure, member, record, tries)
                 if wait is None and response is not None:
                     in_flight.hand_over(response)
                     return response
                 if response is not None:
                     refusal = await buffer_response(response) or refusal
-            if wait is None or not await self._wait_to_retry(wait, call, record, tries):
+            if wait is None or not await self._wait_to_retry(wait, record, tries):
                 return _final_response(failure, refusal, record)
             self._pool.observer.retried(member.target.name, failure.reason)
 
@@ -174,7 +172,6 @@ class Upstreams:
         self,
         failure: Failure,
         member: Member,
-        call: Call,
         record: RequestRecord,
         tries: Counter[str],
     ) -> float | None:
@@ -182,7 +179,7 @@ class Upstreams:
             return None  # The common case.
         situation = RetryContext(
             attempts=tries.total(),
-            sibling=self._pool.has_sibling(member, call.model, tries),
+            sibling=self._pool.has_sibling(member, record.model, tries),
             in_budget=self._retry_budget.may_retry(time.monotonic()),
             committed=record.committed_at is not None,
         )
@@ -192,15 +189,13 @@ class Upstreams:
             self._retry_budget.withdraw()
         return wait
 
-    async def _wait_to_retry(
-        self, wait: float, call: Call, record: RequestRecord, tries: Counter[str]
-    ) -> bool:
+    async def _wait_to_retry(self, wait: float, record: RequestRecord, tries: Counter[str]) -> bool:
         """Wait. Return whether another attempt can be made."""
         until = time.monotonic() + wait
         while record.committed_at is None:
             left = until - time.monotonic()
             if left <= 0:
-                return self._pool.has_room(call.model, tries)
+                return self._pool.has_room(record.model, tries)
             await asyncio.sleep(min(left, _POLL_SECONDS))
         return False
 
@@ -209,17 +204,17 @@ async def _attempted(
     attempt: Attempt, member: Member, in_flight: AttemptInFlight
 ) -> tuple[StreamingResponse | None, Failure]:
     """Make an attempt, and report its outcome. Return the response, if any, and its failure."""
-    began = time.monotonic()
+    record, began = attempt.call.record, time.monotonic()
     try:
         response = await attempt.make(member.target)
     except SluiceError as error:
-        _note(attempt.record, began, error.fault.code)
+        _note(record, began, error.fault.code)
         in_flight.report_error(error)
         return None, Failure(error=error)
     except asyncio.CancelledError:
-        _note(attempt.record, began, "cancelled")
+        _note(record, began, "cancelled")
         raise
-    _note(attempt.record, began)
+    _note(record, began)
     retry_after = (
         parse_retry_after(response.headers, time.time()) if response.status >= 400 else None
     )

@@ -32,7 +32,7 @@ def state_with(store: ScriptedStore | None, upstreams: int = 2) -> Any:
 def asking(path: str = RESPONSES, body: bytes = b"", upstream: str = "") -> RequestContext:
     """A request whose call is about to be made."""
     context = RequestContext.of(make_mocked_request("POST", path))
-    call = Call("POST", path, CIMultiDict(), body, family=context.record.family, upstream=upstream)
+    call = Call(context.record, path, CIMultiDict(), body, upstream=upstream)
     context.call = call
     return context
 

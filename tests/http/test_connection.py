@@ -7,7 +7,6 @@ import os
 from typing import TYPE_CHECKING
 
 import pytest
-from multidict import CIMultiDict
 
 from proxy import errors
 from proxy.http import connection as connections
@@ -114,7 +113,7 @@ async def test_a_body_that_may_not_be_read_ends_its_connection(
 ) -> None:
     """An upstream that takes the body for the next request answers nobody."""
     inner = b"GET /outside HTTP/1.1\r\nHost: a\r\n\r\n"
-    asked = Call(method, "/v1/x", CIMultiDict(), inner)
+    asked = call(body=inner, method=method)
     async with Peer(serves(plain(b"" if method == "HEAD" else b"ok"))) as peer:
         for number in range(1, 3):
             await whole(await send(transport, peer, asked))

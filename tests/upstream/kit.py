@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from multidict import CIMultiDict
@@ -39,15 +40,19 @@ def target(url: str, connect_timeout: float = 2.0) -> Target:
     return Target("a", Base.of(url), connect_timeout=connect_timeout)
 
 
-def call(model: str = "m", body: bytes = b'{"model":"m"}', method: str = "POST") -> Call:
+_CHAT = "/v1/chat/completions"
+
+
+def call(
+    model: str = "m", body: bytes = b'{"model":"m"}', method: str = "POST", path: str = _CHAT
+) -> Call:
     """Ask for a streamed chat completion."""
-    path = "/v1/chat/completions"
-    return Call(method, path, CIMultiDict(), body, model, Family.CHAT)
+    return Call(new_record(model, method), path, CIMultiDict(), body)
 
 
-def new_record() -> RequestRecord:
+def new_record(model: str = "m", method: str = "POST") -> RequestRecord:
     """Let a request have just come in."""
-    return RequestRecord("r1", "POST", "/v1/chat/completions", Family.CHAT, time.monotonic())
+    return RequestRecord("r1", method, _CHAT, Family.CHAT, time.monotonic(), model=model)
 
 
 async def send(transport: Transport, peer: Peer, asked: Call | None = None) -> StreamingResponse:
@@ -77,10 +82,12 @@ def judge(first: bytes) -> errors.SluiceError | None:
 async def ask(
     upstreams: Upstreams, asked: Call | None = None, told: RequestRecord | None = None
 ) -> UpstreamResponse:
-    """Ask with the judge above."""
-    return await upstreams.request(
-        asked or call(), told or new_record(), is_decidable=enough, find_error=judge
-    )
+    """Ask with the judge above, and have `told` written in the place of the call's own record."""
+    sent = asked or call()
+    if told is not None:
+        told.model = sent.record.model
+        sent = replace(sent, record=told)
+    return await upstreams.request(sent, is_decidable=enough, find_error=judge)
 
 
 def upstream(name: str, peer: Peer, **more: object) -> UpstreamSettings:

@@ -267,7 +267,7 @@ async def test_a_beginning_without_end_is_held_as_long_as_there_is_room() -> Non
 
     async with Peer(undecided) as peer, opened(peer) as upstreams:
         response = await upstreams.request(
-            call(), new_record(), is_decidable=enough, find_error=judge, may_hold=may_hold
+            call(), is_decidable=enough, find_error=judge, may_hold=may_hold
         )
         assert 4000 < len(response.first) == sum(counted) < 20_000
         assert (await whole(response)).endswith(b"x" * 1000 + b'overloaded"\n\n')

@@ -8,19 +8,18 @@ import pytest
 from multidict import CIMultiDict
 
 from proxy.errors import BadRequest
-from proxy.record import Family
+from proxy.record import Family, RequestRecord
 from proxy.upstream.address import Base
 from proxy.upstream.call import Call, outgoing_request
 from proxy.upstream.edit import Edit
 from proxy.upstream.targets import Target
 
+RECORD = RequestRecord("r1", "POST", "/v1/messages", Family.MESSAGES, 0.0, model="claude")
 CALL = Call(
-    "POST",
+    RECORD,
     "/v1/messages?beta=true&key=client",
     CIMultiDict({"x-api-key": "client", "X-Kept": "1"}),
     b'{"model": "claude"}',
-    "claude",
-    Family.MESSAGES,
 )
 PLAIN = Target("a", Base.of("https://h/v1"))
 
@@ -68,7 +67,7 @@ def test_usage_and_name_together() -> None:
     """What is added moves nothing that is replaced, on either side of it."""
     body = b'{"a":"\xc3\xa9","model":"m","stream_options":{}, "model" :"m"}'
     options = Edit(body.index(b"{}"), body.index(b"{}") + 2, b'{"include_usage":true}')
-    called = replace(CALL, body=body, model="m", added_usage=options)
+    called = replace(CALL, record=replace(RECORD, model="m"), body=body, added_usage=options)
     target = replace(PLAIN, rename={"m": "other"})
     expected = b'{"a":"\xc3\xa9","model":"other","stream_options":%s, "model" :"other"}'
     assert outgoing_request(called, target).body == expected % b'{"include_usage":true}'

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from multidict import CIMultiDict
 
-from proxy.upstream.call import Call
 from proxy.upstream.transport import Transport
 from tests.upstream.kit import HEAD, call, send, whole
 from tests.upstream.peer import DEADLINE, EVENTS, Connection, Peer, plain, says, serves
@@ -17,14 +17,12 @@ from tests.upstream.peer import DEADLINE, EVENTS, Connection, Peer, plain, says,
 
 async def test_a_request_goes_out_as_it_came_in(transport: Transport) -> None:
     """Method, raw path, raw query, fields and body arrive, and nothing is added but the framing."""
-    call = Call(
-        "PUT",
-        "/v1/files/a%2Fb%20c//d?x=%41+b&&y",
-        CIMultiDict([("X-Many", "1"), ("X-Many", "2")]),
-        b"body",
+    asked = replace(
+        call(body=b"body", method="PUT", path="/v1/files/a%2Fb%20c//d?x=%41+b&&y"),
+        headers=CIMultiDict([("X-Many", "1"), ("X-Many", "2")]),
     )
     async with Peer(serves(plain())) as peer:
-        with await send(transport, peer, call) as response:
+        with await send(transport, peer, asked) as response:
             assert await whole(response) == b"ok"
         host = peer.url.removeprefix("http://").encode()
         assert peer.heads == [
@@ -137,7 +135,7 @@ async def test_an_answer_without_a_body_is_whole(
     """A length that only describes a body is passed on, not waited for."""
     async with Peer(serves(answer)) as peer:
         for _ in range(2):
-            with await send(transport, peer, Call(method, "/v1/x", CIMultiDict())) as got:
+            with await send(transport, peer, call(body=b"", method=method)) as got:
                 assert not got.ended_by_close
                 assert ("Content-Length" in got.headers) is (b"Content-Length" in answer)
                 assert await whole(got) == b""

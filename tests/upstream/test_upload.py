@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from multidict import CIMultiDict
-
-from proxy.upstream.call import Call
 from proxy.upstream.transport import Transport
 from tests.upstream.kit import call, target, whole
 from tests.upstream.peer import Peer, plain, serves
@@ -14,8 +11,8 @@ async def test_a_request_without_a_body_gets_none(transport: Transport) -> None:
     """A GET goes out without a length, and counts as sent all the same."""
     sent: list[bool] = []
     async with Peer(serves(plain())) as peer:
-        call = Call("GET", "/v1/models", CIMultiDict())
-        with await transport.send(call, target(peer.url), lambda: sent.append(True)) as response:
+        asked = call(body=b"", method="GET", path="/v1/models")
+        with await transport.send(asked, target(peer.url), lambda: sent.append(True)) as response:
             assert await whole(response) == b"ok"
         assert b"content-length" not in peer.heads[0].lower()
     assert sent == [True]
