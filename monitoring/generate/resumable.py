@@ -18,7 +18,7 @@ def panels() -> list[Panel]:
         lines(
             "Reads of logs",
             "Readers let in per second, by the way they came.",
-            Query(per_second("sluice_resumed_reads_total", HERE, "door"), "{{door}}"),
+            Query(per_second("sluice_resumed_reads_total", HERE, "route"), "{{route}}"),
             unit="reqps",
         ),
         lines(

@@ -266,7 +266,9 @@ class Resumable:
             "sluice_resumable_readers", "Readers of resumable streams.", "livesum"
         )
         self.resumed = make.counter(
-            "sluice_resumed_reads_total", "Readers of streams that were admitted, by route.", "door"
+            "sluice_resumed_reads_total",
+            "Readers of streams that were admitted, by route.",
+            "route",
         )
         self.lost = make.counter(
             "sluice_resumable_streams_lost_total",

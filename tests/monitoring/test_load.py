@@ -45,7 +45,7 @@ def test_each_answer_is_counted_once(observed: Observed) -> None:
 
 def test_each_reader_is_counted_once(observed: Observed) -> None:
     """By each of the ways in which a reader can come."""
-    counted = observed.in_the_end("sum by (door) (sluice_resumed_reads_total)", "door")
+    counted = observed.in_the_end("sum by (route) (sluice_resumed_reads_total)", "route")
     assert set(counted) == {"/v1/streams", "/v1/responses", "/v1/stream"}
     assert sum(counted.values()) == observed.load.reads
 
