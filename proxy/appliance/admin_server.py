@@ -6,6 +6,7 @@ from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 
 from proxy.http.protocol_runner import ProtocolRunner
+from proxy.http.server_internals import has_begun
 
 
 class AdminRunner(ProtocolRunner):
@@ -29,7 +30,7 @@ class _Connection(RequestHandler):
         message: str | None = None,  # noqa: ARG002 it has the client's bytes
     ) -> web.StreamResponse:
         """Answer with a JSON error. Raises `ConnectionError` if a response has already begun."""
-        if request.writer.output_size > 0:
+        if has_begun(request):
             raise ConnectionError("The response has already begun.")
         if status >= 500:
             self.log_exception("A request to the admin port failed.", exc_info=exc)

@@ -18,6 +18,7 @@ from proxy.edge.resource_exhaustion import refusal_for
 from proxy.edge.routes import ALWAYS_PASSED
 from proxy.edge.worker_state import WORKER_STATE, WorkerState
 from proxy.errors import Internal, NotFound, SluiceError
+from proxy.http.server_internals import has_begun
 from proxy.refusals import MethodNotAllowed
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -110,10 +111,10 @@ async def errors_are_json(request: web.Request, handler: Handler) -> web.StreamR
     except Exception as error:  # noqa: BLE001 the outermost handler
         context = RequestContext.of(request)
         short = refusal_for(error)
-        if short is not None and request.writer.output_size == 0:
+        if short is not None and not has_begun(request):
             return error_response(short, context.record)
         _log.exception("A request failed: %s", context.record.request_id)
-        if request.writer.output_size > 0:
+        if has_begun(request):
             # A second response head would be read as part of the body.
             raise ConnectionResetError("The response ended prematurely.") from None
         return error_response(Internal("Sluice failed."), context.record)

@@ -8,6 +8,7 @@ from aiohttp import HttpVersion11, hdrs, web
 
 from proxy.edge.body_memory import Hold
 from proxy.errors import BodyTooLarge
+from proxy.http.server_internals import send_continue
 from proxy.refusals import BodyTooSlow
 
 SLOWEST_BYTES_A_SECOND = 4096
@@ -71,9 +72,7 @@ async def _ask_for_it(request: web.Request) -> None:
     """Send `100 Continue` if the client expects it (RFC 9110, 10.1.1), now that there is memory."""
     expected = request.headers.get(hdrs.EXPECT, "").lower()
     if expected == "100-continue" and request.version == HttpVersion11:
-        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        # The interim response does not count as part of the final one.
-        request.writer.output_size = 0
+        await send_continue(request)
 
 
 def _too_large(max_bytes: int) -> BodyTooLarge:

@@ -11,6 +11,7 @@ from multidict import CIMultiDict
 
 from proxy.edge.truncated_close import close_truncated
 from proxy.errors import SluiceError, body_of, headers_of
+from proxy.http.server_internals import HeldHeadResponse
 from proxy.record import Family, RequestRecord
 from proxy.relay.client_writer import BUFFERED_BYTES, ClientWriter
 from proxy.relay.pump import Outcome
@@ -27,14 +28,12 @@ _NO_RETRY = {"x-should-retry": "false"}
 """Not in any standard; OpenAI's and Anthropic's SDKs obey it."""
 
 
-class DownstreamResponse(web.StreamResponse):
+class DownstreamResponse(HeldHeadResponse):
     """A relayed response. Unlike its base class it ends cleanly only if marked as whole."""
 
     _whole = False
     _client: ClientWriter | None = None
     _transport: asyncio.Transport | None = None
-    _send_headers_immediately = False
-    """aiohttp's switch to delay the head, so that head and first bytes share one write."""
 
     async def open(self, request: web.Request, first: bytes = b"") -> ClientWriter:
         """Commit: send status, headers and the body's first bytes.
@@ -48,12 +47,7 @@ class DownstreamResponse(web.StreamResponse):
             self.force_close()
         together = first if len(first) <= BUFFERED_BYTES else b""
         try:
-            writer = await self.prepare(request)
-            assert writer is not None
-            if together:
-                await writer.write(together)
-            else:
-                writer.send_headers()
+            writer = await self.send_head(request, together)
         except ConnectionError:
             return ClientWriter.gone(now)
         if transport is None:

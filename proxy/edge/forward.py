@@ -17,7 +17,6 @@ from proxy.edge.downstream_response import error_response
 from proxy.edge.first_event import hidden_error, is_decidable
 from proxy.edge.live_progress import LiveProgress
 from proxy.edge.prepare_call import prepare
-from proxy.edge.protocol_errors import refuse_rest
 from proxy.edge.recording import accepted
 from proxy.edge.request_context import RequestContext
 from proxy.edge.requested_models import check_rights
@@ -27,6 +26,7 @@ from proxy.edge.routes import is_passed
 from proxy.edge.stream_figures import History, StreamFigures
 from proxy.edge.worker_state import WORKER_STATE, WorkerState
 from proxy.errors import Internal, SluiceError, TotalTimeout
+from proxy.http.server_connection import refuse_rest
 from proxy.relay.pump import Outcome
 from proxy.upstream.response import UpstreamResponse
 

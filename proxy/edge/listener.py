@@ -36,8 +36,11 @@ class PacedListener(web.SockSite):
 
     __slots__ = (
         "_accepted",
+        "_application_runner",
+        "_backlog_length",
         "_descriptors",
         "_left",
+        "_listening",
         "_loop",
         "_pause",
         "_rejecting",
@@ -47,6 +50,9 @@ class PacedListener(web.SockSite):
 
     def __init__(self, runner: web.AppRunner, listening: socket.socket, *, backlog: int) -> None:
         super().__init__(runner, listening, backlog=backlog)
+        self._application_runner = runner
+        self._listening = listening
+        self._backlog_length = backlog
         self._loop = asyncio.get_running_loop()
         self._accepted: deque[socket.socket] = deque()
         self._starting: set[asyncio.Task[object]] = set()
@@ -61,8 +67,8 @@ class PacedListener(web.SockSite):
     async def start(self) -> None:
         """Start listening."""
         await web.BaseSite.start(self)
-        self._sock.setblocking(False)
-        self._sock.listen(self._backlog)
+        self._listening.setblocking(False)
+        self._listening.listen(self._backlog_length)
         self._resume_accepting()
 
     async def stop(self) -> None:
@@ -70,11 +76,11 @@ class PacedListener(web.SockSite):
         await super().stop()
         if self._pause is not None:
             self._pause.cancel()
-        self._loop.remove_reader(self._sock)
+        self._loop.remove_reader(self._listening)
         with contextlib.suppress(OSError):
             while True:
-                self._accepted.append(self._sock.accept()[0])
-        self._sock.close()
+                self._accepted.append(self._listening.accept()[0])
+        self._listening.close()
         while self._accepted:
             self._start_if_connected(self._accepted.popleft())
         if unfinished := {*self._starting, *self._rejecting}:
@@ -87,14 +93,14 @@ class PacedListener(web.SockSite):
             self._reject_waiting()
             self._pause = self._loop.call_later(_PAUSE_SECONDS, self._resume_accepting)
             return
-        self._loop.add_reader(self._sock, self._accept)
+        self._loop.add_reader(self._listening, self._accept)
 
     def _accept(self) -> None:
         is_scheduled = bool(self._accepted)
         try:
             with contextlib.suppress(InterruptedError, ConnectionAbortedError):
                 while self._pause is None:
-                    self._accepted.append(self._sock.accept()[0])
+                    self._accepted.append(self._listening.accept()[0])
                     if not self._has_room(self._accepted[-1].fileno()):
                         _log.warning("Accepting paused: too few file descriptors are left.")
                         self._pause_accepting()
@@ -116,7 +122,7 @@ class PacedListener(web.SockSite):
             self._loop.call_soon(self._start_next)
 
     def _pause_accepting(self) -> None:
-        self._loop.remove_reader(self._sock)
+        self._loop.remove_reader(self._listening)
         self._pause = self._loop.call_later(_PAUSE_SECONDS, self._resume_accepting)
 
     def _reject_waiting(self) -> None:
@@ -126,14 +132,14 @@ class PacedListener(web.SockSite):
         """
         state, now = self._worker_state(), self._loop.time()
         poll = select.poll()
-        poll.register(self._sock, select.POLLIN)
+        poll.register(self._listening, select.POLLIN)
         if not poll.poll(0):
             self._waiting_since = now
         if state is None or now - self._waiting_since < state.settings.queue_timeout_seconds:
             return
         with contextlib.suppress(OSError):
             while len(self._rejecting) < self._descriptors.reserve // 2:
-                connection = self._sock.accept()[0]
+                connection = self._listening.accept()[0]
                 connection.setblocking(False)
                 task = self._loop.create_task(
                     reject(connection, state.telemetry, state.settings.paths)
@@ -160,7 +166,7 @@ class PacedListener(web.SockSite):
         if self._descriptors.plenty(given):
             return True
         self._descriptors.look_again()
-        server, state = self._runner.server, self._worker_state()
+        server, state = self._application_runner.server, self._worker_state()
         if server is None or state is None:
             return True
         here = len(self._accepted) + len(self._starting) + len(server.connections)
@@ -168,9 +174,7 @@ class PacedListener(web.SockSite):
 
     def _worker_state(self) -> WorkerState | None:
         """Return the worker's state; None in an application that is not Sluice's."""
-        return (
-            self._runner.app.get(WORKER_STATE) if isinstance(self._runner, web.AppRunner) else None
-        )
+        return self._application_runner.app.get(WORKER_STATE)
 
     def _count_left(self) -> None:
         self._left += 1
@@ -182,7 +186,7 @@ class PacedListener(web.SockSite):
         self._left = 0
 
     def _start_connection(self, connection: socket.socket) -> None:
-        server = self._runner.server
+        server = self._application_runner.server
         assert server is not None
         task: asyncio.Task[object] = self._loop.create_task(
             self._loop.connect_accepted_socket(server, connection)

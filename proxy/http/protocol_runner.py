@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable
 
 from aiohttp import web
+
+Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 
 class ProtocolRunner(web.AppRunner, ABC):
@@ -19,8 +22,13 @@ class ProtocolRunner(web.AppRunner, ABC):
     def make_protocol(self, server: web.Server, **kwargs: object) -> asyncio.BaseProtocol:
         """Make the protocol of a new connection; `kwargs` are for aiohttp's `RequestHandler`."""
 
+    def wrap_handler(self, handler: Handler) -> Handler:
+        """Return the server's handler of requests; a subclass may wrap the application's."""
+        return handler
+
     async def _make_server(self) -> web.Server:
         server = await super()._make_server()
+        server.request_handler = self.wrap_handler(server.request_handler)
         server.__class__ = _Server
         assert isinstance(server, _Server)
         server.runner = self

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol, Self
 from aiohttp import ClientPayloadError
 
 from proxy.errors import SluiceError
+from proxy.http.client_internals import unread_bytes
 from proxy.http.decompress import Decompressor, can_decompress
 from proxy.http.parser_bypass import bypassed_body
 from proxy.http.raw_body import RawBody
@@ -182,8 +183,7 @@ class StreamingResponse:
 
     def _left_over(self) -> bytes:
         """Return bytes received before the failure, which aiohttp would discard."""
-        content = self._content
-        return content._read_nowait(-1) if content._buffer else b""  # noqa: SLF001 no public way
+        return unread_bytes(self._content)
 
     def _cut(self, error: BaseException) -> SluiceError:
         mapped = map_body_error(error, self.upstream)

@@ -14,15 +14,17 @@ from aiohttp import ClientSession, ClientTimeout, DummyCookieJar
 from yarl import URL
 
 from proxy.errors import SluiceError, UpstreamReset
+from proxy.http.client_internals import disable_retries
 from proxy.http.connection import Connection
 from proxy.http.connector import Connector
 from proxy.http.parser_bypass import BypassHandler
+from proxy.http.upload_body import UploadBody
 from proxy.upstream.call import outgoing_request
 from proxy.upstream.error_map import CLIENT_ERRORS, map_request_error
 from proxy.upstream.headers import closing
 from proxy.upstream.response import StreamingResponse
 from proxy.upstream.shortage import is_own_shortage
-from proxy.upstream.upload import Upload, UploadBody, trace_config
+from proxy.upstream.upload import Upload, trace_config
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -92,7 +94,7 @@ class Transport:
             max_headers=_MOST_HEAD_FIELDS,
         )
         # Retries are decided elsewhere (`Upstreams.request`).
-        self._session._retry_connection = False  # noqa: SLF001 no public switch
+        disable_retries(self._session)
 
     async def send(
         self, call: Call, target: Target, on_sent: Callable[[], None]

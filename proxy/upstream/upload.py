@@ -1,4 +1,4 @@
-"""The upload of a request: sends its body, and reports when it has been sent."""
+"""The progress of a request that is being sent, as the HTTP client reports it."""
 
 from __future__ import annotations
 
@@ -6,16 +6,12 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 from aiohttp import TraceConfig
-from aiohttp.payload import Payload
 
 if TYPE_CHECKING:
     from asyncio import Transport
     from collections.abc import Callable
 
     from aiohttp import ClientSession
-    from aiohttp.abc import AbstractStreamWriter
-
-_PIECE = 64 * 1024
 
 
 class Upload:
@@ -61,34 +57,6 @@ class Upload:
 
 def _nothing() -> None:
     """Do nothing."""
-
-
-class UploadBody(Payload):
-    """A payload that is sent piece by piece, with flow control."""
-
-    _value: tuple[memoryview, ...]
-    _autoclose = True  # There is nothing to close.
-
-    def __init__(self, value: tuple[memoryview, ...], upload: Upload) -> None:
-        super().__init__(value)
-        self._size = sum(map(len, value))
-        self._upload = upload
-
-    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
-        """Return the body as text, which aiohttp requires of a payload."""
-        return b"".join(self._value).decode(encoding, errors)
-
-    async def write(self, writer: AbstractStreamWriter) -> None:
-        """Write the body, waiting while the upstream is slow."""
-        # The actual writer has a transport, which the interface does not document.
-        self._upload.transport = getattr(writer, "transport", None)
-        protocol = getattr(writer, "protocol", None)
-        if self._upload.last and protocol is not None:
-            protocol.force_close()
-        for part in self._value:
-            for start in range(0, len(part), _PIECE):
-                await writer.write(part[start : start + _PIECE])
-        self._upload.body_sent()
 
 
 def trace_config() -> TraceConfig:
