@@ -250,6 +250,8 @@ def appliance(
 
 
 def _environment(behind: Upstream, settings: dict[str, Any]) -> dict[str, str]:
+    # A store that a busy machine keeps from running is no store that is away.
+    settings = {"store_timeout_seconds": 5, **settings}
     if "upstreams" not in settings:
         settings = {"upstream_url": f"{behind.url}/v1", **settings}
     texts = {
