@@ -6,7 +6,6 @@ import json
 import os
 import re
 import signal
-import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -98,6 +97,14 @@ def two_workers() -> Iterator[Appliance]:
     stop(process)
 
 
+@pytest.fixture
+def own_workers() -> Iterator[Appliance]:
+    """An appliance for one kill: after three short lives it would give a worker up."""
+    process, running = start(SLUICE_WORKERS="2")
+    yield running
+    stop(process)
+
+
 def read(page: Page, way: str, url: str, model: str) -> None:
     page.goto(f"{url}/playground/")
     page.evaluate({**WAYS, "task": BY_TASK}[way], [url, model])
@@ -152,7 +159,7 @@ def test_a_task_first_and_its_location_then(page: Page, two_workers: Appliance) 
 
 
 def kill_worker(appliance: Appliance, *, producing: bool) -> None:
-    """Kill the worker that produces the one stream there is, or the other; both come back."""
+    """Kill the worker that produces the one stream there is, or the other."""
     with urllib.request.urlopen(f"{appliance.admin}/status", timeout=10) as answer:
         workers = json.load(answer)["workers"]
     [pid] = [one["pid"] for one in workers if bool(one["streams"]) == producing]
@@ -160,45 +167,31 @@ def kill_worker(appliance: Appliance, *, producing: bool) -> None:
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_a_worker_is_killed_that_only_reads(page: Page, two_workers: Appliance, way: str) -> None:
+def test_a_worker_is_killed_that_only_reads(page: Page, own_workers: Appliance, way: str) -> None:
     """Whoever read there goes on with the other one: nothing lost, nothing twice."""
-    until_both_are_there(two_workers)
-    with CuttingProxy.before(two_workers.url) as proxy:
+    with CuttingProxy.before(own_workers.url) as proxy:
         read(page, way, proxy.url, f"{WORDS};rate=8")
         a_part_is_there(page)
         # By now the reader may be with either.
         proxy.cut()
         page.wait_for_function("() => window.text.length > 60", timeout=READS_MS)
-        kill_worker(two_workers, producing=False)
-        assert text_of(page) == upstreams_text(two_workers)
+        kill_worker(own_workers, producing=False)
+        assert text_of(page) == upstreams_text(own_workers)
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_a_worker_is_killed_that_produces(page: Page, two_workers: Appliance, way: str) -> None:
+def test_a_worker_is_killed_that_produces(page: Page, own_workers: Appliance, way: str) -> None:
     """The answer ends where it was, and not as if it were whole; nothing is asked again."""
-    until_both_are_there(two_workers)
-    read(page, way, two_workers.url, f"{WORDS};rate=8")
+    read(page, way, own_workers.url, f"{WORDS};rate=8")
     a_part_is_there(page)
-    kill_worker(two_workers, producing=True)
+    kill_worker(own_workers, producing=True)
     page.set_default_timeout(READS_MS)
     ended = page.evaluate("() => window.ended")
-    text, whole = page.evaluate("() => window.text"), upstreams_text(two_workers)
+    text, whole = page.evaluate("() => window.text"), upstreams_text(own_workers)
     assert ended != "complete"
     assert way != "eventsource" or ended == "failed"
     assert whole.startswith(text)
     assert 20 < len(text) < len(whole)
-
-
-def until_both_are_there(appliance: Appliance) -> None:
-    """Wait until both workers serve, and no stream of another test is left."""
-    deadline = time.monotonic() + READS_MS / 1000
-    while True:
-        with urllib.request.urlopen(f"{appliance.admin}/status", timeout=10) as answer:
-            workers = json.load(answer)["workers"]
-        if all(one["state"] == "ready" and one.get("streams") == 0 for one in workers):
-            return
-        assert time.monotonic() < deadline, workers
-        time.sleep(0.1)
 
 
 @pytest.mark.parametrize("way", WAYS)
