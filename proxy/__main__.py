@@ -71,9 +71,9 @@ def _declare_worker(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--index", type=int, default=0, help="which of the workers this is")
     parser.add_argument("--workers", type=int, default=1, help="how many share the cap")
     parser.add_argument("--behind-nginx", action="store_true", help="nginx answers for CORS")
-    # Of the supervisor: the socket that outlives a worker, and the pipe for its pulse.
+    # Of the supervisor: the socket that outlives a worker, and the pipe for its heartbeat.
     parser.add_argument("--listen-fd", type=int, help=argparse.SUPPRESS)
-    parser.add_argument("--pulse-fd", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--heartbeat-fd", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--settings-fd", type=int, help=argparse.SUPPRESS)
     parser.set_defaults(run=_worker)
 
@@ -89,8 +89,8 @@ def _worker(chosen: argparse.Namespace) -> int:
         malloc_trim.use_one_arena()
         inherited = None
         shares = chosen.behind_nginx or chosen.listen_fd is not None or chosen.workers > 1
-        if chosen.listen_fd is not None and chosen.pulse_fd is not None:
-            inherited = worker.Inherited(chosen.listen_fd, chosen.pulse_fd, chosen.settings_fd)
+        if chosen.listen_fd is not None and chosen.heartbeat_fd is not None:
+            inherited = worker.Inherited(chosen.listen_fd, chosen.heartbeat_fd, chosen.settings_fd)
         # Whoever starts several workers names them one store; a supervisor has done so.
         with nullcontext(settings) if shares else standalone_store.with_store(settings) as own:
             return worker.run(
@@ -146,15 +146,15 @@ def _declare_keys(parser: argparse.ArgumentParser) -> None:
 
 
 def _keys_new(chosen: argparse.Namespace) -> int:
-    from proxy import keys
+    from proxy import keys_command
 
-    return keys.new(chosen.name)
+    return keys_command.new(chosen.name)
 
 
 def _keys_list(_chosen: argparse.Namespace) -> int:
-    from proxy import keys
+    from proxy import keys_command
 
-    return _with_settings(keys.listed)
+    return _with_settings(keys_command.listed)
 
 
 def _declare_selftest(parser: argparse.ArgumentParser) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from proxy.container import Grant
+    from proxy.container_limits import ContainerLimits
     from proxy.settings import Settings
 
 MIB = 1024 * 1024
@@ -38,7 +38,7 @@ class Sized(NamedTuple):
     """What an operator has set and does not fit."""
 
 
-def sized(settings: Settings, grant: Grant, *, alone: bool = False) -> Sized:
+def sized(settings: Settings, grant: ContainerLimits, *, alone: bool = False) -> Sized:
     """Choose what is not set. `alone`: for one worker without a supervisor and nginx."""
     memory = settings.memory_bytes or grant.memory
     usable = int(memory * _USABLE) - _fixed_bytes(settings, alone=alone)
@@ -84,7 +84,7 @@ def _set(settings: Settings, name: str) -> int | None:
     return value
 
 
-def _source(settings: Settings, grant: Grant) -> str:
+def _source(settings: Settings, grant: ContainerLimits) -> str:
     if settings.memory_bytes:
         return "SLUICE_MEMORY_BYTES"
     return "the container's limit" if grant.limited else "the machine's"

@@ -20,8 +20,8 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-from proxy.complaints import CONFIG, PREFIX, explain, nearest
 from proxy.key_settings import MASK
+from proxy.setting_errors import CONFIG, PREFIX, explain, nearest
 from proxy.settings import Settings
 
 FILE_SUFFIX = "_FILE"

@@ -8,9 +8,9 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from proxy.complaints import PREFIX
-from proxy.generated import put_between, update
+from proxy.generated_docs import put_between, update
 from proxy.resume_settings import ResumeSettings
+from proxy.setting_errors import PREFIX
 from proxy.settings import Settings
 from proxy.shared_settings import RELOADED
 

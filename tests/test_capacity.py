@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from proxy.capacity import BASE_BYTES, STREAM_BYTES, WORKER_BYTES, sized
-from proxy.container import Grant
+from proxy.container_limits import ContainerLimits
 from proxy.settings import Settings
 
 MIB = 1024 * 1024
@@ -28,7 +28,7 @@ def made(**values: object) -> Settings:
 
 def test_128_mib_hold_one_worker_and_what_it_takes() -> None:
     """Although there are processors for two; what was chosen fits."""
-    found = sized(made(), Grant(128 * MIB, True, 2))
+    found = sized(made(), ContainerLimits(128 * MIB, True, 2))
     assert found.settings.workers == 1
     assert 100 <= found.settings.max_streams < 1000
     assert found.settings.queue_size == found.settings.max_streams
@@ -40,7 +40,7 @@ def test_128_mib_hold_one_worker_and_what_it_takes() -> None:
 
 def test_where_there_is_enough_the_defaults_hold() -> None:
     """A worker for each processor, and the slots that the table of settings promises."""
-    found = sized(made(), Grant(16_384 * MIB, False, 4))
+    found = sized(made(), ContainerLimits(16_384 * MIB, False, 4))
     assert found.chosen == {
         "workers": 4,
         "max_streams": 1000,
@@ -53,7 +53,8 @@ def test_where_there_is_enough_the_defaults_hold() -> None:
 def test_more_memory_never_holds_less(memory: int) -> None:
     """Workers times their size, streams, and some for bodies, in any memory."""
     less, more = (
-        sized(made(), Grant(size * MIB, True, 8)).settings for size in (memory, memory * 2)
+        sized(made(), ContainerLimits(size * MIB, True, 8)).settings
+        for size in (memory, memory * 2)
     )
     assert 1 <= less.workers <= more.workers
     assert less.max_streams >= 16
@@ -63,7 +64,7 @@ def test_more_memory_never_holds_less(memory: int) -> None:
 def test_what_is_set_stays_and_is_warned_of() -> None:
     """By name, with what would fit."""
     settings = made(workers=4, max_streams=500)
-    found = sized(settings, Grant(128 * MIB, True, 1))
+    found = sized(settings, ContainerLimits(128 * MIB, True, 1))
     assert (found.settings.workers, found.settings.max_streams) == (4, 500)
     assert set(found.chosen) == {"queue_size", "body_memory_bytes"}
     memory, processors = found.warnings
@@ -73,15 +74,16 @@ def test_what_is_set_stays_and_is_warned_of() -> None:
 
 def test_a_worker_alone_has_all_of_it() -> None:
     """No supervisor and no nginx beside it."""
-    alone = sized(made(), Grant(128 * MIB, True, 2), alone=True)
+    alone = sized(made(), ContainerLimits(128 * MIB, True, 2), alone=True)
     assert "workers" not in alone.chosen
     assert (
-        alone.settings.max_streams > sized(made(), Grant(128 * MIB, True, 2)).settings.max_streams
+        alone.settings.max_streams
+        > sized(made(), ContainerLimits(128 * MIB, True, 2)).settings.max_streams
     )
 
 
 def test_a_setting_stands_in_for_the_limit() -> None:
     """Where the machine is shared and no control group says how much is ours."""
-    found = sized(made(memory_bytes=128 * MIB), Grant(16_384 * MIB, False, 4))
+    found = sized(made(memory_bytes=128 * MIB), ContainerLimits(16_384 * MIB, False, 4))
     assert found.settings.workers == 1
     assert "SLUICE_MEMORY_BYTES" in found.why

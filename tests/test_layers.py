@@ -118,8 +118,8 @@ def test_a_circle_is_seen() -> None:
     [
         ("from proxy.edge import app", "proxy.relay.pump", ["relay -> proxy.edge.app"]),
         ("from proxy import edge", "proxy.settings", ["base -> proxy.edge"]),
-        ("import proxy.meter.tokens", "proxy.relay.pump", ["relay -> proxy.meter.tokens"]),
-        ("from ..meter import tokens", "proxy.relay.pump", ["relay -> proxy.meter.tokens"]),
+        ("import proxy.meter.tally", "proxy.relay.pump", ["relay -> proxy.meter.tally"]),
+        ("from ..meter import tally", "proxy.relay.pump", ["relay -> proxy.meter.tally"]),
         ("from . import sse", "proxy.relay.pump", []),
         ("from .sse import Framer", "proxy.relay.__init__", []),
         (

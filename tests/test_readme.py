@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from proxy.complaints import PREFIX
 from proxy.config import load
 from proxy.demo.page import page
+from proxy.setting_errors import PREFIX
 from proxy.settings import Settings
 
 ROOT = Path(__file__).parents[1]

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from proxy.complaints import CONFIG, PREFIX
+from proxy.setting_errors import CONFIG, PREFIX
 from proxy.settings import Settings
 
 ROOT = Path(__file__).parents[1]

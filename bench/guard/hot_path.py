@@ -16,11 +16,11 @@ from typing import Any
 from bench.upstream.events import Chunks
 from proxy.http.parser_bypass import BypassHandler
 from proxy.http.raw_body import RawBody
-from proxy.meter.reader import reader_for
+from proxy.meter.stream_reader import reader_for
 from proxy.record import Family
 from proxy.relay.client_writer import ClientWriter
+from proxy.relay.event_stream import EventStream
 from proxy.relay.splice import Splice
-from proxy.relay.stream import Stream
 
 _TOKEN_NANOSECONDS = 20_000_000
 _MADE = 100
@@ -63,7 +63,7 @@ def open_path(outlet: Outlet) -> tuple[Callable[[bytes], None], asyncio.Task[Non
     handler.held = []
     body = RawBody(handler, lambda _: None)
     client = ClientWriter(outlet, outlet, chunked=True, now=time.monotonic())
-    stream = Stream(Family.CHAT, reader_for(Family.CHAT), hides_usage=True)
+    stream = EventStream(Family.CHAT, reader_for(Family.CHAT), hides_usage=True)
     return body.data_received, asyncio.create_task(Splice(body, stream, client).run())
 
 

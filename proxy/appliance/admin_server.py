@@ -5,8 +5,8 @@ from __future__ import annotations
 from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 
+from proxy.http.aiohttp_server_internals import has_begun
 from proxy.http.protocol_runner import ProtocolRunner
-from proxy.http.server_internals import has_begun
 
 
 class AdminRunner(ProtocolRunner):

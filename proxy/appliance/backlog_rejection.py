@@ -18,7 +18,7 @@ from proxy.errors import Overloaded
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from proxy.appliance.ledger import Ledger
+    from proxy.appliance.uncounted_requests import UncountedRequests
     from proxy.appliance.worker_socket import WorkerSocket
 
 _SECONDS = 0.5
@@ -32,9 +32,9 @@ _log = structlog.get_logger("appliance")
 class BacklogRejection:
     """Answers all connections in a socket's backlog, and counts those that would be relayed."""
 
-    def __init__(self, ledger: Ledger, paths: tuple[str, ...] = ()) -> None:
+    def __init__(self, uncounted: UncountedRequests, paths: tuple[str, ...] = ()) -> None:
         """Take `paths`, the additional relayed prefixes (`SLUICE_PATHS`)."""
-        self._ledger = ledger
+        self._uncounted = uncounted
         self._paths = paths
         self._answering: set[asyncio.Task[None]] = set()
 
@@ -52,13 +52,15 @@ class BacklogRejection:
         for connection in connections:
             with connection, contextlib.suppress(OSError):
                 connection.settimeout(_SECONDS)
-                turned += _answered(connection, self._ledger, self._paths)
+                turned += _answered(connection, self._uncounted, self._paths)
         if turned:
             reason = "their worker did not restart in time"
             _log.warning("turned_away", requests=turned, reason=reason)
 
 
-def _answered(connection: socket.socket, ledger: Ledger, paths: tuple[str, ...]) -> bool:
+def _answered(
+    connection: socket.socket, uncounted: UncountedRequests, paths: tuple[str, ...]
+) -> bool:
     """Answer a connection. Return False if it has left or sent nothing: nginx logs that."""
     # Imported late: slow to load, and rarely needed.
     refusal = import_module("proxy.edge.reject_connection").refusal
@@ -68,7 +70,7 @@ def _answered(connection: socket.socket, ledger: Ledger, paths: tuple[str, ...])
     error = Overloaded("The gateway's workers are restarting.", retry_after=_RETRY_SECONDS)
     answer, record = refusal(head, error, paths)
     if record is not None:
-        ledger.refused(record)
+        uncounted.refused(record)
     connection.sendall(answer)
     connection.shutdown(socket.SHUT_WR)
     # Closing with unread data would reset the connection and discard the response.

@@ -14,7 +14,7 @@ from proxy.appliance.monitor import CannotStart
 from proxy.appliance.preflight import certificate_warnings, preflight
 from proxy.appliance.run_directory import run_directory
 from proxy.state.backend import backend_for
-from proxy.state.errors import StoreUnavailable
+from proxy.state.error_map import StoreUnavailable
 
 if TYPE_CHECKING:
     from proxy.settings import Settings

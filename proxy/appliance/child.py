@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from proxy.appliance.heartbeat_reader import HeartbeatReader
 from proxy.appliance.line_reader import LineReader, to_stderr
-from proxy.appliance.pulse import Pulse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -48,7 +48,7 @@ class ProcessSpec:
     err: Callable[[bytes], None] = to_stderr
     """Receives its stderr, in whole lines."""
     listening: WorkerSocket | None = None
-    """The socket that the child inherits, with a pulse; None if it opens its own."""
+    """The socket that the child inherits, with a heartbeat; None if it opens its own."""
     settings: int | None = None
     """The descriptor of the settings that the child inherits."""
     masked: Callable[[bytes], bytes] = bytes
@@ -63,13 +63,13 @@ class Child:
         spec: ProcessSpec,
         process: asyncio.subprocess.Process,
         pipes: Pipes,
-        pulse: Pulse | None = None,
+        heartbeat: HeartbeatReader | None = None,
     ) -> None:
         self.name = spec.name
         self._process = process
         self._pipes = pipes
-        self.pulse = pulse
-        """A worker's pulse; None for other children."""
+        self.heartbeat = heartbeat
+        """A worker's heartbeat; None for other children."""
         self.killed = False
         """Whether the supervisor killed the child."""
 
@@ -81,12 +81,12 @@ class Child:
         its stderr.
         """
         pipes = Pipes(spec)
-        pulse: Pulse | None = None
+        heartbeat: HeartbeatReader | None = None
         inherited: tuple[int, ...] = ()
         try:
             if spec.listening is not None:
-                pulse = Pulse()
-                inherited = (spec.listening.fileno(), pulse.writing)
+                heartbeat = HeartbeatReader()
+                inherited = (spec.listening.fileno(), heartbeat.writing)
                 if spec.settings is not None:
                     inherited = (*inherited, spec.settings)
             process = await asyncio.create_subprocess_exec(
@@ -106,14 +106,14 @@ class Child:
                 pass_fds=inherited,
             )
         except BaseException:
-            if pulse is not None:
-                pulse.close()
+            if heartbeat is not None:
+                heartbeat.close()
             raise
         finally:
             pipes.close_writing_ends()
-            if pulse is not None:
-                pulse.close_writing_end()
-        return cls(spec, process, pipes, pulse)
+            if heartbeat is not None:
+                heartbeat.close_writing_end()
+        return cls(spec, process, pipes, heartbeat)
 
     @property
     def pid(self) -> int:
@@ -139,9 +139,9 @@ class Child:
         """
         status = await self._process.wait()
         self.kill()
-        if self.pulse is not None:
-            self.pulse.close()
-            self.pulse = None
+        if self.heartbeat is not None:
+            self.heartbeat.close()
+            self.heartbeat = None
         return status if status >= 0 else _BY_SIGNAL - status
 
     def stopped(self) -> bool:
@@ -169,7 +169,7 @@ class Child:
 def _descriptor_arguments(inherited: tuple[int, ...]) -> list[str]:
     if not inherited:
         return []
-    names = ("--listen-fd", "--pulse-fd", "--settings-fd")
+    names = ("--listen-fd", "--heartbeat-fd", "--settings-fd")
     return [argument for pair in zip(names, map(str, inherited), strict=False) for argument in pair]
 
 

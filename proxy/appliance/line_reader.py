@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from proxy.meter.log_stream import STDERR
+from proxy.meter.log_output import STDERR
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.metrics import MetricWrapperBase
 
 from proxy.appliance.status import _own_metrics
-from proxy.generated import put_between, update
+from proxy.generated_docs import put_between, update
 from proxy.meter.instruments import Instruments, Maker
 from proxy.meter.key_instruments import KeyInstruments
 

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     import signal
     from collections.abc import Awaitable, Callable
 
+    from proxy.appliance.heartbeat_reader import HeartbeatReader
     from proxy.appliance.http_probe import ProbeResponse
-    from proxy.appliance.pulse import Pulse
 
 _log = structlog.get_logger("appliance")
 
@@ -228,10 +228,10 @@ class ProcessMonitor:
 
     async def _watch(self, child: Child, ending: asyncio.Task[int]) -> None:
         """Watch the child until it ends."""
-        if child.pulse is None or not child.pulse.beats:
+        if child.heartbeat is None or not child.heartbeat.beats:
             await self._poll_probe(ending)
         else:
-            await self._watch_pulse(child, child.pulse, ending)
+            await self._watch_heartbeat(child, child.heartbeat, ending)
 
     async def _poll_probe(self, ending: asyncio.Task[int]) -> None:
         """Probe periodically. Any response counts as alive, an error status too.
@@ -243,15 +243,17 @@ class ProcessMonitor:
             alive = await self._probe() is not None
             self._set_state(ProcessState.READY if alive else ProcessState.SILENT, ending)
 
-    async def _watch_pulse(self, child: Child, pulse: Pulse, ending: asyncio.Task[int]) -> None:
+    async def _watch_heartbeat(
+        self, child: Child, heartbeat: HeartbeatReader, ending: asyncio.Task[int]
+    ) -> None:
         """Count checks without a heartbeat: first mark the child as silent, then kill it.
 
         A frozen child's streams are stalled, and only a new one can serve the waiting clients.
         """
-        policy, last, missed = self._restart_policy, pulse.beats, 0
+        policy, last, missed = self._restart_policy, heartbeat.beats, 0
         while not (await asyncio.wait({ending}, timeout=policy.beat))[0]:
-            missed = 0 if pulse.beats != last else missed + 1
-            last = pulse.beats
+            missed = 0 if heartbeat.beats != last else missed + 1
+            last = heartbeat.beats
             silent = missed >= policy.silent_after
             self._set_state(ProcessState.SILENT if silent else ProcessState.READY, ending)
             if missed >= policy.frozen_after or (silent and await asyncio.to_thread(child.stopped)):

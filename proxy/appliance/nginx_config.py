@@ -12,7 +12,7 @@ import string
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from proxy import pages
+from proxy import static_pages
 from proxy.appliance import nginx_sizing, nginx_timeouts
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def render(values: dict[str, str], target: Path) -> None:
     The TLS server is omitted without a certificate. Raises `KeyError` for a name without a value,
     and `OSError` if a file cannot be written.
     """
-    _render_folder(pages.source(), values, target)
+    _render_folder(static_pages.source(), values, target)
     if values["PLAYGROUND_FILES"]:
         _copy_page("playground", target.parent / "playground")
 
@@ -62,7 +62,7 @@ def values_for(
     Raises `CannotRender` for a path that cannot be quoted.
     """
     all_origins = "*" in settings.cors_origins
-    playground = pages.playground_is_on(settings)
+    playground = static_pages.playground_is_on(settings)
     return {
         "RUN": _quotable("TMPDIR", str(run.path)),
         "USER_DIRECTIVE": _user_directive(run.nginx_user),
@@ -130,7 +130,7 @@ def _is_wanted(name: str, values: dict[str, str]) -> bool:
 
 def _copy_page(name: str, target: Path) -> None:
     """Copy a page's files: nginx, as user nobody, may not be able to reach the package."""
-    for path, entry in pages.files(name).items():
+    for path, entry in static_pages.files(name).items():
         file = target / path
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(entry.read_bytes())
@@ -194,7 +194,7 @@ def _bracketed(address: str) -> str:
 
 def _page_headers() -> str:
     return "\n".join(
-        f'    add_header {name} "{text}" always;' for name, text in pages.HEADERS.items()
+        f'    add_header {name} "{text}" always;' for name, text in static_pages.HEADERS.items()
     )
 
 

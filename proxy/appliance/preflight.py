@@ -13,7 +13,7 @@ from proxy.appliance import certificate, nginx, nginx_config, nginx_program, ngi
 from proxy.appliance.file_snapshots import FileSnapshots
 from proxy.appliance.monitor import CannotStart
 from proxy.meter.prices import PricesError, read_prices
-from proxy.upstream.trust import load_ca
+from proxy.upstream.tls_trust import load_ca
 
 if TYPE_CHECKING:
     from proxy.appliance.nginx_program import NginxProgram

@@ -17,14 +17,14 @@ from proxy.appliance import child_commands, nginx, ports, store_program
 from proxy.appliance.banner import uses_demo
 from proxy.appliance.child import ProcessSpec
 from proxy.appliance.http_probe import ProbeResponse, probe_port, probe_socket
-from proxy.appliance.ledger import Ledger
 from proxy.appliance.line_reader import to_log
 from proxy.appliance.monitor import CannotStart, ProcessMonitor, ProcessState, RestartPolicy
 from proxy.appliance.nginx_log import NginxLog
 from proxy.appliance.repeated_kills import RepeatedKills
+from proxy.appliance.uncounted_requests import UncountedRequests
 from proxy.appliance.worker_queue import has_passed
 from proxy.appliance.worker_sockets import WorkerSockets
-from proxy.container import oom_kills
+from proxy.container_limits import oom_kills
 from proxy.state.ping import ping
 
 if TYPE_CHECKING:
@@ -60,14 +60,14 @@ class Processes:
         self._settings = settings
         self._run = run
         self._programs = programs
-        self._ledger = Ledger(run.metrics, self._has_passed)
+        self._uncounted = UncountedRequests(run.metrics, self._has_passed)
         self._extra = {"PROMETHEUS_MULTIPROC_DIR": str(run.metrics), **_sizes(settings)}
         self._shared = os.memfd_create("sluice-settings")
         self._generation = -1
         self.kills = RepeatedKills(oom_kills)
         self.reductions: list[str] = []
         """The reductions made because workers were killed repeatedly, as text."""
-        self._sockets = WorkerSockets(run, settings, self._ledger)
+        self._sockets = WorkerSockets(run, settings, self._uncounted)
         self.demo = self._demo_monitor() if uses_demo(settings) else None
         self.store = self._store_monitor() if store_program.wanted(settings) else None
         self.workers = tuple(self._worker_monitor(index) for index in range(settings.workers))
@@ -218,7 +218,7 @@ class Processes:
 
     def _nginx_monitor(self) -> ProcessMonitor:
         settings = self._settings
-        log = NginxLog(for_people=settings.log_format == "console", on_access=self._ledger.saw)
+        log = NginxLog(for_people=settings.log_format == "console", on_access=self._uncounted.saw)
         spec = nginx.process_spec(self._programs.nginx, self._run, log)
         return self._monitor(
             spec,
@@ -239,11 +239,11 @@ class Processes:
     async def _clean_up_worker(self, index: int) -> None:
         """Reset a dead worker's gauges and record its requests in flight; its counters stay."""
         await asyncio.to_thread(_forget_levels, str(self._run.metrics), index)
-        await asyncio.to_thread(self._ledger.buried, index)
+        await asyncio.to_thread(self._uncounted.buried, index)
         await asyncio.to_thread(self.kills.look)
 
     def _has_passed(self, index: int) -> bool:
-        """Whether a worker has started all requests sent to it so far, for the ledger."""
+        """Whether a worker has started all requests sent to it so far, for `UncountedRequests`."""
         return self.workers[index].given_up or has_passed(self._sockets[index].path)
 
 

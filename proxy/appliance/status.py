@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from proxy.appliance import recent_status
 from proxy.appliance.monitor import ProcessState
-from proxy.meter import warnings
+from proxy.meter import recent_warnings
 from proxy.version import VERSION
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ class ApplianceStatus:
         workers = await self._processes.worker_reports()
         upstreams = [worker.pop("upstreams", []) for worker in workers]
         recent = [worker.pop("recent", {}) for worker in workers]
-        heard = [warnings.latest(), *(worker.pop("warnings", []) for worker in workers)]
+        heard = [recent_warnings.latest(), *(worker.pop("warnings", []) for worker in workers)]
         keys = [worker.pop("keys", {}) for worker in workers]
         return {
             "version": VERSION,
@@ -110,7 +110,7 @@ class ApplianceStatus:
 
 def _newest(heard: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     return sorted(heard, key=lambda warning: str(warning["at"]), reverse=True)[
-        : warnings.MAX_WARNINGS
+        : recent_warnings.MAX_WARNINGS
     ]
 
 

@@ -14,18 +14,18 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from proxy.appliance import banner, child_commands, nginx
+from proxy.appliance.appliance_reload import ApplianceReload
 from proxy.appliance.file_snapshots import FileSnapshots
 from proxy.appliance.http_probe import accepts
 from proxy.appliance.monitor import CannotStart, ProcessMonitor
 from proxy.appliance.preflight import preflight
 from proxy.appliance.processes import Processes, Programs
-from proxy.appliance.reload import ApplianceReload
 from proxy.appliance.run_directory import run_directory
 from proxy.appliance.status import ApplianceStatus
 from proxy.capacity import sized
-from proxy.container import granted
+from proxy.container_limits import granted
 from proxy.meter import logs
-from proxy.meter.log_stream import STDOUT
+from proxy.meter.log_output import STDOUT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable

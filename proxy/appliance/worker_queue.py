@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _REQUEST = b"HEAD /healthz HTTP/1.0\r\n\r\n"
 _TIMES = 3
 """The first waits in the backlog; the others give what has been read there the turns of the event
-loop that it takes until it is written down (`proxy.meter.inflight`)."""
+loop that it takes until it is written down (`proxy.meter.requests_in_flight`)."""
 _READ = 4096
 
 

@@ -13,19 +13,19 @@ from proxy.appliance.worker_socket import WorkerSocket
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from proxy.appliance.ledger import Ledger
     from proxy.appliance.monitor import ProcessMonitor
     from proxy.appliance.run_directory import RunDirectory
+    from proxy.appliance.uncounted_requests import UncountedRequests
     from proxy.settings import Settings
 
 
 class WorkerSockets:
     """One for each worker, by index. The supervisor owns them, so they outlive every worker."""
 
-    def __init__(self, run: RunDirectory, settings: Settings, ledger: Ledger) -> None:
+    def __init__(self, run: RunDirectory, settings: Settings, uncounted: UncountedRequests) -> None:
         self._run = run
         self._settings = settings
-        self._reject_backlog = BacklogRejection(ledger, settings.paths)
+        self._reject_backlog = BacklogRejection(uncounted, settings.paths)
         # nginx, as user nobody, must be able to connect; the directory is private.
         mode = 0o666 if run.nginx_user else 0o600
         self._sockets = tuple(

@@ -14,7 +14,7 @@ import msgspec
 
 from proxy.record import Family
 from proxy.state import aliases
-from proxy.state.errors import StoreUnavailable
+from proxy.state.error_map import StoreUnavailable
 
 if TYPE_CHECKING:
     from proxy.edge.request_context import RequestContext

@@ -7,8 +7,15 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import hdrs, web
 
-from proxy import pages
-from proxy.edge import cors, event_source, health_routes, responses_route, selftest, streams_route
+from proxy import static_pages
+from proxy.edge import (
+    cors,
+    event_source,
+    health_routes,
+    responses_route,
+    selftest_route,
+    streams_route,
+)
 from proxy.edge.downstream_response import error_response
 from proxy.edge.forward import forward
 from proxy.edge.playground import Playground
@@ -18,8 +25,8 @@ from proxy.edge.resource_exhaustion import refusal_for
 from proxy.edge.routes import ALWAYS_PASSED
 from proxy.edge.worker_state import WORKER_STATE, WorkerState
 from proxy.errors import Internal, NotFound, SluiceError
-from proxy.http.server_internals import has_begun
-from proxy.refusals import MethodNotAllowed
+from proxy.http.aiohttp_server_internals import has_begun
+from proxy.request_errors import MethodNotAllowed
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _KEEPALIVE_SECONDS = 3660.0
@@ -37,13 +44,13 @@ def create_app(state: WorkerState) -> web.Application:
     if not state.behind_nginx:
         settings = state.settings
         cors.install(app, settings.cors_origins, credentials=settings.cors_credentials)
-        if pages.playground_is_on(state.settings):
+        if static_pages.playground_is_on(state.settings):
             Playground().add_to(app)
     app.middlewares.append(errors_are_json)
     app.router.add_get("/healthz", health_routes.alive)
     app.router.add_get("/readyz", health_routes.ready)
     app.router.add_get(health_routes.INTERNAL_PATH, health_routes.internal)
-    app.router.add_get("/selftest/stream", selftest.stream)
+    app.router.add_get("/selftest/stream", selftest_route.stream)
     if state.settings.lame_duck_seconds:
         app.on_response_prepare.append(_last_on_its_connection_of_a_lame_duck)
     app.router.add_get("/v1/streams/{id}", streams_route.get, allow_head=False)
@@ -68,7 +75,7 @@ async def _last_on_its_connection_of_a_lame_duck(
 
 
 async def _later(_request: web.Request) -> None:
-    """Send no `100 Continue` here: `proxy.edge.body` does once there is memory for the body."""
+    """Send no `100 Continue` here: `request_body` does once there is memory for the body."""
 
 
 def create_runner(state: WorkerState) -> web.AppRunner:

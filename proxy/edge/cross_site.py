@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from aiohttp import hdrs, web
 
-from proxy.refusals import CrossSite
+from proxy.request_errors import CrossSite
 
 _SITE = "Sec-Fetch-Site"
 _OWN_SITE = frozenset({"same-origin", "none"})

@@ -11,7 +11,7 @@ from multidict import CIMultiDict
 
 from proxy.edge.truncated_close import close_truncated
 from proxy.errors import SluiceError, body_of, headers_of
-from proxy.http.server_internals import HeldHeadResponse
+from proxy.http.aiohttp_server_internals import HeldHeadResponse
 from proxy.record import Family, RequestRecord
 from proxy.relay.client_writer import BUFFERED_BYTES, ClientWriter
 from proxy.relay.pump import Outcome

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from proxy.edge.routes import is_passed, route_of
 from proxy.errors import ClientLeft
-from proxy.meter.tokens import Tally
+from proxy.meter.tally import Tally
 from proxy.record import RequestRecord
 
 if TYPE_CHECKING:

@@ -19,17 +19,17 @@ from proxy.edge.forward import serve
 from proxy.edge.recording import Recording
 from proxy.edge.replay import View
 from proxy.edge.request_context import RequestContext, request_id_of
-from proxy.edge.resumables import owner_of
+from proxy.edge.resumable_streams import owner_of
 from proxy.edge.stream_errors import Stopped
 from proxy.edge.streams_route import go_on, handle, read
 from proxy.errors import BadRequest
 from proxy.state import aliases
-from proxy.state.errors import StoreUnavailable
+from proxy.state.error_map import StoreUnavailable
 
 if TYPE_CHECKING:
     from multidict import CIMultiDict
 
-    from proxy.edge.resumables import Resumables
+    from proxy.edge.resumable_streams import ResumableStreams
     from proxy.edge.worker_state import WorkerState
     from proxy.state.stream_logs import LogState
 
@@ -49,7 +49,7 @@ async def get(request: web.Request) -> web.StreamResponse:
 
 
 async def _get(
-    state: WorkerState, resumables: Resumables, context: RequestContext, _name: str
+    state: WorkerState, resumables: ResumableStreams, context: RequestContext, _name: str
 ) -> web.StreamResponse:
     request = context.request
     question = _question(state, context)
@@ -87,7 +87,7 @@ def _body(request: web.Request) -> bytes:
 
 
 async def _start(
-    state: WorkerState, resumables: Resumables, context: RequestContext, body: bytes
+    state: WorkerState, resumables: ResumableStreams, context: RequestContext, body: bytes
 ) -> str | web.StreamResponse:
     """Ask the upstream. Return the stream's id, or the error response."""
     request = context.request
@@ -115,7 +115,9 @@ async def _start(
     return log.id
 
 
-async def _answering(resumables: Resumables, context: RequestContext, question: str) -> str | None:
+async def _answering(
+    resumables: ResumableStreams, context: RequestContext, question: str
+) -> str | None:
     """Find the stream that answers this question and has lost its reader."""
     store = resumables.logs.store
     stream = await aliases.stream_of_question(store, question)
@@ -142,7 +144,7 @@ def _is_one_question(request: web.Request) -> bool:
     return bool(request.query.get(_ONCE))
 
 
-def _is_fresh(resumables: Resumables, log: LogState) -> bool:
+def _is_fresh(resumables: ResumableStreams, log: LogState) -> bool:
     """Whether the reader may still reconnect: the stream runs, or ended recently."""
     end = log.end
     if end is None:
@@ -160,7 +162,10 @@ def _question(state: WorkerState, context: RequestContext) -> str:
 
 
 async def _note_end(
-    resumables: Resumables, context: RequestContext, response: web.StreamResponse, question: str
+    resumables: ResumableStreams,
+    context: RequestContext,
+    response: web.StreamResponse,
+    question: str,
 ) -> None:
     """Forget a question whose answer was read to its end: the next one is asked again."""
     if _is_one_question(context.request):
@@ -170,7 +175,7 @@ async def _note_end(
         await _tell(resumables, aliases.delete_question(question))
 
 
-async def _tell(resumables: Resumables, command: Any) -> None:
+async def _tell(resumables: ResumableStreams, command: Any) -> None:
     try:
         await resumables.logs.store.pipeline([command], resumables.logs.store.timeout)
     except StoreUnavailable:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from proxy.errors import SluiceError, UpstreamOverloaded
-from proxy.meter.reader import reader_for
+from proxy.meter.stream_reader import reader_for
 from proxy.record import EventKind, Family
 from proxy.relay.sse import Framer
 

@@ -10,10 +10,9 @@ from aiohttp import web
 from proxy.edge import affinity, cross_site, model_list
 from proxy.edge.admission import Slot
 from proxy.edge.body_memory import Hold
-from proxy.edge.commit import CommitIfSilent
 from proxy.edge.cursor import wants_progress
-from proxy.edge.deliver import deliver
 from proxy.edge.downstream_response import error_response
+from proxy.edge.early_commit import CommitIfSilent
 from proxy.edge.first_event import hidden_error, is_decidable
 from proxy.edge.live_progress import LiveProgress
 from proxy.edge.prepare_call import prepare
@@ -21,12 +20,13 @@ from proxy.edge.recording import accepted
 from proxy.edge.request_context import RequestContext
 from proxy.edge.requested_models import check_rights
 from proxy.edge.resource_exhaustion import refusal_for
-from proxy.edge.resumables import owner_of
+from proxy.edge.response_relay import relay_response
+from proxy.edge.resumable_streams import owner_of
 from proxy.edge.routes import is_passed
-from proxy.edge.stream_figures import History, StreamFigures
+from proxy.edge.stream_progress import LengthHistory, StreamProgress
 from proxy.edge.worker_state import WORKER_STATE, WorkerState
 from proxy.errors import Internal, SluiceError, TotalTimeout
-from proxy.http.server_connection import refuse_rest
+from proxy.http.client_connection import refuse_rest
 from proxy.relay.pump import Outcome
 from proxy.upstream.response import UpstreamResponse
 
@@ -61,7 +61,7 @@ async def _serve(state: WorkerState, context: RequestContext) -> web.StreamRespo
             with await _first_response(state, context, hold) as answer:
                 state.telemetry.keep(context)
                 hold.release()
-                return await deliver(state, context, answer)
+                return await relay_response(state, context, answer)
     except SluiceError as error:
         context.record_error(error)
         return _send_error(error, state, context)
@@ -129,7 +129,7 @@ def _progress_of(context: RequestContext) -> LiveProgress | None:
     if not wants_progress(context.request) or (recording is not None and recording.detached):
         return None
     return LiveProgress(
-        context, recording.figures if recording else StreamFigures(context, History())
+        context, recording.figures if recording else StreamProgress(context, LengthHistory())
     )
 
 

@@ -7,7 +7,7 @@ import os
 from aiohttp import web
 
 from proxy.edge.worker_state import WORKER_STATE
-from proxy.meter import warnings
+from proxy.meter import recent_warnings
 
 INTERNAL_PATH = "/internal/status"
 """Polled by the supervisor on the worker's socket; nginx does not relay it."""
@@ -40,7 +40,7 @@ async def internal(request: web.Request) -> web.Response:
             "upstreams": state.upstreams.status(),
             "reload": state.reload._asdict(),
             "recent": state.telemetry.recent(),
-            "warnings": warnings.latest(),
+            "warnings": recent_warnings.latest(),
             # Without nginx in front, this port is public.
             "keys": await state.key_report.now() if state.behind_nginx else {},
             "limits": state.limiter.status(),

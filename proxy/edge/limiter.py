@@ -26,9 +26,9 @@ from proxy.limit_errors import (
     StreamsLimited,
     TokensLimited,
 )
-from proxy.meter.tokens import Usage as TokenUsage
+from proxy.meter.tally import Usage as TokenUsage
 from proxy.record import Family
-from proxy.state.errors import StoreUnavailable
+from proxy.state.error_map import StoreUnavailable
 from proxy.state.limits import KeyLedger, Limit, Limits, Usage
 from proxy.state.load_backend import load_backend
 from proxy.state.reservations import Reservation, Reservations

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from proxy.edge.stream_errors import LogLost, ProducerLost
 from proxy.record import Family
-from proxy.relay.terminal import terminal_event
+from proxy.relay.terminal_event import terminal_event
 from proxy.state.log_entry import End
 
 if TYPE_CHECKING:

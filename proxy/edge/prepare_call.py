@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from aiohttp import hdrs
 
-from proxy.edge.body import read
 from proxy.edge.body_memory import Hold
+from proxy.edge.request_body import read
 from proxy.edge.request_context import RequestContext
 from proxy.edge.request_head import origin_form
 from proxy.edge.request_params import RequestParams

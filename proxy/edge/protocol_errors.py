@@ -16,11 +16,11 @@ from proxy.edge.reject_connection import reject_unread
 from proxy.edge.request_context import RequestContext
 from proxy.edge.worker_state import WORKER_STATE
 from proxy.errors import BadRequest, Internal, SluiceError
+from proxy.http.aiohttp_server_internals import answer_in_http11, has_begun
 from proxy.http.bounded_reads import BoundedReads
+from proxy.http.client_connection import ClientConnection
 from proxy.http.protocol_runner import ProtocolRunner
-from proxy.http.server_connection import ServerConnection
-from proxy.http.server_internals import answer_in_http11, has_begun
-from proxy.refusals import HeadersTooLarge, HttpVersionNotSupported, UriTooLong
+from proxy.request_errors import HeadersTooLarge, HttpVersionNotSupported, UriTooLong
 
 LONGEST_TARGET_BYTES = 16 * 1024
 LARGEST_FIELD_BYTES = 32 * 1024
@@ -50,7 +50,7 @@ class GatewayRunner(ProtocolRunner):
 def _checking(app: web.Application, handler: Handler) -> Handler:
     async def check(request: web.BaseRequest) -> web.StreamResponse:
         assert isinstance(request, web.Request)
-        if isinstance(request.protocol, ServerConnection):
+        if isinstance(request.protocol, ClientConnection):
             request.protocol.message_started()
         try:
             request_head.check(request)
@@ -85,7 +85,7 @@ def _record_rejection(
     return context
 
 
-class _Connection(ServerConnection):
+class _Connection(ClientConnection):
     """A client connection that answers malformed requests in JSON.
 
     Their bytes, which may hold a key, are neither logged nor repeated. Requests that were left

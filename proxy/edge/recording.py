@@ -11,12 +11,12 @@ from aiohttp import hdrs, web
 
 from proxy.edge.downstream_response import DownstreamResponse
 from proxy.edge.stream_errors import LogsUnavailable, NobodyReads, Stopped
-from proxy.edge.stream_figures import History, MeasuredRequest, StreamFigures
+from proxy.edge.stream_progress import LengthHistory, MeasuredRequest, StreamProgress
 from proxy.record import Family
 from proxy.relay.client_writer import ClientWriter
-from proxy.relay.recorded import RecordedStream
+from proxy.relay.recorded_stream import RecordedStream
 from proxy.state.aliases import set_alias
-from proxy.state.errors import StoreUnavailable
+from proxy.state.error_map import StoreUnavailable
 from proxy.state.log_entry import End
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class RecordingHost(Protocol):
     """What all recordings of a worker share."""
 
     logs: StreamLogs
-    history: History
+    history: LengthHistory
     grace_seconds: float | None
     """How long a stream continues without a reader; None: to its end."""
     lost: Callable[[str], None]
@@ -79,7 +79,7 @@ class Recording:
         self._resumables = resumables
         self._context = context
         self._stream: RecordedStream | None = None
-        self.figures = StreamFigures(context, resumables.history)
+        self.figures = StreamProgress(context, resumables.history)
         """The stream's progress."""
         self._timer: asyncio.TimerHandle | None = None
         self._without_client = detached

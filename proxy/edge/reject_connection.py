@@ -22,7 +22,7 @@ from proxy.edge.early_disconnect import HEAD_BYTES, is_request, request_of
 from proxy.edge.resource_exhaustion import SHORT_OF_MEMORY
 from proxy.edge.routes import OTHER
 from proxy.errors import Overloaded, body_of, headers_of
-from proxy.meter.tokens import Tally
+from proxy.meter.tally import Tally
 from proxy.record import Family, RequestRecord
 
 if TYPE_CHECKING:

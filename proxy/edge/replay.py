@@ -19,8 +19,8 @@ from proxy.edge.recording import STREAM_ID
 from proxy.edge.stream_errors import EventsGone, LogLost, LogsUnavailable
 from proxy.record import EndedBy
 from proxy.relay.pump import Outcome
-from proxy.relay.recorded import ping_for
-from proxy.state.errors import StoreUnavailable
+from proxy.relay.recorded_stream import ping_for
+from proxy.state.error_map import StoreUnavailable
 from proxy.state.log_reader import LogGone, LogTrimmed
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from proxy.edge.routes import Route, route_of
 from proxy.edge.trusted_proxies import Client
 from proxy.errors import SluiceError
 from proxy.key_settings import KeySettings
-from proxy.meter.tokens import Tally
+from proxy.meter.tally import Tally
 from proxy.record import EndedBy, RequestRecord
 from proxy.relay.client_writer import ClientWriter
 from proxy.upstream.call import Call

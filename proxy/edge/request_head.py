@@ -14,7 +14,7 @@ from urllib.parse import unquote_to_bytes
 from aiohttp import HttpVersion10, HttpVersion11, hdrs, web
 
 from proxy.errors import BadRequest, NotFound
-from proxy.refusals import HttpVersionNotSupported, MethodNotAllowed
+from proxy.request_errors import HttpVersionNotSupported, MethodNotAllowed
 from proxy.upstream.credentials import key_in_path
 
 SPOKEN_VERSIONS = frozenset({HttpVersion10, HttpVersion11})

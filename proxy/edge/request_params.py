@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import msgspec
 
-from proxy import members
+from proxy import json_members
 from proxy.edge.routes import Route
 from proxy.record import Family
-from proxy.upstream.edit import Edit
+from proxy.upstream.body_edit import BodyEdit
 
 _ABSENT = msgspec.Raw()
 _LONGEST_MODEL_BYTES = 4096
@@ -60,7 +60,7 @@ class RequestFields:
     asks_for_usage: bool = False
     options: tuple[int, bytes] | None = None
     """The position and the JSON of the client's `stream_options`; None if there are none."""
-    model_at: tuple[members.Place, ...] | None = None
+    model_at: tuple[json_members.Place, ...] | None = None
     """Where the model is named; None if that was not requested."""
     options_are_fixed: bool = False
     """Whether there are `stream_options` that cannot be extended."""
@@ -78,9 +78,9 @@ class RequestParams:
     """The number of choices (`n`)."""
     max_output: int = 0
     """The maximum of output tokens per choice; 0 if not set."""
-    added_usage: Edit | None = None
+    added_usage: BodyEdit | None = None
     """The edit that asks the upstream for usage; its chunk is then hidden from the client."""
-    model_at: tuple[members.Place, ...] | None = ()
+    model_at: tuple[json_members.Place, ...] | None = ()
     """Where the body names the model; None if unknown."""
 
     @property
@@ -89,19 +89,19 @@ class RequestParams:
         return self.added_usage is not None
 
 
-def parse(body: members.Body, *, find_model: bool = False) -> RequestFields:
+def parse(body: json_members.Body, *, find_model: bool = False) -> RequestFields:
     """Validate the whole body, and return the few members that matter.
 
     Raises `BadRequest`, naming the byte, if it is not a JSON object.
     """
-    seen = members.read(body, _MEMBERS)
+    seen = json_members.read(body, _MEMBERS)
     options = bytes(seen.stream_options)
     asks = _asks_for_usage(options)
-    model = members.text_of(seen.model, _LONGEST_MODEL_BYTES)
+    model = json_members.text_of(seen.model, _LONGEST_MODEL_BYTES)
     place = -1
     if options and not asks and len(options) <= _LARGEST_OPTIONS_BYTES:
-        place = members.place_of(body, "stream_options", _MEMBERS)
-    model_at = members.places_of(body, "model", _MEMBERS) if find_model else None
+        place = json_members.place_of(body, "stream_options", _MEMBERS)
+    model_at = json_members.places_of(body, "model", _MEMBERS) if find_model else None
     return RequestFields(
         model=model,
         model_at=model_at,
@@ -158,12 +158,12 @@ def _tokens(number: bytes) -> int:
     return int(number) if number.isdigit() and len(number) <= _MOST_TOKENS_DIGITS else 0
 
 
-def _asking_for_usage(body: bytes, options: tuple[int, bytes] | None) -> Edit:
+def _asking_for_usage(body: bytes, options: tuple[int, bytes] | None) -> BodyEdit:
     """Build the edit that asks for usage; the rest of the body stays unchanged."""
     if options is None:
         opening = body.index(b"{") + 1
-        return Edit(opening, opening, _USAGE_ASKED)
+        return BodyEdit(opening, opening, _USAGE_ASKED)
     start, own = options
     options_whole = _OPTIONS_WHOLE.decode(own) if own.startswith(b"{") else {}
     options_whole["include_usage"] = msgspec.Raw(b"true")
-    return Edit(start, start + len(own), msgspec.json.encode(options_whole))
+    return BodyEdit(start, start + len(own), msgspec.json.encode(options_whole))

@@ -8,7 +8,7 @@ from urllib.parse import unquote
 
 import msgspec
 
-from proxy import members
+from proxy import json_members
 from proxy.edge.key_rights import refusal
 from proxy.errors import BadRequest
 from proxy.limit_errors import Forbidden
@@ -80,8 +80,8 @@ def _in_body(headers: MultiMapping[str], body: bytes) -> Iterator[str]:
     if encoding.strip().lower() != "identity":
         raise Forbidden("The model cannot be checked, because the body is compressed.")
     try:
-        named = members.read(body, _NAMED)
+        named = json_members.read(body, _NAMED)
     except BadRequest:
         return
-    if model := members.text_of(named.model, _LONGEST_NAME_BYTES):
+    if model := json_members.text_of(named.model, _LONGEST_NAME_BYTES):
         yield model

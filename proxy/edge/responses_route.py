@@ -14,18 +14,18 @@ from proxy.edge.cursor import number, says_yes
 from proxy.edge.downstream_response import ids_of
 from proxy.edge.forward import forward
 from proxy.edge.replay import View
-from proxy.edge.resumables import owner_of
+from proxy.edge.resumable_streams import owner_of
 from proxy.edge.stream_errors import StreamNotFound
 from proxy.edge.streams_route import found_log, handle, read
 from proxy.edge.worker_state import WORKER_STATE, WorkerState
 from proxy.errors import SluiceError
 from proxy.meter.whole.responses import so_far
 from proxy.state import aliases
-from proxy.state.errors import StoreUnavailable
+from proxy.state.error_map import StoreUnavailable
 
 if TYPE_CHECKING:
     from proxy.edge.request_context import RequestContext
-    from proxy.edge.resumables import Resumables
+    from proxy.edge.resumable_streams import ResumableStreams
     from proxy.state.stream_logs import LogState
 
 _CANCEL_SECONDS = 3.0
@@ -73,7 +73,7 @@ async def _stream_of(request: web.Request) -> str:
 
 
 async def _get(
-    state: WorkerState, resumables: Resumables, context: RequestContext, stream: str
+    state: WorkerState, resumables: ResumableStreams, context: RequestContext, stream: str
 ) -> web.StreamResponse:
     request = context.request
     if not says_yes(request, "stream"):
@@ -84,7 +84,7 @@ async def _get(
 
 
 async def _cancel(
-    _state: WorkerState, resumables: Resumables, context: RequestContext, stream: str
+    _state: WorkerState, resumables: ResumableStreams, context: RequestContext, stream: str
 ) -> web.StreamResponse:
     owner = owner_of(context.request, context.key)
     if not await resumables.logs.stop(stream, owner):
@@ -99,7 +99,7 @@ async def _cancel(
 
 
 async def _described(
-    resumables: Resumables, context: RequestContext, stream: str, *, stopping: bool = False
+    resumables: ResumableStreams, context: RequestContext, stream: str, *, stopping: bool = False
 ) -> web.Response:
     log = await found_log(resumables, context, stream)
     document = so_far(await resumables.logs.whole(log))

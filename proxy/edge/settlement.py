@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from proxy.meter.tokens import Tally, Usage
+from proxy.meter.tally import Tally, Usage
 from proxy.record import EndedBy, Family
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from proxy.edge.downstream_response import error_response, ids_of
 from proxy.edge.recording import STREAM_ID
 from proxy.edge.replay import ENDED_BY, Replay, View
 from proxy.edge.request_context import RequestContext
-from proxy.edge.resumables import owner_of
+from proxy.edge.resumable_streams import owner_of
 from proxy.edge.stream_errors import (
     UNSEEN,
     EventsGone,
@@ -24,15 +24,15 @@ from proxy.edge.stream_errors import (
     StreamNotFound,
     TooManyReaders,
 )
-from proxy.edge.stream_state import describe
+from proxy.edge.stream_status import describe
 from proxy.edge.worker_state import WORKER_STATE, WorkerState
 from proxy.errors import BadRequest, SluiceError
 from proxy.record import EndedBy
 from proxy.state import stream_logs
-from proxy.state.errors import StoreUnavailable
+from proxy.state.error_map import StoreUnavailable
 
 if TYPE_CHECKING:
-    from proxy.edge.resumables import Resumables
+    from proxy.edge.resumable_streams import ResumableStreams
     from proxy.state.stream_logs import LogState
 
 _AHEAD_SECONDS = 5.0
@@ -42,7 +42,7 @@ _MOST_AHEAD = 10_000
 _UNACCEPTABLE = re.compile(r";q=0(\.0*)?(;|$)")
 """A media type that the client does not take (RFC 9110, 12.4.2)."""
 RouteHandler = Callable[
-    [WorkerState, "Resumables", RequestContext, str], Awaitable[web.StreamResponse]
+    [WorkerState, "ResumableStreams", RequestContext, str], Awaitable[web.StreamResponse]
 ]
 
 
@@ -126,7 +126,7 @@ async def read(
         resumables.end_reading()
 
 
-async def found_log(resumables: Resumables, context: RequestContext, name: str) -> LogState:
+async def found_log(resumables: ResumableStreams, context: RequestContext, name: str) -> LogState:
     """Look up a log of this client; if its producer died, end it first.
 
     Raises `StreamNotFound` and `StoreUnavailable`.
@@ -142,7 +142,7 @@ async def found_log(resumables: Resumables, context: RequestContext, name: str) 
 
 
 async def _get(
-    state: WorkerState, resumables: Resumables, context: RequestContext, name: str
+    state: WorkerState, resumables: ResumableStreams, context: RequestContext, name: str
 ) -> web.StreamResponse:
     request = context.request
     stream = stream_id(name)
@@ -157,7 +157,7 @@ async def _get(
 
 async def go_on(
     state: WorkerState,
-    resumables: Resumables,
+    resumables: ResumableStreams,
     context: RequestContext,
     stream: str,
     cursor: Cursor,
@@ -176,7 +176,7 @@ async def go_on(
 
 
 async def _at_cursor(
-    resumables: Resumables, context: RequestContext, stream: str, cursor: Cursor
+    resumables: ResumableStreams, context: RequestContext, stream: str, cursor: Cursor
 ) -> LogState:
     """Return the log when it has caught up with the cursor: the store lags by a moment.
 
@@ -202,7 +202,7 @@ def _missed_end(log: LogState, cursor: Cursor) -> bool:
 
 
 async def _delete(
-    _state: WorkerState, resumables: Resumables, context: RequestContext, name: str
+    _state: WorkerState, resumables: ResumableStreams, context: RequestContext, name: str
 ) -> web.StreamResponse:
     stream = stream_id(name)
     if not await resumables.logs.stop(stream, owner_of(context.request, context.key)):
@@ -210,7 +210,7 @@ async def _delete(
     return web.Response(status=204, headers=ids_of(context.record))
 
 
-async def _progress_of(resumables: Resumables, name: str, owner: str) -> Any:
+async def _progress_of(resumables: ResumableStreams, name: str, owner: str) -> Any:
     if (log := resumables.logs.writer.running.get(name)) is not None and log.progress:
         return json.loads(log.progress()["progress"])
     try:

@@ -15,7 +15,7 @@ from prometheus_client import CollectorRegistry
 from proxy.edge.admission import Admission
 from proxy.edge.request_context import RequestContext
 from proxy.edge.store_metrics import StoreMetrics
-from proxy.meter import ended, inflight, reader, server_timing
+from proxy.meter import counted_requests, requests_in_flight, server_timing, stream_reader
 from proxy.meter.instruments import Maker
 from proxy.meter.key_instruments import KeyInstruments
 from proxy.meter.key_metrics import KeyMetrics
@@ -23,8 +23,8 @@ from proxy.meter.logs import RequestLog
 from proxy.meter.metrics import Metrics
 from proxy.meter.multiprocess import worker_registry
 from proxy.meter.prices import Prices, read_prices
-from proxy.meter.recent import Recent
-from proxy.meter.tokens import Tally, Usage
+from proxy.meter.recent_statistics import RecentStatistics
+from proxy.meter.tally import Tally, Usage
 from proxy.meter.trace_context import onward
 from proxy.meter.tracing import spans_asked_for
 from proxy.record import RequestRecord
@@ -50,10 +50,12 @@ class Telemetry:
         instruments = KeyInstruments(Maker(self.registry))
         self.keys = KeyMetrics(instruments)
         self.store = StoreMetrics(instruments)
-        self._in_flight = inflight.InFlight(
-            inflight.path_of(directory, index) if directory else None
+        self._in_flight = requests_in_flight.RequestsInFlight(
+            requests_in_flight.path_of(directory, index) if directory else None
         )
-        self._ended = ended.Ended(ended.path_of(directory, index) if directory else None)
+        self._ended = counted_requests.CountedRequests(
+            counted_requests.path_of(directory, index) if directory else None
+        )
         self._log = RequestLog(worker=index)
         self._settings = settings
         self._prices = Prices()
@@ -64,7 +66,7 @@ class Telemetry:
         """Returns the numbers of recorded streams and of readers; None without a store."""
         self._pulse: asyncio.Task[None] | None = None
         self._priced: asyncio.Task[None] | None = None
-        self._recent = Recent()
+        self._recent = RecentStatistics()
         self._running: dict[int, RequestContext] = {}
         self._unpriced: list[RequestContext] = []
         """Requests that ended before the prices were loaded."""
@@ -139,19 +141,19 @@ class Telemetry:
         self._metrics.record(record, tally)
         self._ended.add(record)
 
-    def meter_stream(self, context: RequestContext) -> reader.StreamReader:
+    def meter_stream(self, context: RequestContext) -> stream_reader.StreamReader:
         """Start a reader for the request's stream; its tally becomes the request's."""
-        stream_reader = reader.reader_for(context.record.family, context.choices)
-        context.tally = stream_reader.tally
-        return stream_reader
+        reader = stream_reader.reader_for(context.record.family, context.choices)
+        context.tally = reader.tally
+        return reader
 
     def meter_body(self, context: RequestContext, body: bytes) -> None:
         """Meter a response that is not streamed."""
-        context.tally = reader.read_body(context.record.family, body)
+        context.tally = stream_reader.read_body(context.record.family, body)
 
     def meter_ends(self, context: RequestContext, ends: bytes) -> None:
         """Meter a response of unknown format by its beginning and its end."""
-        context.tally = reader.read_ends(ends)
+        context.tally = stream_reader.read_ends(ends)
 
     def add_trace_context(
         self, headers: CIMultiDict[str], record: RequestRecord
@@ -211,7 +213,7 @@ class Telemetry:
             before = time.monotonic()
             await asyncio.sleep(_PULSE_SECONDS)
             lag = time.monotonic() - before - _PULSE_SECONDS
-            self._metrics.pulse(max(0.0, lag), *self._upstreams.connections())
+            self._metrics.record_worker(max(0.0, lag), *self._upstreams.connections())
             self._levels()
 
 

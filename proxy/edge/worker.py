@@ -19,11 +19,11 @@ import uvloop
 from aiohttp import web
 
 from proxy.capacity import sized
-from proxy.container import granted, raise_oom_score
+from proxy.container_limits import granted, raise_oom_score
 from proxy.edge.app import create_runner
+from proxy.edge.heartbeat import Heartbeat
 from proxy.edge.listener import PacedListener
-from proxy.edge.pulse import Pulse
-from proxy.edge.reload import Reloader
+from proxy.edge.worker_reload import WorkerReload
 from proxy.edge.worker_state import WorkerState, open_worker_state
 from proxy.errors import Drained
 from proxy.meter import logs
@@ -88,7 +88,7 @@ class Inherited(NamedTuple):
     """Descriptors inherited from a supervisor."""
 
     listening: int
-    pulse: int
+    heartbeat: int
     settings: int | None = None
 
 
@@ -103,7 +103,7 @@ class Worker:
         self.inherited: Inherited | None = None
         self.as_set = settings
         """The settings before sizing."""
-        self._reloader: Reloader | None = None
+        self._reloader: WorkerReload | None = None
         self._reloading: asyncio.Task[None] | None = None
         self._log = structlog.get_logger().bind(worker=index)
         self._stop_requested = asyncio.Event()
@@ -128,14 +128,14 @@ class Worker:
             await runner.setup()
             parts.push_async_callback(runner.cleanup)
             site = self._site(runner, unix, host, port)
-            self._reloader = Reloader(
+            self._reloader = WorkerReload(
                 state, self.inherited.settings if self.inherited else None, self.as_set
             )
             self._listen_to_signals()
             if self.inherited is not None:
-                # Before the worker is ready, so that a ready worker always has a pulse.
-                pulse = Pulse(self.inherited.pulse)
-                parts.callback(pulse.close)
+                # Before the worker is ready, so that a ready worker always has a heartbeat.
+                heartbeat = Heartbeat(self.inherited.heartbeat)
+                parts.callback(heartbeat.close)
             await site.start()
             _freeze_gc()
             self._log.info("worker_ready", pid=os.getpid(), listens=site.name)

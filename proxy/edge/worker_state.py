@@ -20,11 +20,11 @@ from proxy.edge.key_report import KeyReport
 from proxy.edge.limiter import Limiter
 from proxy.edge.request_context import RequestContext
 from proxy.edge.request_head import authority
-from proxy.edge.resumables import Resumables, open_resumables
+from proxy.edge.resumable_streams import ResumableStreams, open_resumable_streams
 from proxy.edge.telemetry import Telemetry
 from proxy.edge.trusted_proxies import Client, TrustedProxies
 from proxy.errors import SluiceError
-from proxy.relay.stream import Stream
+from proxy.relay.event_stream import EventStream
 from proxy.relay.timeouts import Timeouts
 from proxy.relay.watchdog import StreamWatchdog
 from proxy.settings import Settings
@@ -69,7 +69,7 @@ class WorkerState:
     """The tasks of requests that may outlive their client."""
     lame_duck: bool = False
     """Whether the worker reports not ready but still accepts requests."""
-    resumables: Resumables | None = None
+    resumables: ResumableStreams | None = None
     """The resumable streams; None if they are off or have no store."""
     draining: bool = False
     reload: Reload = Reload(0)  # noqa: RUF009 it is immutable
@@ -85,13 +85,13 @@ class WorkerState:
         """Return the timeouts for responses of this upstream."""
         return self.upstream_timeouts.get(upstream, self.timeouts)
 
-    def start_stream(self, context: RequestContext) -> Stream:
+    def start_stream(self, context: RequestContext) -> EventStream:
         """Start the filter of an event stream; its reader's tally becomes the request's."""
         record = context.record
         reader = self.telemetry.meter_stream(context)
         if context.recording is not None and (kept := context.recording.stream(record, reader)):
             return kept
-        return Stream(record.family, reader, hides_usage=record.hides_usage)
+        return EventStream(record.family, reader, hides_usage=record.hides_usage)
 
     async def idle(self) -> None:
         """Wait until no request is relayed and no log is read."""
@@ -187,7 +187,7 @@ async def open_worker_state(
         report = KeyReport(limiter, settings.all_keys if index == 0 else (), telemetry.keys)
         await stack.enter_async_context(report)
         resumables = await stack.enter_async_context(
-            open_resumables(settings, telemetry.lost_log, index=index, workers=workers)
+            open_resumable_streams(settings, telemetry.lost_log, index=index, workers=workers)
         )
         if resumables is not None:
             telemetry.resumable_levels = resumables.levels

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, cast
 
 from aiohttp import TCPConnector
 
-from proxy.http.connection import Connection
+from proxy.http.upstream_connection import UpstreamConnection
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,7 +33,7 @@ _DISTRUSTED_SECONDS = 60.0
 class Connector(TCPConnector):
     """aiohttp's connector, for connections that decide whether they can be reused."""
 
-    def __init__(self, factory: Callable[[], Connection], **options: Any) -> None:
+    def __init__(self, factory: Callable[[], UpstreamConnection], **options: Any) -> None:
         """Take the `factory` of connections' protocols; `options` are aiohttp's."""
         super().__init__(**options)
         # There is no public way to set a connector's protocol.
@@ -62,7 +62,7 @@ class Connector(TCPConnector):
         return await super()._get(key, traces)
 
     def _release(self, key: Any, protocol: ResponseHandler, *, should_close: bool = False) -> None:
-        connection = cast("Connection", protocol)
+        connection = cast("UpstreamConnection", protocol)
         discard = (
             should_close
             or connection.is_old()

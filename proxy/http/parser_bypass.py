@@ -38,8 +38,8 @@ from typing import Any
 from aiohttp import ClientResponse
 
 from proxy.errors import SluiceError
-from proxy.http.connection import Connection
 from proxy.http.raw_body import HELD_BYTES, RawBody
+from proxy.http.upstream_connection import UpstreamConnection
 
 _BYPASSED_STATUS = re.compile(rb"HTTP/1\.1 2(?!04)\d\d")
 """RFC 9112, 6.3: no body follows a 204, or a response to HEAD, whatever its head says."""
@@ -49,7 +49,7 @@ _FIELD = re.compile(
 _LAST_CHUNK = b"0\r\n\r\n"
 
 
-class BypassHandler(Connection):
+class BypassHandler(UpstreamConnection):
     """A connection whose event streams bypass aiohttp's parser."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, *, longest_life: float = 0.0) -> None:
@@ -59,7 +59,7 @@ class BypassHandler(Connection):
         self.lost: Exception | None = None
 
     def set_response_params(self, **params: Any) -> None:
-        """Prepare for a request; see `Connection`."""
+        """Prepare for a request; see `UpstreamConnection`."""
         self.held = None
         super().set_response_params(**params)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Protocol, cast
 
-from proxy.http.chunks import Chunks
+from proxy.http.chunked_decoder import ChunkedDecoder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -65,7 +65,7 @@ class RawBody(asyncio.Protocol):
         self._on_end = on_end
         self._transport = protocol.transport
         self._lost = protocol.lost
-        self._chunks = Chunks()
+        self._chunks = ChunkedDecoder()
         self._pending, protocol.held = protocol.held, []
         """Raw bytes that have not been read."""
         self._receiver: Receiver | None = None

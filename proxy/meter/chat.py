@@ -12,11 +12,11 @@ import msgspec
 
 from proxy.meter.format_reader import UNREADABLE, Choices, FormatReader
 from proxy.meter.json_values import last_object, last_string, name_of, openai_usage
-from proxy.meter.tokens import OTHER, REASONING, TEXT, TOOL
+from proxy.meter.tally import OTHER, REASONING, TEXT, TOOL
 from proxy.record import EventKind, Family
 
 if TYPE_CHECKING:
-    from proxy.meter.tokens import Tally
+    from proxy.meter.tally import Tally
 
 _HEADS = (
     (TEXT, re.compile(rb'"(?:content|refusal|text)"\s*:\s*"[^"]')),

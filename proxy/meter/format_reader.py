@@ -10,7 +10,7 @@ from proxy.meter.json_values import error_kind, word_in
 from proxy.record import EventKind
 
 if TYPE_CHECKING:
-    from proxy.meter.tokens import Tally
+    from proxy.meter.tally import Tally
     from proxy.record import Family
 
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)

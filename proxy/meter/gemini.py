@@ -13,11 +13,11 @@ import msgspec
 
 from proxy.meter.format_reader import UNREADABLE, Choices, FormatReader
 from proxy.meter.json_values import count, last_object, last_string, name_of
-from proxy.meter.tokens import OTHER, REASONING, TEXT, TOOL, Usage
+from proxy.meter.tally import OTHER, REASONING, TEXT, TOOL, Usage
 from proxy.record import EventKind, Family
 
 if TYPE_CHECKING:
-    from proxy.meter.tokens import Tally
+    from proxy.meter.tally import Tally
 
 _HEAD_ERROR = re.compile(rb'\s*\[?\s*\{\s*"error"\s*:\s*\{')
 _HEADS = (

@@ -6,7 +6,7 @@ import json
 import re
 from typing import Any
 
-from proxy.meter.tokens import Usage
+from proxy.meter.tally import Usage
 
 _WORD = re.compile(r"[\w.:-]{1,64}", re.ASCII)
 _INPUT_DETAILS = ("prompt_tokens_details", "input_tokens_details")

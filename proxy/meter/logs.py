@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Any, Literal, TextIO
 import msgspec
 import structlog
 
-from proxy.meter import warnings
-from proxy.meter.log_stream import STDERR, LogStream
-from proxy.meter.tokens import longest_gap, pace, time_to_first_text, time_to_first_token
+from proxy.meter import recent_warnings
+from proxy.meter.log_output import STDERR, LogOutput
+from proxy.meter.tally import longest_gap, pace, time_to_first_text, time_to_first_token
 from proxy.record import EndedBy
 
 if TYPE_CHECKING:
     from structlog.typing import EventDict, Processor
 
-    from proxy.meter.tokens import Tally
+    from proxy.meter.tally import Tally
     from proxy.record import RequestRecord, UpstreamTry
 
 Level = Literal["debug", "info", "warning", "error"]
@@ -44,7 +44,7 @@ def configure(level: Level = "info", form: Format = "json", stream: TextIO | Non
     chain: list[Processor] = [
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
-        warnings.remember,
+        recent_warnings.remember,
     ]
     factory: Any
     if form == "console":
@@ -63,7 +63,7 @@ def configure(level: Level = "info", form: Format = "json", stream: TextIO | Non
 
 
 def _adopt_libraries(
-    stream: TextIO | LogStream, number: int, chain: list[Processor], as_text: Processor
+    stream: TextIO | LogOutput, number: int, chain: list[Processor], as_text: Processor
 ) -> None:
     """Format lines of the standard `logging` like all others; drop those below `info`."""
     handler = logging.StreamHandler(stream)

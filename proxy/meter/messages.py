@@ -13,7 +13,7 @@ import msgspec
 
 from proxy.meter.format_reader import UNREADABLE, FormatReader
 from proxy.meter.json_values import count_in, last_object, last_string, name_of
-from proxy.meter.tokens import OTHER, REASONING, TEXT, TOOL, Usage
+from proxy.meter.tally import OTHER, REASONING, TEXT, TOOL, Usage
 from proxy.record import EventKind, Family
 
 _DATA = EventKind.DATA

@@ -18,7 +18,7 @@ from proxy.meter.labels import (
     was_answered,
 )
 from proxy.meter.multiprocess import collect, content_type
-from proxy.meter.tokens import (
+from proxy.meter.tally import (
     longest_gap,
     pace,
     time_to_first_byte,
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry, Histogram
 
     from proxy.meter.instruments import Series
-    from proxy.meter.tokens import Tally
+    from proxy.meter.tally import Tally
     from proxy.record import RequestRecord
 
 __all__ = ["Metrics", "collect", "content_type"]
@@ -170,7 +170,7 @@ class Metrics:
         workers.waiting[_NONE].set(waiting)
         workers.slots[_NONE].set(slots)
 
-    def pulse(self, lag: float, used: int, idle: int) -> None:
+    def record_worker(self, lag: float, used: int, idle: int) -> None:
         """Record what is sampled once a second: the loop's lag, connections, CPU time.
 
         Scrapes are rarer, so the lag reported is the largest of the last 15 seconds.

@@ -17,7 +17,7 @@ from prometheus_client.multiprocess import mark_process_dead
 from prometheus_client.registry import Collector
 
 from proxy.meter.instruments import Counts, Maker
-from proxy.meter.merge import merge
+from proxy.meter.merge_metrics import merge
 from proxy.meter.series_file import Files, value_class
 
 if TYPE_CHECKING:

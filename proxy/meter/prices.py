@@ -19,7 +19,7 @@ import msgspec
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from proxy.meter.tokens import Tally, Usage
+    from proxy.meter.tally import Tally, Usage
     from proxy.record import RequestRecord
 
 _MILLION = 1_000_000

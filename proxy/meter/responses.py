@@ -12,7 +12,7 @@ import msgspec
 
 from proxy.meter.format_reader import UNREADABLE, FormatReader
 from proxy.meter.json_values import last_object, name_of, openai_usage
-from proxy.meter.tokens import OTHER, REASONING, TEXT, TOOL
+from proxy.meter.tally import OTHER, REASONING, TEXT, TOOL
 from proxy.record import EventKind, Family
 
 _CHANNELS = {

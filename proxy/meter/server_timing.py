@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from proxy.meter.tokens import decoded_tokens, pace, time_to_first_token
+from proxy.meter.tally import decoded_tokens, pace, time_to_first_token
 
 if TYPE_CHECKING:
-    from proxy.meter.tokens import Tally
+    from proxy.meter.tally import Tally
     from proxy.record import RequestRecord
 
 

@@ -26,7 +26,7 @@ from opentelemetry.trace import (
 )
 
 from proxy.meter.labels import error_type, operation_of, provider_of
-from proxy.meter.tokens import pace, time_to_first_text, time_to_first_token
+from proxy.meter.tally import pace, time_to_first_text, time_to_first_token
 from proxy.meter.trace_context import Context
 from proxy.record import EndedBy, Family
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace.export import SpanExporter
     from opentelemetry.util.types import AttributeValue
 
-    from proxy.meter.tokens import Tally
+    from proxy.meter.tally import Tally
     from proxy.record import RequestRecord
 
 _NANOSECONDS = 1_000_000_000

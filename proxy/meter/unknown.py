@@ -21,7 +21,7 @@ from proxy.meter.json_values import (
     name_of,
     openai_usage,
 )
-from proxy.meter.tokens import REASONING, TEXT, TOOL, Usage
+from proxy.meter.tally import REASONING, TEXT, TOOL, Usage
 from proxy.record import EventKind, Family
 
 _HEAD_ERROR = re.compile(rb'\s*\{\s*"error"\s*:\s*[{"]')

@@ -21,7 +21,7 @@ from redis.exceptions import RedisClusterException, RedisError
 from redis.maint_notifications import MaintNotificationsConfig
 
 from proxy.state.deadline import deadline
-from proxy.state.errors import mapped
+from proxy.state.error_map import mapped
 from proxy.store_address import Kind
 
 if TYPE_CHECKING:

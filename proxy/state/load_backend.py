@@ -1,4 +1,4 @@
-"""Imports `proxy.state.backend` when a store is first needed; `proxy.state.errors` says why."""
+"""Imports `proxy.state.backend` when a store is first needed; `proxy.state.error_map` says why."""
 
 from __future__ import annotations
 

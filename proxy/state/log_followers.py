@@ -11,7 +11,7 @@ import time
 from typing import TYPE_CHECKING, Self
 
 from proxy.state import script
-from proxy.state.errors import StoreUnavailable
+from proxy.state.error_map import StoreUnavailable
 from proxy.state.log_entry import entry_of, heartbeat_of, inbox_of, keys_of, script_groups
 from proxy.state.log_reader import ENTRIES_AT_ONCE, MAX_OUTAGE_SECONDS, READ, LogGone
 

@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from proxy.state import script
-from proxy.state.errors import StoreUnavailable
+from proxy.state.error_map import StoreUnavailable
 from proxy.state.log_entry import (
     Entry,
     EntryId,

@@ -11,7 +11,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any, Protocol
 
 from proxy.state import script
-from proxy.state.errors import StoreUnavailable
+from proxy.state.error_map import StoreUnavailable
 from proxy.state.log_unconfirmed import FORGOTTEN
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ import structlog
 
 from proxy.state import script
 from proxy.state.deadline import deadline
-from proxy.state.errors import FULL, TIMEOUT, UNREACHABLE, StoreUnavailable, reply
+from proxy.state.error_map import FULL, TIMEOUT, UNREACHABLE, StoreUnavailable, reply
 from proxy.state.log_entry import heartbeat_of, script_groups
 from proxy.state.log_renewal import renew
 from proxy.state.log_unconfirmed import AWAY, FORGOTTEN, IN_PART, UnconfirmedBatches

@@ -7,7 +7,7 @@ import secrets
 from collections import deque
 from typing import TYPE_CHECKING, Any, Self
 
-from proxy.state.errors import StoreUnavailable
+from proxy.state.error_map import StoreUnavailable
 from proxy.state.limits import LEASE_SECONDS, NOTHING
 
 if TYPE_CHECKING:

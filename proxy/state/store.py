@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, Self
 import structlog
 
 from proxy.state import script
-from proxy.state.breaker import Breaker
+from proxy.state.circuit_breaker import CircuitBreaker
 from proxy.state.deadline import deadline
-from proxy.state.errors import (
+from proxy.state.error_map import (
     TIMEOUT,
     StoreUnavailable,
     is_forbidden_command,
@@ -83,7 +83,7 @@ class Store:
     backend: Backend
     timeout: float
     observer: Observer = field(default_factory=Observer)
-    breaker: Breaker = field(default_factory=Breaker)
+    breaker: CircuitBreaker = field(default_factory=CircuitBreaker)
     clock: Callable[[], float] = time.monotonic
     _queue: deque[_Call] = field(default_factory=deque)
     _lanes: set[asyncio.Task[None]] = field(default_factory=set)

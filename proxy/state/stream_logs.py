@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 from proxy.state import script
-from proxy.state.errors import StoreUnavailable
+from proxy.state.error_map import StoreUnavailable
 from proxy.state.log_entry import (
     End,
     EntryId,

@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from proxy.upstream.address import locate
+from proxy.upstream.body_edit import BodyEdit, edited
 from proxy.upstream.credentials import without_credentials, without_key_parameter
-from proxy.upstream.edit import Edit, edited
 from proxy.upstream.headers import with_key
-from proxy.upstream.rename import rename_edits, rename_path
+from proxy.upstream.model_rename import rename_edits, rename_path
+from proxy.upstream.upstream_url import locate
 
 if TYPE_CHECKING:
     from multidict import CIMultiDict
 
-    from proxy.members import Place
+    from proxy.json_members import Place
     from proxy.record import RequestRecord
     from proxy.upstream.targets import Target
 
@@ -31,7 +31,7 @@ class Call:
     """End-to-end fields only, as built by `headers.request_headers`."""
     body: bytes = b""
     """The client's body, unchanged."""
-    added_usage: Edit | None = None
+    added_usage: BodyEdit | None = None
     """The edit of the body that requests usage on Sluice's behalf."""
     upstream: str = ""
     """The name of a preferred upstream; empty for none."""
@@ -64,7 +64,7 @@ def outgoing_request(call: Call, target: Target) -> OutgoingRequest:
     Raises `BadRequest` for a path that cannot be sent, or a model that cannot be renamed.
     """
     record, path, headers = call.record, call.path, call.headers
-    edits: tuple[Edit, ...] = () if call.added_usage is None else (call.added_usage,)
+    edits: tuple[BodyEdit, ...] = () if call.added_usage is None else (call.added_usage,)
     if target.api_key:
         headers = with_key(headers, target.api_key, record.family, path)
         path = without_key_parameter(path)

@@ -16,8 +16,8 @@ from proxy.errors import (
     UpstreamInvalid,
     UpstreamReset,
 )
-from proxy.http.connection import BadHead
-from proxy.upstream.shortage import is_own_shortage
+from proxy.http.upstream_connection import BadHead
+from proxy.upstream.local_shortage import is_own_shortage
 
 CLIENT_ERRORS = (aiohttp.ClientError, OSError, HttpProcessingError)
 """The errors that a call to an upstream may raise."""

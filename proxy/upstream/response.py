@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol, Self
 from aiohttp import ClientPayloadError
 
 from proxy.errors import SluiceError
-from proxy.http.client_internals import unread_bytes
+from proxy.http.aiohttp_client_internals import unread_bytes
 from proxy.http.decompress import Decompressor, can_decompress
 from proxy.http.parser_bypass import bypassed_body
 from proxy.http.raw_body import RawBody

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from proxy.effective_settings import effective
-from proxy.upstream.address import Base
-from proxy.upstream.trust import TrustStores
+from proxy.upstream.tls_trust import TrustStores
+from proxy.upstream.upstream_url import BaseUrl
 
 if TYPE_CHECKING:
     import ssl
@@ -27,7 +27,7 @@ class Target:
     """One upstream's configuration in this worker; times in seconds."""
 
     name: str
-    base: Base
+    base: BaseUrl
     api_key: str = field(default="", repr=False)
     """Sent instead of the client's key; empty to pass the client's on."""
     forgets_client: bool = False
@@ -83,7 +83,7 @@ def targets_of(
     key = settings.upstream_api_key
     alone = Target(
         DEFAULT_NAME,
-        Base.of(str(settings.upstream_url)),
+        BaseUrl.of(str(settings.upstream_url)),
         key.get_secret_value() if key else "",
         forgets,
         connect_timeout=settings.connect_timeout_seconds,
@@ -104,7 +104,7 @@ def _target(
     own = effective(settings, upstream)
     return Target(
         upstream.name,
-        Base.of(str(upstream.url)),
+        BaseUrl.of(str(upstream.url)),
         upstream.api_key.get_secret_value() if upstream.api_key else "",
         bool(settings.all_keys),
         _any_of(upstream.models),

@@ -14,17 +14,17 @@ from aiohttp import ClientSession, ClientTimeout, DummyCookieJar
 from yarl import URL
 
 from proxy.errors import SluiceError, UpstreamReset
-from proxy.http.client_internals import disable_retries
-from proxy.http.connection import Connection
+from proxy.http.aiohttp_client_internals import disable_retries
 from proxy.http.connector import Connector
 from proxy.http.parser_bypass import BypassHandler
 from proxy.http.upload_body import UploadBody
+from proxy.http.upstream_connection import UpstreamConnection
 from proxy.upstream.call import outgoing_request
 from proxy.upstream.error_map import CLIENT_ERRORS, map_request_error
 from proxy.upstream.headers import closing
+from proxy.upstream.local_shortage import is_own_shortage
 from proxy.upstream.response import StreamingResponse
-from proxy.upstream.shortage import is_own_shortage
-from proxy.upstream.upload import Upload, trace_config
+from proxy.upstream.upload_progress import UploadProgress, trace_config
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -70,7 +70,7 @@ class Transport:
         """
         loop = asyncio.get_running_loop()
         names = min(_DNS_SECONDS, connection_age / 2) if connection_age else _DNS_SECONDS
-        protocol = BypassHandler if fast_path else Connection
+        protocol = BypassHandler if fast_path else UpstreamConnection
         self._connector = Connector(
             # A new connection's DNS answer may already be as old as the cache's TTL.
             partial(protocol, loop, longest_life=connection_age and connection_age - names),
@@ -109,7 +109,7 @@ class Transport:
         outgoing, method = outgoing_request(call, target), call.record.method
         has_body = any(outgoing.pieces)
         last = has_body and method not in _WITH_BODIES
-        upload = Upload(on_sent, has_body=has_body, last=last)
+        upload = UploadProgress(on_sent, has_body=has_body, last=last)
         try:
             client_response = await self._session.request(
                 method,
@@ -151,7 +151,7 @@ class Transport:
         await self.close()
 
 
-def _mapped(error: BaseException, upstream: str, upload: Upload) -> SluiceError:
+def _mapped(error: BaseException, upstream: str, upload: UploadProgress) -> SluiceError:
     named = map_request_error(error, upstream, in_pool_queue=upload.in_pool_queue)
     if upload.on_old_connection and type(named) is UpstreamReset:
         return StaleConnection(named.happened)

@@ -16,7 +16,7 @@ import time
 
 from aiohttp import web
 
-INHERITED = ("--listen-fd", "--pulse-fd")
+INHERITED = ("--listen-fd", "--heartbeat-fd")
 _draining = asyncio.Event()
 _release = asyncio.Event()
 
@@ -99,7 +99,7 @@ async def echo(request: web.Request) -> web.Response:
     )
 
 
-async def serve(listening: socket.socket, pulse: int) -> None:
+async def serve(listening: socket.socket, heartbeat: int) -> None:
     """Serve until SIGUSR1, then until the streams have ended."""
     app = web.Application(client_max_size=1024**3)
     app.router.add_get("/readyz", ready)
@@ -113,7 +113,7 @@ async def serve(listening: socket.socket, pulse: int) -> None:
     await runner.setup()
     loop = asyncio.get_running_loop()
     await web.SockSite(runner, listening).start()
-    beat(pulse)
+    beat(heartbeat)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     loop.add_signal_handler(signal.SIGUSR1, _draining.set)
@@ -123,10 +123,10 @@ async def serve(listening: socket.socket, pulse: int) -> None:
     await runner.cleanup()
 
 
-def beat(pulse: int) -> None:
+def beat(heartbeat: int) -> None:
     """What the supervisor feels, as a worker's own."""
-    os.write(pulse, b".")
-    asyncio.get_running_loop().call_later(0.05, beat, pulse)
+    os.write(heartbeat, b".")
+    asyncio.get_running_loop().call_later(0.05, beat, heartbeat)
 
 
 async def block(_request: web.Request) -> web.Response:
@@ -141,5 +141,5 @@ if __name__ == "__main__":
         sys.exit("the model of the year is missing")
     if misbehaviour.get("never_ready"):
         time.sleep(60)
-    listening, pulse = (int(sys.argv[sys.argv.index(name) + 1]) for name in INHERITED)
-    asyncio.run(serve(socket.socket(fileno=listening), pulse))
+    listening, heartbeat = (int(sys.argv[sys.argv.index(name) + 1]) for name in INHERITED)
+    asyncio.run(serve(socket.socket(fileno=listening), heartbeat))

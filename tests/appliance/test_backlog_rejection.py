@@ -8,9 +8,9 @@ import pytest
 from structlog.testing import capture_logs
 
 from proxy.appliance.backlog_rejection import BacklogRejection
-from proxy.appliance.ledger import Ledger
+from proxy.appliance.uncounted_requests import UncountedRequests
 from proxy.appliance.worker_socket import WorkerSocket
-from tests.appliance.test_ledger import _own_values, counted
+from tests.appliance.test_uncounted_requests import _own_values, counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -57,14 +57,14 @@ async def test_who_waited_is_told_to_try_again(
     tmp_path: Path, listening: WorkerSocket, path: bytes, shape: bytes, shed: int
 ) -> None:
     """503 in the family's shape with nginx's id, counted once; nobody else is."""
-    ledger = Ledger(tmp_path)
+    uncounted = UncountedRequests(tmp_path)
     asking, silent, left = (connected(listening) for _ in range(3))
     asking.sendall(HEAD % path)
     left.sendall(HEAD % path)
     left.close()
     silent.shutdown(socket.SHUT_WR)
     with capture_logs() as logged:
-        BacklogRejection(ledger)(listening)
+        BacklogRejection(uncounted)(listening)
         answer = await asyncio.to_thread(read, asking)
         assert await asyncio.to_thread(read, silent) == b""
         async with asyncio.timeout(10):
@@ -77,13 +77,13 @@ async def test_who_waited_is_told_to_try_again(
     assert body.replace(b" ", b"").startswith(shape)
     assert b"the-id" in body
     assert [(line["event"], line["requests"]) for line in logged] == [("turned_away", 1)]
-    ledger.close()
+    uncounted.close()
     assert await asyncio.to_thread(counted, tmp_path) == ({("503", "shed"): 1} if shed else {})
 
 
 async def test_nobody_waits(tmp_path: Path, listening: WorkerSocket) -> None:
     """Then nothing is said."""
     with capture_logs() as logged:
-        BacklogRejection(Ledger(tmp_path))(listening)
+        BacklogRejection(UncountedRequests(tmp_path))(listening)
         await asyncio.sleep(0)
     assert logged == []

@@ -22,7 +22,7 @@ BUSY = {
 }
 
 
-class Pulse:
+class Heartbeat:
     """Beats that have come, as at the last look."""
 
     beats = 1
@@ -50,13 +50,13 @@ async def watched(monkeypatch: pytest.MonkeyPatch, *beats: int) -> tuple[Worker,
     ending: asyncio.Future[int] = asyncio.get_running_loop().create_future()
     looks = iter(beats)
     child, states = Worker(), list[str]()
-    pulse: Any = Pulse()
+    heartbeat: Any = Heartbeat()
 
     async def look(_waited: object, **_: object) -> tuple[set[object], set[object]]:
         came = next(looks, None)
         if came is None:
             return {ending}, set()
-        pulse.beats += came
+        heartbeat.beats += came
         return set(), {ending}
 
     async def question() -> None:
@@ -66,7 +66,7 @@ async def watched(monkeypatch: pytest.MonkeyPatch, *beats: int) -> tuple[Worker,
     monkeypatch.setattr(monitor, "_set_state", lambda state, _ending: states.append(state.value))
     with monkeypatch.context() as looking:
         looking.setattr("proxy.appliance.monitor.asyncio.wait", look)
-        await monitor._watch_pulse(child, pulse, ending)  # type: ignore[arg-type]
+        await monitor._watch_heartbeat(child, heartbeat, ending)  # type: ignore[arg-type]
     return child, states
 
 

@@ -205,10 +205,10 @@ async def test_a_cancelled_keeper_leaves_no_process() -> None:
 
 
 def beating(path: Path) -> ProcessSpec:
-    """A child with a pulse, which SIGUSR1 ends."""
+    """A child with a heartbeat, which SIGUSR1 ends."""
     script = (
         "import os, signal, sys, time\n"
-        "fd = int(sys.argv[sys.argv.index('--pulse-fd') + 1])\n"
+        "fd = int(sys.argv[sys.argv.index('--heartbeat-fd') + 1])\n"
         "signal.signal(signal.SIGUSR1, lambda *_: time.sleep(3600))\n"
         "while True: os.write(fd, b'.'); time.sleep(0.02)"
     )
@@ -224,8 +224,8 @@ async def pulsing(path: Path, **patience: Any) -> tuple[ProcessMonitor, asyncio.
     """A monitor of such a child, once it has been felt."""
 
     async def question() -> ProbeResponse | None:
-        felt = monitor._child is not None and monitor._child.pulse is not None
-        return ProbeResponse(200, b"") if felt and monitor._child.pulse.beats else None  # type: ignore[union-attr]
+        felt = monitor._child is not None and monitor._child.heartbeat is not None
+        return ProbeResponse(200, b"") if felt and monitor._child.heartbeat.beats else None  # type: ignore[union-attr]
 
     monitor = ProcessMonitor(
         beating(path), question, restart_policy=replace(QUICK, beat=0.1, **patience)
@@ -262,7 +262,7 @@ async def test_one_whose_loop_stands_still_is_killed_later(tmp_path: Path) -> No
 
 
 async def test_one_that_was_only_busy_is_ready_again(tmp_path: Path) -> None:
-    """A pulse that comes back before its time is up costs nobody a stream."""
+    """A heartbeat that comes back before its time is up costs nobody a stream."""
     monitor, task = await pulsing(tmp_path / "s", silent_after=4, frozen_after=10_000)
     pid, stopped = monitor.pid, monitor._child
     assert stopped is not None

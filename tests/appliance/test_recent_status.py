@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from proxy.appliance.recent_status import BUCKET_SECONDS, BUCKETS, merge
-from proxy.meter import recent
+from proxy.meter import recent_statistics
 
 
 def report(
@@ -55,4 +55,7 @@ def test_without_a_report_all_is_nothing() -> None:
 
 def test_both_sides_count_alike() -> None:
     """The supervisor does not load the meter for two numbers, so they stand in both places."""
-    assert (BUCKET_SECONDS, BUCKETS) == (recent.BUCKET_SECONDS, recent.BUCKETS)
+    assert (BUCKET_SECONDS, BUCKETS) == (
+        recent_statistics.BUCKET_SECONDS,
+        recent_statistics.BUCKETS,
+    )

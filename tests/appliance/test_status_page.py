@@ -10,7 +10,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from proxy import pages
+from proxy import static_pages
 from proxy.appliance.status_page import StatusPage
 
 
@@ -29,7 +29,7 @@ async def test_the_page_and_all_that_it_names(url: str) -> None:
     async with aiohttp.ClientSession() as http:
         async with http.get(url + "/") as answer:
             assert answer.content_type == "text/html"
-            for name, value in pages.HEADERS.items():
+            for name, value in static_pages.HEADERS.items():
                 assert answer.headers[name] == value
             text = await answer.text()
         for path in re.findall(r'(?:href|src)="(/page/[^"]+)"', text):

@@ -327,7 +327,7 @@ def block(running: Running) -> http.client.HTTPConnection:
 
 @pytest.mark.parametrize("how", ["stopped", "blocked"])
 def test_a_frozen_worker_gets_nothing_new_and_is_replaced(tmp_path: Path, how: str) -> None:
-    """Once it has no pulse the other one answers everything, and soon there are two again."""
+    """Once it has no heartbeat the other one answers everything, and soon there are two again."""
     patience = json.dumps(json.loads(QUICK) | {"beat": 0.1, "silent_after": 5, "frozen_after": 15})
     with (
         contextlib.ExitStack() as stack,

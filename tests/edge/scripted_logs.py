@@ -6,7 +6,7 @@ import asyncio
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
-from proxy.edge.resumables import Resumables
+from proxy.edge.resumable_streams import ResumableStreams
 from proxy.state.log_entry import End, EntryId
 from proxy.state.log_reader import Events
 from proxy.state.stream_logs import LogState
@@ -103,8 +103,8 @@ class ScriptedLogs:
         """What was asked by this name."""
         return [asked for asked in self.asked if asked[0] == name]
 
-    def serve(self, worker: Worker, readers: int = 2) -> Resumables:
+    def serve(self, worker: Worker, readers: int = 2) -> ResumableStreams:
         """Let this worker serve these logs."""
-        resumables = Resumables(worker.state.settings, cast("Any", self), readers)
+        resumables = ResumableStreams(worker.state.settings, cast("Any", self), readers)
         worker.state.resumables = resumables
         return resumables

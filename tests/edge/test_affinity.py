@@ -14,7 +14,7 @@ from proxy.edge import affinity
 from proxy.edge.request_context import RequestContext
 from proxy.record import Family
 from proxy.state.aliases import set_alias
-from proxy.state.errors import StoreUnavailable
+from proxy.state.error_map import StoreUnavailable
 from proxy.upstream.call import Call
 from tests.state.scripted_store import ScriptedStore
 

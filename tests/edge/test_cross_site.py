@@ -7,7 +7,7 @@ import pytest
 from aiohttp.test_utils import make_mocked_request
 
 from proxy.edge.cross_site import check
-from proxy.refusals import CrossSite
+from proxy.request_errors import CrossSite
 from tests.integration.conftest import StartWorker
 
 PAGE = "https://app.example.com"

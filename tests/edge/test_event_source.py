@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from proxy.state import aliases
-from proxy.state.errors import StoreUnavailable
+from proxy.state.error_map import StoreUnavailable
 from proxy.state.log_entry import End
 from proxy.state.stream_log import StreamLog
 from tests.edge.scripted_logs import COMPLETE, STREAM, ScriptedLogs, log_state

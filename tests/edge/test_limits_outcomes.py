@@ -174,7 +174,7 @@ async def test_a_client_that_takes_nothing(
     assert (await nothing_left_over(worker)).requests_left == 1
 
 
-@pytest.mark.parametrize(("where", "requests"), [("deliver", 1), ("_first_response", 0)])
+@pytest.mark.parametrize(("where", "requests"), [("relay_response", 1), ("_first_response", 0)])
 async def test_a_defect_of_its_own(
     start_worker: StartWorker,
     store: StoreServer,

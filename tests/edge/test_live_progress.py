@@ -10,11 +10,11 @@ import pytest
 
 from proxy.edge.live_progress import LiveProgress
 from proxy.relay.client_writer import ClientWriter
-from proxy.relay.opaque import Opaque
+from proxy.relay.opaque_body import OpaqueBody
 from tests.relay.peers import FakeTransport
 
 
-class Between(Opaque):
+class Between(OpaqueBody):
     """A body that can stand between two events."""
 
     between_events = True
@@ -63,9 +63,9 @@ async def test_a_frame_for_each_stage_and_no_more() -> None:
 
 
 @pytest.mark.parametrize(
-    ("body_filter", "frames"), [(Opaque(keep=False), 0), (Between(keep=False), 1)]
+    ("body_filter", "frames"), [(OpaqueBody(keep=False), 0), (Between(keep=False), 1)]
 )
-async def test_never_inside_an_event(body_filter: Opaque, frames: int) -> None:
+async def test_never_inside_an_event(body_filter: OpaqueBody, frames: int) -> None:
     """What has begun is let finish first."""
     transport = FakeTransport()
     progress = LiveProgress(Asking(transport), Figures())

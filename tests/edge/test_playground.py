@@ -7,7 +7,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from proxy import pages
+from proxy import static_pages
 from tests.integration.conftest import StartWorker
 
 
@@ -25,7 +25,7 @@ async def test_a_file(start_worker: StartWorker, path: str, kind: str) -> None:
     async with aiohttp.ClientSession() as http, http.get(worker.url + path) as answer:
         assert answer.status == 200
         assert answer.headers["Content-Type"] == kind
-        for name, value in pages.HEADERS.items():
+        for name, value in static_pages.HEADERS.items():
             assert answer.headers[name] == value
 
 

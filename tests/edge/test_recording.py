@@ -14,13 +14,13 @@ from multidict import CIMultiDict
 from proxy.edge.downstream_response import DownstreamResponse
 from proxy.edge.recording import Recording, accepted
 from proxy.edge.stream_errors import LogsUnavailable, NobodyReads, Stopped
-from proxy.edge.stream_figures import History
-from proxy.meter.reader import reader_for
-from proxy.meter.tokens import Tally
+from proxy.edge.stream_progress import LengthHistory
+from proxy.meter.stream_reader import reader_for
+from proxy.meter.tally import Tally
 from proxy.record import EndedBy, Family, RequestRecord
 from proxy.relay.client_writer import ClientWriter
 from proxy.state.aliases import set_alias
-from proxy.state.errors import StoreUnavailable
+from proxy.state.error_map import StoreUnavailable
 from proxy.state.log_entry import End, Entry
 from proxy.state.stream_log import StreamLog
 from tests.relay.peers import FakeTransport
@@ -58,7 +58,7 @@ class Host:
     def __init__(self, refusal: StoreUnavailable | None, grace_seconds: float | None) -> None:
         self.writer = Writer(refusal)
         self.logs = cast("Any", SimpleNamespace(writer=self.writer))
-        self.history = History()
+        self.history = LengthHistory()
         self.grace_seconds = grace_seconds
         self.reasons: list[str] = []
         self.lost = self.reasons.append

@@ -14,7 +14,7 @@ from proxy.edge.downstream_response import DownstreamResponse
 from proxy.edge.replay import Replay, View, with_id
 from proxy.record import EndedBy, Family, RequestRecord
 from proxy.relay.client_writer import BUFFERED_BYTES, ClientWriter
-from proxy.state.errors import StoreUnavailable
+from proxy.state.error_map import StoreUnavailable
 from proxy.state.log_entry import End, EntryId
 from proxy.state.log_reader import Events, LogGone, LogTrimmed
 from proxy.state.stream_logs import LogState

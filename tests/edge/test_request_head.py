@@ -10,7 +10,7 @@ from aiohttp.test_utils import make_mocked_request
 
 from proxy.edge.request_head import authority, check, climbs, origin_form
 from proxy.errors import BadRequest, NotFound
-from proxy.refusals import HttpVersionNotSupported, MethodNotAllowed
+from proxy.request_errors import HttpVersionNotSupported, MethodNotAllowed
 
 HOST = {"Host": "sluice.test"}
 

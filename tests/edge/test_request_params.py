@@ -9,7 +9,7 @@ import pytest
 from proxy.edge import request_params
 from proxy.edge.routes import Route, route_of
 from proxy.errors import BadRequest
-from proxy.upstream.edit import edited
+from proxy.upstream.body_edit import edited
 from tests.fixtures.nesting import TOO_DEEP
 
 CHAT = route_of("/v1/chat/completions")

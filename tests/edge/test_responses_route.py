@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from proxy.state.aliases import set_alias
-from proxy.state.errors import StoreUnavailable
+from proxy.state.error_map import StoreUnavailable
 from proxy.state.log_entry import End
 from tests.edge.scripted_logs import COMPLETE, STREAM, ScriptedLogs, log_state
 from tests.integration.resume.asking import Answer, ask

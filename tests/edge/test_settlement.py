@@ -8,7 +8,7 @@ import pytest
 
 from proxy.edge.settlement import charge
 from proxy.edge.token_estimates import Expected
-from proxy.meter.tokens import Tally, Usage
+from proxy.meter.tally import Tally, Usage
 from proxy.record import EndedBy, Family, RequestRecord
 
 EXPECTED = Expected(10, 100)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from unittest.mock import patch
 
-from proxy.http import chunks
-from proxy.http.chunks import Chunks
+from proxy.http import chunked_decoder
+from proxy.http.chunked_decoder import ChunkedDecoder
 from tests.fuzz.cuts import Target, given, pieces
 
 MARK = re.compile(rb"\r\n(?=[0-9A-Fa-f]+\r\n)")
@@ -20,7 +20,7 @@ def check(data: bytes) -> None:
     choice, sizes, text = given(data)
     cut = pieces(text, sizes, MARK)
     if choice & _SMALL:
-        with patch.object(chunks, "_MAX_LINE_BYTES", _MAX_LINE_BYTES):
+        with patch.object(chunked_decoder, "_MAX_LINE_BYTES", _MAX_LINE_BYTES):
             same_body(cut)
     else:
         same_body(cut)
@@ -29,7 +29,7 @@ def check(data: bytes) -> None:
 def same_body(cut: list[bytes]) -> None:
     """The pieces give the body, the end and the rest of the whole, and those are true."""
     text = b"".join(cut)
-    split, whole = Chunks(), Chunks()
+    split, whole = ChunkedDecoder(), ChunkedDecoder()
     out = b"".join(_taken(split, piece) for piece in cut)
     assert out == whole.feed(text)
     assert (split.ended, split.rest) == (whole.ended, whole.rest)
@@ -61,11 +61,11 @@ def decoded(text: bytes) -> tuple[bytes, bytes] | None:
 
 def _line(text: bytes) -> tuple[bytes | None, bytes]:
     line, end, rest = text.partition(b"\r\n")
-    good = end and b"\n" not in line and len(line) + 2 <= chunks._MAX_LINE_BYTES
+    good = end and b"\n" not in line and len(line) + 2 <= chunked_decoder._MAX_LINE_BYTES
     return (line if good else None), rest
 
 
-def _taken(coded: Chunks, piece: bytes) -> bytes:
+def _taken(coded: ChunkedDecoder, piece: bytes) -> bytes:
     """The body bytes of the piece, asked for as the fast path asks."""
     single = coded.single(piece)
     body = coded.feed(piece)

@@ -10,12 +10,12 @@ from typing import NamedTuple
 from unittest.mock import patch
 
 from proxy.errors import UpstreamCut
-from proxy.meter.reader import StreamReader, reader_for
-from proxy.meter.tokens import Tally
+from proxy.meter.stream_reader import StreamReader, reader_for
+from proxy.meter.tally import Tally
 from proxy.record import EndedBy, EventKind, Family
-from proxy.relay import sse, stream
+from proxy.relay import event_stream, sse
+from proxy.relay.event_stream import EventStream
 from proxy.relay.sse import Framer
-from proxy.relay.stream import Stream
 from tests.fuzz import answers
 from tests.fuzz.cuts import Target, given, pieces
 from tests.fuzz.sse import MARK, SMALL, small_bounds
@@ -59,7 +59,7 @@ def relayed(case: Case, cut: list[bytes]) -> Verdict:
     """Relay the pieces, hold the stream to its promises wherever it may end, and judge it."""
     text = b"".join(cut)
     reader = reader_for(case.family)
-    relay = Stream(case.family, reader, hides_usage=case.hides)
+    relay = EventStream(case.family, reader, hides_usage=case.hides)
     with _bounds(small=case.bounded):
         out = b"".join(relay.feed(piece, 1.0) for piece in cut)
         never_looks_finished(text, out, relay.cut(CUT, "req-1"), _named(case, reader))
@@ -128,7 +128,7 @@ def _bounds(*, small: bool) -> Iterator[None]:
     if not small:
         yield
         return
-    with small_bounds(), patch.object(stream, "_WITHHELD_BYTES", SMALL["TAIL_BYTES"]):
+    with small_bounds(), patch.object(event_stream, "_WITHHELD_BYTES", SMALL["TAIL_BYTES"]):
         yield
 
 

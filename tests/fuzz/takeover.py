@@ -13,12 +13,12 @@ from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.streams import EMPTY_PAYLOAD
 
 from proxy.errors import SluiceError, UpstreamCut
-from proxy.http.connection import Connection
 from proxy.http.parser_bypass import BypassHandler
 from proxy.http.raw_body import RawBody
+from proxy.http.upstream_connection import UpstreamConnection
 from proxy.relay import client_writer as relay_client
 from proxy.relay.client_writer import ClientWriter
-from proxy.relay.opaque import Opaque
+from proxy.relay.opaque_body import OpaqueBody
 from proxy.relay.splice import Splice
 from tests.fuzz.chunks import decoded
 from tests.fuzz.cuts import Target, given, pieces
@@ -94,7 +94,7 @@ async def same_answer(choice: int, cut: list[bytes]) -> None:
     """Both paths tell the same head; of a valid body both tell the same bytes and end."""
     error = ConnectionResetError() if choice & _RESET else None
     loop, to_head = asyncio.get_running_loop(), bool(choice & _TO_HEAD)
-    plain = await _plain(_asked(Connection(loop), to_head=to_head), cut, error)
+    plain = await _plain(_asked(UpstreamConnection(loop), to_head=to_head), cut, error)
     handler = BypassHandler(loop)
     wire = _asked(handler, to_head=to_head)
     rest = list(cut)
@@ -204,7 +204,7 @@ async def _relay(body: RawBody, client: ClientWriter, *, reads: bool) -> bool:
     try:
         if reads and (first := await body.read()):
             client.write(first, 0.0)
-        await Splice(body, Opaque(keep=False), client).run()
+        await Splice(body, OpaqueBody(keep=False), client).run()
     except UpstreamCut:
         return False
     return True

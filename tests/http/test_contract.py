@@ -24,9 +24,9 @@ from aiohttp.streams import StreamReader
 from aiohttp.test_utils import make_mocked_request
 from aiohttp.web_protocol import RequestHandler
 
-from proxy.http.connection import Connection
-from proxy.http.server_connection import ServerConnection
-from proxy.http.server_internals import HeldHeadResponse
+from proxy.http.aiohttp_server_internals import HeldHeadResponse
+from proxy.http.client_connection import ClientConnection
+from proxy.http.upstream_connection import UpstreamConnection
 
 METHODS: list[tuple[type, str, list[str], str]] = [
     (ResponseHandler, "__init__", ["self", "loop"], "Connection adds what it knows of its rest"),
@@ -84,7 +84,7 @@ def test_what_a_request_tells_its_connection() -> None:
 
 async def test_the_attributes_of_a_client_connection() -> None:
     """The parser, its buffer and the last error tell whether anything unasked has come."""
-    connection = Connection(asyncio.get_running_loop())
+    connection = UpstreamConnection(asyncio.get_running_loop())
     for name in ("_parser", "_skip_payload", "_buffer", "_exception", "_loop", "transport"):
         assert hasattr(connection, name), name
 
@@ -111,7 +111,7 @@ def test_the_buffer_of_a_body() -> None:
 async def test_the_attributes_of_a_server_connection() -> None:
     """Requests that wait to be handled, and whether one is waited for: for the head's timeout."""
     server = web.Server(lambda _request: web.Response())  # type: ignore[arg-type,return-value]
-    handler = ServerConnection(server, None, loop=server._loop, **server._kwargs)
+    handler = ClientConnection(server, None, loop=server._loop, **server._kwargs)
     assert handler._messages == deque()
     nothing = (handler._waiter, handler._task_handler, handler._current_request)
     assert nothing == (None, None, None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.relay.stream import Stream
+from proxy.relay.event_stream import EventStream
 from proxy.upstream.upstreams import Upstreams
 from tests.integration.conftest import Demo, StartWorker
 from tests.integration.raw import BrokenOff, ask_chat, exchange
@@ -31,14 +31,14 @@ async def test_before_the_commit_it_is_a_500(
 
 def stumble(monkeypatch: pytest.MonkeyPatch, at: str) -> None:
     """Have the relay fail at a word of the answer."""
-    feed = Stream.feed
+    feed = EventStream.feed
 
-    def feeds(self: Stream, chunk: bytes, now: float) -> bytes:
+    def feeds(self: EventStream, chunk: bytes, now: float) -> bytes:
         if at.encode() in chunk:
             defective()
         return feed(self, chunk, now)
 
-    monkeypatch.setattr(Stream, "feed", feeds)
+    monkeypatch.setattr(EventStream, "feed", feeds)
 
 
 async def test_at_the_first_bytes_it_is_a_500(

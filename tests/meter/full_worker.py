@@ -11,7 +11,7 @@ import sys
 
 from proxy.meter.metrics import Metrics
 from proxy.meter.multiprocess import worker_registry
-from proxy.meter.tokens import Tally
+from proxy.meter.tally import Tally
 from proxy.record import EndedBy
 from tests.meter.requests_made import answered, counted
 

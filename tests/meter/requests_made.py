@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from proxy.meter.tokens import TEXT, Tally, Usage
+from proxy.meter.tally import TEXT, Tally, Usage
 from proxy.record import EndedBy, Family, RequestRecord
 
 

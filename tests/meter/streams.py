@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from proxy.meter.reader import StreamReader, reader_for
+from proxy.meter.stream_reader import StreamReader, reader_for
 from proxy.record import EventKind
 from proxy.relay.sse import Framer
 

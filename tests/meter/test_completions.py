@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from proxy.meter.tokens import Usage
+from proxy.meter.tally import Usage
 from proxy.record import EventKind, Family
 from tests.meter.streams import play, sse
 

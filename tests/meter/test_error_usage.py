@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from proxy.meter.reader import reader_for
+from proxy.meter.stream_reader import reader_for
 from proxy.record import EventKind, Family
 
 OPENAI = {"prompt_tokens": 7, "completion_tokens": 5}

@@ -5,7 +5,7 @@ import pytest
 from proxy.meter.chat import Chat
 from proxy.meter.format_reader import Choices
 from proxy.meter.messages import Messages
-from proxy.meter.tokens import Tally
+from proxy.meter.tally import Tally
 from proxy.record import EventKind
 
 

@@ -14,7 +14,7 @@ from proxy.meter.json_values import (
     openai_usage,
     word_in,
 )
-from proxy.meter.tokens import Usage
+from proxy.meter.tally import Usage
 
 
 @pytest.mark.parametrize(

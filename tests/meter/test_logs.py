@@ -9,7 +9,7 @@ import pytest
 import structlog
 
 from proxy.meter.logs import RequestLog, configure, facts
-from proxy.meter.tokens import TEXT, Tally, Usage
+from proxy.meter.tally import TEXT, Tally, Usage
 from proxy.record import EndedBy, Family, UpstreamTry
 from tests.meter.requests_made import answered, counted
 from tests.meter.streams import play, sse

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from proxy.meter.tokens import Usage
+from proxy.meter.tally import Usage
 from proxy.record import EventKind, Family
 from tests.meter.streams import play, sse
 

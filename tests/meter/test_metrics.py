@@ -6,7 +6,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from proxy.meter.metrics import Metrics
-from proxy.meter.tokens import REASONING, TEXT, TOOL, Tally, Usage
+from proxy.meter.tally import REASONING, TEXT, TOOL, Tally, Usage
 from proxy.record import EndedBy, Family
 from tests.meter.requests_made import answered, counted
 
@@ -254,16 +254,16 @@ def test_upstreams_are_known_from_the_start(seen: Counted) -> None:
 def test_levels_are_what_was_last_said(seen: Counted) -> None:
     """Streams, line, slots, lag, pool."""
     seen.metrics.levels(streams=3, waiting=2, slots=10)
-    seen.metrics.pulse(0.02, used=4, idle=1)
+    seen.metrics.record_worker(0.02, used=4, idle=1)
     names = ("streams_in_flight", "requests_waiting", "slots", "event_loop_lag_seconds")
     assert [seen.value(f"sluice_{name}") for name in names] == [3, 2, 10, 0.02]
     assert seen.value("sluice_upstream_connections", state="used") == 4
     for lag in (0.01, *[0.0] * 13):
-        seen.metrics.pulse(lag, used=0, idle=0)
+        seen.metrics.record_worker(lag, used=0, idle=0)
     assert seen.value("sluice_event_loop_lag_seconds") == 0.02
-    seen.metrics.pulse(0.0, used=0, idle=0)
+    seen.metrics.record_worker(0.0, used=0, idle=0)
     assert seen.value("sluice_event_loop_lag_seconds") == 0.01
     spent = seen.value("sluice_worker_cpu_seconds_total")
-    seen.metrics.pulse(0.0, used=0, idle=0)
+    seen.metrics.record_worker(0.0, used=0, idle=0)
     assert spent
     assert (seen.value("sluice_worker_cpu_seconds_total") or 0) >= spent

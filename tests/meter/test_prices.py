@@ -7,7 +7,7 @@ from genai_prices import Usage as TheirUsage
 from genai_prices import calc_price
 
 from proxy.meter.prices import Price, Prices, PricesError, Rate, read_prices
-from proxy.meter.tokens import Tally, Usage
+from proxy.meter.tally import Tally, Usage
 from proxy.record import Family, RequestRecord
 
 if TYPE_CHECKING:

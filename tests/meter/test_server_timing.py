@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from proxy.meter.server_timing import server_timing, trailing_comment
-from proxy.meter.tokens import TEXT, Tally
+from proxy.meter.tally import TEXT, Tally
 from proxy.record import Family, RequestRecord
 from proxy.relay.sse import Framer
 from tests.meter.requests_made import answered, counted

@@ -8,7 +8,7 @@ import pytest
 from aiohttp import web
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from proxy.meter.tokens import Tally
+from proxy.meter.tally import Tally
 from proxy.meter.trace_context import Context
 from proxy.meter.tracing import spans_asked_for
 from proxy.record import EndedBy, Family, RequestRecord

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from proxy.meter.tally import REASONING, TEXT, TOOL
 from proxy.meter.token_template import TokenTemplate, event_bytes
-from proxy.meter.tokens import REASONING, TEXT, TOOL
 
 
 def event(token: str, key: str = "content", tail: str = "") -> bytes:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 
 from proxy.errors import Drained
-from proxy.meter.reader import reader_for
+from proxy.meter.stream_reader import reader_for
 from proxy.record import EndedBy, Family
 from proxy.relay.body_filter import BodyFilter
-from proxy.relay.opaque import Opaque
-from proxy.relay.recorded import RecordedStream
-from proxy.relay.stream import Stream
+from proxy.relay.event_stream import EventStream
+from proxy.relay.opaque_body import OpaqueBody
+from proxy.relay.recorded_stream import RecordedStream
 
 BODY = b'data: {"choices":[{"delta":{"content":"a"},"index":0}]}\n\ndata: [DONE]\n\n'
 
@@ -29,9 +29,9 @@ class Events(list[bytes]):
 def filters() -> list[BodyFilter]:
     """One of each kind, fresh."""
     return [
-        Opaque(keep=False),
-        Opaque(keep=True),
-        Stream(Family.CHAT, reader_for(Family.CHAT)),
+        OpaqueBody(keep=False),
+        OpaqueBody(keep=True),
+        EventStream(Family.CHAT, reader_for(Family.CHAT)),
         RecordedStream(Family.CHAT, reader_for(Family.CHAT), Events()),
     ]
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.meter.reader import reader_for
+from proxy.meter.stream_reader import reader_for
 from proxy.record import Family
+from proxy.relay.event_stream import EventStream
 from proxy.relay.pings import PINGS, ping_of
 from proxy.relay.sse import Framer
-from proxy.relay.stream import Stream
 
 TOKEN = b'data: {"a": 1}'
 ENDS = [b"\n", b"\r\n", b"\r"]
@@ -44,7 +44,7 @@ def test_a_ping_is_whole(family: Family) -> None:
 @pytest.mark.parametrize("end", ENDS)
 def test_a_ping_has_the_line_ends_of_its_stream(end: bytes) -> None:
     """Some readers split on one kind only."""
-    stream = Stream(Family.GEMINI, reader_for(Family.GEMINI))
+    stream = EventStream(Family.GEMINI, reader_for(Family.GEMINI))
     assert stream.ping == b"\n\n"
     stream.feed(b'data: {"candidates": []}' + end + end, 0.0)
     stream.feed(b"", 0.0)

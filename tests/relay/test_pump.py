@@ -9,12 +9,12 @@ import time
 import pytest
 
 from proxy.errors import Drained, UpstreamCut
-from proxy.meter.reader import reader_for
+from proxy.meter.stream_reader import reader_for
 from proxy.record import EndedBy, Family
 from proxy.relay.client_writer import BUFFERED_BYTES, ClientWriter
-from proxy.relay.opaque import Opaque
+from proxy.relay.event_stream import EventStream
+from proxy.relay.opaque_body import OpaqueBody
 from proxy.relay.pump import Outcome, pump
-from proxy.relay.stream import Stream
 from proxy.relay.timeouts import Timeouts
 from proxy.relay.watchdog import StreamWatchdog
 from tests.relay.peers import FakeTransport, ScriptedBody, for_ever
@@ -40,7 +40,7 @@ class Scene:
     def __init__(
         self,
         *script: object,
-        body_filter: Stream | Opaque | None = None,
+        body_filter: EventStream | OpaqueBody | None = None,
         stuck: bool = False,
         clocks: dict[str, float] | None = None,
     ) -> None:
@@ -49,7 +49,7 @@ class Scene:
         now = time.monotonic()
         self.client = ClientWriter(self.transport, self.transport, chunked=False, now=now)
         reader = reader_for(Family.CHAT)
-        self.body_filter = body_filter or Stream(Family.CHAT, reader)
+        self.body_filter = body_filter or EventStream(Family.CHAT, reader)
         fields = {name: getattr(NEVER, name) for name in NEVER.__slots__}
         fields |= clocks or {}
         self.watchdog = StreamWatchdog(
@@ -77,7 +77,7 @@ async def test_an_upstream_that_dies() -> None:
 
 async def test_a_body_of_unknown_form_that_dies() -> None:
     """Nothing can be said inside it, so it is not closed cleanly."""
-    scene = Scene(b"\x00\x01", UpstreamCut("Connection lost."), body_filter=Opaque(keep=False))
+    scene = Scene(b"\x00\x01", UpstreamCut("Connection lost."), body_filter=OpaqueBody(keep=False))
     assert await scene.play() == Outcome(EndedBy.UPSTREAM_CUT, whole=False, error="upstream_cut")
     assert scene.transport.text == b"\x00\x01"
 

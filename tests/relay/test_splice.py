@@ -9,7 +9,7 @@ import pytest
 
 from proxy.errors import SluiceError, UpstreamCut
 from proxy.relay.client_writer import BUFFERED_BYTES, ClientWriter
-from proxy.relay.opaque import Opaque
+from proxy.relay.opaque_body import OpaqueBody
 from proxy.relay.splice import Splice
 from tests.relay.peers import FakeTransport
 
@@ -44,7 +44,7 @@ class Joined:
         self.tap = Tap()
         self.transport = FakeTransport(stuck=stuck)
         client = ClientWriter(self.transport, self.transport, chunked=chunked, now=0.0)
-        self.splice = Splice(self.tap, through or Opaque(keep=False), client)
+        self.splice = Splice(self.tap, through or OpaqueBody(keep=False), client)
         self.task = asyncio.create_task(self.splice.run())
 
     async def settle(self) -> None:
@@ -121,7 +121,7 @@ async def test_a_cut_is_raised_where_it_can_be_handled() -> None:
     assert joined.tap.stopped
 
 
-class Broken(Opaque):
+class Broken(OpaqueBody):
     """A passage with a defect."""
 
     def feed(self, chunk: bytes, now: float) -> bytes:

@@ -10,7 +10,7 @@ import pytest
 
 from proxy.errors import Drained, IdleTimeout, SlowClient, TotalTimeout
 from proxy.relay.client_writer import ClientWriter
-from proxy.relay.opaque import Opaque
+from proxy.relay.opaque_body import OpaqueBody
 from proxy.relay.watchdog import StreamWatchdog
 from tests.relay.peers import FakeTransport
 from tests.relay.test_pump import NEVER
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def watchdog(
-    transport: FakeTransport, body_filter: Opaque, *, pings: bool = True, **own: float
+    transport: FakeTransport, body_filter: OpaqueBody, *, pings: bool = True, **own: float
 ) -> StreamWatchdog:
     now = time.monotonic()
     timeouts = type(NEVER)(**({name: getattr(NEVER, name) for name in NEVER.__slots__} | own))
@@ -28,7 +28,7 @@ def watchdog(
     return StreamWatchdog(timeouts, body_filter, client, called_at=now, sent_at=now, pings=pings)
 
 
-class Between(Opaque):
+class Between(OpaqueBody):
     """A passage that always stands between two events."""
 
     between_events = True
@@ -38,7 +38,7 @@ class Between(Opaque):
 async def test_the_first_order_counts() -> None:
     """Of several reasons to stop, the stream ends by the first."""
     with pytest.raises(Drained):
-        async with watchdog(FakeTransport(), Opaque(keep=False)) as one:
+        async with watchdog(FakeTransport(), OpaqueBody(keep=False)) as one:
             one.stop(Drained("Stopping."))
             one.stop(IdleTimeout("Silent."))
             await asyncio.Event().wait()
@@ -50,7 +50,7 @@ async def test_what_is_written_to_a_client_that_takes_nothing_is_no_progress() -
     loop = asyncio.get_running_loop()
     began = loop.time()
     with pytest.raises(SlowClient):
-        async with watchdog(transport, Opaque(keep=False), slow_client=8) as watching:
+        async with watchdog(transport, OpaqueBody(keep=False), slow_client=8) as watching:
             while True:
                 watching._client.write(b"more", loop.time())
                 await asyncio.sleep(0.5)
@@ -59,7 +59,7 @@ async def test_what_is_written_to_a_client_that_takes_nothing_is_no_progress() -
 
 async def test_a_stream_that_ends_in_time() -> None:
     """Nothing is raised, and no timer is left to fire."""
-    async with watchdog(FakeTransport(), Opaque(keep=False), total=0.05) as one:
+    async with watchdog(FakeTransport(), OpaqueBody(keep=False), total=0.05) as one:
         pass
     await asyncio.sleep(0.1)
     assert one._error is None
@@ -68,7 +68,10 @@ async def test_a_stream_that_ends_in_time() -> None:
 async def test_the_callers_own_timeout_passes() -> None:
     """A timeout from outside is not taken for one of the clocks."""
     with pytest.raises(TimeoutError):
-        async with asyncio.timeout(0.02), watchdog(FakeTransport(), Opaque(keep=False), total=60):
+        async with (
+            asyncio.timeout(0.02),
+            watchdog(FakeTransport(), OpaqueBody(keep=False), total=60),
+        ):
             await asyncio.Event().wait()
 
 
@@ -77,10 +80,10 @@ async def test_the_callers_own_timeout_passes() -> None:
     [
         (Between(keep=False), True, True),
         (Between(keep=False), False, False),
-        (Opaque(keep=False), True, False),
+        (OpaqueBody(keep=False), True, False),
     ],
 )
-async def test_where_pings_go(body_filter: Opaque, pings: bool, expected: bool) -> None:
+async def test_where_pings_go(body_filter: OpaqueBody, pings: bool, expected: bool) -> None:
     """Between events of a stream, and nowhere else."""
     transport = FakeTransport()
     with pytest.raises(TotalTimeout):
@@ -102,7 +105,7 @@ class Piecemeal(FakeTransport):
 
 async def test_events_that_come_keep_a_stream() -> None:
     """Its time of silence runs from the last of them."""
-    body, loop = Opaque(keep=False), asyncio.get_running_loop()
+    body, loop = OpaqueBody(keep=False), asyncio.get_running_loop()
     with pytest.raises(IdleTimeout):
         async with watchdog(FakeTransport(), body, idle=2):
             for _ in range(10):
@@ -118,7 +121,7 @@ async def test_a_held_up_loop_does_not_make_a_stream_late(clock: FakeClock) -> N
 
     Also where the time had passed when the stream began.
     """
-    body = Opaque(keep=False)
+    body = OpaqueBody(keep=False)
     loop = asyncio.get_running_loop()
     late = watchdog(FakeTransport(), body, idle=2)
     clock.advance(3)
@@ -136,7 +139,7 @@ async def test_a_client_that_takes_a_little_now_and_then() -> None:
     """It is slow, and not stuck, until it takes nothing more."""
     transport, loop = Piecemeal(waiting=20), asyncio.get_running_loop()
     with pytest.raises(SlowClient):
-        async with watchdog(transport, Opaque(keep=False), slow_client=4):
+        async with watchdog(transport, OpaqueBody(keep=False), slow_client=4):
             for _ in range(10):
                 await asyncio.sleep(2)
                 transport.waiting -= 1
@@ -149,7 +152,7 @@ async def test_a_client_that_has_caught_up() -> None:
     """It owes nothing any more, and its time begins anew should it stop again."""
     transport, loop = Piecemeal(), asyncio.get_running_loop()
     with pytest.raises(SlowClient):
-        async with watchdog(transport, Opaque(keep=False), slow_client=4):
+        async with watchdog(transport, OpaqueBody(keep=False), slow_client=4):
             for waiting in (5, 0, 5):
                 transport.waiting = waiting
                 stopped = loop.time()
@@ -173,7 +176,7 @@ async def test_where_there_is_no_place_for_a_ping() -> None:
     """It is looked for again after another interval, and not all the time until then."""
     looks: list[float] = []
 
-    class Inside(Opaque):
+    class Inside(OpaqueBody):
         @property
         def between_events(self) -> bool:  # type: ignore[override]
             looks.append(1)

@@ -13,7 +13,7 @@ from proxy.state.aliases import (
     set_question,
     stream_of_question,
 )
-from proxy.state.errors import StoreUnavailable
+from proxy.state.error_map import StoreUnavailable
 from tests.state.scripted_store import ScriptedStore, as_store
 
 

@@ -7,7 +7,7 @@ import uuid
 
 import pytest
 
-from proxy.state.errors import StoreUnavailable
+from proxy.state.error_map import StoreUnavailable
 from proxy.state.limits import KeyLedger, Limits, Usage
 from proxy.state.store import Store
 from tests.fixtures.stores import cluster, sentinel_set

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from proxy.state.errors import StoreUnavailable
+from proxy.state.error_map import StoreUnavailable
 from proxy.state.log_entry import End, Entry, EntryId, heartbeat_of, joined, keys_of
 from proxy.state.log_followers import LogFollowers
 from proxy.state.log_reader import LogGone, LogReader

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from proxy.state.errors import StoreUnavailable
+from proxy.state.error_map import StoreUnavailable
 from proxy.state.log_quota import LogQuota
 from proxy.state.stream_log import StreamLog
 from tests.state.scripted_store import ScriptedStore, as_store

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from proxy.state.errors import StoreUnavailable
+from proxy.state.error_map import StoreUnavailable
 from proxy.state.log_entry import End, Entry, EntryId, end_id, joined
 from proxy.state.log_reader import LogGone, LogReader, LogTrimmed
 from tests.state.scripted_store import ScriptedStore, as_store

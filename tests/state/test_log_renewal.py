@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from proxy.state.errors import StoreUnavailable
+from proxy.state.error_map import StoreUnavailable
 from proxy.state.log_renewal import renew
 from proxy.state.log_unconfirmed import FORGOTTEN
 from proxy.state.stream_log import StreamLog

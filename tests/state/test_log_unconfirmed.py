@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from proxy.state.errors import StoreUnavailable
+from proxy.state.error_map import StoreUnavailable
 from proxy.state.log_unconfirmed import FORGOTTEN, MAX_OUTAGE_SECONDS, UnconfirmedBatches
 from proxy.state.stream_log import StreamLog
 from tests.state.scripted_store import ScriptedStore, as_store

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from proxy.state.errors import StoreUnavailable
+from proxy.state.error_map import StoreUnavailable
 from proxy.state.log_entry import LOGS_AT_ONCE, End, Entry, end_id, heartbeat_of
 from proxy.state.log_orphans import LogOrphans
 from proxy.state.log_quota import LogQuota

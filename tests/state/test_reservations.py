@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from proxy.state.errors import StoreUnavailable
+from proxy.state.error_map import StoreUnavailable
 from proxy.state.limits import NOTHING, KeyLedger, Limit, Limits, Usage
 from proxy.state.reservations import Reservations
 from proxy.state.store import Store

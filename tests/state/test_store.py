@@ -10,7 +10,7 @@ from collections.abc import Callable
 import pytest
 
 from proxy.state.backend import backend_for
-from proxy.state.errors import StoreUnavailable
+from proxy.state.error_map import StoreUnavailable
 from proxy.state.script import Script
 from proxy.state.store import LANES, Observer, Store, key_of
 from proxy.store_address import parse

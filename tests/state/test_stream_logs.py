@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from proxy.state.backend import backend_for
-from proxy.state.errors import StoreUnavailable
+from proxy.state.error_map import StoreUnavailable
 from proxy.state.log_entry import End, Entry
 from proxy.state.log_reader import LogReader
 from proxy.state.store import LANES, Store

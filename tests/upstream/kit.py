@@ -12,9 +12,9 @@ from multidict import CIMultiDict
 from proxy import errors
 from proxy.record import Family, RequestRecord
 from proxy.settings import Settings
-from proxy.upstream.address import Base
 from proxy.upstream.call import Call
 from proxy.upstream.targets import Target
+from proxy.upstream.upstream_url import BaseUrl
 from proxy.upstream.upstreams import Upstreams
 from proxy.upstream_settings import UpstreamSettings
 from tests.upstream.peer import EVENTS, LAST_CHUNK, Peer, chunk, plain
@@ -37,7 +37,7 @@ def ignore() -> None:
 
 def target(url: str, connect_timeout: float = 2.0) -> Target:
     """Name the upstream at a URL `a`."""
-    return Target("a", Base.of(url), connect_timeout=connect_timeout)
+    return Target("a", BaseUrl.of(url), connect_timeout=connect_timeout)
 
 
 _CHAT = "/v1/chat/completions"

@@ -9,10 +9,10 @@ from multidict import CIMultiDict
 
 from proxy.errors import BadRequest
 from proxy.record import Family, RequestRecord
-from proxy.upstream.address import Base
+from proxy.upstream.body_edit import BodyEdit
 from proxy.upstream.call import Call, outgoing_request
-from proxy.upstream.edit import Edit
 from proxy.upstream.targets import Target
+from proxy.upstream.upstream_url import BaseUrl
 
 RECORD = RequestRecord("r1", "POST", "/v1/messages", Family.MESSAGES, 0.0, model="claude")
 CALL = Call(
@@ -21,7 +21,7 @@ CALL = Call(
     CIMultiDict({"x-api-key": "client", "X-Kept": "1"}),
     b'{"model": "claude"}',
 )
-PLAIN = Target("a", Base.of("https://h/v1"))
+PLAIN = Target("a", BaseUrl.of("https://h/v1"))
 
 
 def test_without_own_settings_the_call_goes_as_it_is() -> None:
@@ -66,7 +66,7 @@ def test_a_model_gets_its_own_name_in_body_and_path(path: str, url: str) -> None
 def test_usage_and_name_together() -> None:
     """What is added moves nothing that is replaced, on either side of it."""
     body = b'{"a":"\xc3\xa9","model":"m","stream_options":{}, "model" :"m"}'
-    options = Edit(body.index(b"{}"), body.index(b"{}") + 2, b'{"include_usage":true}')
+    options = BodyEdit(body.index(b"{}"), body.index(b"{}") + 2, b'{"include_usage":true}')
     called = replace(CALL, record=replace(RECORD, model="m"), body=body, added_usage=options)
     target = replace(PLAIN, rename={"m": "other"})
     expected = b'{"a":"\xc3\xa9","model":"other","stream_options":%s, "model" :"other"}'
@@ -79,7 +79,7 @@ def test_usage_and_name_together() -> None:
 
 def test_nothing_of_a_large_body_is_copied() -> None:
     """For another name and for usage alike: what goes out are views of the client's own."""
-    called = replace(CALL, added_usage=Edit(1, 1, b'"x":1,'))
+    called = replace(CALL, added_usage=BodyEdit(1, 1, b'"x":1,'))
     outgoing = outgoing_request(called, replace(PLAIN, rename={"claude": "other"}))
     assert outgoing.body == b'{"x":1,"model": "other"}'
     assert sum(piece.obj is CALL.body for piece in outgoing.pieces) == 3

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from proxy.settings import Settings
-from proxy.upstream.address import Base
 from proxy.upstream.targets import Target, targets_of
+from proxy.upstream.upstream_url import BaseUrl
 
 
 def several(*upstreams: dict[str, object], **settings: object) -> Settings:
@@ -28,7 +28,7 @@ def test_one_url_is_one_upstream() -> None:
     [target] = targets_of(settings)
     assert target == Target(
         "default",
-        Base("https://h:8443", "/openai/v1"),
+        BaseUrl("https://h:8443", "/openai/v1"),
         "own",
         connect_timeout=3,
         first_token_timeout=4,

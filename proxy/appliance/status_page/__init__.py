@@ -7,7 +7,7 @@ from importlib import resources
 
 from aiohttp import web
 
-from proxy import pages
+from proxy import static_pages
 
 _FILES = ("index.html", "style.css", "page.js")
 
@@ -34,7 +34,7 @@ class StatusPage:
             self._files = await asyncio.to_thread(_read)
         if name not in self._files:
             raise web.HTTPNotFound
-        headers = {**pages.HEADERS, "Content-Type": pages.content_type(name)}
+        headers = {**static_pages.HEADERS, "Content-Type": static_pages.content_type(name)}
         return web.Response(body=self._files[name], headers=headers)
 
 

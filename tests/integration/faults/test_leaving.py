@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from proxy.meter.tokens import tokens_after_leaving
+from proxy.meter.tally import tokens_after_leaving
 from proxy.record import Family
 from tests.integration.conftest import StartWorker, Worker, until
 from tests.integration.faults.asking import ASKINGS, CHAT, Asking
