@@ -53,11 +53,14 @@ def create_app(state: WorkerState) -> web.Application:
     app.router.add_get("/selftest/stream", selftest_route.stream)
     if state.settings.lame_duck_seconds:
         app.on_response_prepare.append(_last_on_its_connection_of_a_lame_duck)
-    app.router.add_get("/v1/streams/{id}", streams_route.get, allow_head=False)
+    app.router.add_get("/v1/streams/{id}", streams_route.get)
     app.router.add_delete("/v1/streams/{id}", streams_route.delete)
     app.router.add_route("*", "/v1/streams/{id}", streams_route.not_allowed)
+    app.router.add_route("*", "/v1/streams{tail:(?:/.*)?}", streams_route.nothing_here)
+    # No HEAD: a GET asks the upstream, which costs money.
     app.router.add_get("/v1/stream", event_source.get, allow_head=False)
-    app.router.add_get("/v1/responses/{id}", responses_route.get, allow_head=False)
+    app.router.add_route("*", "/v1/stream", event_source.not_allowed)
+    app.router.add_get("/v1/responses/{id}", responses_route.get)
     app.router.add_post("/v1/responses/{id}/cancel", responses_route.cancel)
     for prefix in (*ALWAYS_PASSED, *state.settings.paths):
         app.router.add_route("*", prefix + "/{tail:.*}", forward, expect_handler=_later)

@@ -77,7 +77,7 @@ def number(request: web.Request, name: str) -> int:
     """Read a number from the query; 0 if it is absent. Raises `BadRequest` if it is malformed."""
     values = request.query.getall(name, ["0"])
     if len(values) != 1 or not _NUMBER.fullmatch(values[0]):
-        raise BadRequest(f"`{name}` must be a number of events, 0 or more.")
+        raise BadRequest(f"`{name}` must be given once, as a whole number, 0 or more.")
     return int(values[0])
 
 

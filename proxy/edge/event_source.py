@@ -48,6 +48,11 @@ async def get(request: web.Request) -> web.StreamResponse:
     return await handle(request, _get, "")
 
 
+async def not_allowed(request: web.Request) -> web.StreamResponse:
+    """Answer 405 for other methods; none goes to an upstream, with the question in its URL."""
+    raise web.HTTPMethodNotAllowed(request.method, ["GET"])
+
+
 async def _get(
     state: WorkerState, resumables: ResumableStreams, context: RequestContext, _name: str
 ) -> web.StreamResponse:

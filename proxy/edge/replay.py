@@ -77,7 +77,8 @@ class Replay:
 
     async def run(self, reader: LogReader) -> DownstreamResponse:
         """Send until the end; return the response, sent except for its last chunk."""
-        downstream = DownstreamResponse(status=200, headers=self._headers())
+        headers = headers_of(self._log, self._context)
+        downstream = DownstreamResponse(status=200, headers=headers)
         client = await self._context.commit(downstream, self._view.opening)
         outcome = Outcome(EndedBy.UPSTREAM_CUT, whole=False)
         try:
@@ -92,21 +93,6 @@ class Replay:
         self._context.record.error = outcome.error
         downstream.end(outcome)
         return downstream
-
-    def _headers(self) -> CIMultiDict[str]:
-        try:
-            kept = json.loads(self._log.header.get("head", "{}"))
-        except ValueError:
-            kept = {}
-        headers = CIMultiDict(kept)
-        content_type = headers.get("Content-Type")
-        headers.update(stream_headers({}, self._context.record))
-        if content_type:
-            headers["Content-Type"] = content_type
-        headers[STREAM_ID] = self._log.id
-        if (end := self._log.end) is not None:
-            headers[ENDED_BY] = end.ended_by
-        return headers
 
     async def _send(
         self, reader: LogReader, client: ClientWriter, stall_timeout: asyncio.Timeout
@@ -149,8 +135,7 @@ class Replay:
         after = self._view.sequence_after
         assert after is not None
         for index, event in enumerate(events):
-            numbers = _SEQUENCE.findall(event)
-            if numbers and int(numbers[-1]) > after:
+            if (number := sequence_of(event)) is not None and number > after:
                 self._passing = True
                 return events[index:]
         return []
@@ -194,6 +179,29 @@ class Replay:
         figures = await self._progress_of()
         if figures is not None and (frame := self._progress.frame(figures)):
             client.write(frame, now)
+
+
+def sequence_of(event: bytes) -> int | None:
+    """Return an event's `sequence_number`; None if it has none."""
+    numbers = _SEQUENCE.findall(event)
+    return int(numbers[-1]) if numbers else None
+
+
+def headers_of(log: LogState, context: RequestContext) -> CIMultiDict[str]:
+    """Return the headers of a reader's response: the upstream's own, and the stream's id."""
+    try:
+        kept = json.loads(log.header.get("head", "{}"))
+    except ValueError:
+        kept = {}
+    headers = CIMultiDict(kept)
+    content_type = headers.get("Content-Type")
+    headers.update(stream_headers({}, context.record))
+    if content_type:
+        headers["Content-Type"] = content_type
+    headers[STREAM_ID] = log.id
+    if (end := log.end) is not None:
+        headers[ENDED_BY] = end.ended_by
+    return headers
 
 
 def with_id(event: bytes, name: str) -> bytes:

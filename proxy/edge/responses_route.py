@@ -13,10 +13,10 @@ from aiohttp import hdrs, web
 from proxy.edge.cursor import number, says_yes
 from proxy.edge.downstream_response import ids_of
 from proxy.edge.forward import forward
-from proxy.edge.replay import View
+from proxy.edge.replay import View, sequence_of
 from proxy.edge.resumable_streams import owner_of
 from proxy.edge.stream_errors import StreamNotFound
-from proxy.edge.streams_route import found_log, handle, read
+from proxy.edge.streams_route import found_log, gone, handle, read
 from proxy.edge.worker_state import WORKER_STATE, WorkerState
 from proxy.errors import SluiceError
 from proxy.meter.whole.responses import so_far
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 _CANCEL_SECONDS = 3.0
 _POLL_SECONDS = 0.05
 _NEWS_SECONDS = 0.1
+_CANCELLED = "cancelled"
 
 
 async def get(request: web.Request) -> web.StreamResponse:
@@ -79,8 +80,15 @@ async def _get(
     if not says_yes(request, "stream"):
         return await _described(resumables, context, stream)
     after = number(request, "starting_after") if "starting_after" in request.query else None
-    await found_log(resumables, context, stream)
-    return await read(state, context, stream, 0, View(sequence_after=after))
+    log = await found_log(resumables, context, stream)
+    if log.first > 1:
+        oldest = sequence_of(log.oldest)
+        if oldest is None:
+            return gone(context, "No event of the response is kept any more.", log.first)
+        if after is None or oldest > after + 1:
+            text = f"The response is kept from the sequence_number {oldest} on."
+            return gone(context, text, oldest)
+    return await read(state, context, stream, log.first - 1, View(sequence_after=after))
 
 
 async def _cancel(
@@ -106,6 +114,9 @@ async def _described(
     document.setdefault("id", context.request.match_info["id"])
     document.setdefault("object", "response")
     document["status"] = _status(log, document, stopping=stopping)
+    if document["status"] == _CANCELLED:
+        # The error event told the stream's readers; who cancelled it has no error.
+        document["error"] = None
     headers = {**ids_of(context.record), hdrs.CACHE_CONTROL: "no-store"}
     return web.json_response(document, headers=headers)
 
@@ -114,9 +125,9 @@ def _status(log: LogState, document: dict[str, Any], *, stopping: bool) -> str:
     """Return the response's status in OpenAI's terms."""
     end = log.end
     if end is None:
-        return "cancelled" if stopping else str(document.get("status") or "in_progress")
+        return _CANCELLED if stopping else str(document.get("status") or "in_progress")
     if end.ended_by == "client_left":
-        return "cancelled"
+        return _CANCELLED
     if end.ended_by != "complete":
         return "failed"
     return str(document.get("status") or "completed")

@@ -14,7 +14,7 @@ from proxy.edge import cross_site
 from proxy.edge.cursor import Cursor, cursor_of, stream_id, wants_progress
 from proxy.edge.downstream_response import error_response, ids_of
 from proxy.edge.recording import STREAM_ID
-from proxy.edge.replay import ENDED_BY, Replay, View
+from proxy.edge.replay import ENDED_BY, Replay, View, headers_of
 from proxy.edge.request_context import RequestContext
 from proxy.edge.resumable_streams import owner_of
 from proxy.edge.stream_errors import (
@@ -47,7 +47,7 @@ RouteHandler = Callable[
 
 
 async def get(request: web.Request) -> web.StreamResponse:
-    """Return the events after the cursor, or the state as JSON."""
+    """Return the events after the cursor, or the state as JSON; for HEAD only the head of it."""
     return await handle(request, _get, request.match_info["id"])
 
 
@@ -58,7 +58,16 @@ async def delete(request: web.Request) -> web.StreamResponse:
 
 async def not_allowed(request: web.Request) -> web.StreamResponse:
     """Answer 405 for other methods."""
-    raise web.HTTPMethodNotAllowed(request.method, ["GET", "DELETE"])
+    raise web.HTTPMethodNotAllowed(request.method, ["GET", "HEAD", "DELETE"])
+
+
+async def nothing_here(request: web.Request) -> web.StreamResponse:
+    """Answer 404 around the streams: there is no list, and no upstream is asked for one."""
+    return await handle(request, _nothing, "")
+
+
+async def _nothing(*_: object) -> web.StreamResponse:
+    raise StreamNotFound("There is no such stream.")
 
 
 async def handle(request: web.Request, handler: RouteHandler, name: str) -> web.StreamResponse:
@@ -100,6 +109,10 @@ async def read(
     """Send the stream to a reader, from the cursor on."""
     resumables = state.resumables
     assert resumables is not None
+    if context.request.method == hdrs.METH_HEAD:
+        log = await found_log(resumables, context, name)
+        # Not a reader: it takes no place, and a stream does not go on for it.
+        return web.Response(headers=headers_of(log, context))
     owner = owner_of(context.request, context.key)
     if not resumables.begin_reading():
         raise TooManyReaders("The maximum of readers is reached.", retry_after=1.0)
@@ -166,7 +179,7 @@ async def go_on(
     """Resume at the cursor; 204 if nothing is left, 410 if the next events were dropped."""
     log = await _at_cursor(resumables, context, stream, cursor)
     if cursor.after + 1 < log.first:
-        return _gone(context, log)
+        return gone(context, f"The stream is kept from event {log.first} on.", log.first)
     if (end := log.end) is not None and not end.rest and cursor.after >= log.events:
         if not _missed_end(log, cursor):
             return nothing_left(context, log)
@@ -236,12 +249,12 @@ def nothing_left(context: RequestContext, log: LogState) -> web.Response:
     return web.Response(status=204, headers={**headers, **ids_of(context.record)})
 
 
-def _gone(context: RequestContext, log: LogState) -> web.Response:
-    error = EventsGone(f"The stream is kept from event {log.first} on.")
-    response = _refused(context, error)
+def gone(context: RequestContext, text: str, first: int) -> web.Response:
+    """Build the 410 for a reader whose next events were dropped; `first` is the first one kept."""
+    response = _refused(context, EventsGone(text))
     assert isinstance(response.body, bytes)
     document = json.loads(response.body)
-    document["first_event"] = document["error"]["first_event"] = log.first
+    document["first_event"] = document["error"]["first_event"] = first
     response.body = json.dumps(document).encode()
     return response
 

@@ -55,6 +55,8 @@ class LogState:
     last: EntryId
     """The id of the last entry."""
     readers: int = 0
+    oldest: bytes = b""
+    """The first event that is kept; empty if none is."""
 
     @property
     def end(self) -> End | None:
@@ -202,5 +204,8 @@ def _state(stream_id: str, raw: Any) -> LogState | None:
     entries = [entry_of(entry) for entry in raw[2]]
     last = entry_of(raw[3][0]).id if raw[3] else EntryId(0, 1)
     # The first entry of a log holds no event.
-    first = next((entry.first for entry in entries if entry.lengths), last.event + 1)
-    return LogState(stream_id, header, first, last, raw[4])
+    oldest = next((entry for entry in entries if entry.lengths), None)
+    if oldest is None:
+        return LogState(stream_id, header, last.event + 1, last, raw[4])
+    event = oldest.data[: oldest.lengths[0]]
+    return LogState(stream_id, header, oldest.first, last, raw[4], event)

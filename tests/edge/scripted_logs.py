@@ -20,12 +20,12 @@ COMPLETE = End("complete", whole=True, events=2)
 
 
 def log_state(end: End | None = COMPLETE, *, first: int = 1, events: int = 2, **more: Any) -> Any:
-    """What the store says of a log; `readers` or fields of its header may be given."""
-    readers = more.pop("readers", 0)
+    """What the store says of a log; `readers`, `oldest` or fields of its header may be given."""
+    readers, oldest = more.pop("readers", 0), more.pop("oldest", b"")
     header = {"family": "chat", "progress": '{"stage": "generating"}', **more}
     if end is not None:
         header["ended"] = end.encoded()
-    return LogState(STREAM, header, first, EntryId(events), readers)
+    return LogState(STREAM, header, first, EntryId(events), readers, oldest)
 
 
 class ScriptedReader:

@@ -70,6 +70,15 @@ class Asking:
         return [command for command in commands if command != "GET"]
 
 
+@pytest.mark.parametrize("method", ["HEAD", "POST", "DELETE"])
+async def test_what_asks_nothing(worker: Worker, demo: Demo, method: str) -> None:
+    """405: only a GET asks, and pays; and no upstream gets the question in a URL."""
+    asking = Asking(worker)
+    answer = await ask(f"{worker.url}/v1/stream?{QUERY}", method)
+    assert (answer.status, answer.headers["Allow"]) == (405, "GET")
+    assert (demo.state.seen, asking.opened) == (0, [])
+
+
 async def test_a_question_is_asked_for_the_browser(worker: Worker, demo: Demo) -> None:
     """Its answer is kept for readers; the browser learns from which stream to go on, and first."""
     asking = Asking(worker)

@@ -76,6 +76,42 @@ async def test_it_is_resumed_by_its_own_numbers(
     assert demo.state.seen == 0
 
 
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("", None),
+        ("&starting_after=0", None),
+        ("&starting_after=6", event(7) + event(8)),
+        ("&starting_after=7", event(8)),
+        ("&starting_after=8", b""),
+    ],
+)
+async def test_whose_beginning_is_not_kept_any_more(
+    worker: Worker, query: str, expected: bytes | None
+) -> None:
+    """What is kept is given to whoever misses nothing before it; others get 410, and its number."""
+    log = log_state(family="responses", first=8, events=9, oldest=event(7))
+    kept(worker, log, events=tuple(map(event, range(9))))
+    answer = await get(worker, f"?stream=true{query}")
+    if expected is None:
+        document = json.loads(answer.body)
+        assert (answer.status, document["error"]["code"]) == (410, "events_gone")
+        assert document["first_event"] == document["error"]["first_event"] == 7
+    else:
+        assert (answer.status, answer.body, answer.whole) == (200, expected, True)
+
+
+@pytest.mark.parametrize("query", ["", "?stream=true", "?stream=true&starting_after=x"])
+async def test_the_head_of_it(worker: Worker, demo: Demo, query: str) -> None:
+    """HEAD is answered where GET is: from the log, and without a body."""
+    kept(worker)
+    head = await ask(f"{worker.url}{PATH}{query}", "HEAD")
+    got = await get(worker, query)
+    assert (head.status, head.body) == (got.status, b"")
+    assert head.headers["Content-Type"] == got.headers["Content-Type"]
+    assert demo.state.seen == 0
+
+
 @pytest.mark.parametrize("query", ["starting_after=x", "starting_after=-1", "starting_after="])
 async def test_a_number_that_is_none(worker: Worker, query: str) -> None:
     """It is refused: from the beginning would show events twice."""
@@ -130,6 +166,16 @@ async def test_it_is_cancelled_and_its_end_is_waited_for(worker: Worker) -> None
     assert (answer.status, json.loads(answer.body)["status"]) == (200, "cancelled")
     assert logs.calls("stop") == [("stop", STREAM, "anybody")]
     assert len(logs.looks) == 1
+
+
+async def test_what_was_cancelled_has_no_error(worker: Worker) -> None:
+    """Its end in the stream is an error event; as a document it is what OpenAI gives of one."""
+    failed = {"status": "failed", "error": {"code": "server_error", "message": "Stopped."}}
+    last = event(1, type="response.failed", response={"id": "resp_1", **failed})
+    kept(worker, log_state(End("client_left", "stopped")), events=(BEGUN, last))
+    for answer in (await cancel(worker), await get(worker)):
+        document = json.loads(answer.body)
+        assert (document["status"], document["error"]) == ("cancelled", None)
 
 
 async def test_an_end_that_does_not_come(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,8 +15,10 @@ from tests.edge.scripted_logs import COMPLETE, STREAM, ScriptedLogs, log_state
 from tests.integration.resume.asking import Answer, ask, asked
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from proxy.edge.request_context import RequestContext
-    from tests.integration.conftest import StartWorker, Worker
+    from tests.integration.conftest import Demo, StartWorker, Worker
 
 PATH = f"/v1/streams/{STREAM}"
 JSON = {"Accept": "application/json"}
@@ -57,12 +59,55 @@ async def test_where_no_streams_are_kept(worker: Worker, method: str) -> None:
     assert (answer.status, code(answer)) == (404, "stream_not_found")
 
 
-@pytest.mark.parametrize("method", ["POST", "PUT", "HEAD"])
+@pytest.mark.parametrize("method", ["POST", "PUT", "OPTIONS"])
 async def test_what_cannot_be_done_with_a_stream(worker: Worker, method: str) -> None:
     """It goes to no upstream, and the client is told what it can do."""
     answer = await ask(worker.url + PATH, method)
     assert answer.status == 405
-    assert set(answer.headers["Allow"].split(",")) == {"GET", "DELETE"}
+    assert set(answer.headers["Allow"].split(",")) == {"GET", "HEAD", "DELETE"}
+
+
+@pytest.mark.parametrize("path", ["/v1/streams", "/v1/streams/", f"{PATH}/", f"{PATH}/events"])
+async def test_around_the_streams_is_nothing(worker: Worker, demo: Demo, path: str) -> None:
+    """There is no list, and no upstream is asked for one."""
+    ScriptedLogs(log_state()).serve(worker)
+    for method in ("GET", "DELETE", "POST"):
+        answer = await ask(worker.url + path, method)
+        assert (answer.status, code(answer)) == (404, "stream_not_found")
+    assert demo.state.seen == 0
+
+
+@pytest.mark.parametrize(
+    ("log", "query", "headers"),
+    [
+        (log_state(), "", {}),
+        (log_state(None), "?after=1", {}),
+        (log_state(), "", JSON),
+        (log_state(), "?after=2", {}),
+        (log_state(first=2), "", {}),
+        (log_state(), "?after=x", {}),
+        (None, "", {}),
+    ],
+    ids=["ended", "live", "state", "nothing left", "gone", "no number", "unknown"],
+)
+async def test_the_head_of_what_a_get_would_give(
+    worker: Worker, log: Any, query: str, headers: dict[str, str]
+) -> None:
+    """HEAD has its status and its headers, no body, and is no reader (RFC 9110, 9.3.2)."""
+    logs = ScriptedLogs(log)
+    logs.serve(worker)
+    head = await ask(f"{worker.url}{PATH}{query}", "HEAD", **headers)
+    assert not logs.calls("read")
+    assert (head.body, head.whole) == (b"", True)
+    async with asked(f"{worker.url}{PATH}{query}", **headers) as got:
+        assert head.status == got.status
+        assert told(head.headers) == told(got.headers)
+
+
+def told(headers: Mapping[str, str]) -> dict[str, str]:
+    """Headers without those that differ between any two answers."""
+    own = {"date", "x-request-id", "request-id", "content-length", "transfer-encoding"}
+    return {name.lower(): value for name, value in headers.items() if name.lower() not in own}
 
 
 async def test_a_cursor_that_is_ahead_of_the_store(worker: Worker) -> None:

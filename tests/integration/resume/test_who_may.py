@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+import json
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -112,10 +113,30 @@ async def test_other_methods(start_front: StartWorker, store: StoreServer) -> No
     """A stream is read and stopped; all else is 405, and says what may be done."""
     front = await start_front(store_url=store.url, store_timeout_seconds=5)
     made = await ask(front.url + CHAT, "POST", chat("demo;tokens=2"), **RESUMABLE)
-    for method in ("HEAD", "POST", "PUT", "PATCH"):
+    for method in ("POST", "PUT", "PATCH"):
         found = await ask(f"{front.url}/v1/streams/{made.stream}", method)
         assert (method, found.status) == (method, 405)
-        assert set(found.headers["Allow"].replace(" ", "").split(",")) == {"GET", "DELETE"}
+        allowed = set(found.headers["Allow"].replace(" ", "").split(","))
+        assert allowed == {"GET", "HEAD", "DELETE"}
+
+
+async def test_the_head_alone(start_front: StartWorker, store: StoreServer) -> None:
+    """HEAD says what a GET would, and is no reader: the stream does not go on for it."""
+    front = await start_front(store_url=store.url, store_timeout_seconds=5, grace_seconds=1)
+    left = await begun(front.url, chat("demo;tokens=99999;rate=20"), 2)
+    url = f"{front.url}/v1/streams/{left.stream}"
+    state: dict[str, Any] = {}
+    while state.get("status") != "ended":
+        head = await ask(url, "HEAD")
+        assert (head.status, head.body, head.stream) == (200, b"", left.stream)
+        assert head.headers["Content-Type"] == left.headers["Content-Type"]
+        state = json.loads((await ask(url, Accept="application/json")).body)
+        await asyncio.sleep(0.05)
+    assert state["error"] == "nobody_reads"
+    assert (await ask(url, "HEAD")).headers["Sluice-Ended-By"] == "client_left"
+    over = await ask(f"{url}?after={state['events']}", "HEAD")
+    assert (over.status, over.headers["Sluice-Ended-By"]) == (204, "client_left")
+    assert (await ask(f"{front.url}/v1/streams/{'0' * 32}", "HEAD")).status == 404
 
 
 async def test_browsers_of_another_origin(start_front: StartWorker, store: StoreServer) -> None:
