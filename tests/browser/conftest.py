@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -29,6 +30,7 @@ FLAGS = (
     "--disable-sync",
 )
 STARTS_WITHIN_SECONDS = 40.0
+_TOLD_BYTES = 4096
 
 
 @dataclass(frozen=True)
@@ -53,19 +55,29 @@ def start(**settings: str) -> tuple[subprocess.Popen[bytes], Appliance]:
         "SLUICE_DRAIN_SECONDS": "1",
         **settings,
     }
-    process = subprocess.Popen(
-        [sys.executable, "-m", "proxy", "run"],
-        env=environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    running = Appliance(f"http://127.0.0.1:{port}", f"http://127.0.0.1:{admin}", process.pid)
+    # Not a pipe: nobody reads it, but after a failure.
+    with tempfile.TemporaryFile() as log:
+        command = [sys.executable, "-m", "proxy", "run"]
+        process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+        try:
+            running = Appliance(
+                f"http://127.0.0.1:{port}", f"http://127.0.0.1:{admin}", process.pid
+            )
+            _wait_until_ready(process, running)
+        except AssertionError:
+            stop(process)
+            log.seek(0)
+            sys.stderr.buffer.write(log.read()[-_TOLD_BYTES:])
+            raise
+    return process, running
+
+
+def _wait_until_ready(process: subprocess.Popen[bytes], running: Appliance) -> None:
     deadline = time.monotonic() + STARTS_WITHIN_SECONDS
     while not _ready(running.admin):
         assert process.poll() is None, "the appliance ended"
         assert time.monotonic() < deadline, "the appliance is not ready"
         time.sleep(0.1)
-    return process, running
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:
