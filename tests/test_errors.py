@@ -42,7 +42,7 @@ def test_a_client_s_fault_is_never_the_upstream_s(kind: type[SluiceError]) -> No
 
 
 @pytest.mark.parametrize(
-    "family", [one for one in Family if one not in {Family.MESSAGES, Family.GEMINI}]
+    "family", [family for family in Family if family not in {Family.MESSAGES, Family.GEMINI}]
 )
 def test_most_families_get_openai_s_shape(family: Family) -> None:
     """Message, type, code and request id, and what to do next."""

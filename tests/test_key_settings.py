@@ -84,7 +84,7 @@ def test_the_short_form_is_a_key_without_limits() -> None:
     """Defaults are for `[[keys]]`; what the short form meant, it means."""
     defaults = KeyDefaults(requests_per_minute=10)
     found = all_keys([key()], defaults, {"old": SecretStr("sk-old")})
-    assert [(one.name, one.limited) for one in found] == [("web", True), ("old", False)]
+    assert [(entry.name, entry.limited) for entry in found] == [("web", True), ("old", False)]
 
 
 @pytest.mark.parametrize(

@@ -73,8 +73,8 @@ def test_what_a_running_sluice_says_is_left(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Asked on the admin port; without one, the limits alone are shown, and that is said."""
-    one = {"requests_per_minute": {"limit": 60, "used": 2, "left": 58}}
-    body = json.dumps({"keys": {"web": one}}).encode()
+    limits = {"requests_per_minute": {"limit": 60, "used": 2, "left": 58}}
+    body = json.dumps({"keys": {"web": limits}}).encode()
     asked: list[str | None] = []
 
     class Status(BaseHTTPRequestHandler):

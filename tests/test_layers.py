@@ -102,7 +102,7 @@ def test_no_circle_between_files() -> None:
     for name, path in modules.items():
         package = name if path.name == "__init__.py" else name.rpartition(".")[0]
         targets = set(imported(ast.parse(path.read_text()), package))
-        near = {one if one in modules else one.rpartition(".")[0] for one in targets}
+        near = {target if target in modules else target.rpartition(".")[0] for target in targets}
         arrows[name] = (near & set(modules)) - {name}
     assert circles(arrows) == []
 

@@ -39,7 +39,7 @@ def test_a_defence_is_something_and_is_tested(row: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", sorted({one for one in NAMED if one.startswith(PREFIX)} - {CONFIG})
+    "name", sorted({name for name in NAMED if name.startswith(PREFIX)} - {CONFIG})
 )
 def test_a_setting_exists(name: str) -> None:
     """By the name that it has; with `=`, with a value that it takes."""

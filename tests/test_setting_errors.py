@@ -22,7 +22,7 @@ def complaints(**given: Any) -> list[str]:
     """What is said of these settings."""
     with pytest.raises(ValidationError) as caught:
         Settings(**given)
-    return [explain(one) for one in caught.value.errors()]
+    return [explain(error) for error in caught.value.errors()]
 
 
 @pytest.mark.parametrize(

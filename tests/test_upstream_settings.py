@@ -8,8 +8,13 @@ from proxy.upstream_settings import UpstreamSettings
 
 def test_a_name_and_an_address_are_enough() -> None:
     """Everything else has a default: all models, one share, no limit of its own."""
-    one = UpstreamSettings.model_validate({"name": "a", "url": "http://a"})
-    assert (one.models, one.weight, one.priority, one.max_streams) == (("*",), 1.0, 0, None)
+    upstream = UpstreamSettings.model_validate({"name": "a", "url": "http://a"})
+    assert (upstream.models, upstream.weight, upstream.priority, upstream.max_streams) == (
+        ("*",),
+        1.0,
+        0,
+        None,
+    )
 
 
 @pytest.mark.parametrize(

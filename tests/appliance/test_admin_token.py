@@ -44,7 +44,7 @@ async def client() -> AsyncIterator[tuple[httpx.AsyncClient, list[str]]]:
     admin, port = Admin(Scripted(), token=TOKEN), free_port()
     await admin.start("127.0.0.1", port)
     resources = admin._runner.app.router.resources()
-    routes = [one.canonical.replace("{name}", "page.js") for one in resources]
+    routes = [resource.canonical.replace("{name}", "page.js") for resource in resources]
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as opened:
         yield opened, routes
     await admin.close()

@@ -29,7 +29,7 @@ def test_what_is_set_and_does_not_fit_is_warned_of(tmp_path: Path) -> None:
     with Running(tmp_path, SLUICE_MEMORY_BYTES=small, SLUICE_WORKERS="3") as running:
         running.ready()
         advice = [line["advice"] for line in running.logged("limits")]
-        assert any("SLUICE_WORKERS (1 would fit)" in one for one in advice)
+        assert any("SLUICE_WORKERS (1 would fit)" in line for line in advice)
         assert len(running.status()["workers"]) == 3
 
 
@@ -71,8 +71,8 @@ def kill(running: Running, index: int, deaths: int) -> None:
 
 
 def worker(running: Running, index: int) -> dict[str, Any]:
-    one: dict[str, Any] = running.status()["workers"][index]
-    return one
+    state: dict[str, Any] = running.status()["workers"][index]
+    return state
 
 
 def died(running: Running) -> int:

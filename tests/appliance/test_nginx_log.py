@@ -107,4 +107,4 @@ def test_what_is_not_listed_is_told_and_not_written() -> None:
     log = NginxLog(write=written, on_access=lambda fields: told.append(dict(fields)))
     log.access(access(listed=0, own=1, status="502"))
     assert written.lines == []
-    assert [one["status"] for one in told] == [502]
+    assert [request["status"] for request in told] == [502]

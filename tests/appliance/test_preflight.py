@@ -31,11 +31,11 @@ def test_all_is_made_before_anything_starts() -> None:
 def test_all_taken_ports_are_said_at_once() -> None:
     """Who has to change two ports learns of both."""
     with (
-        socket.create_server(("127.0.0.1", 0)) as one,
+        socket.create_server(("127.0.0.1", 0)) as listener,
         socket.create_server(("127.0.0.1", 0)) as two,
         run_directory() as run,
     ):
-        taken = settings(listen_port=one.getsockname()[1], admin_port=two.getsockname()[1])
+        taken = settings(listen_port=listener.getsockname()[1], admin_port=two.getsockname()[1])
         with pytest.raises(CannotStart, match=r"(?s)SLUICE_LISTEN_PORT.*SLUICE_ADMIN_PORT"):
             preflight(taken, run)
 

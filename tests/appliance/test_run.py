@@ -86,7 +86,9 @@ def scraped(running: Running) -> Counter[str]:
 def requests_counted(running: Running, **labels: str) -> int:
     """How many requests `/metrics` has with these labels."""
     text = running.get("/metrics", admin=True)[1].decode()
-    samples = (one for family in text_string_to_metric_families(text) for one in family.samples)
+    samples = (
+        sample for family in text_string_to_metric_families(text) for sample in family.samples
+    )
     return sum(
         int(sample.value)
         for sample in samples

@@ -25,14 +25,14 @@ def _socket(settings: Settings) -> Path:
 
 def _pid(socket: Path) -> int | None:
     """The process whose command line names the socket."""
-    for one in Path("/proc").iterdir():
-        if one.name.isdigit():
+    for path in Path("/proc").iterdir():
+        if path.name.isdigit():
             try:
-                words = (one / "cmdline").read_bytes()
+                words = (path / "cmdline").read_bytes()
             except OSError:
                 continue
             if str(socket).encode() in words:
-                return int(one.name)
+                return int(path.name)
     return None
 
 

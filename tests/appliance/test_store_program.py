@@ -13,7 +13,7 @@ def test_the_distributions_comes_first(monkeypatch: pytest.MonkeyPatch, tmp_path
         (tmp_path / name).touch(mode=0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(store_program, "_MORE_PATH", "/nowhere")
-    names = [Path(one).name for one in store_program.candidates()]
+    names = [Path(candidate).name for candidate in store_program.candidates()]
     assert names[:2] == ["valkey-server", "redis-server"]
     assert store_program.find() == str(tmp_path / "valkey-server")
 

@@ -103,9 +103,9 @@ class Terminal:
 @pytest.fixture
 def terminal(pages: Pages) -> Iterator[Terminal]:
     """The live view of somebody who answers."""
-    with admin(pages) as url, contextlib.closing(Terminal(url)) as one:
-        one.shows(lambda frame: b"24" in frame and b"in flight" in frame, "the first frame")
-        yield one
+    with admin(pages) as url, contextlib.closing(Terminal(url)) as shown:
+        shown.shows(lambda frame: b"24" in frame and b"in flight" in frame, "the first frame")
+        yield shown
 
 
 def test_once_prints_one_frame_and_ends(pages: Pages, capsys: pytest.CaptureFixture[str]) -> None:

@@ -44,8 +44,8 @@ def test_hidden_it_refuses_at_once_and_keeps_who_waits(tmp_path: Path) -> None:
         connected(listening.path).close()
         waiting = listening.take_waiting()
         assert len(waiting) == 2
-        for one in waiting:
-            one.close()
+        for client in waiting:
+            client.close()
         listening.show(True)
         connected(path).close()
     listening.close()

@@ -140,7 +140,7 @@ def ask(page: Page, question: str, *, model: str = "demo-fast") -> None:
 
 def answer_with(page: Page, *events: object, path: str = "**/v1/chat/completions") -> None:
     """Have the page's next question answered by these events instead of by the demo."""
-    lines = (one if isinstance(one, str) else json.dumps(one) for one in events)
+    lines = (event if isinstance(event, str) else json.dumps(event) for event in events)
     body = "".join(f"data: {line}\n\n" for line in lines)
     page.route(
         path, lambda route: route.fulfill(status=200, content_type="text/event-stream", body=body)

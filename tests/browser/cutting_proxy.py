@@ -54,8 +54,8 @@ class CuttingProxy:
 
     def _reset_all(self) -> None:
         with self._lock:
-            for one in list(self._open):
-                _reset(one)
+            for connection in list(self._open):
+                _reset(connection)
 
     def _pass_on(self, client: socket.socket) -> None:
         with contextlib.suppress(OSError), socket.create_connection(self._target) as server:
@@ -68,9 +68,9 @@ class CuttingProxy:
             finally:
                 with self._lock:
                     self._open -= {client, server}
-                for one in (client, server):
+                for connection in (client, server):
                     with contextlib.suppress(OSError):
-                        one.shutdown(socket.SHUT_RDWR)
+                        connection.shutdown(socket.SHUT_RDWR)
                 asking.join(5)
 
     def _copy(self, source: socket.socket, target: socket.socket, most: int) -> None:

@@ -246,9 +246,9 @@ def test_nothing_serious_for_accessibility(
         summary.click()
     found = Axe().run(page).response["violations"]
     serious = [
-        (one["id"], one["nodes"][0]["html"])
-        for one in found
-        if one["impact"] in {"serious", "critical"}
+        (violation["id"], violation["nodes"][0]["html"])
+        for violation in found
+        if violation["impact"] in {"serious", "critical"}
     ]
     assert not serious
     assert page.evaluate("() => document.documentElement.scrollWidth <= innerWidth")

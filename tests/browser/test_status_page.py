@@ -73,7 +73,9 @@ def test_nothing_serious_for_accessibility(
     page.goto(f"{appliance.admin}/")
     expect(page.locator("#state")).to_contain_text("ready")
     found = Axe().run(page).response["violations"]
-    assert not [one["id"] for one in found if one["impact"] in {"serious", "critical"}]
+    assert not [
+        violation["id"] for violation in found if violation["impact"] in {"serious", "critical"}
+    ]
     context.close()
 
 

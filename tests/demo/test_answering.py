@@ -124,7 +124,7 @@ async def test_the_state_over_http(demo: Demo) -> None:
         async with session.delete(f"{demo.url}/demo/state") as answer:
             forgotten = json.loads(await answer.text())
     assert (said["seen"], said["finished"], said["faults"]) == (2, 1, 1)
-    (one,) = said["calls"]
-    assert (one["family"], one["model"], one["events"]) == ("chat", "demo", 2)
-    assert (one["ended_by"], one["status"]) == ("fault", 200)
+    (tool_call,) = said["calls"]
+    assert (tool_call["family"], tool_call["model"], tool_call["events"]) == ("chat", "demo", 2)
+    assert (tool_call["ended_by"], tool_call["status"]) == ("fault", 200)
     assert (forgotten["seen"], forgotten["calls"]) == (0, [])

@@ -20,28 +20,28 @@ def ask(plan: Plan, **more: Any) -> Ask:
 )
 def test_a_cap_ends_the_answer(cap: int | None, visible: int, capped: bool) -> None:
     """The request's own maximum cuts the text short, and it is known that it did."""
-    one = ask(Plan(tokens=8), cap=cap)
-    assert (one.visible, one.capped) == (visible, capped)
+    request = ask(Plan(tokens=8), cap=cap)
+    assert (request.visible, request.capped) == (visible, capped)
 
 
 def test_reasoning_counts_against_the_cap() -> None:
     """Reasoning tokens come first, text takes what is left, and both are output."""
-    one = ask(Plan(tokens=8, reasoning=4), cap=6)
-    assert (one.visible, one.output_tokens) == (2, 6)
+    request = ask(Plan(tokens=8, reasoning=4), cap=6)
+    assert (request.visible, request.output_tokens) == (2, 6)
 
 
 def test_output_is_what_is_sent() -> None:
     """Usage counts the deltas of all choices."""
-    one = ask(Plan(tokens=8), choices=3)
-    assert one.output_tokens == sum(len(list(one.deltas(choice))) for choice in range(3))
+    request = ask(Plan(tokens=8), choices=3)
+    assert request.output_tokens == sum(len(list(request.deltas(choice))) for choice in range(3))
 
 
 def test_calls_stand_instead_of_text() -> None:
     """With tool calls there is no text, and their pieces are the output."""
-    one = ask(Plan(tokens=8), calls=calls_for([], 2))
-    assert one.visible == 0
-    assert not one.capped
-    assert one.output_tokens == sum(len(call.pieces) for call in one.calls)
+    request = ask(Plan(tokens=8), calls=calls_for([], 2))
+    assert request.visible == 0
+    assert not request.capped
+    assert request.output_tokens == sum(len(call.pieces) for call in request.calls)
 
 
 def test_several_tokens_in_one_delta() -> None:
@@ -64,15 +64,17 @@ def test_stamped_tokens() -> None:
 
 def test_choices_differ() -> None:
     """Several choices of one answer do not say the same."""
-    one = ask(Plan(tokens=8), choices=2)
-    assert one.text(0) != one.text(1)
+    request = ask(Plan(tokens=8), choices=2)
+    assert request.text(0) != request.text(1)
 
 
 def test_ids_follow_the_seed() -> None:
     """The same seed and purpose give the same id; another purpose or seed another."""
-    one = ask(Plan(), seed="a")
-    assert one.ident("x-") == ask(Plan(), seed="a").ident("x-")
-    assert len({one.ident("x-"), one.ident("x-", "1"), ask(Plan(), seed="b").ident("x-")}) == 3
+    request = ask(Plan(), seed="a")
+    assert request.ident("x-") == ask(Plan(), seed="a").ident("x-")
+    assert (
+        len({request.ident("x-"), request.ident("x-", "1"), ask(Plan(), seed="b").ident("x-")}) == 3
+    )
     assert birth(Plan(seed="a")) == birth(Plan(seed="a"))
     assert birth(Plan())[0] != birth(Plan())[0]
 

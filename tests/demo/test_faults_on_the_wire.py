@@ -450,7 +450,7 @@ def test_all_of_it_on_uvloop() -> None:
             heard = [(word, await stream(running.port, "chat", word)) for word in words]
         finally:
             await running.runner.cleanup()
-        return [(word, one.end, one.whole) for word, one in heard]
+        return [(word, ending.end, ending.whole) for word, ending in heard]
 
     assert uvloop.run(walk()) == [
         ("", "closed", True),

@@ -29,7 +29,7 @@ def test_framing_is_announced(framing: Framing, line: str) -> None:
     """One header tells how the body ends, and only one."""
     said = lines(Plan(), framing)
     assert line in said
-    assert sum(one.split(":")[0] in FRAMING_HEADERS for one in said) == 1
+    assert sum(field.split(":")[0] in FRAMING_HEADERS for field in said) == 1
 
 
 FRAMING_HEADERS = ("Transfer-Encoding", "Content-Length", "Connection")

@@ -204,11 +204,14 @@ async def test_cached_tokens(gpt: openai.AsyncOpenAI, claude: anthropic.AsyncAnt
     """OpenAI counts cached tokens within the prompt, Anthropic beside it."""
     said: Any = SAID
     model = "demo;prompt=100;cached=60"
-    one = await gpt.chat.completions.create(model=model, messages=SAID)
+    completion = await gpt.chat.completions.create(model=model, messages=SAID)
     two = await claude.messages.create(model=model, max_tokens=10, messages=said)
-    assert one.usage is not None
-    assert one.usage.prompt_tokens_details is not None
-    assert (one.usage.prompt_tokens, one.usage.prompt_tokens_details.cached_tokens) == (100, 60)
+    assert completion.usage is not None
+    assert completion.usage.prompt_tokens_details is not None
+    assert (
+        completion.usage.prompt_tokens,
+        completion.usage.prompt_tokens_details.cached_tokens,
+    ) == (100, 60)
     assert (two.usage.input_tokens, two.usage.cache_read_input_tokens) == (40, 60)
 
 

@@ -179,7 +179,7 @@ async def test_all_who_wait_are_turned_away() -> None:
         tasks[1].cancel()
         assert gate.reject_all(Drained("Stopping.")) == 2
         ended = await asyncio.gather(*tasks, return_exceptions=True)
-    assert [type(one) for one in ended] == [Drained, asyncio.CancelledError, Drained]
+    assert [type(error) for error in ended] == [Drained, asyncio.CancelledError, Drained]
     assert (gate.taken, gate.waiting) == (0, 0)
 
 

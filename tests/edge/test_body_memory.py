@@ -18,52 +18,52 @@ def memory(budget: int = 8 * MIB, wait: float = 5.0, line: int = 10) -> BodyMemo
 
 async def test_who_finds_no_room_waits_for_it() -> None:
     """And goes on as soon as another has ended."""
-    one = memory()
-    first, second = one.hold(), one.hold()
+    bodies = memory()
+    first, second = bodies.hold(), bodies.hold()
     await first.take(5 * MIB)
     waiting = asyncio.create_task(second.take(4 * MIB))
     await asyncio.sleep(0)
-    assert (one.waiting, one.used) == (1, 5 * MIB)
+    assert (bodies.waiting, bodies.used) == (1, 5 * MIB)
     first.release()
     await waiting
-    assert (one.waiting, one.used) == (0, 4 * MIB)
+    assert (bodies.waiting, bodies.used) == (0, 4 * MIB)
     second.release()
     second.release()
-    assert one.used == 0
+    assert bodies.used == 0
 
 
 async def test_who_waits_too_long_is_refused() -> None:
     """With a time to come back; nothing of the wait is left."""
-    one = memory(wait=0.01)
-    first = one.hold()
+    bodies = memory(wait=0.01)
+    first = bodies.hold()
     await first.take(6 * MIB)
     with pytest.raises(Overloaded) as refused:
-        await one.hold().take(4 * MIB)
+        await bodies.hold().take(4 * MIB)
     assert refused.value.retry_after
-    assert (one.waiting, one.used) == (0, 6 * MIB)
+    assert (bodies.waiting, bodies.used) == (0, 6 * MIB)
 
 
 async def test_a_line_has_an_end() -> None:
     """Beyond it nobody is kept waiting."""
-    one = memory(line=0)
-    await one.hold().take(6 * MIB)
+    bodies = memory(line=0)
+    await bodies.hold().take(6 * MIB)
     with pytest.raises(Overloaded):
-        await one.hold().take(4 * MIB)
+        await bodies.hold().take(4 * MIB)
 
 
 async def test_large_bodies_leave_room_for_small_ones() -> None:
     """Uploads that never end do not keep questions out."""
-    one = memory(wait=0.01)
-    await one.hold().take(6 * MIB)
-    await one.hold().take(SMALL_BYTES)
+    bodies = memory(wait=0.01)
+    await bodies.hold().take(6 * MIB)
+    await bodies.hold().take(SMALL_BYTES)
     with pytest.raises(Overloaded):
-        await one.hold().take(SMALL_BYTES + 1)
+        await bodies.hold().take(SMALL_BYTES + 1)
 
 
 async def test_small_ones_pass_a_large_one_that_waits() -> None:
     """It waits for what they would not leave it anyway."""
-    one = memory()
-    first, large, small = one.hold(), one.hold(), one.hold()
+    bodies = memory()
+    first, large, small = bodies.hold(), bodies.hold(), bodies.hold()
     await first.take(6 * MIB)
     waits = [asyncio.create_task(large.take(5 * MIB)), asyncio.create_task(small.take(100))]
     await asyncio.sleep(0)
@@ -77,8 +77,8 @@ async def test_small_ones_pass_a_large_one_that_waits() -> None:
 
 async def test_who_grows_comes_before_who_has_not_begun() -> None:
     """What it holds is free only once it has ended."""
-    one = memory()
-    grows, other, new = one.hold(), one.hold(), one.hold()
+    bodies = memory()
+    grows, other, new = bodies.hold(), bodies.hold(), bodies.hold()
     await grows.take(2 * MIB)
     await other.take(4 * MIB)
     waits = [asyncio.create_task(new.take(2 * MIB)), asyncio.create_task(grows.take(2 * MIB))]
@@ -92,51 +92,51 @@ async def test_who_grows_comes_before_who_has_not_begun() -> None:
 
 async def test_a_request_that_is_cancelled_leaves_the_line() -> None:
     """A client that left holds nothing and waits for nothing."""
-    one = memory()
-    first = one.hold()
+    bodies = memory()
+    first = bodies.hold()
     await first.take(6 * MIB)
-    waiting = asyncio.create_task(one.hold().take(4 * MIB))
+    waiting = asyncio.create_task(bodies.hold().take(4 * MIB))
     await asyncio.sleep(0)
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await waiting
-    assert one.waiting == 0
+    assert bodies.waiting == 0
     first.release()
-    assert one.used == 0
+    assert bodies.used == 0
 
 
 async def test_what_can_never_fit() -> None:
     """It is too large, and the words name the setting; what just fits has everything, alone."""
-    one = memory()
+    bodies = memory()
     with pytest.raises(BodyTooLarge, match="SLUICE_BODY_MEMORY_BYTES"):
-        await one.hold().take(8 * MIB + 1)
-    await one.hold().take(8 * MIB)
+        await bodies.hold().take(8 * MIB + 1)
+    await bodies.hold().take(8 * MIB)
 
 
 async def test_a_copy_counts_without_a_wait() -> None:
     """Whoever comes meanwhile waits until it is gone."""
-    one = memory()
-    large = one.hold()
+    bodies = memory()
+    large = bodies.hold()
     await large.take(6 * MIB)
-    with one.copied(6 * MIB):
-        assert one.used == 12 * MIB
-        waiting = asyncio.create_task(one.hold().take(1))
+    with bodies.copied(6 * MIB):
+        assert bodies.used == 12 * MIB
+        waiting = asyncio.create_task(bodies.hold().take(1))
         await asyncio.sleep(0)
-        assert one.waiting == 1
+        assert bodies.waiting == 1
     await waiting
-    assert one.used == 6 * MIB + 1
+    assert bodies.used == 6 * MIB + 1
 
 
 async def test_what_can_be_done_without() -> None:
     """It is held if there is room for it at once and nobody waits; else not, and nothing waits."""
-    one = memory()
-    first = one.hold()
+    bodies = memory()
+    first = bodies.hold()
     assert first.has_room(6 * MIB)
-    assert not one.hold().has_room(4 * MIB)
-    waiting = asyncio.create_task(one.hold().take(4 * MIB))
+    assert not bodies.hold().has_room(4 * MIB)
+    waiting = asyncio.create_task(bodies.hold().take(4 * MIB))
     await asyncio.sleep(0)
-    assert not one.hold().has_room(1)
-    assert one.used == 6 * MIB
+    assert not bodies.hold().has_room(1)
+    assert bodies.used == 6 * MIB
     first.release()
     await waiting
-    assert one.used == 4 * MIB
+    assert bodies.used == 4 * MIB

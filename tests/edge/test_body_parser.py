@@ -31,9 +31,9 @@ LARGE = json.dumps(
 
 @pytest.fixture
 async def body_parser() -> AsyncIterator[BodyParser]:
-    one = BodyParser(BodyMemory(200 * 1024 * 1024, wait_seconds=1.0, most_waiting=10))
-    yield one
-    one.close()
+    parser = BodyParser(BodyMemory(200 * 1024 * 1024, wait_seconds=1.0, most_waiting=10))
+    yield parser
+    parser.close()
 
 
 async def test_a_small_body_begins_no_process(body_parser: BodyParser) -> None:

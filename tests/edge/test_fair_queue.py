@@ -114,7 +114,7 @@ def test_nothing_is_kept_of_a_key_that_has_gone() -> None:
     assert len(line.remove_all()) == 2
     kept = (line._held, line._waiters, line._priorities)
     ranked = (line._fewest_held._entries, line._most_waiting._entries)
-    assert [len(one) for one in (*kept, *ranked)] == [0] * 5
+    assert [len(structure) for structure in (*kept, *ranked)] == [0] * 5
 
 
 def test_a_keys_priority_is_changed_while_it_waits() -> None:
@@ -208,7 +208,7 @@ def _come(line: FairQueue[int], model: Model, key: str, number: int) -> None:
             return
         assert waits[gone[0]] == max(waits.values())
         assert waits[key] < waits[gone[0]]
-        assert gone == [one for one in model.line if one[0] == gone[0]][-1]
+        assert gone == [waiter for waiter in model.line if waiter[0] == gone[0]][-1]
         model.line.remove(gone)
     line.join(key, number)
     model.line.append((key, number))
@@ -224,7 +224,7 @@ def _free(line: FairQueue[int], model: Model, key: str) -> None:
     if found is not None:
         held = model.held
         assert held[found[0]] == min(held[key] for key, _ in model.line)
-        assert found == next(one for one in model.line if one[0] == found[0])
+        assert found == next(waiter for waiter in model.line if waiter[0] == found[0])
         model.line.remove(found)
         held[found[0]] += 1
 
@@ -260,6 +260,6 @@ def test_lengths_are_summed_up_to_any_of_them(lengths: list[int], most: int) -> 
     """As a sum over all keys would say."""
     tree = Lengths(30)
     for length in lengths:
-        for one in range(1, length + 1):
-            tree.change(one, 1)
+        for size in range(1, length + 1):
+            tree.change(size, 1)
     assert tree.up_to(most) == sum(min(length, most) for length in lengths)

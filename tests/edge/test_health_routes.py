@@ -42,7 +42,7 @@ async def test_a_worker_that_serves(worker: Worker, tmp_path: Path) -> None:
     report = await _of_the_supervisor(worker, tmp_path / "worker.sock")
     assert report["pid"] == os.getpid()
     assert (report["streams"], report["waiting"], report["draining"]) == (0, 0, False)
-    assert [one["name"] for one in report["upstreams"]] == ["default"]
+    assert [upstream["name"] for upstream in report["upstreams"]] == ["default"]
 
 
 async def test_a_worker_that_drains(worker: Worker) -> None:

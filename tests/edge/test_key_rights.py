@@ -46,4 +46,4 @@ def test_a_key_without_rights_of_its_own_may_do_all() -> None:
 
 def test_the_models_that_it_is_shown() -> None:
     """The same rule as for using them."""
-    assert [one for one in ("gpt-5", "o9") if may_use(KEY, one)] == ["gpt-5"]
+    assert [model for model in ("gpt-5", "o9") if may_use(KEY, model)] == ["gpt-5"]

@@ -23,8 +23,8 @@ LONG = "demo;tokens=30;rate=30"
 
 @pytest.fixture
 def store() -> Iterator[StoreServer]:
-    with store_server() as one:
-        yield one
+    with store_server() as server:
+        yield server
 
 
 def as_key(name: str) -> dict[str, str]:
@@ -89,7 +89,7 @@ async def test_a_key_at_its_cap_holds_nobody_back(
     await until(lambda: worker.state.limiter.stream_queues.waiting == 4, "they do not wait")
     assert worker.state.admission.taken == 1
     assert (await ask(worker.url, chat(), **as_key("two")))[0] == 200
-    assert not any(one.done() for one in waiting)
+    assert not any(request.done() for request in waiting)
     for status, headers, body in await asyncio.gather(*waiting):
         assert (status, json.loads(body)["error"]["code"]) == (429, "rate_limit_exceeded")
         assert 1 <= int(headers["Retry-After"]) <= 4

@@ -23,8 +23,8 @@ TOKENS = 3
 
 @pytest.fixture
 def store() -> Iterator[StoreServer]:
-    with store_server() as one:
-        yield one
+    with store_server() as server:
+        yield server
 
 
 async def limited(
@@ -90,7 +90,7 @@ async def test_a_key_at_its_streams_waits(start_worker: StartWorker, store: Stor
     second = asyncio.create_task(ask(worker.url, chat(), **AS_KEY))
     await until(lambda: worker.state.limiter.stream_queues.waiting == 1, "the second does not wait")
     assert worker.state.admission.taken <= 1
-    assert [(await one)[0] for one in (first, second)] == [200, 200]
+    assert [(await request)[0] for request in (first, second)] == [200, 200]
     await nothing_left_over(worker)
 
 
@@ -146,7 +146,7 @@ async def test_the_refusal_in_each_family(
                 worker.url + path, json=chat(stream=False) | more, headers=AS_KEY
             ) as answer:
                 answers.append((answer.status, dict(answer.headers), await answer.json()))
-    assert [one[0] for one in answers] == [200, 429]
+    assert [response[0] for response in answers] == [200, 429]
     for _, headers, _ in answers:
         assert headers["x-ratelimit-remaining-requests"] == "0"
         if path == "/v1/messages":
@@ -239,7 +239,7 @@ async def test_a_full_line_for_a_keys_streams(
     second = asyncio.create_task(ask(worker.url, chat(), **AS_KEY))
     await until(lambda: worker.state.limiter.stream_queues.waiting == 1, "the second does not wait")
     assert (await ask(worker.url, chat(), **AS_KEY))[0] == 429
-    assert [(await one)[0] for one in (first, second)] == [200, 200]
+    assert [(await request)[0] for request in (first, second)] == [200, 200]
     await nothing_left_over(worker)
 
 

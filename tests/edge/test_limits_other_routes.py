@@ -26,8 +26,8 @@ USED = 40_000
 
 @pytest.fixture
 def store() -> Iterator[StoreServer]:
-    with store_server() as one:
-        yield one
+    with store_server() as server:
+        yield server
 
 
 @asynccontextmanager
@@ -50,7 +50,9 @@ async def answering(document: Any) -> AsyncIterator[str]:
     await runner.cleanup()
 
 
-VECTORS = [{"object": "embedding", "index": one, "embedding": [0.25] * 2000} for one in range(200)]
+VECTORS = [
+    {"object": "embedding", "index": index, "embedding": [0.25] * 2000} for index in range(200)
+]
 SAID: list[tuple[str, Any, int]] = [
     (
         "/v1/embeddings",

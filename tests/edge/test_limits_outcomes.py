@@ -44,8 +44,8 @@ DEAD = "http://127.0.0.1:9/v1"
 
 @pytest.fixture
 def store() -> Iterator[StoreServer]:
-    with store_server() as one:
-        yield one
+    with store_server() as server:
+        yield server
 
 
 async def told(worker: Worker, body: Any, path: str = CHAT) -> None:
@@ -64,10 +64,10 @@ def unreachable() -> Iterator[str]:
     with socket.socket() as listening, socket.socket() as first, socket.socket() as second:
         listening.bind(("127.0.0.1", 0))
         listening.listen(0)
-        for one in (first, second):
+        for pending in (first, second):
             # With its queue full, the kernel drops whoever comes next (listen(2)).
-            one.setblocking(False)
-            one.connect_ex(listening.getsockname())
+            pending.setblocking(False)
+            pending.connect_ex(listening.getsockname())
         yield f"http://127.0.0.1:{listening.getsockname()[1]}/v1"
 
 
@@ -125,7 +125,7 @@ class Endings:
 
 
 @pytest.mark.parametrize(
-    ("ended_by", "settings", "model", "requests"), TABLE, ids=lambda one: str(one)[:30]
+    ("ended_by", "settings", "model", "requests"), TABLE, ids=lambda value: str(value)[:30]
 )
 async def test_an_outcome(
     start_worker: StartWorker,

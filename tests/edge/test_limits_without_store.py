@@ -30,8 +30,8 @@ AGAIN = "x-ratelimit-remaining-requests"
 
 @pytest.fixture
 def store() -> Iterator[StoreServer]:
-    with store_server() as one:
-        yield one
+    with store_server() as server:
+        yield server
 
 
 Step = Callable[[StoreServer, Wire], object]

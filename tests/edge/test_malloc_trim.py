@@ -68,17 +68,17 @@ async def test_it_is_trimmed_for_many_at_once(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(malloc_trim, "trim", lambda: trimmed.append(1))
     monkeypatch.setattr(malloc_trim, "_AFTER_SECONDS", 0.01)
     monkeypatch.setattr(malloc_trim, "_AGAIN_SECONDS", 0.01)
-    one = Trimmer()
-    one.freed(TRIMMED_FROM - 1)
+    trimmer = Trimmer()
+    trimmer.freed(TRIMMED_FROM - 1)
     await asyncio.sleep(0.03)
     assert trimmed == []
     for _ in range(5):
-        one.freed(TRIMMED_FROM)
+        trimmer.freed(TRIMMED_FROM)
     while len(trimmed) < 2:
         await asyncio.sleep(0.01)
     await asyncio.sleep(0.03)
     assert trimmed == [1, 1]
     for _ in range(TRIMMED_FROM // 10_000 + 1):
-        one.freed(10_000)
+        trimmer.freed(10_000)
     await asyncio.sleep(0.03)
     assert trimmed == [1, 1]

@@ -34,7 +34,7 @@ async def test_the_list(
             async with http.get(worker.url + path, headers=headers) as answer:
                 assert answer.status == 200
                 found.append(await answer.json())
-    names = [one[name].removeprefix("models/") for one in found[0][member]]
+    names = [entry[name].removeprefix("models/") for entry in found[0][member]]
     assert names == ["demo"]
     assert len(found[1][member]) > 1
     if "first_id" in found[0]:

@@ -36,20 +36,20 @@ def test_the_route_is_understood_without_its_query() -> None:
 
 def test_a_client_that_left_is_the_outcome() -> None:
     """Whatever ended the upstream's work afterwards; and the time of leaving is the first one."""
-    one = context()
-    one.record_client_left()
-    left = one.record.client_left_at
-    one.record_error(IdleTimeout("Silent."))
-    one.record_client_left()
-    one.record_end()
-    assert one.record.ended_by is EndedBy.CLIENT_LEFT
-    assert one.record.client_left_at == left
-    assert one.record.status == 499
+    request = context()
+    request.record_client_left()
+    left = request.record.client_left_at
+    request.record_error(IdleTimeout("Silent."))
+    request.record_client_left()
+    request.record_end()
+    assert request.record.ended_by is EndedBy.CLIENT_LEFT
+    assert request.record.client_left_at == left
+    assert request.record.status == 499
 
 
 def test_an_error_is_the_outcome() -> None:
     """Its code and its outcome are kept."""
-    one = context()
-    one.record_error(IdleTimeout("Silent."))
-    one.record_end()
-    assert (one.record.ended_by, one.record.error) == (EndedBy.IDLE_TIMEOUT, "idle_timeout")
+    request = context()
+    request.record_error(IdleTimeout("Silent."))
+    request.record_end()
+    assert (request.record.ended_by, request.record.error) == (EndedBy.IDLE_TIMEOUT, "idle_timeout")

@@ -221,7 +221,9 @@ async def test_an_id_of_which_no_log_is_known(worker: Worker) -> None:
 async def upstream_was_asked(worker: Worker) -> bool:
     """Whether both questions went there, and nothing came from a log."""
     answers = [await get(worker), await cancel(worker)]
-    return all("Sluice-Stream-Id" not in one.headers and one.status == 404 for one in answers)
+    return all(
+        "Sluice-Stream-Id" not in answer.headers and answer.status == 404 for answer in answers
+    )
 
 
 @pytest.mark.parametrize("failure", [AWAY, None])

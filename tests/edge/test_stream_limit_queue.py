@@ -112,4 +112,4 @@ async def test_who_waits_is_sent_away_at_once(monkeypatch: pytest.MonkeyPatch) -
     await asyncio.sleep(0)
     assert lines.reject_all(Drained("It stops.")) == 3
     ended = await asyncio.wait_for(asyncio.gather(*waiting, return_exceptions=True), 20)
-    assert [type(one) for one in ended] == [Drained] * 3
+    assert [type(error) for error in ended] == [Drained] * 3

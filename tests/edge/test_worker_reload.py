@@ -58,5 +58,5 @@ async def test_what_cannot_be_made_changes_nothing() -> None:
         tls = {**B, "url": "https://127.0.0.1:10/v1", "ca": "/nowhere.pem"}
         with pytest.raises(ValueError, match="SLUICE_UPSTREAMS, b: ca: '/nowhere.pem' cannot be"):
             await apply(state, made(tls, key="new"))
-        assert [one["name"] for one in state.upstreams.status()] == ["a"]
+        assert [upstream["name"] for upstream in state.upstreams.status()] == ["a"]
         assert called(state, "old") == "me"

@@ -69,8 +69,8 @@ def messages_events(text: str = TEXT) -> list[bytes]:
         {"type": "message_stop"},
     ]
     return [
-        f"event: {one['type']}\ndata: {json.dumps(one, ensure_ascii=False)}\n\n".encode()
-        for one in events
+        f"event: {event['type']}\ndata: {json.dumps(event, ensure_ascii=False)}\n\n".encode()
+        for event in events
     ]
 
 

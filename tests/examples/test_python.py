@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.no_blockbuster, pytest.mark.timeout(120)]
 BY_THE_STANDARD = ["openai_chat", "anthropic_messages", "requests_chat", "aiohttp_chat"]
 PROGRAMS = [*BY_THE_STANDARD, "split_lines", "split_blocks"]
 
-FILES = sorted(one for kind in ("py", "js", "html") for one in EXAMPLES.glob(f"*/*.{kind}"))
+FILES = sorted(path for kind in ("py", "js", "html") for path in EXAMPLES.glob(f"*/*.{kind}"))
 
 
 def program(name: str) -> Program:
@@ -68,7 +68,7 @@ def test_vendored_files_are_what_they_were() -> None:
     vendor = EXAMPLES / "browser" / "vendor"
     lines = (vendor / "SHA256SUMS.txt").read_text().splitlines()
     hashes = {name: digest for digest, name in (line.split() for line in lines)}
-    files = {one.name: one for one in vendor.iterdir() if one.name != "SHA256SUMS.txt"}
+    files = {path.name: path for path in vendor.iterdir() if path.name != "SHA256SUMS.txt"}
     assert hashes == {
         name: hashlib.sha256(file.read_bytes()).hexdigest() for name, file in files.items()
     }

@@ -31,8 +31,8 @@ def test_a_lost_connection(node_folder: Path, kind: str, cut_after: int) -> None
     with serving(script) as url:
         ran = run(node_folder, kind, url)
     assert (ran.stdout, ran.stderr) == (TEXT, "")
-    assert [one for one in script.asked if one.startswith("POST")] == ["POST true"]
-    assert any(one.startswith("GET") for one in script.asked)
+    assert [call for call in script.asked if call.startswith("POST")] == ["POST true"]
+    assert any(call.startswith("GET") for call in script.asked)
 
 
 @pytest.mark.parametrize("kind", EVENTS)

@@ -48,7 +48,7 @@ def test_openai(transport: ModuleType, cut_after: int) -> None:
     with serving(script) as url, closing(openai_over(transport, url)) as client:
         assert chat_text(client) == TEXT
     assert script.asked[0] == "POST true"
-    assert [one for one in script.asked if one.startswith("POST")] == ["POST true"]
+    assert [call for call in script.asked if call.startswith("POST")] == ["POST true"]
     assert len(script.asked) > 1
 
 

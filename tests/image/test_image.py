@@ -197,10 +197,10 @@ def test_the_image_has_its_bill_of_materials() -> None:
     assert ("pypi", "sluice", root["version"]) in installed
     kinds = {"pkg:deb/debian/": "deb", "pkg:pypi/": "pypi"}
     listed = {
-        (kind, one["name"], one["version"])
-        for one in bom["components"]
+        (kind, component["name"], component["version"])
+        for component in bom["components"]
         for start, kind in kinds.items()
-        if one.get("purl", "").startswith(start)
+        if component.get("purl", "").startswith(start)
     }
     assert installed - {("pypi", "sluice", root["version"])} == listed
     names = {name for _, name, _ in listed}

@@ -40,7 +40,7 @@ class Appliance:
 
     def served_by(self) -> set[int]:
         """The workers that have ended a request so far."""
-        return {one["worker"] for one in list(self.gateway.process.ended.values())}
+        return {entry["worker"] for entry in list(self.gateway.process.ended.values())}
 
 
 @contextmanager

@@ -57,17 +57,17 @@ class Clients:
             route = f"/v1beta/models/:{route.rpartition(':')[2]}"
         self.ledger.request(route, model, status, ended_by, len(asking.body))
 
-    async def hears(self, family: Asking, one: Situation) -> None:
+    async def hears(self, family: Asking, situation: Situation) -> None:
         """Ask, and hear out whatever comes."""
-        asking = asked(family, one.model, stream=one.stream)
-        answer, _ = await read_answer(self.gateway.url, asking.request(one.words, self.run()))
-        assert answer.status == one.status, (one, family.family, answer.body)
-        model = one.model if one.answered else "other"
-        self.ended(asking, model, one.status, one.ended_by)
-        if one.status != 502:  # What the gateway says itself is no upstream's answer.
+        asking = asked(family, situation.model, stream=situation.stream)
+        answer, _ = await read_answer(self.gateway.url, asking.request(situation.words, self.run()))
+        assert answer.status == situation.status, (situation, family.family, answer.body)
+        model = situation.model if situation.answered else "other"
+        self.ended(asking, model, situation.status, situation.ended_by)
+        if situation.status != 502:  # What the gateway says itself is no upstream's answer.
             self.ledger.received(len(answer.body))
-        if one.answered:
-            found = expected_tally(asking.family, answer.body, streamed=one.stream)
+        if situation.answered:
+            found = expected_tally(asking.family, answer.body, streamed=situation.stream)
             self.ledger.answered(asking.family, model, found)
 
     async def hears_no_usage(self, family: Asking) -> None:
@@ -143,13 +143,15 @@ class Clients:
 
 def asked(asking: Asking, model: str, *, stream: bool = True, usage: bool = True) -> Asking:
     """A family's request for this model, streamed or not, with its usage or not."""
-    one = asking.of_model(model)
-    document = json.loads(one.body)
+    asking_of_model = asking.of_model(model)
+    document = json.loads(asking_of_model.body)
     if asking.family in UNASKED:
         document["stream_options"] = {"include_usage": usage}
     if not stream and asking.family is Family.GEMINI:
-        return replace(one, target=f"/v1beta/models/{model}:generateContent")
-    return one.with_body(json.dumps(document | ({} if stream else {"stream": False})).encode())
+        return replace(asking_of_model, target=f"/v1beta/models/{model}:generateContent")
+    return asking_of_model.with_body(
+        json.dumps(document | ({} if stream else {"stream": False})).encode()
+    )
 
 
 async def beginning(line: Line, size: int) -> bytes:

@@ -100,8 +100,8 @@ def nginxes() -> Iterator[NginxInstances]:
 @pytest.fixture(scope="session")
 def appliance() -> Iterator[Appliance]:
     """The appliance with several workers, in processes of its own."""
-    with appliances.running() as one:
-        yield one
+    with appliances.running() as started:
+        yield started
 
 
 @pytest.fixture(params=["alone", "nginx"])

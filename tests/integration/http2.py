@@ -38,10 +38,10 @@ class Http2:
         reader, writer = await asyncio.open_connection(
             "localhost", port, ssl=context, server_hostname="localhost"
         )
-        one = cls(reader, writer)
-        one._h2.initiate_connection()
-        one._flush()
-        return one
+        connection = cls(reader, writer)
+        connection._h2.initiate_connection()
+        connection._flush()
+        return connection
 
     def post(self, path: str, body: bytes, *fields: tuple[str, str]) -> int:
         """Begin a request; the number of its stream."""

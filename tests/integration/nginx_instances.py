@@ -59,9 +59,11 @@ class NginxInstances:
         settings = _UNLESS_ASKED | settings
         read = tuple(settings.get(name) for name in _READ_BY_NGINX)
         if read not in self._running:
-            one = await asyncio.to_thread(self._start, dict(zip(_READ_BY_NGINX, read, strict=True)))
-            await listening(one.settings.listen_port, one.process)
-            self._running[read] = one
+            instance = await asyncio.to_thread(
+                self._start, dict(zip(_READ_BY_NGINX, read, strict=True))
+            )
+            await listening(instance.settings.listen_port, instance.process)
+            self._running[read] = instance
         return self._running[read]
 
     def close(self) -> None:

@@ -90,7 +90,7 @@ class Race:
 
 
 def _total_tokens(stream: bytes) -> int:
-    events = [one.removeprefix(b"data: ") for one in stream.split(b"\n\n") if one]
+    events = [event.removeprefix(b"data: ") for event in stream.split(b"\n\n") if event]
     assert events[-1] == b"[DONE]", stream[-300:]
     total: int = json.loads(events[-2])["usage"]["total_tokens"]
     return total

@@ -30,9 +30,9 @@ def gateway() -> Iterator[RunningGateway]:
             address_connections=AT_ONCE,
             cors_origins=ORIGIN,
             access_log="own",
-        ) as one,
+        ) as started,
     ):
-        yield one
+        yield started
 
 
 async def ask(gateway: RunningGateway, target: str, client: str, request_id: str) -> Whole:

@@ -20,8 +20,8 @@ TOOLS: list[Any] = [
 @pytest.fixture
 def client(appliance: Appliance) -> Iterator[anthropic.Anthropic]:
     """The SDK, as its documentation makes it."""
-    with anthropic.Anthropic(base_url=appliance.url, api_key="sk-any", max_retries=0) as one:
-        yield one
+    with anthropic.Anthropic(base_url=appliance.url, api_key="sk-any", max_retries=0) as sdk:
+        yield sdk
 
 
 def test_a_message(client: anthropic.Anthropic) -> None:

@@ -33,11 +33,13 @@ def naive(url: str, asking: Asking, words: str, verify: ssl.SSLContext | bool = 
             if not line.startswith("data: ") or line == "data: [DONE]":
                 continue
             event: dict[str, Any] = json.loads(line.removeprefix("data: "))
-            said += [one.get("delta", {}).get("content", "") for one in event.get("choices", [])]
+            said += [
+                choice.get("delta", {}).get("content", "") for choice in event.get("choices", [])
+            ]
     return said
 
 
-@pytest.mark.parametrize("asking", ASKINGS, ids=lambda one: str(one.family))
+@pytest.mark.parametrize("asking", ASKINGS, ids=lambda asking: str(asking.family))
 async def test_a_reader_of_lines(front: Worker, asking: Asking) -> None:
     """It need not know any error event: its HTTP client raises."""
     with pytest.raises(httpx.RemoteProtocolError):
@@ -45,7 +47,7 @@ async def test_a_reader_of_lines(front: Worker, asking: Asking) -> None:
     await asyncio.to_thread(naive, front.url, asking, "tokens=3")
 
 
-@pytest.mark.parametrize("asking", ASKINGS, ids=lambda one: str(one.family))
+@pytest.mark.parametrize("asking", ASKINGS, ids=lambda asking: str(asking.family))
 async def test_a_reader_of_lines_over_http2(appliance: Appliance, asking: Asking) -> None:
     """The same by nginx over TLS."""
     with pytest.raises(httpx.RemoteProtocolError):
@@ -71,8 +73,8 @@ async def test_only_that_stream_of_a_connection_ends(appliance: Appliance) -> No
 async def test_an_upstreams_own_error_ends_as_the_upstream_ended_it(appliance: Appliance) -> None:
     """It is the upstream's word, followed by the upstream's clean end: nothing is taken from it."""
     async with await Http2.open(appliance.tls_port, trusting()) as browser:
-        one = browser.post("/v1/chat/completions", CHAT.body, ("x-demo", "error=3"))
-        assert b'"error"' in await browser.whole(one)
+        sent = browser.post("/v1/chat/completions", CHAT.body, ("x-demo", "error=3"))
+        assert b'"error"' in await browser.whole(sent)
 
 
 def until_it_ends(url: str, data: bytes) -> tuple[bytes, bool]:

@@ -97,7 +97,7 @@ async def replayed(line: Line, recording: Recording, **more: Any) -> Whole:
 @pytest.mark.parametrize("cut", CUTS)
 async def test_recorded_streams_pass_unchanged(start_every: StartWorker, cut: Cut) -> None:
     """Every provider's own bytes: line ends, comments, odd spaces, errors inside, and all."""
-    streams = {one.name.encode(): one.raw for one in recordings()}
+    streams = {stream.name.encode(): stream.raw for stream in recordings()}
     async with Peer(replays(cut, streams)) as peer:
         front = await start_every(upstream_url=peer.url)
         async with await Line.open(front.url) as line:
@@ -112,15 +112,15 @@ async def test_only_the_usage_chunk_is_kept_from_who_did_not_ask(
     start_every: StartWorker, cut: Cut
 ) -> None:
     """Usage was asked for on the client's behalf; all the rest of the stream stays as it came."""
-    chats = [one for one in recordings() if one.family == "chat"]
-    async with Peer(replays(cut, {one.name.encode(): one.raw for one in chats})) as peer:
+    chats = [stream for stream in recordings() if stream.family == "chat"]
+    async with Peer(replays(cut, {chat.name.encode(): chat.raw for chat in chats})) as peer:
         front = await start_every(upstream_url=peer.url)
         async with await Line.open(front.url) as line:
             for recording in chats:
                 got = await replayed(line, recording)
                 assert (recording.name, got.body) == (recording.name, recording.without_usage)
         assert all(b'"include_usage":true' in body for body in peer.bodies)
-    assert any(one.raw != one.without_usage for one in chats)
+    assert any(chat.raw != chat.without_usage for chat in chats)
 
 
 @pytest.mark.parametrize("cut", CUTS)

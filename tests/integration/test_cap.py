@@ -74,7 +74,7 @@ async def test_no_more_than_the_cap_at_once(start_front: StartWorker) -> None:
             assert front.state.admission.waiting == 10 - served
             upstream.end()
         upstream.end(2)
-        assert all(one.status == 200 for one in await asyncio.gather(*asking))
+        assert all(response.status == 200 for response in await asyncio.gather(*asking))
 
 
 async def test_first_come_first_served(start_front: StartWorker) -> None:
@@ -128,7 +128,7 @@ async def test_a_full_line_refuses_at_once(start_front: StartWorker) -> None:
         for _ in range(3):
             assert is_refusal(await exchange(front.url, numbered(9)))
         upstream.end(5)
-        assert all(one.status == 200 for one in await asyncio.gather(*asking))
+        assert all(response.status == 200 for response in await asyncio.gather(*asking))
         assert "9" not in upstream.order
 
 

@@ -61,8 +61,8 @@ class Counting:
 def appliance(upstream: str, **settings: Any) -> Iterator[RunningGateway]:
     """The appliance, before an upstream that runs inside the test."""
     there = gateways.Upstream(gateways.Process(None, upstream))  # type: ignore[arg-type]
-    with gateways.appliance(there, workers=WORKERS, drain_seconds=0, **settings) as one:
-        yield one
+    with gateways.appliance(there, workers=WORKERS, drain_seconds=0, **settings) as gateway:
+        yield gateway
 
 
 async def test_never_more_than_the_cap_over_all_workers() -> None:
@@ -107,7 +107,7 @@ async def test_the_line_over_all_workers() -> None:
             assert upstream.now == WORKERS
             upstream.go_on.set()
             answers = await asyncio.gather(*asking)
-            assert sorted(one.status for one in answers) == [200] * 6 + [503] * 6
+            assert sorted(answer.status for answer in answers) == [200] * 6 + [503] * 6
             assert upstream.peak == WORKERS
             assert upstream.all == 6
 

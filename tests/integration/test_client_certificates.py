@@ -64,8 +64,8 @@ def client(own: Pair | None, *, trusts: Pair = ONE, http2: bool = False) -> http
 @pytest.mark.parametrize("http2", [False, True], ids=["HTTP/1.1", "HTTP/2"])
 async def test_who_shows_a_good_one_is_served(guarded: Guarded, http2: bool) -> None:
     """A stream comes whole, and its browser is told to stay with TLS."""
-    async with client(TWO, http2=http2) as one:
-        answer = await one.post(guarded.url + "/v1/chat/completions", json=STREAM)
+    async with client(TWO, http2=http2) as session:
+        answer = await session.post(guarded.url + "/v1/chat/completions", json=STREAM)
     assert answer.status_code == 200
     assert answer.text.endswith("data: [DONE]\n\n")
     assert answer.headers["Strict-Transport-Security"] == "max-age=300"
@@ -93,20 +93,20 @@ async def test_who_shows_none_or_another_is_told_so(
 
 async def test_probes_need_none(guarded: Guarded) -> None:
     """An operator's probe asks the admin port; a machine's own the plain port."""
-    async with httpx.AsyncClient() as one:
+    async with httpx.AsyncClient() as plain:
         for url in (guarded.gateway.admin_url, guarded.gateway.url):
             for path in ("/healthz", "/readyz"):
-                assert (await one.get(url + path)).status_code == 200
+                assert (await plain.get(url + path)).status_code == 200
 
 
 async def test_refusals_are_counted(guarded: Guarded) -> None:
     """As rejected, like all else that is refused for what it is."""
-    async with client(None) as one:
-        assert (await one.get(guarded.url + "/v1/models")).status_code == 400
+    async with client(None) as session:
+        assert (await session.get(guarded.url + "/v1/models")).status_code == 400
 
     async def is_counted() -> bool:
-        async with httpx.AsyncClient() as one:
-            text = (await one.get(guarded.gateway.admin_url + "/metrics")).text
+        async with httpx.AsyncClient() as plain:
+            text = (await plain.get(guarded.gateway.admin_url + "/metrics")).text
         return any(
             'ended_by="rejected"' in line and 'status="400"' in line and "/v1/models" in line
             for line in text.splitlines()

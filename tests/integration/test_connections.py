@@ -42,7 +42,7 @@ async def test_pipelined_requests_are_answered_in_order(front: Worker) -> None:
         first = (await line.whole(b"")).json()
         stream = await line.whole(b"")
         second, third = (await line.whole(b"")).json(), (await line.whole(b"")).json()
-    assert [one["target"][-1] for one in (first, second, third)] == ["0", "1", "2"]
+    assert [call["target"][-1] for call in (first, second, third)] == ["0", "1", "2"]
     assert stream.body.endswith(b"data: [DONE]\n\n")
 
 

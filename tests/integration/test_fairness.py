@@ -96,7 +96,7 @@ async def beside_each_other(url: str, served: Callable[[], int] = int) -> Seen:
             keep_asking(http, url, name, seen, served)
             for http, name in zip(sessions[1:], POLITE, strict=True)
         ]
-        tasks = [asyncio.create_task(one) for one in asking]
+        tasks = [asyncio.create_task(coroutine) for coroutine in asking]
         watching = asyncio.create_task(all_are_served(seen))
         await asyncio.wait(
             [*tasks, watching], timeout=LONGEST_SECONDS, return_when=asyncio.FIRST_COMPLETED
@@ -104,7 +104,7 @@ async def beside_each_other(url: str, served: Callable[[], int] = int) -> Seen:
         for task in (*tasks, watching):
             task.cancel()
         ended = await asyncio.gather(*tasks, return_exceptions=True)
-    assert all(isinstance(one, asyncio.CancelledError) for one in ended), ended
+    assert all(isinstance(result, asyncio.CancelledError) for result in ended), ended
     return seen
 
 

@@ -63,7 +63,8 @@ EVERY_TIME = "two appliances, few clients"
 @pytest.fixture(
     scope="module",
     params=[
-        pytest.param(one, marks=() if one == EVERY_TIME else pytest.mark.races) for one in COURSES
+        pytest.param(case, marks=() if case == EVERY_TIME else pytest.mark.races)
+        for case in COURSES
     ],
 )
 def course(

@@ -64,8 +64,8 @@ BY_SDK = [(name, sdk) for name in TABLE for sdk in RAISED]
 
 @pytest.fixture
 def store() -> Iterator[StoreServer]:
-    with store_server() as one:
-        yield one
+    with store_server() as server:
+        yield server
 
 
 @pytest.fixture
@@ -112,8 +112,8 @@ async def ask(worker: Worker, sdk: str, key: str, *, retries: int = 0, headers: 
     given: Any = {"api_key": key, "max_retries": retries}
     more: Any = {"extra_headers": headers}
     if sdk == "openai":
-        async with openai.AsyncOpenAI(base_url=worker.url + "/v1", **given) as one:
-            return await one.chat.completions.create(**HELLO, **more)
+        async with openai.AsyncOpenAI(base_url=worker.url + "/v1", **given) as client:
+            return await client.chat.completions.create(**HELLO, **more)
     async with anthropic.AsyncAnthropic(base_url=worker.url, **given) as other:
         return await other.messages.create(max_tokens=5, **HELLO, **more)
 
@@ -138,11 +138,11 @@ async def test_a_refusal(
         await until(lambda: worker.state.limiter.reservations.held == 0, "it is not settled")
     async with AsyncExitStack() as stack:
         if name in {"streams", "no place in line"}:
-            one = await stack.enter_async_context(
+            client = await stack.enter_async_context(
                 openai.AsyncOpenAI(base_url=worker.url + "/v1", api_key=row.key)
             )
             slow: Any = {"stream": True, "extra_body": {"demo": "tokens=1000;rate=20"}}
-            await stack.enter_async_context(await one.chat.completions.create(**HELLO, **slow))
+            await stack.enter_async_context(await client.chat.completions.create(**HELLO, **slow))
         if name.startswith("no store"):
             store.kill()
         with pytest.raises(getattr(RAISED[sdk], row.raised[sdk == "anthropic"])) as refused:

@@ -116,7 +116,7 @@ LINE: dict[str, Callable[[Any], bool]] = {
     "upstream": lambda value: value == "default",
     "client": lambda value: value == "127.0.0.1",
     "tries": lambda value: (
-        [(one["upstream"], one["status"]) for one in value] == [("default", 200)]
+        [(attempt["upstream"], attempt["status"]) for attempt in value] == [("default", 200)]
     ),
     "status": lambda value: value == 200,
     "ended_by": lambda value: value == "complete",
@@ -144,5 +144,5 @@ async def test_one_line_for_each_request(appliance: Appliance, stream: bool) -> 
     for name, is_right in LINE.items():
         if stream or name not in streams_only:
             assert is_right(said.get(name)), (name, said)
-    lines = [one for one in appliance.gateway.process.lines if request_id in one]
-    assert sum('"event":"request"' in one for one in lines) == 1
+    lines = [entry for entry in appliance.gateway.process.lines if request_id in entry]
+    assert sum('"event":"request"' in entry for entry in lines) == 1

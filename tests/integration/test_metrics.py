@@ -119,8 +119,8 @@ async def agrees(gateway: RunningGateway, truth: Truth, since: Scrape) -> Scrape
         return now.sum(name, **labels) - since.sum(name, **labels)
 
     for (route, status, ended_by), count in truth.ended.items():
-        one = {"route": route, "status": status, "ended_by": ended_by}
-        assert (one, grown(REQUESTS, **one)) == (one, count)
+        expected = {"route": route, "status": status, "ended_by": ended_by}
+        assert (expected, grown(REQUESTS, **expected)) == (expected, count)
     assert grown(REQUESTS) == wanted
     assert grown(OUTPUT, **OF_WHOLE) == truth.tokens
     assert grown("sluice_token_events_total", channel="text", model="whole") == truth.texts

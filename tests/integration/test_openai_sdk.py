@@ -27,8 +27,8 @@ TOOLS: list[Any] = [
 @pytest.fixture
 def client(appliance: Appliance) -> Iterator[openai.OpenAI]:
     """The SDK, as its documentation makes it."""
-    with openai.OpenAI(base_url=f"{appliance.url}/v1", api_key="sk-any", max_retries=0) as one:
-        yield one
+    with openai.OpenAI(base_url=f"{appliance.url}/v1", api_key="sk-any", max_retries=0) as sdk:
+        yield sdk
 
 
 def test_a_chat_answer(client: openai.OpenAI) -> None:

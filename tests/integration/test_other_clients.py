@@ -158,6 +158,6 @@ async def test_a_browser_over_http2(http2: httpx.AsyncClient) -> None:
     preflight = await http2.options("/v1/chat/completions", headers=asked)
     assert preflight.status_code == 204
     answer = await http2.post("/v1/chat/completions", json=ASK, headers={"Origin": ORIGIN})
-    for one in (preflight, answer):
-        assert one.headers.get_list("access-control-allow-origin") == [ORIGIN]
+    for response in (preflight, answer):
+        assert response.headers.get_list("access-control-allow-origin") == [ORIGIN]
     assert answer.text.endswith("data: [DONE]\n\n")

@@ -169,7 +169,7 @@ async def test_nothing_that_comes_out_has_a_key(guarded: Guarded) -> None:
     gateway = guarded.gateway
     told = await answers(gateway)
     assert len(told) > len(asked()) // 2
-    assert not [one for one in told if MARK.encode() in one]
+    assert not [text for text in told if MARK.encode() in text]
     outputs = {path: fetched(gateway, path) for path in ("/metrics", "/status")}
     outputs["the page"] = fetched(gateway, "/", "text/html")
     outputs["the store"] = in_store(guarded.store)
@@ -200,11 +200,11 @@ def test_files_are_nobody_elses(guarded: Guarded) -> None:
     """What is written down lies in a folder that others cannot enter, and has no key in it."""
     [run] = guarded.folder.glob("sluice-*")
     assert run.stat().st_mode & 0o077 & ~0o011 == 0, oct(run.stat().st_mode)
-    files = [one for one in run.rglob("*") if one.is_file()]
-    assert any(one.name == "nginx.conf" for one in files)
-    for one in files:
-        if MARK.encode() in one.read_bytes():
-            assert one.stat().st_mode & 0o077 == 0, f"others can read {one}"
+    files = [path for path in run.rglob("*") if path.is_file()]
+    assert any(path.name == "nginx.conf" for path in files)
+    for path in files:
+        if MARK.encode() in path.read_bytes():
+            assert path.stat().st_mode & 0o077 == 0, f"others can read {path}"
 
 
 BAD: dict[str, dict[str, str]] = {

@@ -109,4 +109,4 @@ async def test_half_closed_after_the_request_is_leaving(front: Worker, demo: Dem
         await line.until(b"data: ")
         line.writer.write_eof()
         await until(lambda: front.state.admission.taken == 0, "the stream runs on")
-    await until(lambda: all(one.ended_by for one in demo.state.calls), "the upstream works on")
+    await until(lambda: all(call.ended_by for call in demo.state.calls), "the upstream works on")

@@ -21,7 +21,7 @@ from tests.integration.scraping import Scrape, scrape, watched
 from tests.upstream.peer import Peer
 
 WORKERS = 3
-FAMILIES = tuple(one for one in ASKINGS if one.family is not Family.UNKNOWN)
+FAMILIES = tuple(asking for asking in ASKINGS if asking.family is not Family.UNKNOWN)
 HELD = [*PACED, "left"]
 """Models whose answers stop in their middle until somebody lets them go on."""
 CUT = "upstream_cut"
@@ -50,10 +50,12 @@ SITUATIONS = (
 async def everybody(clients: Clients) -> None:
     """All of them at once, in every family; afterwards nothing runs any more."""
     first = len(clients.runs)
-    staying: list[Awaitable[None]] = [clients.is_refused(one.target) for one in FAMILIES[:4]]
+    staying: list[Awaitable[None]] = [
+        clients.is_refused(refused_family.target) for refused_family in FAMILIES[:4]
+    ]
     leaving = []
     for family in FAMILIES:
-        staying += [clients.hears(family, one) for one in SITUATIONS]
+        staying += [clients.hears(family, situation) for situation in SITUATIONS]
         staying += [clients.waits(family, "paced", "tokens=20")]
         staying += [clients.waits(family, "uncounted", "tokens=20;no-usage")]
         leaving += [clients.leaves(family) for _ in range(4)]
@@ -96,8 +98,8 @@ async def agreed(clients: Clients) -> Scrape:
 @pytest.fixture(scope="module")
 def upstream() -> Iterator[Upstream]:
     """The demo upstream of them all."""
-    with gateways.upstream() as one:
-        yield one
+    with gateways.upstream() as demo:
+        yield demo
 
 
 @pytest.fixture

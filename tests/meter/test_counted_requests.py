@@ -38,7 +38,11 @@ class Clock:
 def counted(directory: Path, *ids: str) -> set[str] | None:
     """Those that were counted."""
     found = counted_among(directory, set(map(hash_of, ids)))
-    return None if found is None else {one for one in ids if hash_of(one) in found}
+    return (
+        None
+        if found is None
+        else {request_id for request_id in ids if hash_of(request_id) in found}
+    )
 
 
 def count(here: CountedRequests, name: str, requests: int) -> None:

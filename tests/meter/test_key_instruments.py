@@ -12,5 +12,7 @@ def test_nothing_is_shown_before_there_is_a_limit() -> None:
     """A Sluice without limits exposes no series of theirs."""
     registry = CollectorRegistry()
     KeyInstruments(Maker(registry))
-    labelled = [one for family in registry.collect() for one in family.samples if one.labels]
+    labelled = [
+        sample for family in registry.collect() for sample in family.samples if sample.labels
+    ]
     assert labelled == []

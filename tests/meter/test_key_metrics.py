@@ -14,12 +14,12 @@ def test_a_key_with_limits_is_there_from_the_start() -> None:
     registry = CollectorRegistry()
     metrics = KeyMetrics(KeyInstruments(Maker(registry)))
     metrics.know("one", ["max_streams"])
-    one = {"key": "one", "limit": "max_streams"}
-    assert registry.get_sample_value("sluice_limited_requests_total", one) == 0
+    labels = {"key": "one", "limit": "max_streams"}
+    assert registry.get_sample_value("sluice_limited_requests_total", labels) == 0
     unchecked = "sluice_limits_unchecked_requests_total"
     assert registry.get_sample_value(unchecked, {"key": "one"}) == 0
     metrics.limited("one", "max_streams")
-    assert registry.get_sample_value("sluice_limited_requests_total", one) == 1
+    assert registry.get_sample_value("sluice_limited_requests_total", labels) == 1
 
 
 def test_refusals_and_what_is_left() -> None:
@@ -30,7 +30,7 @@ def test_refusals_and_what_is_left() -> None:
     metrics.uncounted("one")
     metrics.left("one", "max_streams", 3)
     metrics.budget("one", 5.0, 1.5)
-    one = {"key": "one", "limit": "max_streams"}
-    assert registry.get_sample_value("sluice_limited_requests_total", one) == 1
-    assert registry.get_sample_value("sluice_key_remaining", one) == 3
+    labels = {"key": "one", "limit": "max_streams"}
+    assert registry.get_sample_value("sluice_limited_requests_total", labels) == 1
+    assert registry.get_sample_value("sluice_key_remaining", labels) == 3
     assert registry.get_sample_value("sluice_key_budget_remaining_usd", {"key": "one"}) == 1.5

@@ -14,8 +14,8 @@ def test_what_has_not_ended_is_left_behind(tmp_path: Path) -> None:
     path = path_of(str(tmp_path), 0)
     here = RequestsInFlight(path)
     asked = [answered(request_id=f"r-{n}", status=0, upstream_status=None) for n in range(3)]
-    for one in asked:
-        here.write(one)
+    for request_id in asked:
+        here.write(request_id)
     asked[2].status = 200
     here.write(asked[2])
     here.remove(asked[0])
@@ -31,12 +31,12 @@ def test_many_have_their_places(tmp_path: Path) -> None:
     here = RequestsInFlight(path)
     for _ in range(2):
         asked = [answered(request_id=f"r-{n}") for n in range(500)]
-        for one in asked:
-            here.write(one)
+        for request_id in asked:
+            here.write(request_id)
         assert len(left_behind(path)) == 500
         size = path.stat().st_size
-        for one in asked:
-            here.remove(one)
+        for request_id in asked:
+            here.remove(request_id)
     assert left_behind(path) == []
     assert size <= 500 * 1024
 

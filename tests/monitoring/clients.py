@@ -43,5 +43,8 @@ def settings() -> list[dict[str, Any]]:
     reading = {"name": READING, "key": f"key-of-{READING}", "budget_usd": 50, "max_streams": 500}
     return [
         reading,
-        *({"name": one.name, "key": one.key, one.limit: one.most} for one in LIMITED),
+        *(
+            {"name": limited.name, "key": limited.key, limited.limit: limited.most}
+            for limited in LIMITED
+        ),
     ]

@@ -45,8 +45,10 @@ def queries() -> Iterator[Asked]:
 
 def variables(document: Mapping[str, Any]) -> dict[str, str]:
     """The query of each variable that asks Prometheus."""
-    asking = (one for one in document["templating"]["list"] if one["type"] == "query")
-    return {one["name"]: one["query"]["query"] for one in asking}
+    asking = (
+        variable for variable in document["templating"]["list"] if variable["type"] == "query"
+    )
+    return {variable["name"]: variable["query"]["query"] for variable in asking}
 
 
 def filled_in(expr: str, values: Mapping[str, str]) -> str:

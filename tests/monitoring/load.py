@@ -60,9 +60,9 @@ class Load:
             await asyncio.gather(
                 *(self._client(self._line, key) for key in names),
                 *(
-                    self._client(itertools.repeat(chat(MODELS[0], one.demo)), one.key)
-                    for one in LIMITED
-                    for _ in range(one.clients)
+                    self._client(itertools.repeat(chat(MODELS[0], limited.demo)), limited.key)
+                    for limited in LIMITED
+                    for _ in range(limited.clients)
                 ),
                 *(self._reader() for _ in range(_READERS)),
                 self._store_outage(),

@@ -53,7 +53,7 @@ class Observed:
     def in_the_end(self, expr: str, label: str) -> dict[str, float]:
         """What a query gives when all is over, by one label."""
         found = self.prometheus.ask("query", query=expr, time=self.until)["result"]
-        return {one["metric"].get(label, ""): float(one["value"][1]) for one in found}
+        return {series["metric"].get(label, ""): float(series["value"][1]) for series in found}
 
     @cache  # noqa: B019 one lives as long as its tests
     def values(self, dashboard: str) -> Mapping[str, str]:

@@ -50,7 +50,7 @@ def test_each_reader_is_counted_once(observed: Observed) -> None:
     assert sum(counted.values()) == observed.load.reads
 
 
-@pytest.mark.parametrize("limited", LIMITED, ids=lambda one: one.limit)
+@pytest.mark.parametrize("limited", LIMITED, ids=lambda limited: limited.limit)
 def test_each_limit_has_refused(observed: Observed, limited: Limited) -> None:
     """What was more than its key may, and no other limit of that key did."""
     refused = f'sum by (limit) (sluice_limited_requests_total{{key="{limited.name}"}}) > 0'

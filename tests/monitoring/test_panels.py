@@ -34,7 +34,7 @@ def test_every_panel_has_something_to_show(observed: Observed, query: Asked, cho
 def test_every_variable_offers_what_there_was(observed: Observed) -> None:
     """Models, keys and upstreams can be chosen by their names."""
     values = observed.values("sluice.json")
-    known = {*KEYS, *(one.name for one in LIMITED)}
+    known = {*KEYS, *(limited.name for limited in LIMITED)}
     assert known <= set(values["key"].strip("()").split("|"))
     assert "|".join(NAMES) in values["upstream"]
     assert all(model.replace(".", r"\\.") in values["model"] for model in MODELS)

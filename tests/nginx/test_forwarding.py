@@ -40,7 +40,7 @@ async def test_requests_of_one_id_are_told_apart(program: NginxProgram) -> None:
     assert {first["x-request-id"], second["x-request-id"]} == {"same"}
     own = {first["x-sluice-request-id"], second["x-sluice-request-id"]}
     assert len(own) == 2
-    assert all(len(one) == 32 for one in own)
+    assert all(len(request_id) == 32 for request_id in own)
     assert "x-sluice-request-id" not in without
 
 

@@ -29,10 +29,10 @@ async def test_too_many_requests_a_second(program: NginxProgram, path: str, kind
     async with Front(program, address_requests_per_second=1) as front:
         got = [await front.get(path) for _ in range(6)]
         assert (await front.get("/readyz")).status == 200
-    refused = [one for one in got if one.status != 200]
+    refused = [response for response in got if response.status != 200]
     assert got[0].status == 200
     assert refused
-    assert {one.status for one in refused} == {429}
+    assert {response.status for response in refused} == {429}
     assert refused[0].json()["error"]["type"] == kind
     assert refused[0].json()["error"]["code"] == "rate_limited"
     assert refused[0].one("Retry-After") == "1"

@@ -119,7 +119,7 @@ async def test_more_than_the_server_has_slots(real: Real) -> None:
     """Who waits there hears nothing, no headers even; all are served in the end."""
     sent = ask("endless", 300)
     answers = await asyncio.gather(*(exchange(real.gateway.url, sent) for _ in range(16)))
-    assert all(one.body.endswith(b"data: [DONE]\n\n") for one in answers)
+    assert all(answer.body.endswith(b"data: [DONE]\n\n") for answer in answers)
 
 
 async def test_leaving_frees_the_servers_slot(real: Real) -> None:
@@ -141,7 +141,9 @@ async def test_the_scrape_counts_its_tokens(real: Real) -> None:
     before = (await scrape(real.gateway.admin_url)).sum("sluice_tokens_total", type="output")
     sent = ask("endless", 100, stream_options={"include_usage": True})
     answer = await exchange(real.gateway.url, sent)
-    usage = [json.loads(one[6:]) for one in answer.body.split(b"\n\n") if b'"usage"' in one][-1]
+    usage = [json.loads(event[6:]) for event in answer.body.split(b"\n\n") if b'"usage"' in event][
+        -1
+    ]
     stated: int = usage["usage"]["completion_tokens"]
 
     async def counted() -> bool:

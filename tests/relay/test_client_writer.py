@@ -39,61 +39,61 @@ def test_a_chunk_that_came_whole() -> None:
 
 def test_nothing_is_no_last_chunk() -> None:
     """An empty write sends nothing: in chunked coding it would be the end."""
-    one, transport = client()
-    one.write(b"", 1.0)
+    writer, transport = client()
+    writer.write(b"", 1.0)
     assert transport.written == []
-    assert one.written_at == 0.0
+    assert writer.written_at == 0.0
 
 
 @pytest.mark.parametrize("gone", ["left", "closing"])
 def test_a_client_that_is_gone(gone: str) -> None:
     """Nothing is written to it, and nothing waits for it."""
-    one, transport = client(stuck=True)
+    writer, transport = client(stuck=True)
     if gone == "left":
-        one.left = True
+        writer.left = True
     else:
         transport.closing = True
-    one.write(b"x", 1.0)
+    writer.write(b"x", 1.0)
     assert transport.written == []
-    assert not one.is_congested()
+    assert not writer.is_congested()
 
 
 def test_a_client_that_lags() -> None:
     """Above its small buffer the upstream must wait."""
-    one, _ = client(stuck=True)
-    one.write(b"x" * (BUFFERED_BYTES // 2), 1.0)
-    assert not one.is_congested()
-    one.write(b"x" * BUFFERED_BYTES, 1.0)
-    assert one.is_congested()
-    assert one.waiting > BUFFERED_BYTES
+    writer, _ = client(stuck=True)
+    writer.write(b"x" * (BUFFERED_BYTES // 2), 1.0)
+    assert not writer.is_congested()
+    writer.write(b"x" * BUFFERED_BYTES, 1.0)
+    assert writer.is_congested()
+    assert writer.waiting > BUFFERED_BYTES
 
 
 async def test_a_client_that_breaks_while_it_is_waited_for() -> None:
     """Its leaving is noticed, and is no error."""
-    one, transport = client(stuck=True)
+    writer, transport = client(stuck=True)
 
     async def broken() -> None:
         raise ConnectionResetError
 
     transport.drain = broken  # type: ignore[method-assign]
-    await one.drain()
-    assert one.left
+    await writer.drain()
+    assert writer.left
 
 
 async def test_a_client_that_left_before_its_answer_began() -> None:
     """It takes everything and keeps nothing."""
-    one = ClientWriter.gone(1.0)
-    one.write(b"x", 2.0)
-    await one.drain()
-    assert (one.sent, one.waiting, one.is_congested()) == (0, 0, False)
+    writer = ClientWriter.gone(1.0)
+    writer.write(b"x", 2.0)
+    await writer.drain()
+    assert (writer.sent, writer.waiting, writer.is_congested()) == (0, 0, False)
 
 
 @pytest.mark.parametrize("takes", [True, False])
 async def test_waiting_until_all_has_left(takes: bool) -> None:
     """For so long and no longer, and down to the last byte."""
-    one, transport = client(stuck=True)
-    one.write(b"x", 1.0)
+    writer, transport = client(stuck=True)
+    writer.write(b"x", 1.0)
     if takes:
         asyncio.get_running_loop().call_later(0.01, transport.take_all)
-    assert await one.flush(5.0 if takes else 0.02) is takes
+    assert await writer.flush(5.0 if takes else 0.02) is takes
     assert transport.high == 0

@@ -42,7 +42,7 @@ def test_the_same_events_however_it_is_cut(pieces: list[bytes], data: st.DataObj
     assert b"".join(events) + rest == raw
 
 
-@pytest.mark.parametrize("recording", recordings(), ids=lambda one: one.name)
+@pytest.mark.parametrize("recording", recordings(), ids=lambda recording: recording.name)
 def test_recorded_streams_byte_by_byte(recording: object) -> None:
     """Every family's streams come apart into the same events in the smallest pieces."""
     raw: bytes = recording.raw  # type: ignore[attr-defined]

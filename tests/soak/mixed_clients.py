@@ -130,8 +130,8 @@ async def main(url: str, seconds: float, number: int, seed: int) -> None:
     seen: Counter[str] = Counter()
     until = time.monotonic() + seconds
     async with asyncio.TaskGroup() as guests:
-        for one in range(number):
-            guests.create_task(guest(url, until, seed + one, seen))
+        for index in range(number):
+            guests.create_task(guest(url, until, seed + index, seen))
     print(json.dumps(seen))  # noqa: T201 its output
 
 

@@ -52,7 +52,9 @@ def workers() -> Iterator[Pair]:
 def cpu_microseconds(worker: RunningGateway) -> float:
     """What all threads of a process have used, in its own code and the kernel's."""
     threads = Path(f"/proc/{worker.process.popen.pid}/task").iterdir()
-    return sum(int((one / "schedstat").read_text("ascii").split()[0]) for one in threads) / 1000
+    return (
+        sum(int((thread / "schedstat").read_text("ascii").split()[0]) for thread in threads) / 1000
+    )
 
 
 async def read_all(http: aiohttp.ClientSession, url: str, headers: Mapping[str, str]) -> None:

@@ -99,7 +99,7 @@ async def test_many_minutes_of_everything(gateway: RunningGateway) -> None:
         for begin in (SETTLING_SECONDS + part * stretch for part in range(4))
     )
     print(f"\n{SECONDS:g} s, {sum(seen.values())} requests: {seen}")  # noqa: T201 its figures
-    for name, part in (("first", first), *(("", one) for one in middle), ("last", last)):
+    for name, part in (("first", first), *(("", quarter) for quarter in middle), ("last", last)):
         figures = ", ".join(f"{kind} {value:.1f}" for kind, value in part.items())
         print(f"{name:>6} quarter after the first minute: {figures}")  # noqa: T201 as above
     for kind in ("workers", "nginx", "other"):

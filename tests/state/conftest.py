@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 @pytest.fixture(scope="session")
 def server() -> Iterator[StoreServer]:
     """One for all tests that leave it as it was; each has keys of its own."""
-    with store_server() as one:
-        yield one
+    with store_server() as started:
+        yield started
 
 
 @pytest.fixture
 def own_server() -> Iterator[StoreServer]:
     """One to be killed, frozen and filled."""
-    with store_server() as one:
-        yield one
+    with store_server() as started:
+        yield started
 
 
 @pytest.fixture

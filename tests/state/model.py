@@ -56,7 +56,7 @@ class Model:
         self.tokens = max(0.0, self.tokens - passed)
         if self.kind and self.period != (period := period_of(self.kind, now)[0]):
             self.period, self.spent, self.money_held = period, 0, 0
-        for id_ in [one for one, held in self.held.items() if held.ends <= now]:
+        for id_ in [reservation for reservation, held in self.held.items() if held.ends <= now]:
             self._take(id_)
 
     def _take(self, id_: str) -> Held | None:
@@ -85,7 +85,7 @@ class Model:
             elif self.money_held and max(money, 1) > self.budget - self.spent - self.money_held:
                 refused.append((1_000_000, "budget_usd"))
         if refused:
-            return max(refused, key=lambda one: one[0])[1]
+            return max(refused, key=lambda refusal: refusal[0])[1]
         self.requests += MINUTE / self.rpm if self.rpm else 0
         self.tokens += tokens * MINUTE / self.tpm if self.tpm else 0
         money = money if self.kind else 0
@@ -95,7 +95,9 @@ class Model:
 
     def settle(self, now: int, id_: str, requests: int, tokens: int, money: int) -> int:
         """Returns 1, or 0 where it was settled before."""
-        self.settled = {one: until for one, until in self.settled.items() if until > now}
+        self.settled = {
+            reservation: until for reservation, until in self.settled.items() if until > now
+        }
         if id_ in self.settled:
             return 0
         self.settled[id_] = now + 10 * MINUTE

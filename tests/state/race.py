@@ -22,4 +22,4 @@ async def _race(url: str, name: str, clients: int) -> int:
         ledger = KeyLedger(store, name, Limits(max_streams=3), lease_seconds=60)
         asked = (ledger.reserve(uuid.uuid4().hex, Usage()) for _ in range(clients))
         verdicts = await asyncio.gather(*asked)
-        return sum(one.limit is None for one in verdicts)
+        return sum(verdict.limit is None for verdict in verdicts)

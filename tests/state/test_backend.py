@@ -17,7 +17,7 @@ from tests.state.conftest import connected
 async def _let_in(store: Store, clients: int = 100) -> int:
     ledger = KeyLedger(store, uuid.uuid4().hex, Limits(requests_per_minute=3, max_streams=5))
     asked = (ledger.reserve(uuid.uuid4().hex, Usage()) for _ in range(clients))
-    return sum(one.limit is None for one in await asyncio.gather(*asked))
+    return sum(verdict.limit is None for verdict in await asyncio.gather(*asked))
 
 
 @pytest.mark.store

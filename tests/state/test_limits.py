@@ -79,13 +79,15 @@ async def _agree(
         ledger = KeyLedger(store, uuid.uuid4().hex, limits, clock, LEASE)
         for what, id_, tokens, money, passes in steps:
             clock.now += passes
-            now, one = round(clock.now * 1e6), f"r{id_}"
+            now, reservation = round(clock.now * 1e6), f"r{id_}"
             usage = Usage(1, tokens, money / 1e9)
             if what == "settle":
-                assert await ledger.settle(one, usage) == model.settle(now, one, 1, tokens, money)
+                assert await ledger.settle(reservation, usage) == model.settle(
+                    now, reservation, 1, tokens, money
+                )
                 continue
-            verdict = await ledger.reserve(one, usage)
-            assert (verdict.limit or "") == model.reserve(now, one, tokens, money)
+            verdict = await ledger.reserve(reservation, usage)
+            assert (verdict.limit or "") == model.reserve(now, reservation, tokens, money)
             figures = verdict.figures
             assert (figures.requests_left, figures.tokens_left) == model.left()
             assert figures.streams == len(model.held)
@@ -110,7 +112,7 @@ def test_no_boundary_doubles_a_burst(server: StoreServer, gaps: list[float], lim
             for gap in gaps:
                 clock.now += gap
                 asked = [await ledger.reserve(uuid.uuid4().hex, Usage()) for _ in range(limit + 1)]
-                let_in += [clock.now for one in asked if one.limit is None]
+                let_in += [clock.now for verdict in asked if verdict.limit is None]
         for i, first in enumerate(let_in):
             for count, last in enumerate(let_in[i:], 1):
                 assert count <= limit + (last - first) * limit / 60 + 1e-6
@@ -137,8 +139,8 @@ async def test_500_race_for_the_last_unit(
         verdicts = await asyncio.gather(
             *(ledger.reserve(uuid.uuid4().hex, usage) for _ in range(500))
         )
-    assert sum(one.limit is None for one in verdicts) == let_in
-    assert {one.limit for one in verdicts} == {None, limit}
+    assert sum(verdict.limit is None for verdict in verdicts) == let_in
+    assert {verdict.limit for verdict in verdicts} == {None, limit}
 
 
 def test_workers_race_for_the_last_unit(server: StoreServer, name: str) -> None:

@@ -433,7 +433,9 @@ async def test_in_a_cluster_each_log_is_polled() -> None:
         await world.reader(TWO)
         world.store.answers["log_read"] = found
         assert await read(reader) == [b"a"]
-        await until(lambda: ("1-0", 32) in [one.arguments for one in world.store.calls("log_read")])
+        await until(
+            lambda: ("1-0", 32) in [call.arguments for call in world.store.calls("log_read")]
+        )
         assert world.blocking.asked == []
 
 

@@ -104,14 +104,14 @@ async def test_what_a_dead_worker_had_written_is_not_counted_for_ever(
         said = own_server.ask("HGET", "sluice:{logs}:bytes", "").splitlines()
         return int(said[1]) if len(said) > 1 else 0
 
-    async with logs_on(own_server.url, ttl_seconds=2) as one:
+    async with logs_on(own_server.url, ttl_seconds=2) as logs:
         async with logs_on(own_server.url, ttl_seconds=2) as dying:
             log = await dying.writer.open({"owner": "me"})
             log.add(b"data: " + b"x" * 5000 + b"\n\n")
             await until(lambda: counted() > 5000)
             for task in dying.writer._tasks:
                 task.cancel()
-        running = await one.writer.open({"owner": "me"})
+        running = await logs.writer.open({"owner": "me"})
         running.add(event(1))
         await until(lambda: 0 < counted() < 100)
-        assert await one.look(log.id, "me") is None
+        assert await logs.look(log.id, "me") is None

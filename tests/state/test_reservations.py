@@ -60,9 +60,9 @@ async def test_a_client_that_leaves_while_it_reserves(server: StoreServer, name:
             await asyncio.sleep(0)
             task.cancel()
         done = await asyncio.gather(*tasks, return_exceptions=True)
-        for one in done:
-            if isinstance(one, tuple) and one[0] is not None:
-                one[0].settle(NOTHING)
+        for reservation in done:
+            if isinstance(reservation, tuple) and reservation[0] is not None:
+                reservation[0].settle(NOTHING)
         await streams_become(ledger, 0)
         assert all_.held == 0
 

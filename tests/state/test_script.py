@@ -11,8 +11,8 @@ from tests.fixtures.stores import StoreServer
 @pytest.mark.parametrize("name", ["reserve", "settle", "renew", "usage", "probe"])
 def test_the_digest_is_the_servers(server: StoreServer, name: str) -> None:
     """EVALSHA finds what EVAL has loaded, and each compiles."""
-    one = script.load(name)
-    assert one.sha in server.ask("SCRIPT", "LOAD", one.source)
+    loaded = script.load(name)
+    assert loaded.sha in server.ask("SCRIPT", "LOAD", loaded.source)
 
 
 def test_a_script_that_is_not_there() -> None:

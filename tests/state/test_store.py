@@ -86,16 +86,16 @@ async def test_callers_that_leave(server: StoreServer, name: str) -> None:
         (StoreServer.kill, StoreServer.start),
         (StoreServer.freeze, StoreServer.thaw),
         (
-            lambda one: one.ask("CONFIG", "SET", "maxmemory", "1"),
-            lambda one: one.ask("CONFIG", "SET", "maxmemory", "0"),
+            lambda server: server.ask("CONFIG", "SET", "maxmemory", "1"),
+            lambda server: server.ask("CONFIG", "SET", "maxmemory", "0"),
         ),
         (
-            lambda one: one.ask("ACL", "SETUSER", "default", "-@scripting"),
-            lambda one: one.ask("ACL", "SETUSER", "default", "+@scripting"),
+            lambda server: server.ask("ACL", "SETUSER", "default", "-@scripting"),
+            lambda server: server.ask("ACL", "SETUSER", "default", "+@scripting"),
         ),
         (
-            lambda one: one.ask("REPLICAOF", "127.0.0.1", "1"),
-            lambda one: one.ask("REPLICAOF", "NO", "ONE"),
+            lambda server: server.ask("REPLICAOF", "127.0.0.1", "1"),
+            lambda server: server.ask("REPLICAOF", "NO", "ONE"),
         ),
     ],
     ids=["killed", "frozen", "full", "refusing scripts", "read only"],

@@ -272,7 +272,7 @@ async def test_a_sentinel_set_that_fails_over() -> None:
                     await asyncio.sleep(0.1)
                 await producing
             seen = await read(other, stream, 0)
-            numbers = [int(one.split()[1]) for one in seen if one != WORDS]
+            numbers = [int(text.split()[1]) for text in seen if text != WORDS]
             assert numbers == list(range(1, len(numbers) + 1))
             assert len(numbers) == 1000 or seen[-1] == WORDS
             later, producing = await produce(one, [1] * 20)

@@ -108,7 +108,7 @@ async def opened(
     async with Upstreams(made) as held:
         yield held
         assert held.connections()[0] == 0, "a connection is still in use"
-        assert [one["streams"] for one in held.status()] == [0] * len(upstreams)
+        assert [state["streams"] for state in held.status()] == [0] * len(upstreams)
 
 
 class Counts:

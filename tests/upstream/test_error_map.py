@@ -75,14 +75,14 @@ async def test_a_connection_that_is_not_accepted_times_out(transport: Transport)
         listener.bind(("127.0.0.1", 0))
         listener.listen(0)
         waiting = [socket.socket() for _ in range(3)]
-        for one in waiting:
-            one.setblocking(False)
-            one.connect_ex(listener.getsockname())
+        for waiter in waiting:
+            waiter.setblocking(False)
+            waiter.connect_ex(listener.getsockname())
         aim = target(f"http://127.0.0.1:{listener.getsockname()[1]}", 0.2)
         with pytest.raises(errors.ConnectTimeout):
             await transport.send(call(), aim, ignore)
-        for one in waiting:
-            one.close()
+        for waiter in waiting:
+            waiter.close()
 
 
 async def test_a_full_pool_does_not_blame_the_upstream() -> None:
@@ -125,7 +125,7 @@ async def test_an_old_connection_that_closes_is_nobodys_fault(transport: Transpo
         (aiohttp.ClientPayloadError(), errors.UpstreamInvalid),
         (BadStatusLine("x"), errors.UpstreamInvalid),
     ],
-    ids=lambda one: type(one).__name__,
+    ids=lambda error: type(error).__name__,
 )
 def test_each_foreign_error_has_a_name_of_ours(
     error: Exception, named: type[errors.SluiceError]

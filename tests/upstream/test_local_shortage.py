@@ -31,7 +31,7 @@ KEY = ConnectionKey("h", 1, False, True, None, None, None)
 def no_descriptors() -> Iterator[None]:
     """Let this process have no further descriptor."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    most = max(int(one.name) for one in Path("/proc/self/fd").iterdir())
+    most = max(int(path.name) for path in Path("/proc/self/fd").iterdir())
     held = []
     resource.setrlimit(resource.RLIMIT_NOFILE, (most + 1, hard))
     try:
@@ -42,8 +42,8 @@ def no_descriptors() -> Iterator[None]:
                 break
         yield
     finally:
-        for one in held:
-            one.close()
+        for descriptor in held:
+            descriptor.close()
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 

@@ -29,7 +29,7 @@ class Clock:
 def pool(*upstreams: dict[str, object]) -> tuple[Pool, Clock, Counts]:
     """Make a pool of upstreams `a`, `b`, … that takes one out after two failures, for 10 s."""
     named = [
-        {"name": n, "url": "https://h", **one} for n, one in zip("abc", upstreams, strict=False)
+        {"name": n, "url": "https://h", **given} for n, given in zip("abc", upstreams, strict=False)
     ]
     clock, counts = Clock(), Counts()
     settings = Settings.model_validate({"upstreams": named})

@@ -16,7 +16,7 @@ def picks(*candidates: Candidate, now: float = 100.0, times: int = 200) -> set[s
     """Everybody who is chosen in many draws."""
     draw = random.Random(7)
     chosen = (select(candidates, now, draw.random) for _ in range(times))
-    return {one.name for one in chosen if one}
+    return {candidate.name for candidate in chosen if candidate}
 
 
 @pytest.mark.parametrize(
@@ -70,14 +70,16 @@ def test_each_upstream_owns_a_stretch_of_the_numbers() -> None:
     """Its first number included, its last one not: none is drawn for two, and none for nobody."""
     tier = [Candidate("a"), Candidate("b", weight=2), Candidate("c")]
     drawn = {at: select(tier, 0.0, iter([at, at]).__next__) for at in (0, 0.25, 0.5, 0.75)}
-    assert [one.name for one in drawn.values() if one] == ["a", "b", "b", "c"]
+    assert [candidate.name for candidate in drawn.values() if candidate] == ["a", "b", "b", "c"]
 
 
 def test_idle_upstreams_are_used_by_their_weights() -> None:
     """Three to one, over many draws."""
     draw = random.Random(7)
     idle = [Candidate("a", weight=3), Candidate("b", weight=1)]
-    counts = Counter(one.name for _ in range(4000) if (one := select(idle, 0.0, draw.random)))
+    counts = Counter(
+        candidate.name for _ in range(4000) if (candidate := select(idle, 0.0, draw.random))
+    )
     assert 0.72 < counts["a"] / 4000 < 0.78
 
 

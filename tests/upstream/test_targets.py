@@ -11,7 +11,9 @@ from proxy.upstream.upstream_url import BaseUrl
 
 def several(*upstreams: dict[str, object], **settings: object) -> Settings:
     """Settings with several upstreams, each with a name and a URL."""
-    named = [{"name": f"u{n}", "url": "https://h/v1", **one} for n, one in enumerate(upstreams)]
+    named = [
+        {"name": f"u{n}", "url": "https://h/v1", **settings} for n, settings in enumerate(upstreams)
+    ]
     return Settings.model_validate({"upstreams": named, **settings})
 
 
@@ -44,7 +46,9 @@ def test_an_upstream_may_have_clocks_of_its_own() -> None:
         connect_timeout_seconds=5,
         first_token_timeout_seconds=6,
     )
-    clocks = [(one.connect_timeout, one.first_token_timeout) for one in targets_of(settings)]
+    clocks = [
+        (target.connect_timeout, target.first_token_timeout) for target in targets_of(settings)
+    ]
     assert clocks == [(1, 0), (5, 6)]
 
 

@@ -115,7 +115,7 @@ async def test_what_is_wrong_with_it_is_said_and_nothing_else(
                 await ask(upstreams, told=record)
     assert raised.value.happened == f"Upstream default cannot be reached by TLS: {reason}."
     assert raised.value.fault.status == 502
-    assert [one.error for one in record.tries] == ["upstream_unreachable"] * 3
+    assert [attempt.error for attempt in record.tries] == ["upstream_unreachable"] * 3
 
 
 def test_a_file_that_is_none_is_named(tmp_path: Path) -> None:

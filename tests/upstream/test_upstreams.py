@@ -67,12 +67,15 @@ async def test_each_attempt_is_written_down() -> None:
     async with Peer(serves(busy, OVERLOADED, late)) as peer, opened(peer) as upstreams:
         told = new_record()
         await whole(await ask(upstreams, told=told))
-    assert [(one.upstream, one.status, one.error, one.request_id) for one in told.tries] == [
+    assert [
+        (attempt.upstream, attempt.status, attempt.error, attempt.request_id)
+        for attempt in told.tries
+    ] == [
         ("default", 503, "", "req_1"),
         ("default", 200, "upstream_overloaded", ""),
         ("default", 200, "", "req_2"),
     ]
-    assert all(0 <= one.seconds < 60 for one in told.tries)
+    assert all(0 <= attempt.seconds < 60 for attempt in told.tries)
     assert told.upstream_request_id == "req_2"
 
 
@@ -83,7 +86,9 @@ async def test_an_attempt_that_reached_nobody_is_written_down_too() -> None:
         told = new_record()
         with pytest.raises(errors.ConnectFailed):
             await ask(upstreams, told=told)
-    assert [(one.status, one.error) for one in told.tries] == [(None, "upstream_unreachable")] * 2
+    assert [(attempt.status, attempt.error) for attempt in told.tries] == [
+        (None, "upstream_unreachable")
+    ] * 2
 
 
 async def test_an_attempt_that_a_leaving_client_ended_is_written_down_too() -> None:
@@ -96,7 +101,9 @@ async def test_an_attempt_that_a_leaving_client_ended_is_written_down_too() -> N
         asking.cancel()
         with pytest.raises(asyncio.CancelledError):
             await asking
-    assert [(one.upstream, one.error) for one in told.tries] == [("default", "cancelled")]
+    assert [(attempt.upstream, attempt.error) for attempt in told.tries] == [
+        ("default", "cancelled")
+    ]
 
 
 async def test_a_reset_without_an_answer_is_tried_again() -> None:
@@ -274,7 +281,7 @@ async def test_a_full_upstream_overflows_to_the_next_tier_and_then_sheds() -> No
         async with opened(*both) as upstreams:
             first, second = await ask(upstreams), await ask(upstreams)
             assert (first.upstream, second.upstream) == ("one", "two")
-            assert [one["streams"] for one in upstreams.status()] == [1, 1]
+            assert [state["streams"] for state in upstreams.status()] == [1, 1]
             with pytest.raises(errors.Overloaded):
                 await ask(upstreams)
             first.close()
@@ -305,7 +312,7 @@ async def test_an_upstream_that_keeps_failing_is_left_out_and_comes_back() -> No
                     await asyncio.sleep(0.02)
             assert (await _closed(await ask(upstreams))).upstream == "bad"
             assert upstreams.status()[0]["state"] == "up"
-    assert [one for one in counts.heard if one[0] != "retried"] == [
+    assert [count for count in counts.heard if count[0] != "retried"] == [
         ("ejected", "bad"),
         ("returned", "bad"),
     ]

@@ -36,7 +36,7 @@ def results(runs: list[dict[str, Any]], **absent: str) -> dict[str, Any]:
             "somaxconn": 4096,
             "ports": "1-2",
         },
-        "versions": {one["contestant"]: "1.0" for one in runs},
+        "versions": {single_run["contestant"]: "1.0" for single_run in runs},
         "absent": absent,
         "runs": runs,
     }

@@ -8,7 +8,9 @@ from bench.scenarios.all import SCENARIOS, scenarios_by_name
 
 def test_every_figure_has_its_scenario() -> None:
     """The report reads nothing that no scenario writes."""
-    assert {figure.scenario for figure in FIGURES.values()} <= {one.name for one in SCENARIOS}
+    assert {figure.scenario for figure in FIGURES.values()} <= {
+        scenario.name for scenario in SCENARIOS
+    }
 
 
 def test_an_unknown_scenario() -> None:
@@ -19,7 +21,7 @@ def test_an_unknown_scenario() -> None:
 
 def test_some_scenarios() -> None:
     """They run in the order of the list, not in that of the command line."""
-    assert [one.name for one in scenarios_by_name(["cold-start", "plain"])] == [
+    assert [scenario.name for scenario in scenarios_by_name(["cold-start", "plain"])] == [
         "plain",
         "cold-start",
     ]

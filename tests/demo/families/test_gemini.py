@@ -30,11 +30,11 @@ def test_chunks_look_like_the_recorded_ones() -> None:
 def test_usage_grows() -> None:
     """Each chunk says the usage so far, thoughts apart from the answer."""
     ours = said(streamed(GEMINI_NATIVE, Plan(tokens=3, reasoning=2), prompt_tokens=5))
-    usage = [one["usageMetadata"] for one in ours]
-    assert [one["candidatesTokenCount"] for one in usage] == [0, 0, 1, 2, 3, 3]
-    assert [one["thoughtsTokenCount"] for one in usage] == [1, 2, 2, 2, 2, 2]
+    usage = [event["usageMetadata"] for event in ours]
+    assert [entry["candidatesTokenCount"] for entry in usage] == [0, 0, 1, 2, 3, 3]
+    assert [entry["thoughtsTokenCount"] for entry in usage] == [1, 2, 2, 2, 2, 2]
     assert usage[-1]["totalTokenCount"] == 10
-    assert [bool(part.get("thought")) for one in ours for part in parts_of(one)][:3] == [
+    assert [bool(part.get("thought")) for event in ours for part in parts_of(event)][:3] == [
         True,
         True,
         False,
@@ -44,14 +44,14 @@ def test_usage_grows() -> None:
 def test_usage_with_several_tokens_in_a_chunk() -> None:
     """The count is of tokens, not of chunks, and never above the sum."""
     ours = said(streamed(GEMINI_NATIVE, Plan(tokens=5, per_event=2)))
-    assert [one["usageMetadata"]["candidatesTokenCount"] for one in ours] == [2, 4, 5, 5]
+    assert [event["usageMetadata"]["candidatesTokenCount"] for event in ours] == [2, 4, 5, 5]
 
 
 def test_no_usage() -> None:
     """With the fault no chunk and no whole answer has any."""
     plan = Plan(faults={"no-usage": True})
     ask = Ask(plan=plan, model="demo", stream=False, prompt_tokens=1)
-    assert not any("usageMetadata" in one for one in said(streamed(GEMINI_NATIVE, plan)))
+    assert not any("usageMetadata" in document for document in said(streamed(GEMINI_NATIVE, plan)))
     assert "usageMetadata" not in GEMINI_NATIVE.whole(ask)
 
 

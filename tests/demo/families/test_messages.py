@@ -24,7 +24,7 @@ def test_thinking_as_recorded() -> None:
     """Thinking is a block of its own that ends with its signature."""
     real, ours = recording("anthropic-thinking"), said(streamed(MESSAGES, Plan(reasoning=3)))
     assert order(ours) == order(real)
-    kinds = [one["delta"]["type"] for one in ours if one["type"] == "content_block_delta"]
+    kinds = [event["delta"]["type"] for event in ours if event["type"] == "content_block_delta"]
     assert kinds[:4] == ["thinking_delta"] * 3 + ["signature_delta"]
     assert set(kinds[4:]) == {"text_delta"}
 
@@ -50,7 +50,9 @@ def test_usage_is_spread() -> None:
 def test_parts_and_names() -> None:
     """Every event's name is its type; the stop reason finishes, `message_stop` ends."""
     events = streamed(MESSAGES)
-    assert [event.name.decode() for event in events] == [one["type"] for one in said(events)]
+    assert [event.name.decode() for event in events] == [
+        document["type"] for document in said(events)
+    ]
     assert [event.part for event in events[-2:]] == [Part.FINISH, Part.END]
     assert MESSAGES.ping == PING
 

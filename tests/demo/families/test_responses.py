@@ -17,7 +17,9 @@ def test_events_in_the_recorded_order() -> None:
     # The recording opens with an empty reasoning item, which the demo only sends when asked.
     wanted = order(real)[:2] + order(real)[4:]
     assert order(ours) == wanted
-    deltas = [next(one for one in both if one["type"].endswith("delta")) for both in (real, ours)]
+    deltas = [
+        next(event for event in both if event["type"].endswith("delta")) for both in (real, ours)
+    ]
     assert keys(deltas[0]) - keys(deltas[1]) == {"obfuscation"}
 
 

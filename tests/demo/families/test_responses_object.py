@@ -31,6 +31,9 @@ def test_output() -> None:
 
 def test_why_it_is_incomplete() -> None:
     """Only an incomplete response has a reason."""
-    one = ask(Plan())
-    assert response_of(one, "incomplete", [])["incomplete_details"]["reason"] == "max_output_tokens"
-    assert response_of(one, "completed", [])["incomplete_details"] is None
+    request = ask(Plan())
+    assert (
+        response_of(request, "incomplete", [])["incomplete_details"]["reason"]
+        == "max_output_tokens"
+    )
+    assert response_of(request, "completed", [])["incomplete_details"] is None

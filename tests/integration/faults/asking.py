@@ -78,9 +78,11 @@ def _response_broke(last: Event, before: list[Event]) -> dict[str, Any]:
     said: dict[str, Any] = json.loads(last.data)
     assert said["type"] == "response.failed"
     assert said["response"]["status"] == "failed"
-    numbers = [json.loads(one.data)["sequence_number"] for one in before if one.name in _KNOWN]
+    numbers = [
+        json.loads(event.data)["sequence_number"] for event in before if event.name in _KNOWN
+    ]
     assert said["sequence_number"] == (numbers[-1] + 1 if numbers else 0)
-    ids = [json.loads(one.data)["response"]["id"] for one in before if one.name == _KNOWN[0]]
+    ids = [json.loads(event.data)["response"]["id"] for event in before if event.name == _KNOWN[0]]
     assert not ids or said["response"]["id"] == ids[0]
     return dict(said["error"])
 

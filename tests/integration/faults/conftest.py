@@ -67,20 +67,20 @@ async def gateway(
     request: pytest.FixtureRequest, _started: Stations
 ) -> AsyncIterator[RunningGateway]:
     """Each way through Sluice; afterwards nothing is held for anybody."""
-    one = _started(request.param)
-    yield one
-    await one.settled()
+    started = _started(request.param)
+    yield started
+    await started.settled()
 
 
 @pytest.fixture
 def recorder(demo: Demo, monkeypatch: pytest.MonkeyPatch) -> Recorder:
     """The demo upstream, and an eye on whatever ends in this process."""
-    one = Recorder(demo)
+    started = Recorder(demo)
     end = RequestContext.record_end
 
     def ended(context: RequestContext) -> None:
         end(context)
-        one.contexts.append(context)
+        started.contexts.append(context)
 
     monkeypatch.setattr(RequestContext, "record_end", ended)
-    return one
+    return started

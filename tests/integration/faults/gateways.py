@@ -110,7 +110,7 @@ class RunningGateway:
         found = await asyncio.to_thread(fetch, self.status_url)
         upstreams = found["upstreams"]
         views = upstreams.values() if isinstance(upstreams, dict) else upstreams
-        held = sum(one["streams"] for one in views)
+        held = sum(view["streams"] for view in views)
         return {"streams": found["streams"], "waiting": found["waiting"], "upstream_streams": held}
 
     async def settled(self) -> None:

@@ -104,7 +104,7 @@ async def attack(how: str, host: str, port: int, count: int, seconds: float) -> 
     make(0), make(1)
     until = asyncio.get_running_loop().time() + seconds
     began = time.monotonic()
-    await asyncio.gather(*(ask(host, port, make(one), until, seen) for one in range(count)))
+    await asyncio.gather(*(ask(host, port, make(index), until, seen) for index in range(count)))
     print(json.dumps({"began": began, "ended": time.monotonic(), "seen": seen}))  # noqa: T201
 
 

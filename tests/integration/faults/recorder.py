@@ -101,7 +101,9 @@ class Recorder:
         found: list[RequestContext] = []
 
         def ended() -> bool:
-            found[:] = [one for one in self.contexts if one.record.request_id == run]
+            found[:] = [
+                candidate for candidate in self.contexts if candidate.record.request_id == run
+            ]
             return bool(found)
 
         await until(ended, "the request has not ended")

@@ -30,9 +30,9 @@ def loaded() -> Iterator[None]:
     try:
         yield
     finally:
-        for one in spinning:
-            one.kill()
-            one.wait()
+        for process in spinning:
+            process.kill()
+            process.wait()
 
 
 @pytest.mark.burst
@@ -44,7 +44,7 @@ async def test_a_busy_worker_keeps_its_streams() -> None:
 
         async def look() -> None:
             while True:
-                seen.extend(one["state"] for one in await workers_of(gateway))
+                seen.extend(worker["state"] for worker in await workers_of(gateway))
                 await asyncio.sleep(0.25)
 
         looking = asyncio.create_task(look())
@@ -54,8 +54,8 @@ async def test_a_busy_worker_keeps_its_streams() -> None:
         looking.cancel()
         after = await workers_of(gateway)
     assert all(b"[DONE]" in answer.body for answer in answers)
-    assert [one["pid"] for one in after] == [one["pid"] for one in before]
-    assert [one["restarts"] for one in after] == [0, 0]
+    assert [worker["pid"] for worker in after] == [worker["pid"] for worker in before]
+    assert [worker["restarts"] for worker in after] == [0, 0]
     assert set(seen) == {"ready"}, f"{seen.count('silent')} of {len(seen)} looks found it silent"
 
 

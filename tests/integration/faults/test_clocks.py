@@ -30,10 +30,10 @@ def unreachable() -> Iterator[str]:
         listening.listen(0)
         address = listening.getsockname()
         with socket.socket() as first, socket.socket() as second:
-            for one in (first, second):
+            for request in (first, second):
                 # With its queue full, the kernel drops whoever comes next (listen(2)).
-                one.setblocking(False)
-                one.connect_ex(address)
+                request.setblocking(False)
+                request.connect_ex(address)
             yield f"http://127.0.0.1:{address[1]}/v1"
 
 

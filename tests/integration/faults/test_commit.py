@@ -17,7 +17,7 @@ from tests.integration.faults.events import Event, events_of, pings_in, without_
 from tests.integration.faults.recorder import Recorder, for_each
 from tests.integration.raw import Line
 
-UNDERSTOOD = [one for one in ASKINGS if one.family is not Family.UNKNOWN]
+UNDERSTOOD = [asking for asking in ASKINGS if asking.family is not Family.UNKNOWN]
 PING = b": ping\n\n"
 SOON = {"commit_after_seconds": 0.1, "ping_interval_seconds": 0.04, "retries": 3}
 
@@ -250,5 +250,5 @@ async def test_many_silent_streams_are_bridged_at_once(
     """Each has its own time; none waits for another's."""
     front = await start_every(**SOON)
     told = await asyncio.gather(*(recorder.ask(front, CHAT, "hang-before=0.4") for _ in range(20)))
-    assert {one.outcome for one in told} == {(200, "complete", "")}
-    assert min(pings_in(one.answer.body) for one in told) >= 1
+    assert {request.outcome for request in told} == {(200, "complete", "")}
+    assert min(pings_in(request.answer.body) for request in told) >= 1

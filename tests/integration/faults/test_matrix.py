@@ -28,7 +28,7 @@ SPOILT = b"data: (cut)\n"
 @pytest.mark.parametrize("row", TABLE, ids=[row.words or "healthy" for row in TABLE])
 async def test_every_fault(gateway: RunningGateway, row: Row) -> None:
     """The client sees what happened, the log says it, the upstream is let go, the slot is free."""
-    askings = [one for one in ASKINGS if one.family not in row.without]
+    askings = [asking for asking in ASKINGS if asking.family not in row.without]
     await for_each(askings, lambda asking: _as_expected(gateway, row, asking))
 
 

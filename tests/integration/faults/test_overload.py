@@ -232,6 +232,6 @@ async def test_two_hundred_that_do_not_read(start_station: StartStation, kind: s
     gateway = start_station(kind, slow_client_timeout_seconds=300)
     grown = await stalled_readers(gateway, 200, 30.0)
     for name, sizes in grown.items():
-        print(f"\n{kind}: {name}, KiB per stalled stream: {[round(one / 1024) for one in sizes]}")  # noqa: T201 as above
+        print(f"\n{kind}: {name}, KiB per stalled stream: {[round(size / 1024) for size in sizes]}")  # noqa: T201 as above
         assert max(sizes) < MOST_PER_STREAM
         assert sizes[-1] <= sizes[0] + 16 * 1024

@@ -150,8 +150,8 @@ async def test_retries_are_a_small_part_of_the_traffic(
     told = await asyncio.gather(
         *(recorder.ask(front, CHAT, f"status=503;{AT_ONCE}") for _ in range(requests))
     )
-    assert {one.outcome[0] for one in told} == {503}
-    further = sum(len(one.calls) for one in told) - requests
+    assert {recorded.outcome[0] for recorded in told} == {503}
+    further = sum(len(recorded.calls) for recorded in told) - requests
     # What little time earns is left room for: the machine may be slow.
     assert further <= retry.MIN_TOKENS + requests * retry.TOKENS_PER_REQUEST + 5
     assert further >= retry.MIN_TOKENS

@@ -85,7 +85,7 @@ async def test_openai_async(gateway: RunningGateway, api: str) -> None:
             with must_raise(how, RAISED_BY_OPENAI[how]):
                 async for _ in await create(**asked(api, words)):
                     pass
-        assert [one async for one in await create(**asked(api, ""))]
+        assert [event async for event in await create(**asked(api, ""))]
 
 
 @pytest.mark.parametrize("api", OPENAI)
@@ -114,7 +114,7 @@ async def test_anthropic_async(gateway: RunningGateway) -> None:
                 async for _ in await client.messages.create(**asked("messages", words)):
                     pass
         whole = await client.messages.create(**asked("messages", ""))
-        assert [one async for one in whole]
+        assert [event async for event in whole]
 
 
 async def test_anthropic_sync(gateway: RunningGateway) -> None:

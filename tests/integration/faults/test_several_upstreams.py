@@ -43,7 +43,9 @@ def at(name: str, url: str, **more: Any) -> dict[str, Any]:
 
 def state_of(front: Worker, name: str) -> dict[str, Any]:
     """How the gateway thinks of an upstream."""
-    return next(dict(one) for one in front.state.upstreams.status() if one["name"] == name)
+    return next(
+        dict(upstream) for upstream in front.state.upstreams.status() if upstream["name"] == name
+    )
 
 
 async def test_the_model_decides(start_every: StartWorker, recorder: Recorder, other: Demo) -> None:
@@ -59,7 +61,7 @@ async def test_the_model_decides(start_every: StartWorker, recorder: Recorder, o
     also = await recorder.ask(front, CHAT.of_model("demo-1"))
     there = await recorder.ask(front, CHAT.of_model("claude-x"))
     nowhere = await recorder.ask(front, CHAT.of_model("demo-12"))
-    asked = [one.record.upstream for one in (here, also, there)]
+    asked = [request.record.upstream for request in (here, also, there)]
     assert asked == ["here", "here", "there"]
     assert nowhere.outcome == (404, "rejected", "not_found")
     assert "demo-12" in nowhere.answer.json()["error"]["message"]
@@ -151,8 +153,8 @@ async def test_the_less_loaded_is_asked(
         lambda: len(recorder.demo.state.open) + len(other.state.open) == 30, "not all began"
     )
     loads = (len(recorder.demo.state.open), len(other.state.open))
-    for one in told:
-        one.cancel()
+    for request in told:
+        request.cancel()
     await asyncio.gather(*told, return_exceptions=True)
     assert max(loads) <= 2 * min(loads) + 2
 
@@ -183,7 +185,7 @@ async def test_a_failing_upstream_is_taken_out_and_comes_back(
         mended.set()
         await until(lambda: state_of(front, "ill")["back_in_seconds"] == 0, "it stays out")
         told = await asyncio.gather(*(recorder.ask(front, CHAT) for _ in range(5)))
-        assert {one.outcome for one in told} == {(200, "complete", "")}
+        assert {request.outcome for request in told} == {(200, "complete", "")}
         await until(lambda: state_of(front, "ill")["state"] == "up", "it does not come back")
         assert (await recorder.ask(front, CHAT)).record.upstream == "ill"
 
@@ -240,7 +242,7 @@ async def test_its_own_limit(start_every: StartWorker, recorder: Recorder, other
     told = [asyncio.create_task(recorder.ask(front, CHAT, "hang=1;hang-for=0.6")) for _ in range(3)]
     await until(lambda: len(recorder.demo.state.open) + len(other.state.open) == 3, "not all began")
     refused = await recorder.ask(front, CHAT)
-    went = Counter([(await one).record.upstream for one in told])
+    went = Counter([(await request).record.upstream for request in told])
     assert went == {"small": 2, "next": 1}
     assert refused.outcome == (503, "shed", "overloaded")
     assert int(refused.answer.headers["Retry-After"]) >= 1

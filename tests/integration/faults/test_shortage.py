@@ -89,9 +89,9 @@ async def nothing_is_left_of_it(gateway: RunningGateway, outcomes: set[str]) -> 
     assert set(ended) <= outcomes, ended
     found = await asyncio.to_thread(gateways.fetch, gateway.status_url)
     seen = found["upstreams"]
-    for one in seen.values() if isinstance(seen, dict) else seen:
-        assert one["failures_in_a_row"] == 0, one
-        assert "ejected" not in json.dumps(one), one
+    for response in seen.values() if isinstance(seen, dict) else seen:
+        assert response["failures_in_a_row"] == 0, response
+        assert "ejected" not in json.dumps(response), response
 
     async def serves() -> bool:
         # Who was told to come again later is not served before.

@@ -110,7 +110,7 @@ FLOODS = (
     Flood(
         "priorities",
         lambda n: b"".join(
-            frame(PRIORITY, 0, 1000 * n + 2 * one + 1, b"\0\0\0\0\x01") for one in range(500)
+            frame(PRIORITY, 0, 1000 * n + 2 * index + 1, b"\0\0\0\0\x01") for index in range(500)
         ),
     ),
     Flood("windows", lambda _: frame(WINDOW, 0, 0, b"\0\0\0\x01") * 500),
@@ -140,12 +140,13 @@ FLOODS = (
     ),
     Flood(
         "beginnings of requests",
-        lambda n: b"".join(headers(200 * n + 2 * one + 1, END_HEADERS) for one in range(100)),
+        lambda n: b"".join(headers(200 * n + 2 * index + 1, END_HEADERS) for index in range(100)),
     ),
     Flood(
         "bad requests",
         lambda n: b"".join(
-            headers(200 * n + 2 * one + 1, WHOLE, MODELS + b"\0\x01A\x01b") for one in range(100)
+            headers(200 * n + 2 * index + 1, WHOLE, MODELS + b"\0\x01A\x01b")
+            for index in range(100)
         ),
     ),
 )

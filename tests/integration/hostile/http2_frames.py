@@ -103,7 +103,7 @@ class Http2Frames:
             frames[0].flags.add("END_STREAM")
         else:
             frames.append(DataFrame(stream, body, flags=[] if trailers else ["END_STREAM"]))
-        sent = b"".join(one.serialize() for one in frames)
+        sent = b"".join(frame.serialize() for frame in frames)
         return sent + (self.headers(stream, trailers, *_WHOLE) if trailers else b"")
 
     async def head(self, stream: int, fields: Fields) -> Answer:

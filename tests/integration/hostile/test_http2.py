@@ -199,5 +199,5 @@ async def test_readers_without_a_window() -> None:
                 small = await client.head(2 * STALLED + 3, GOOD)
                 assert small.status == 200
                 assert not any(client.answers[stream].body for stream in stalled)
-    ended = Counter(one["ended_by"] for one in front.process.ended.values())
+    ended = Counter(request["ended_by"] for request in front.process.ended.values())
     assert ended["slow_client"] == STALLED, ended

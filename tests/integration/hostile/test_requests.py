@@ -74,7 +74,7 @@ def reached_wrongly(row: Row, heads: list[bytes], bodies: list[bytes], status: i
     """What is wrong with what reached the upstream; empty if nothing is."""
     reached = row.reached if status < 400 else ()
     found = tuple(
-        one.rpartition(b" HTTP/")[0] for one in (head.split(b"\r\n")[0] for head in heads)
+        line.rpartition(b" HTTP/")[0] for line in (head.split(b"\r\n")[0] for head in heads)
     )
     if found != reached:
         return f"{found} reached it, not {reached}"

@@ -65,7 +65,7 @@ async def wrong_with(url: str, number: int, row: Row) -> str:
     wrong = complaint(row, head, body, cut=cut)
     if row.says and isinstance(row.says[-1], bytes) and len(row.says) > 1:
         # What comes later finds the connection at rest.
-        await asyncio.sleep(sum(one for one in row.says if isinstance(one, float)) + 0.05)
+        await asyncio.sleep(sum(step for step in row.says if isinstance(step, float)) + 0.05)
     after = await exchange(url, request("GET", f"/v1/good-{number}"))
     if (after.status, after.body) != (200, b"good-%d" % number):
         wrong += f" and then {after.status} {after.body[:200]!r}"

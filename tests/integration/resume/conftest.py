@@ -18,12 +18,12 @@ __all__ = ["demo", "start_front", "start_worker"]
 @pytest.fixture(scope="session")
 def store() -> Iterator[StoreServer]:
     """A store for all tests that leave it as it was."""
-    with store_server() as one:
-        yield one
+    with store_server() as server:
+        yield server
 
 
 @pytest.fixture
 def own_store() -> Iterator[StoreServer]:
     """One to be killed, frozen and filled."""
-    with store_server() as one:
-        yield one
+    with store_server() as server:
+        yield server

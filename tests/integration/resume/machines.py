@@ -95,7 +95,7 @@ async def ready(of: RunningGateway) -> None:
 
     async def is_ready() -> bool:
         found = await status(of)
-        return all(one["state"] == "ready" for one in found["workers"])
+        return all(worker["state"] == "ready" for worker in found["workers"])
 
     await gateways.eventually(is_ready, "it did not come back", seconds=30)
 

@@ -36,10 +36,10 @@ def urls() -> Iterator[list[str]]:
     with (
         gateways.upstream() as upstream,
         store_server() as store,
-        gateways.worker(upstream, store_url=store.url, store_timeout_seconds=5) as one,
+        gateways.worker(upstream, store_url=store.url, store_timeout_seconds=5) as gateway,
         gateways.worker(upstream, store_url=store.url, store_timeout_seconds=5) as other,
     ):
-        yield [one.url, other.url]
+        yield [gateway.url, other.url]
 
 
 async def read_with_breaks(

@@ -37,8 +37,8 @@ class Two(NamedTuple):
 
 @pytest.fixture(scope="module")
 def upstream() -> Iterator[Upstream]:
-    with gateways.upstream() as one:
-        yield one
+    with gateways.upstream() as demo:
+        yield demo
 
 
 @pytest.fixture(scope="module")
@@ -159,27 +159,27 @@ async def test_a_machine_is_stopped_while_it_produces(two: Two) -> None:
 @pytest.mark.parametrize("how", ["killed", "frozen"])
 async def test_the_embedded_store_dies_in_mid_stream(upstream: Upstream, how: str) -> None:
     """Nobody is cut; it is counted and logged; with the next store streams can be resumed again."""
-    with machine(upstream, workers=2) as one:
+    with machine(upstream, workers=2) as gateway:
         async with asked(
-            one.url + CHAT, "POST", chat("demo;tokens=300;rate=20"), **RESUMABLE
+            gateway.url + CHAT, "POST", chat("demo;tokens=300;rate=20"), **RESUMABLE
         ) as live:
             await live.content.readany()
             stream = live.headers["Sluice-Stream-Id"]
-            async with watched(f"{one.url}/v1/streams/{stream}") as [reader]:
-                pid = (await machines.status(one))["store"]["pid"]
+            async with watched(f"{gateway.url}/v1/streams/{stream}") as [reader]:
+                pid = (await machines.status(gateway))["store"]["pid"]
                 number = signal.SIGKILL if how == "killed" else signal.SIGSTOP
                 os.kill(pid, number)
                 body = await live.content.read()
         assert body.endswith(b"data: [DONE]\n\n")
         assert reader.ended_at
         assert reader.body.endswith(b"data: [DONE]\n\n") or not reader.whole
-        assert metric(one, "sluice_resumable_streams_lost_total") >= 1
-        assert any("log_lost" in line for line in one.process.lines)
+        assert metric(gateway, "sluice_resumable_streams_lost_total") >= 1
+        assert any("log_lost" in line for line in gateway.process.lines)
         if how == "frozen":
             os.kill(pid, signal.SIGCONT)
 
         async def kept() -> bool:
-            made = await ask(one.url + CHAT, "POST", chat("demo;tokens=2"), **RESUMABLE)
+            made = await ask(gateway.url + CHAT, "POST", chat("demo;tokens=2"), **RESUMABLE)
             assert made.status == 200
             return "Sluice-Stream-Id" in made.headers
 

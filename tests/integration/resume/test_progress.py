@@ -21,7 +21,7 @@ _FRAME = re.compile(rb"event: progress\ndata: (.*)\n\n")
 
 def frames_of(body: bytes) -> list[dict[str, Any]]:
     """What the frames say."""
-    return [json.loads(one) for one in _FRAME.findall(body)]
+    return [json.loads(data) for data in _FRAME.findall(body)]
 
 
 @pytest.fixture

@@ -20,7 +20,11 @@ from tests.integration.corpus import events_of, recordings
 
 def of(family: str) -> list[Any]:
     """The recordings of a family."""
-    return [pytest.param(one, id=one.name) for one in recordings() if one.family == family]
+    return [
+        pytest.param(recording, id=recording.name)
+        for recording in recordings()
+        if recording.family == family
+    ]
 
 
 @pytest.mark.parametrize("recording", of("chat"))
@@ -77,7 +81,9 @@ def test_messages_as_the_anthropic_sdk_has_them(recording: Any) -> None:
 def test_responses_are_what_their_last_event_has(recording: Any) -> None:
     """The event at the end has the whole object."""
     events = events_of(recording.raw)
-    last = [one for one in documents(events) if isinstance(one.get("response"), dict)][-1]
+    last = [
+        document for document in documents(events) if isinstance(document.get("response"), dict)
+    ][-1]
     ours: Any = assemble(Family.RESPONSES, events)
     if ours is not None:
         assert ours == last["response"]

@@ -18,13 +18,13 @@ def piece(index: int, **more: Any) -> dict[str, Any]:
 
 def test_choices_are_sorted_and_what_is_no_chunk_is_passed_over() -> None:
     """A chunk's own kind becomes the whole's; a reason and log probabilities are kept."""
-    one = {"content": [{"token": "a"}]}
+    logprobs = {"content": [{"token": "a"}]}
     document = whole_chat(
         events(
             {"note": "of a gateway"},
-            piece(1, delta={"content": "b"}, logprobs=one),
+            piece(1, delta={"content": "b"}, logprobs=logprobs),
             piece(0, delta={"role": "assistant", "content": "a"}),
-            piece(1, delta={"content": "c"}, finish_reason="stop", logprobs=one),
+            piece(1, delta={"content": "c"}, finish_reason="stop", logprobs=logprobs),
             piece(0, delta=None),
             {"id": "c", "choices": [None], "usage": {"total_tokens": 3}},
         )

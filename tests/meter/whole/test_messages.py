@@ -70,7 +70,7 @@ def test_its_end_is_taken_into_it() -> None:
 )
 def test_pieces_of_a_block(deltas: list[dict[str, Any]], expected: dict[str, Any]) -> None:
     """Texts are joined, citations listed, arguments parsed where they are whole."""
-    events = [delta(0, **one) for one in deltas]
+    events = [delta(0, **fields) for fields in deltas]
     message = whole(START, block(1, type="text", text="z"), block(0, type="b"), *events)
     assert message is not None
     assert message["content"] == [{"type": "b", **expected}, {"type": "text", "text": "z"}]
