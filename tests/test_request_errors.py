@@ -9,9 +9,9 @@ from proxy.errors import Fault, SluiceError
 from proxy.record import EndedBy
 
 FAULTS = [
-    one.fault
-    for one in vars(request_errors).values()
-    if isinstance(one, type) and issubclass(one, SluiceError) and one is not SluiceError
+    value.fault
+    for value in vars(request_errors).values()
+    if isinstance(value, type) and issubclass(value, SluiceError) and value is not SluiceError
 ]
 
 

@@ -39,25 +39,27 @@ def counted(directory: Path) -> Counter[tuple[str, str]]:
     """Requests by status and outcome."""
     found: Counter[tuple[str, str]] = Counter()
     for family in text_string_to_metric_families(collect(str(directory)).decode()):
-        for one in family.samples:
-            if one.name == "sluice_requests_total":
-                found[one.labels["status"], one.labels["ended_by"]] += int(one.value)
+        for sample in family.samples:
+            if sample.name == "sluice_requests_total":
+                found[sample.labels["status"], sample.labels["ended_by"]] += int(sample.value)
     return found
 
 
 def die_with(directory: Path, *ids: str, status: int = 0) -> None:
     """A worker that had these in flight."""
     here = RequestsInFlight(path_of(str(directory), 0))
-    asked = [answered(request_id=one, status=status, upstream_status=None) for one in ids]
-    for one in asked:
-        here.write(one)
+    asked = [
+        answered(request_id=request_id, status=status, upstream_status=None) for request_id in ids
+    ]
+    for request in asked:
+        here.write(request)
 
 
 def counts(directory: Path, *ids: str) -> None:
     """A worker that has counted these."""
     here = CountedRequests(counted_requests.path_of(str(directory), 1))
-    for one in ids:
-        here.add(answered(request_id=one))
+    for request_id in ids:
+        here.add(answered(request_id=request_id))
 
 
 def line(request_id: str, status: int, connect: str = "", **more: Any) -> dict[str, Any]:

@@ -143,7 +143,7 @@ def test_cut_at_many_points(page: Page, two_workers: Appliance, way: str) -> Non
             proxy.cut()
         assert text_of(page) == upstreams_text(two_workers)
     if way == "eventsource":
-        numbers = [int(one.rpartition(":")[2]) for one in page.evaluate("() => window.ids")]
+        numbers = [int(id_.rpartition(":")[2]) for id_ in page.evaluate("() => window.ids")]
         assert numbers == list(range(1, len(numbers) + 1))
 
 
@@ -162,7 +162,7 @@ def kill_worker(appliance: Appliance, *, producing: bool) -> None:
     """Kill the worker that produces the one stream there is, or the other."""
     with urllib.request.urlopen(f"{appliance.admin}/status", timeout=10) as answer:
         workers = json.load(answer)["workers"]
-    [pid] = [one["pid"] for one in workers if bool(one["streams"]) == producing]
+    [pid] = [worker["pid"] for worker in workers if bool(worker["streams"]) == producing]
     os.kill(pid, signal.SIGKILL)
 
 

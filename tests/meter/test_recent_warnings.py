@@ -23,7 +23,7 @@ def test_warnings_are_kept_and_every_line_passes() -> None:
     for level in ("info", "warning", "error"):
         line = {"level": level, "event": "died", "timestamp": "t", "process": "nginx"}
         assert recent_warnings.remember(None, "", line) is line
-    assert [one["level"] for one in recent_warnings.latest()] == ["warning", "error"]
+    assert [warning["level"] for warning in recent_warnings.latest()] == ["warning", "error"]
     assert recent_warnings.latest()[0]["detail"] == "process=nginx"
 
 
@@ -36,4 +36,4 @@ def test_there_are_few_of_them_and_each_is_short() -> None:
     kept = recent_warnings.latest()
     assert len(kept) == recent_warnings.MAX_WARNINGS
     assert kept[-1]["event"] == "99"
-    assert max(len(one["detail"]) for one in kept) < 500
+    assert max(len(warning["detail"]) for warning in kept) < 500

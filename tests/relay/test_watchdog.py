@@ -38,9 +38,9 @@ class Between(OpaqueBody):
 async def test_the_first_order_counts() -> None:
     """Of several reasons to stop, the stream ends by the first."""
     with pytest.raises(Drained):
-        async with watchdog(FakeTransport(), OpaqueBody(keep=False)) as one:
-            one.stop(Drained("Stopping."))
-            one.stop(IdleTimeout("Silent."))
+        async with watchdog(FakeTransport(), OpaqueBody(keep=False)) as watched:
+            watched.stop(Drained("Stopping."))
+            watched.stop(IdleTimeout("Silent."))
             await asyncio.Event().wait()
 
 
@@ -59,10 +59,10 @@ async def test_what_is_written_to_a_client_that_takes_nothing_is_no_progress() -
 
 async def test_a_stream_that_ends_in_time() -> None:
     """Nothing is raised, and no timer is left to fire."""
-    async with watchdog(FakeTransport(), OpaqueBody(keep=False), total=0.05) as one:
+    async with watchdog(FakeTransport(), OpaqueBody(keep=False), total=0.05) as watched:
         pass
     await asyncio.sleep(0.1)
-    assert one._error is None
+    assert watched._error is None
 
 
 async def test_the_callers_own_timeout_passes() -> None:

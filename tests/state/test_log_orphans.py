@@ -34,8 +34,8 @@ async def until(true: Callable[[], bool]) -> None:
 
 async def test_a_full_store_ends_the_log_at_once(own_server: StoreServer) -> None:
     """What it had taken can be read, then comes the terminal event; it takes logs again later."""
-    async with logs_on(own_server.url) as one, logs_on(own_server.url) as other:
-        log = await one.writer.open({"owner": "me"})
+    async with logs_on(own_server.url) as logs, logs_on(own_server.url) as other:
+        log = await logs.writer.open({"owner": "me"})
         log.add(event(1))
         assert await read(other, log.id, 0, 1) == [event(1)]
         reading = asyncio.create_task(read(other, log.id, 0))
@@ -48,16 +48,16 @@ async def test_a_full_store_ends_the_log_at_once(own_server: StoreServer) -> Non
         assert state.end is not None
         assert state.end.error == "log_lost"
         own_server.ask("CONFIG", "SET", "maxmemory", "0")
-        await until(lambda: one.store.available)
-        await one.writer.open({"owner": "me"})
+        await until(lambda: logs.store.available)
+        await logs.writer.open({"owner": "me"})
 
 
 async def test_a_full_store_says_who_lives_and_stops_whom_it_must(
     own_server: StoreServer,
 ) -> None:
     """A stream that is silent meanwhile is not taken for dead, keeps its readers, can be ended."""
-    async with logs_on(own_server.url) as one, logs_on(own_server.url) as other:
-        log = await one.writer.open({"owner": "me"})
+    async with logs_on(own_server.url) as logs, logs_on(own_server.url) as other:
+        log = await logs.writer.open({"owner": "me"})
         stopped = asyncio.Event()
         log.stopped = stopped.set
         log.add(event(1))
@@ -81,8 +81,8 @@ async def test_a_store_that_was_away_too_long_ends_the_log_when_it_is_back(
 ) -> None:
     """Readers elsewhere get what it had taken and the terminal event, not a stream for ever."""
     monkeypatch.setattr(log_unconfirmed, "MAX_OUTAGE_SECONDS", 0.3)
-    async with logs_on(own_server.url) as one, logs_on(own_server.url) as other:
-        log = await one.writer.open({"owner": "me"})
+    async with logs_on(own_server.url) as logs, logs_on(own_server.url) as other:
+        log = await logs.writer.open({"owner": "me"})
         log.add(event(1))
         assert await read(other, log.id, 0, 1) == [event(1)]
         own_server.freeze()

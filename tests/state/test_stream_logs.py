@@ -150,7 +150,7 @@ async def _check(server: StoreServer, pauses: list[int], breaks: list[list[int]]
 
 async def test_a_producer_that_dies_is_buried_once(server: StoreServer) -> None:
     """Two workers find its heartbeat gone; the log gets one terminal event and one end."""
-    async with logs_on(server.url) as one, logs_on(server.url) as other:
+    async with logs_on(server.url) as logs, logs_on(server.url) as other:
         async with logs_on(server.url) as dying:
             log = await dying.writer.open({"owner": "me"})
             log.add(event(1))
@@ -158,9 +158,9 @@ async def test_a_producer_that_dies_is_buried_once(server: StoreServer) -> None:
             for task in dying.writer._tasks:
                 task.cancel()
             async with asyncio.timeout(15):
-                found = await asyncio.gather(read(one, log.id, 0), read(other, log.id, 1))
+                found = await asyncio.gather(read(logs, log.id, 0), read(other, log.id, 1))
         assert list(found) == [[event(1), WORDS], [WORDS]]
-        state = await one.look(log.id, "me")
+        state = await logs.look(log.id, "me")
         assert state is not None
         assert state.end is not None
         assert (state.end.error, state.events) == ("producer_lost", 2)
@@ -248,8 +248,8 @@ async def test_a_cluster() -> None:
     context = cluster()
     url, _ = await asyncio.to_thread(context.__enter__)
     try:
-        async with logs_on(url) as one, logs_on(url) as other:
-            made = [await produce(one, [10] * 30) for _ in range(5)]
+        async with logs_on(url) as logs, logs_on(url) as other:
+            made = [await produce(logs, [10] * 30) for _ in range(5)]
             found = await asyncio.gather(*(read(other, stream, 0) for stream, _ in made))
             await asyncio.gather(*(task for _, task in made))
         assert found == [[event(number) for number in range(1, 31)]] * 5
@@ -263,19 +263,19 @@ async def test_a_sentinel_set_that_fails_over() -> None:
     context = sentinel_set()
     parts = await asyncio.to_thread(context.__enter__)
     try:
-        async with logs_on(parts.url) as one, logs_on(parts.url) as other:
-            stream, producing = await produce(one, [20] * 1000)
+        async with logs_on(parts.url) as logs, logs_on(parts.url) as other:
+            stream, producing = await produce(logs, [20] * 1000)
             assert await read(other, stream, 0, 5) == [event(number) for number in range(1, 6)]
             await asyncio.to_thread(parts.master.kill)
             async with asyncio.timeout(60):
-                while not await can_write(one):
+                while not await can_write(logs):
                     await asyncio.sleep(0.1)
                 await producing
             seen = await read(other, stream, 0)
             numbers = [int(text.split()[1]) for text in seen if text != WORDS]
             assert numbers == list(range(1, len(numbers) + 1))
             assert len(numbers) == 1000 or seen[-1] == WORDS
-            later, producing = await produce(one, [1] * 20)
+            later, producing = await produce(logs, [1] * 20)
             assert len(await read(other, later, 0)) == 20
             await producing
     finally:
