@@ -55,7 +55,7 @@ def commands_of(running: Running) -> str:
     """The command lines of all that a supervisor has started."""
     words = []
     for pid in children_of(running.process.pid):
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
             words.append(Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " "))
     return "\n".join(words)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 from pathlib import Path
@@ -18,7 +19,9 @@ LIMITED = f'[{{"name": "one", "key": "{KEY}", "requests_per_minute": 100}}]'
 
 def sigterm_to_all(running: Running) -> None:
     for pid in [*children_of(running.process.pid), running.process.pid]:
-        os.kill(pid, signal.SIGTERM)
+        # Those that end by themselves may have done so since they were listed.
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGTERM)
 
 
 def appliance(folder: Path, **settings: str) -> Running:

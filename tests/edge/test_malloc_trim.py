@@ -3,38 +3,44 @@
 from __future__ import annotations
 
 import asyncio
-import resource
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 from proxy.edge import malloc_trim
-from proxy.edge.malloc_trim import TRIMMED_FROM, Trimmer, trim
+from proxy.edge.malloc_trim import TRIMMED_FROM, Trimmer
 
 PIECES = 2000
 PIECE_BYTES = 32 * 1024
 
 
-def resident() -> int:
-    """Bytes of this process in memory."""
+FRAGMENTED = f"""
+import resource
+from pathlib import Path
+from proxy.edge.malloc_trim import trim
+def resident():
     return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+before = resident()
+large, small = [], []
+for _ in range({PIECES}):
+    large.append(b"x" * {PIECE_BYTES})
+    small.append(bytearray(600))
+full = resident()
+del large
+trim()
+print(full - before, resident() - before)
+"""
 
 
 def test_what_lies_between_small_pieces_goes_back() -> None:
     """The C library keeps it otherwise, for as long as the last of those is there."""
-    before = resident()
-    large, small = [], []
-    for _ in range(PIECES):
-        large.append(b"x" * PIECE_BYTES)
-        small.append(bytearray(600))
-    full = resident()
-    assert full - before > PIECES * PIECE_BYTES // 2
-    del large
-    trim()
-    assert resident() - before < (full - before) // 2
-    assert len(small) == PIECES
+    # In a process of its own, whose memory has no holes from before that the pieces could fill.
+    program = [sys.executable, "-c", FRAGMENTED]
+    printed = subprocess.run(program, capture_output=True, check=True, text=True).stdout
+    full, left = map(int, printed.split())
+    assert full > PIECES * PIECE_BYTES // 2
+    assert left < full // 2
 
 
 def test_threads_have_no_heaps_of_their_own() -> None:

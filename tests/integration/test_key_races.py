@@ -85,6 +85,8 @@ def course(
                     workers=count,
                     keys=[{**key, "key": f"sk-{key['name']}"} for key in KEYS],
                     store_url=store.url,
+                    # Beside busy processes the store may answer late; it is asked all the same.
+                    store_timeout_seconds=5,
                     prices=str(prices),
                     queue_timeout_seconds=1,
                     log_format="json",

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import TYPE_CHECKING, Any
 
 import openai
 import pytest
 
+from proxy.demo import player
 from tests.integration.resume.asking import RESUMABLE, ask
 
 if TYPE_CHECKING:
@@ -45,10 +47,14 @@ async def test_retrieve_from_every_event(front: Worker) -> None:
     assert whole == events[-1].response
 
 
-async def test_a_stream_that_broke_is_resumed_live(front: Worker) -> None:
+async def test_a_stream_that_broke_is_resumed_live(
+    front: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The SDK's background example, with `background` left out."""
+    resumed = asyncio.Event()
+    monkeypatch.setattr(player, "_silence", lambda _seconds: resumed.wait())
     async with client_of(front) as client:
-        model = "demo;tokens=30;rate=30"
+        model = "demo;tokens=30;hang=15;hang-for=0"
         seen: list[Any] = []
         async with await client.responses.create(model=model, input="Hi", stream=True) as stream:
             async for event in stream:
@@ -60,6 +66,7 @@ async def test_a_stream_that_broke_is_resumed_live(front: Worker) -> None:
         assert half.status == "in_progress"
         last = seen[-1].sequence_number
         rest = await client.responses.retrieve(response_id, stream=True, starting_after=last)
+        resumed.set()
         seen += [event async for event in rest]
     assert [event.sequence_number for event in seen] == list(range(len(seen)))
     assert seen[-1].type == "response.completed"
