@@ -1,4 +1,4 @@
-"""What every test gets without asking: no blocking call in the event loop, and cheap starts."""
+"""What every test uses: a check for blocking calls in the event loop, and fast starts."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from blockbuster import BlockBuster
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
 
-# A shell starts what it puts into the background with SIGINT ignored, and a child inherits that:
-# without this, every test that ends a program by SIGINT fails under `make test &`.
+# A shell starts background jobs with SIGINT ignored, which child processes inherit: without this,
+# every test that stops a program by SIGINT fails under `make test &`.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# Tests start hundreds of Pythons: without bytecode on disk each compiles all that it imports.
+# Tests start hundreds of interpreters; without bytecode on disk, each compiles all its imports.
 sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
-# aiohttp at its import and every client of an SDK read the machine's whole list of authorities,
-# for 50 ms each. Tests connect to this machine alone: one authority that signs nothing will do.
+# aiohttp, when it is imported, and every SDK client load all of the system's CA certificates, which
+# takes 50 ms each time. Tests connect to this machine only: one unused CA is enough.
 _AUTHORITY = Path(__file__).with_name("fixtures") / "authority.pem"
 os.environ["SSL_CERT_FILE"] = str(_AUTHORITY)
 os.environ.pop("SSL_CERT_DIR", None)
@@ -34,11 +34,10 @@ os.environ.pop("SSL_CERT_DIR", None)
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_collection() -> Generator[None, object, object]:
-    """Collect without the garbage collector, then leave what was collected out of its sight.
+    """Collect tests without the garbage collector, then exclude the collected objects from it.
 
-    Thousands of tests and the modules they import stay to the end. The collector would walk
-    through all of them again and again: for half of the time that collecting takes, and later
-    whenever a test makes it look at everything.
+    Thousands of tests and their imports live to the end of the run. Traversing them again and again
+    would take half of the collection's time, and slow down every full garbage collection later.
     """
     gc.disable()
     try:
@@ -50,7 +49,7 @@ def pytest_collection() -> Generator[None, object, object]:
 
 @pytest.fixture(scope="session")
 def _blockbuster() -> Iterator[BlockBuster]:
-    """Makes a call in `proxy` that would block the running event loop raise."""
+    """Raise an error on any call in `proxy` that would block the running event loop."""
     guard = BlockBuster("proxy")
     guard.activate()
     yield guard
@@ -59,9 +58,9 @@ def _blockbuster() -> Iterator[BlockBuster]:
 
 @pytest.fixture(autouse=True)
 def _no_blocking_calls(request: pytest.FixtureRequest, _blockbuster: BlockBuster) -> Iterator[None]:
-    """No blocking call, but in tests that say they may.
+    """Forbid blocking calls, except in tests marked `no_blockbuster`.
 
-    Put in place once: that takes as long as a small test.
+    The guard is activated once per session: activating it takes as long as a small test.
     """
     with contextlib.ExitStack() as stack:
         if "no_blockbuster" in request.keywords:

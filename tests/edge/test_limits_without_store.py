@@ -52,7 +52,7 @@ def _cut(*, cut: bool) -> Step:
 
 
 def _says(*words: str) -> Step:
-    return lambda store, _: store.ask(*words)
+    return lambda store, _: store.command(*words)
 
 
 TROUBLES: dict[str, tuple[Step, Step]] = {

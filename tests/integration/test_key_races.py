@@ -99,7 +99,7 @@ def course(
 
 async def raced(course: Course, name: str, words: str, *, to_the_end: bool = False) -> Race:
     """A race for one limit, from an untouched account; each worker has checked every request."""
-    course.store.ask("FLUSHALL")
+    course.store.command("FLUSHALL")
     before = [len(gateway.process.lines) for gateway in course.gateways]
     race = Race(course.gateways, f"sk-{name}", words)
     await race.run(course.clients, to_the_end=to_the_end)

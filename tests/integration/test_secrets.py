@@ -100,7 +100,7 @@ def guarded(request: pytest.FixtureRequest) -> Iterator[Guarded]:
         patch = stack.enter_context(pytest.MonkeyPatch.context())
         patch.setenv("TMPDIR", folder)
         store = stack.enter_context(store_server("--rdbcompression", "no", tcp=True))
-        store.ask("ACL", "SETUSER", "sluice", "on", f">{PASSWORD}", "~*", "&*", "+@all")
+        store.command("ACL", "SETUSER", "sluice", "on", f">{PASSWORD}", "~*", "&*", "+@all")
         upstream = stack.enter_context(gateways.upstream())
         given: dict[str, Any] = {
             "keys": KEYS,

@@ -84,7 +84,7 @@ async def watch(running: Running, looks: list[Look]) -> None:
     began = time.monotonic()
     while True:
         memory = await asyncio.to_thread(running.gateway.memory)
-        said = await asyncio.to_thread(running.store.ask, "INFO", "memory")
+        said = await asyncio.to_thread(running.store.command, "INFO", "memory")
         found = re.search(r"used_memory:(\d+)", said)
         assert found
         sizes = (memory["workers"], memory["nginx"], int(found[1]))

@@ -40,14 +40,14 @@ async def test_a_full_store_ends_the_log_at_once(own_server: StoreServer) -> Non
         assert await read(other, log.id, 0, 1) == [event(1)]
         reading = asyncio.create_task(read(other, log.id, 0))
         await asyncio.sleep(0.1)
-        own_server.ask("CONFIG", "SET", "maxmemory", "1")
+        own_server.command("CONFIG", "SET", "maxmemory", "1")
         assert await lost(log) == "full"
         assert await reading == [event(1), WORDS]
         state = await other.look(log.id, "me")
         assert state is not None
         assert state.end is not None
         assert state.end.error == "log_lost"
-        own_server.ask("CONFIG", "SET", "maxmemory", "0")
+        own_server.command("CONFIG", "SET", "maxmemory", "0")
         await until(lambda: logs.store.available)
         await logs.writer.open({"owner": "me"})
 
@@ -62,7 +62,7 @@ async def test_a_full_store_says_who_lives_and_stops_whom_it_must(
         log.stopped = stopped.set
         log.add(event(1))
         assert await read(other, log.id, 0, 1) == [event(1)]
-        own_server.ask("CONFIG", "SET", "maxmemory", "1")
+        own_server.command("CONFIG", "SET", "maxmemory", "1")
         reading = asyncio.create_task(read(other, log.id, 0, 2))
         beats = log_writer.HEARTBEAT_MILLISECONDS / 1000
         await asyncio.sleep(beats + 1)
@@ -71,7 +71,7 @@ async def test_a_full_store_says_who_lives_and_stops_whom_it_must(
         assert await other.stop(log.id, "me")
         async with asyncio.timeout(10):
             await stopped.wait()
-        own_server.ask("CONFIG", "SET", "maxmemory", "0")
+        own_server.command("CONFIG", "SET", "maxmemory", "0")
         log.add(event(2))
         assert await reading == [event(1), event(2)]
 
@@ -101,7 +101,7 @@ async def test_what_a_dead_worker_had_written_is_not_counted_for_ever(
     monkeypatch.setattr(log_writer, "RUNNING_TTL_SECONDS", 2.0)
 
     def counted() -> int:
-        said = own_server.ask("HGET", "sluice:{logs}:bytes", "").splitlines()
+        said = own_server.command("HGET", "sluice:{logs}:bytes", "").splitlines()
         return int(said[1]) if len(said) > 1 else 0
 
     async with logs_on(own_server.url, ttl_seconds=2) as logs:

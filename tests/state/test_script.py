@@ -12,7 +12,7 @@ from tests.fixtures.stores import StoreServer
 def test_the_digest_is_the_servers(server: StoreServer, name: str) -> None:
     """EVALSHA finds what EVAL has loaded, and each compiles."""
     loaded = script.load(name)
-    assert loaded.sha in server.ask("SCRIPT", "LOAD", loaded.source)
+    assert loaded.sha in server.command("SCRIPT", "LOAD", loaded.source)
 
 
 def test_a_script_that_is_not_there() -> None:

@@ -86,16 +86,16 @@ async def test_callers_that_leave(server: StoreServer, name: str) -> None:
         (StoreServer.kill, StoreServer.start),
         (StoreServer.freeze, StoreServer.thaw),
         (
-            lambda server: server.ask("CONFIG", "SET", "maxmemory", "1"),
-            lambda server: server.ask("CONFIG", "SET", "maxmemory", "0"),
+            lambda server: server.command("CONFIG", "SET", "maxmemory", "1"),
+            lambda server: server.command("CONFIG", "SET", "maxmemory", "0"),
         ),
         (
-            lambda server: server.ask("ACL", "SETUSER", "default", "-@scripting"),
-            lambda server: server.ask("ACL", "SETUSER", "default", "+@scripting"),
+            lambda server: server.command("ACL", "SETUSER", "default", "-@scripting"),
+            lambda server: server.command("ACL", "SETUSER", "default", "+@scripting"),
         ),
         (
-            lambda server: server.ask("REPLICAOF", "127.0.0.1", "1"),
-            lambda server: server.ask("REPLICAOF", "NO", "ONE"),
+            lambda server: server.command("REPLICAOF", "127.0.0.1", "1"),
+            lambda server: server.command("REPLICAOF", "NO", "ONE"),
         ),
     ],
     ids=["killed", "frozen", "full", "refusing scripts", "read only"],
@@ -152,13 +152,13 @@ async def test_a_server_restarted_empty(own_server: StoreServer, name: str) -> N
     """The scripts are sent again, by the call itself."""
     async with connected(own_server.url) as store:
         await count(store, name)
-        own_server.ask("SCRIPT", "FLUSH")
+        own_server.command("SCRIPT", "FLUSH")
         assert await count(store, name) == 2
 
 
 async def test_a_store_that_refuses_evalsha(own_server: StoreServer, name: str) -> None:
     """EVAL does the same, and nobody goes without."""
-    own_server.ask("ACL", "SETUSER", "default", "-evalsha", "-script")
+    own_server.command("ACL", "SETUSER", "default", "-evalsha", "-script")
     async with connected(own_server.url) as store:
         assert [await count(store, name) for _ in range(3)] == [1, 2, 3]
 

@@ -194,9 +194,9 @@ async def test_the_store_is_full_in_mid_stream(two: Two) -> None:
         url = f"{two.b.url}/v1/streams/{live.headers['Sluice-Stream-Id']}"
         before = await asyncio.to_thread(metric, two.a, "sluice_resumable_streams_lost_total")
         async with watched(url) as [reader]:
-            two.store.ask("CONFIG", "SET", "maxmemory", "1")
+            two.store.command("CONFIG", "SET", "maxmemory", "1")
         body = await live.content.read()
-    two.store.ask("CONFIG", "SET", "maxmemory", "0")
+    two.store.command("CONFIG", "SET", "maxmemory", "0")
     assert body.endswith(b"data: [DONE]\n\n")
     assert not reader.whole
     assert b'"log_lost"' in reader.body

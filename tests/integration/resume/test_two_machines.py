@@ -182,10 +182,10 @@ async def test_a_full_store_in_mid_stream(
         stream = answer.headers["Sluice-Stream-Id"]
         reading = asyncio.create_task(ask(f"{other.url}/v1/streams/{stream}"))
         await asyncio.sleep(0.3)
-        own_store.ask("CONFIG", "SET", "maxmemory", "1")
+        own_store.command("CONFIG", "SET", "maxmemory", "1")
         body = await answer.content.read()
     assert body.endswith(b"data: [DONE]\n\n")
     read = await reading
     assert (read.status, read.whole) == (200, False)
     assert b'"log_lost"' in read.events[-1]
-    own_store.ask("CONFIG", "SET", "maxmemory", "0")
+    own_store.command("CONFIG", "SET", "maxmemory", "0")
