@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from proxy.config import load
-from proxy.demo.page import page
+from proxy.demo.settings_page import page
 from proxy.setting_errors import PREFIX
 from proxy.settings import Settings
 

@@ -3,14 +3,14 @@
 It speaks OpenAI chat completions, responses, legacy completions, embeddings and transcriptions,
 Anthropic messages, and Gemini's generateContent, streaming and not. How fast, how long and how
 broken an answer is, the request itself says: see `proxy.demo.grammar`,
-`proxy.demo.words.SETTINGS` and `proxy.demo.faults.FAULTS`, or `sluice demo --faults`.
+`proxy.demo.grammar_settings.SETTINGS` and `proxy.demo.faults.FAULTS`, or `sluice demo --faults`.
 
 `create_app()` can be served by anything that runs an aiohttp application, but a peer that leaves
 is only noticed at once where `handler_cancellation` is on, which `web.AppRunner` has off by
 default. `create_runner(app)` has it on, and so has aiohttp's own `TestServer(app)`.
 
-What happened is in `app[DEMO_STATE]` (see `proxy.demo.state`) and at `GET /demo/state`, where
-`?run=NAME` shows one run and DELETE forgets everything.
+What happened is in `app[DEMO_STATE]` (see `proxy.demo.recorded_calls`) and at `GET /demo/state`,
+where `?run=NAME` shows one run and DELETE forgets everything.
 """
 
 from __future__ import annotations
@@ -19,16 +19,23 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from proxy.demo import catalogue, generation, uploads
-from proxy.demo.answering import REDIRECTED, RULES, Rules, Turn, expect, handler
+from proxy.demo import generation_routes, model_list, upload_routes
+from proxy.demo.demo_response import DemoResponse, answer, refusal
 from proxy.demo.families.chat import CHAT
 from proxy.demo.families.completions import COMPLETIONS
 from proxy.demo.families.family import ANTHROPIC, GEMINI, OPENAI, Dialect
 from proxy.demo.families.messages import MESSAGES
 from proxy.demo.families.responses import RESPONSES
 from proxy.demo.plan import Plan
-from proxy.demo.reply import Reply, answer, refusal
-from proxy.demo.state import DEMO_STATE, DemoState
+from proxy.demo.recorded_calls import DEMO_STATE, DemoState
+from proxy.demo.request_handler import (
+    REDIRECTED,
+    RULES,
+    RequestContext,
+    ServerOptions,
+    expect,
+    handler,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -49,7 +56,7 @@ def create_app(
     """
     app = web.Application()
     app[DEMO_STATE] = DemoState()
-    app[RULES] = Rules(defaults or Plan(), api_key, max_body_bytes)
+    app[RULES] = ServerOptions(defaults or Plan(), api_key, max_body_bytes)
     app.on_shutdown.append(_end_open_calls)
     app.router.add_route("*", "/demo/state", _state)
     app.router.add_get("/healthz", _health)
@@ -72,24 +79,31 @@ def create_runner(app: web.Application) -> web.AppRunner:
     )
 
 
-def _routes() -> list[tuple[str, str, Dialect, Callable[[Turn], Awaitable[Reply]]]]:
+def _routes() -> list[
+    tuple[str, str, Dialect, Callable[[RequestContext], Awaitable[DemoResponse]]]
+]:
     """List the routes, the particular before the general.
 
     OpenAI's and Anthropic's stand under any prefix, for compatible servers have odd paths.
     """
     return [
-        ("POST", _ANY_PREFIX + "chat/completions", OPENAI, generation.of(CHAT)),
-        ("POST", _ANY_PREFIX + "completions", OPENAI, generation.of(COMPLETIONS)),
-        ("POST", _ANY_PREFIX + "responses", OPENAI, generation.of(RESPONSES)),
-        ("POST", _ANY_PREFIX + "messages", ANTHROPIC, generation.of(MESSAGES)),
-        ("POST", _ANY_PREFIX + "messages/count_tokens", ANTHROPIC, generation.counted_messages),
-        ("POST", _ANY_PREFIX + "embeddings", OPENAI, generation.embedded),
-        ("POST", _ANY_PREFIX + "audio/transcriptions", OPENAI, uploads.transcription),
-        ("POST", _ANY_PREFIX + "audio/translations", OPENAI, uploads.transcription),
-        ("POST", _ANY_PREFIX + "files", OPENAI, uploads.file),
-        ("*", _ANY_PREFIX + "echo", OPENAI, uploads.echo),
-        ("*", REDIRECTED, OPENAI, uploads.echo),
-        ("POST", _ANY_PREFIX + "models/{target:.+:[A-Za-z]+}", GEMINI, generation.gemini),
+        ("POST", _ANY_PREFIX + "chat/completions", OPENAI, generation_routes.of(CHAT)),
+        ("POST", _ANY_PREFIX + "completions", OPENAI, generation_routes.of(COMPLETIONS)),
+        ("POST", _ANY_PREFIX + "responses", OPENAI, generation_routes.of(RESPONSES)),
+        ("POST", _ANY_PREFIX + "messages", ANTHROPIC, generation_routes.of(MESSAGES)),
+        (
+            "POST",
+            _ANY_PREFIX + "messages/count_tokens",
+            ANTHROPIC,
+            generation_routes.counted_messages,
+        ),
+        ("POST", _ANY_PREFIX + "embeddings", OPENAI, generation_routes.embedded),
+        ("POST", _ANY_PREFIX + "audio/transcriptions", OPENAI, upload_routes.transcription),
+        ("POST", _ANY_PREFIX + "audio/translations", OPENAI, upload_routes.transcription),
+        ("POST", _ANY_PREFIX + "files", OPENAI, upload_routes.file),
+        ("*", _ANY_PREFIX + "echo", OPENAI, upload_routes.echo),
+        ("*", REDIRECTED, OPENAI, upload_routes.echo),
+        ("POST", _ANY_PREFIX + "models/{target:.+:[A-Za-z]+}", GEMINI, generation_routes.gemini),
         ("GET", "/v1beta/models", GEMINI, _gemini_models),
         ("GET", _ANY_PREFIX + "models", OPENAI, _models),
         ("GET", _ANY_PREFIX + "models/{model:.+}", OPENAI, _model),
@@ -97,39 +111,41 @@ def _routes() -> list[tuple[str, str, Dialect, Callable[[Turn], Awaitable[Reply]
     ]
 
 
-async def _models(turn: Turn) -> Reply:
-    listed = catalogue.anthropic_models if _anthropic_asks(turn) else catalogue.openai_models
-    return turn.settle() or answer(turn.plan, turn.dialect, turn.caller, listed())
+async def _models(context: RequestContext) -> DemoResponse:
+    listed = model_list.anthropic_models if _anthropic_asks(context) else model_list.openai_models
+    return context.settle() or answer(context.plan, context.dialect, context.caller, listed())
 
 
-async def _gemini_models(turn: Turn) -> Reply:
-    return turn.settle() or answer(turn.plan, GEMINI, turn.caller, catalogue.gemini_models())
+async def _gemini_models(context: RequestContext) -> DemoResponse:
+    return context.settle() or answer(
+        context.plan, GEMINI, context.caller, model_list.gemini_models()
+    )
 
 
-async def _model(turn: Turn) -> Reply:
-    model = turn.request.match_info["model"]
-    anthropic = _anthropic_asks(turn)
-    if refused := turn.settle():
+async def _model(context: RequestContext) -> DemoResponse:
+    model = context.request.match_info["model"]
+    anthropic = _anthropic_asks(context)
+    if refused := context.settle():
         return refused
-    if not catalogue.known(model):
+    if not model_list.known(model):
         message = f"The model '{model}' does not exist or you do not have access to it."
-        return refusal(turn.plan, turn.dialect, turn.caller, 404, message, param="model")
-    shape = catalogue.anthropic_model if anthropic else catalogue.openai_model
-    return answer(turn.plan, turn.dialect, turn.caller, shape(model))
+        return refusal(context.plan, context.dialect, context.caller, 404, message, param="model")
+    shape = model_list.anthropic_model if anthropic else model_list.openai_model
+    return answer(context.plan, context.dialect, context.caller, shape(model))
 
 
-def _anthropic_asks(turn: Turn) -> bool:
+def _anthropic_asks(context: RequestContext) -> bool:
     """Say whether the Anthropic SDK asks, which shares these paths with OpenAI's."""
-    asks = "anthropic-version" in turn.request.headers
+    asks = "anthropic-version" in context.request.headers
     if asks:
-        turn.dialect = ANTHROPIC
+        context.dialect = ANTHROPIC
     return asks
 
 
-async def _unknown(turn: Turn) -> Reply:
-    request = turn.request
+async def _unknown(context: RequestContext) -> DemoResponse:
+    request = context.request
     message = f"Invalid URL ({request.method} {request.path})"
-    return turn.settle() or refusal(turn.plan, OPENAI, turn.caller, 404, message)
+    return context.settle() or refusal(context.plan, OPENAI, context.caller, 404, message)
 
 
 async def _state(request: web.Request) -> web.Response:

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 import uvloop
 from aiohttp import web
 
-from proxy.demo import values
+from proxy.demo import grammar_values
 from proxy.demo.app import create_app, create_runner
-from proxy.demo.page import page
 from proxy.demo.plan import BELIEVABLE
+from proxy.demo.settings_page import page
 
 if TYPE_CHECKING:
     import argparse
@@ -36,21 +36,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--key", default="", help="demand this API key")
     parser.add_argument(
         "--ttft",
-        type=_of(values.SECONDS),
+        type=_of(grammar_values.SECONDS),
         default=given.ttft,
         metavar="SECONDS",
         help="time to the first token unless a request says otherwise (%(default)s)",
     )
     parser.add_argument(
         "--rate",
-        type=_of(values.NUMBER),
+        type=_of(grammar_values.NUMBER),
         default=given.rate,
         metavar="N",
         help="tokens per second, 0 for as fast as possible (%(default)s)",
     )
     parser.add_argument(
         "--tokens",
-        type=_of(values.COUNT),
+        type=_of(grammar_values.COUNT),
         default=given.tokens,
         metavar="N",
         help="tokens per answer (%(default)s)",
@@ -100,7 +100,7 @@ async def _listen(runner: web.AppRunner, args: argparse.Namespace) -> str:
     return f"http://{args.host}:{site.port}/v1"
 
 
-def _of(kind: values.Kind) -> Callable[[str], Any]:
+def _of(kind: grammar_values.ValueKind) -> Callable[[str], Any]:
     def read(text: str) -> Any:
         return kind.read(text)
 

@@ -6,7 +6,7 @@ import enum
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from proxy.demo.text import json_bytes
+from proxy.demo.answer_text import json_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable

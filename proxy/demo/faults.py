@@ -11,15 +11,15 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from proxy.demo import values
-from proxy.demo.values import Kind, Value
+from proxy.demo import grammar_values
+from proxy.demo.grammar_values import Value, ValueKind
 
 
 class Fault(NamedTuple):
     """One fault: when it strikes, its argument, what it does, what a gateway should make of it."""
 
     stage: str
-    kind: Kind
+    kind: ValueKind
     default: Value
     argument: str
     does: str
@@ -41,11 +41,11 @@ _STATUS = "retries what is safe to retry; else true status, body and retry heade
 
 
 def _at_event(does: str, gateway: str = _CUT_GATEWAY) -> Fault:
-    return Fault(CUT, values.COUNT, 3, _N, does, gateway)
+    return Fault(CUT, grammar_values.COUNT, 3, _N, does, gateway)
 
 
 def _switch(stage: str, does: str, gateway: str) -> Fault:
-    return Fault(stage, values.FLAG, True, "", does, gateway)
+    return Fault(stage, grammar_values.FLAG, True, "", does, gateway)
 
 
 FAULTS: dict[str, Fault] = {
@@ -61,7 +61,7 @@ FAULTS: dict[str, Fault] = {
     ),
     "status": Fault(
         BEFORE,
-        values.FAILURE_CODE,
+        grammar_values.FAILURE_CODE,
         500,
         "code, 500",
         "answers with this status and the family's error body; 429 and 503 bring `Retry-After`, "
@@ -70,7 +70,7 @@ FAULTS: dict[str, Fault] = {
     ),
     "redirect": Fault(
         BEFORE,
-        values.REDIRECT_CODE,
+        grammar_values.REDIRECT_CODE,
         307,
         "code, 307",
         "redirects to `/demo/redirected`",
@@ -78,7 +78,7 @@ FAULTS: dict[str, Fault] = {
     ),
     "hang-before": Fault(
         BEFORE,
-        values.SECONDS,
+        grammar_values.SECONDS,
         float("inf"),
         "seconds, for ever",
         "says nothing for so long, then goes on",
@@ -86,7 +86,7 @@ FAULTS: dict[str, Fault] = {
     ),
     "informational": Fault(
         BEFORE,
-        values.INTERIM_CODE,
+        grammar_values.INTERIM_CODE,
         103,
         "code, 103",
         "an interim answer (100, 102, 103) ahead of the real one",
@@ -94,7 +94,7 @@ FAULTS: dict[str, Fault] = {
     ),
     "slow-read": Fault(
         REQUEST,
-        values.SIZE,
+        grammar_values.SIZE,
         16 * 1024,
         "bytes per second, 16KiB",
         "reads the request body slowly (only as `X-Demo` header)",
@@ -102,7 +102,7 @@ FAULTS: dict[str, Fault] = {
     ),
     "answer-early": Fault(
         REQUEST,
-        values.FAILURE_CODE,
+        grammar_values.FAILURE_CODE,
         413,
         "code, 413",
         "answers before it has read the request body (only as `X-Demo` header)",
@@ -110,7 +110,7 @@ FAULTS: dict[str, Fault] = {
     ),
     "hang-headers": Fault(
         HEAD,
-        values.SECONDS,
+        grammar_values.SECONDS,
         float("inf"),
         "seconds, for ever",
         "sends status and headers, then nothing for so long",
@@ -118,7 +118,7 @@ FAULTS: dict[str, Fault] = {
     ),
     "big-headers": Fault(
         HEAD,
-        values.SIZE,
+        grammar_values.SIZE,
         64 * 1024,
         "size, 64KiB",
         "one header of this size",
@@ -126,7 +126,7 @@ FAULTS: dict[str, Fault] = {
     ),
     "many-headers": Fault(
         HEAD,
-        values.COUNT,
+        grammar_values.COUNT,
         200,
         "number, 200",
         "so many headers more",
@@ -144,7 +144,7 @@ FAULTS: dict[str, Fault] = {
     ),
     "length-long": Fault(
         HEAD,
-        values.AT_LEAST_ONE,
+        grammar_values.AT_LEAST_ONE,
         100,
         "bytes, 100",
         "a `Content-Length` so much above what comes, then the connection closes",
@@ -152,7 +152,7 @@ FAULTS: dict[str, Fault] = {
     ),
     "length-short": Fault(
         HEAD,
-        values.AT_LEAST_ONE,
+        grammar_values.AT_LEAST_ONE,
         100,
         "bytes, 100",
         "a `Content-Length` so much below what comes",
@@ -184,7 +184,7 @@ FAULTS: dict[str, Fault] = {
     ),
     "error": Fault(
         END,
-        values.COUNT,
+        grammar_values.COUNT,
         3,
         _N,
         "the family's error event after N events, then a clean end of body",
@@ -192,7 +192,7 @@ FAULTS: dict[str, Fault] = {
     ),
     "json-error": Fault(
         END,
-        values.COUNT,
+        grammar_values.COUNT,
         3,
         _N,
         "a bare JSON error, not SSE, after N events, then a clean end of body",
@@ -225,7 +225,7 @@ FAULTS: dict[str, Fault] = {
     ),
     "pings-only": Fault(
         NOISE,
-        values.SECONDS,
+        grammar_values.SECONDS,
         0.05,
         "seconds between, 0.05",
         "nothing but the family's pings, for ever",
@@ -233,7 +233,7 @@ FAULTS: dict[str, Fault] = {
     ),
     "pings": Fault(
         NOISE,
-        values.SECONDS,
+        grammar_values.SECONDS,
         0.05,
         "seconds between, 0.05",
         "the family's pings whenever nothing else is said for so long",
@@ -241,7 +241,7 @@ FAULTS: dict[str, Fault] = {
     ),
     "comments": Fault(
         NOISE,
-        values.AT_LEAST_ONE,
+        grammar_values.AT_LEAST_ONE,
         1,
         "every N events, 1",
         "comment blocks between events and comment lines inside them",
@@ -254,7 +254,7 @@ FAULTS: dict[str, Fault] = {
     ),
     "garbage": Fault(
         NOISE,
-        values.SIZE,
+        grammar_values.SIZE,
         64,
         "size, 64",
         "bytes that are no SSE after the end mark, inside the body",
@@ -262,7 +262,7 @@ FAULTS: dict[str, Fault] = {
     ),
     "garbage-after": Fault(
         NOISE,
-        values.SIZE,
+        grammar_values.SIZE,
         64,
         "size, 64",
         "bytes on the connection after the answer's end",
@@ -275,18 +275,18 @@ FAULTS: dict[str, Fault] = {
     "bom": _switch(FORM, "a byte order mark first", _SAME),
     "line": Fault(
         FORM,
-        values.SIZE,
+        grammar_values.SIZE,
         1024**2,
         "size, 1MiB",
         "the second token is so long, in one line (try 64MiB)",
         "passes it on in bounded memory",
     ),
-    "batch": Fault(FORM, values.AT_LEAST_ONE, 3, _N, "N events in one chunk", _SAME),
+    "batch": Fault(FORM, grammar_values.AT_LEAST_ONE, 3, _N, "N events in one chunk", _SAME),
     "split": _switch(FORM, "each event in two chunks, cut in its middle", _SAME),
     "split-utf8": _switch(FORM, "chunks end inside every multi-byte character", _SAME),
     "drip": Fault(
         FORM,
-        values.AT_LEAST_ONE,
+        grammar_values.AT_LEAST_ONE,
         1,
         "bytes, 1",
         "events in chunks of so many bytes, one at a time",

@@ -4,8 +4,8 @@
 
 Words are separated by `;` (or `,`), a value follows its word after `=`, and a word without a
 value takes the default that its table gives. Settings (pace, length) are in
-`proxy.demo.words.SETTINGS`, faults in `proxy.demo.faults.FAULTS`. All of it is legal inside one
-URL path segment, since Gemini puts the model there (RFC 3986, section 3.3). Words may stand:
+`grammar_settings.SETTINGS`, faults in `faults.FAULTS`. All of it is legal inside one URL path
+segment, since Gemini puts the model there (RFC 3986, section 3.3). Words may stand:
 
 - after the model's name: `"model": "demo;rate=50;cut=5"`;
 - in the header `X-Demo: rate=50, cut=5`, on every route;
@@ -24,11 +24,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from proxy.demo.faults import FAULTS
-from proxy.demo.words import SETTINGS
+from proxy.demo.grammar_settings import SETTINGS
 
 if TYPE_CHECKING:
+    from proxy.demo.grammar_values import Value, ValueKind
     from proxy.demo.plan import Plan
-    from proxy.demo.values import Kind, Value
 
 # Every preset is listed by GET /v1/models.
 PRESETS: dict[str, str] = {
@@ -108,7 +108,7 @@ def _set(plan: Plan, word: str, text: str | None) -> Plan:
     return replace(plan, **{setting.field: value})
 
 
-def _read(word: str, kind: Kind, text: str) -> Value:
+def _read(word: str, kind: ValueKind, text: str) -> Value:
     try:
         return kind.read(text)
     except ValueError:

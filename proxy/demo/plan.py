@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from proxy.demo.values import Value
+    from proxy.demo.grammar_values import Value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """One answer's settings (times in seconds, sizes in tokens) and its faults by name.
 
-    `proxy.demo.words.SETTINGS` says what each setting means. The bare `Plan()` answers as fast
-    as it can, which is what tests want; people are better served by `BELIEVABLE`.
+    `grammar_settings.SETTINGS` says what each setting means. The bare `Plan()` answers as fast as
+    it can, which is what tests want; people are better served by `BELIEVABLE`.
     """
 
     ttft: float = 0.0

@@ -7,21 +7,21 @@ import math
 import time
 from typing import TYPE_CHECKING
 
-from proxy.demo.pieces import cutter_for
-from proxy.demo.steps import Do
-from proxy.demo.text import FILL, STAMP
+from proxy.demo.answer_text import FILL, STAMP
+from proxy.demo.event_splits import cutter_for
+from proxy.demo.steps import Action
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from proxy.demo.demo_response import DemoResponse
     from proxy.demo.plan import Plan
-    from proxy.demo.reply import Reply
-    from proxy.demo.state import RecordedCall
+    from proxy.demo.recorded_calls import RecordedCall
+    from proxy.demo.response_writer import ResponseWriter
     from proxy.demo.steps import Step
-    from proxy.demo.wire import Wire
 
 
-async def play(reply: Reply, wire: Wire, call: RecordedCall) -> None:
+async def play(reply: DemoResponse, wire: ResponseWriter, call: RecordedCall) -> None:
     """Carry the steps out; their times count from now on.
 
     Raises ConnectionResetError or CancelledError when the peer leaves.
@@ -32,7 +32,7 @@ async def play(reply: Reply, wire: Wire, call: RecordedCall) -> None:
     start = time.monotonic()
     for step in reply.steps:
         do, data, at, events = step
-        if do is Do.HANG:
+        if do is Action.HANG:
             await wire.flush()
             await _silence(at)
             start += at
@@ -45,7 +45,7 @@ async def play(reply: Reply, wire: Wire, call: RecordedCall) -> None:
             await wire.flush()
             # As fast as possible must not mean alone: other streams have their times to keep.
             await asyncio.sleep(0)
-        if do is not Do.SEND:
+        if do is not Action.SEND:
             await _act(step, wire, call)
             if do in _LAST:
                 return
@@ -57,20 +57,20 @@ async def play(reply: Reply, wire: Wire, call: RecordedCall) -> None:
 
 
 _SPLIT_PAUSE = 0.001
-_LAST = frozenset({Do.CLOSE, Do.RESET})
+_LAST = frozenset({Action.CLOSE, Action.RESET})
 
 
-async def _act(step: Step, wire: Wire, call: RecordedCall) -> None:
+async def _act(step: Step, wire: ResponseWriter, call: RecordedCall) -> None:
     match step.do:
-        case Do.RAW:
+        case Action.RAW:
             wire.put_raw(step.data)
-        case Do.FINISH:
+        case Action.FINISH:
             await wire.finish()
             call.ended_by = "finished"
-        case Do.CLOSE:
+        case Action.CLOSE:
             call.ended_by = call.ended_by or "fault"
             await wire.close()
-        case Do.RESET:
+        case Action.RESET:
             call.ended_by = "fault"
             await wire.reset()
 
@@ -91,7 +91,7 @@ def _pause_of(plan: Plan) -> float:
 class _Putter:
     """Puts body bytes that are stamped, cut into pieces, or longer than anyone should hold."""
 
-    def __init__(self, plan: Plan, wire: Wire) -> None:
+    def __init__(self, plan: Plan, wire: ResponseWriter) -> None:
         self._wire = wire
         self._stamp = plan.stamp
         self._filler = plan.count("line")

@@ -6,7 +6,7 @@ import enum
 from typing import NamedTuple
 
 
-class Do(enum.Enum):
+class Action(enum.Enum):
     """What a step does."""
 
     SEND = "write body bytes, framed as the head has announced"
@@ -20,17 +20,17 @@ class Do(enum.Enum):
 class Step(NamedTuple):
     """One step; `at` is its earliest time in seconds since the request, `events` what it holds."""
 
-    do: Do
+    do: Action
     data: bytes = b""
     at: float = 0.0
     events: int = 0
 
 
-FINISH = Step(Do.FINISH)
-CLOSE = Step(Do.CLOSE)
-RESET = Step(Do.RESET)
+FINISH = Step(Action.FINISH)
+CLOSE = Step(Action.CLOSE)
+RESET = Step(Action.RESET)
 
 
 def hang(seconds: float) -> Step:
     """Make a step of silence."""
-    return Step(Do.HANG, at=seconds)
+    return Step(Action.HANG, at=seconds)

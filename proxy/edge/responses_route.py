@@ -19,7 +19,7 @@ from proxy.edge.stream_errors import StreamNotFound
 from proxy.edge.streams_route import found_log, gone, handle, read
 from proxy.edge.worker_state import WORKER_STATE, WorkerState
 from proxy.errors import SluiceError
-from proxy.meter.whole.responses import so_far
+from proxy.meter.assembly.responses import so_far
 from proxy.state import aliases
 from proxy.state.error_map import StoreUnavailable
 

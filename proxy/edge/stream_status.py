@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from proxy.edge.orphan_end import family_of
-from proxy.meter.whole.assemble import assemble
+from proxy.meter.assembly.assemble import assemble
 from proxy.record import EndedBy
 
 if TYPE_CHECKING:

@@ -6,16 +6,16 @@ import re
 
 import msgspec
 
-from proxy.meter.chat import Chat
-from proxy.meter.completions import Completions
+from proxy.meter.families.chat import Chat
+from proxy.meter.families.completions import Completions
+from proxy.meter.families.gemini import Gemini
+from proxy.meter.families.messages import Messages
+from proxy.meter.families.responses import Responses
+from proxy.meter.families.unknown import Unknown
 from proxy.meter.format_reader import UNREADABLE, FormatReader
-from proxy.meter.gemini import Gemini
-from proxy.meter.messages import Messages
-from proxy.meter.responses import Responses
 from proxy.meter.sniff import family_of, is_foreign
 from proxy.meter.tally import REASONING, TEXT, Tally
 from proxy.meter.token_template import TokenTemplate
-from proxy.meter.unknown import Unknown
 from proxy.record import EventKind, Family
 
 _FORMAT_READERS: dict[Family, type[FormatReader]] = {

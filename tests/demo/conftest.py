@@ -9,7 +9,7 @@ import pytest
 from aiohttp import web
 
 from proxy.demo.app import create_app, create_runner
-from proxy.demo.state import DEMO_STATE, DemoState
+from proxy.demo.recorded_calls import DEMO_STATE, DemoState
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -14,8 +14,8 @@ from proxy.demo.grammar import (
     words_in,
     words_of,
 )
+from proxy.demo.grammar_settings import SETTINGS
 from proxy.demo.plan import Plan
-from proxy.demo.words import SETTINGS
 
 
 def test_model_with_words() -> None:

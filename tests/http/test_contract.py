@@ -171,9 +171,9 @@ ELSEWHERE = {
     ("proxy/edge/protocol_errors.py", "aiohttp.http"): "the type of a parsed head",
     ("proxy/edge/protocol_errors.py", "aiohttp.http_exceptions"): "which limit a head broke",
     ("proxy/upstream/error_map.py", "aiohttp.http_exceptions"): "an upstream's invalid response",
-    ("proxy/demo/answering.py", "aiohttp.http"): "a version",
-    ("proxy/demo/uploads.py", "aiohttp.http_exceptions"): "a form that cannot be parsed",
-    ("proxy/demo/uploads.py", "aiohttp.multipart"): "the type of a form's part",
+    ("proxy/demo/request_handler.py", "aiohttp.http"): "a version",
+    ("proxy/demo/upload_routes.py", "aiohttp.http_exceptions"): "a form that cannot be parsed",
+    ("proxy/demo/upload_routes.py", "aiohttp.multipart"): "the type of a form's part",
 }
 """What other rooms import: exceptions and types, nothing that they change."""
 

@@ -16,7 +16,7 @@ from aiohttp import web
 
 from proxy.demo.app import create_app as create_demo
 from proxy.demo.app import create_runner as create_demo_runner
-from proxy.demo.state import DEMO_STATE, DemoState
+from proxy.demo.recorded_calls import DEMO_STATE, DemoState
 from proxy.edge.app import create_runner
 from proxy.edge.worker import BACKLOG
 from proxy.edge.worker_state import WorkerState, open_worker_state

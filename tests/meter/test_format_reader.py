@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.meter.chat import Chat
+from proxy.meter.families.chat import Chat
+from proxy.meter.families.messages import Messages
 from proxy.meter.format_reader import Choices
-from proxy.meter.messages import Messages
 from proxy.meter.tally import Tally
 from proxy.record import EventKind
 

@@ -7,7 +7,7 @@ import hashlib
 import struct
 from typing import TYPE_CHECKING, Any
 
-from proxy.demo.ask import needed, number_in, prompt_size
+from proxy.demo.generation_request import needed, number_in, prompt_size
 from proxy.demo.grammar import split_model
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ _DIMENSIONS = 16
 
 
 def embeddings(body: Mapping[str, Any], plan: Plan) -> dict[str, Any]:
-    """Answer the request; raises MistakeError."""
+    """Answer the request; raises InvalidRequestError."""
     model = split_model(str(needed(body, "model")))[0]
     said = needed(body, "input")
     inputs = said if isinstance(said, list) and said and not isinstance(said[0], int) else [said]

@@ -5,20 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from proxy.demo import shapes
+from proxy.demo import error_bodies
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from proxy.demo.ask import Ask
     from proxy.demo.events import Event
+    from proxy.demo.generation_request import GenerationRequest
     from proxy.demo.plan import Plan
 
 
 class Trouble(Protocol):
     """Make the error event that stands after `sent` events; `status` is what it amounts to."""
 
-    def __call__(self, ask: Ask, status: int, sent: int) -> Event:
+    def __call__(self, request: GenerationRequest, status: int, sent: int) -> Event:
         """Give the event."""
         ...
 
@@ -37,15 +37,15 @@ class Dialect:
 class Family:
     """One wire dialect of generated answers.
 
-    `read` raises MistakeError for a request that is wrong; `ping` is None where pings are SSE
+    `read` raises InvalidRequestError for a wrong request; `ping` is None where pings are SSE
     comments; `eol` is the line end that the provider uses.
     """
 
     name: str
     dialect: Dialect
-    read: Callable[[Mapping[str, Any], Plan], Ask]
-    events: Callable[[Ask], Iterator[Event]]
-    whole: Callable[[Ask], dict[str, Any]]
+    read: Callable[[Mapping[str, Any], Plan], GenerationRequest]
+    events: Callable[[GenerationRequest], Iterator[Event]]
+    whole: Callable[[GenerationRequest], dict[str, Any]]
     trouble: Trouble
     ping: Event | None = None
     eol: bytes = b"\n"
@@ -84,13 +84,13 @@ def _anthropic_limits(spent: bool) -> list[tuple[str, str]]:  # noqa: FBT001 - a
 
 OPENAI = Dialect(
     "openai",
-    lambda status, message, param, _: shapes.openai(status, message, param),
+    lambda status, message, param, _: error_bodies.openai(status, message, param),
     _openai_headers,
     _openai_limits,
 )
 ANTHROPIC = Dialect(
     "anthropic",
-    lambda status, message, _, request_id: shapes.anthropic(status, message, request_id),
+    lambda status, message, _, request_id: error_bodies.anthropic(status, message, request_id),
     lambda request_id: [
         ("request-id", request_id),
         ("anthropic-organization-id", "00000000-de40-4000-8000-000000000001"),
@@ -99,7 +99,7 @@ ANTHROPIC = Dialect(
 )
 GEMINI = Dialect(
     "gemini",
-    lambda status, message, _param, _id: shapes.gemini(status, message),
+    lambda status, message, _param, _id: error_bodies.gemini(status, message),
     lambda _: [("Server-Timing", "gfet4t7; dur=12")],
     lambda _: [],
 )

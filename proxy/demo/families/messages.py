@@ -6,31 +6,31 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from proxy.demo import shapes
-from proxy.demo.ask import Ask, birth, needed, number_in, prompt_size
+from proxy.demo import error_bodies
+from proxy.demo.answer_text import FILL, template
 from proxy.demo.events import Event, Part, event
 from proxy.demo.families.family import ANTHROPIC, Family
+from proxy.demo.generation_request import GenerationRequest, birth, needed, number_in, prompt_size
 from proxy.demo.grammar import split_model
-from proxy.demo.text import FILL, template
-from proxy.demo.tools import calls_for, tools_in
+from proxy.demo.tool_calls import calls_for, tools_in
 
 if TYPE_CHECKING:
     from proxy.demo.plan import Plan
 
-Deltas = Callable[[Ask, int], Iterator[Event]]
+Deltas = Callable[[GenerationRequest, int], Iterator[Event]]
 
 _SIGNATURE_LENGTH = 64
 _FORCING = ("any", "tool")
 
 
-def read(body: Mapping[str, Any], plan: Plan) -> Ask:
-    """Read the request; raises MistakeError."""
+def read(body: Mapping[str, Any], plan: Plan) -> GenerationRequest:
+    """Read the request; raises InvalidRequestError."""
     model = str(needed(body, "model"))
     needed(body, "max_tokens")
     choice = body.get("tool_choice")
     forced = isinstance(choice, Mapping) and choice.get("type") in _FORCING
     seed, created = birth(plan)
-    return Ask(
+    return GenerationRequest(
         plan=plan,
         model=split_model(model)[0],
         stream=body.get("stream") is True,
@@ -43,50 +43,50 @@ def read(body: Mapping[str, Any], plan: Plan) -> Ask:
 
 
 def count_tokens(body: Mapping[str, Any], plan: Plan) -> int:
-    """Count a request's input tokens; raises MistakeError."""
+    """Count a request's input tokens; raises InvalidRequestError."""
     return prompt_size(plan, needed(body, "messages"), body.get("system"), body.get("tools"))
 
 
-def events(ask: Ask) -> Iterator[Event]:
+def events(request: GenerationRequest) -> Iterator[Event]:
     """Give the stream's events in order."""
-    message = {**_message(ask, [], None), "usage": _usage(ask, 1)}
+    message = {**_message(request, [], None), "usage": _usage(request, 1)}
     yield _event("message_start", Part.OPEN, message=message)
     pinged = False
-    for index, (block, deltas) in enumerate(_blocks(ask)):
+    for index, (block, deltas) in enumerate(_blocks(request)):
         yield _event("content_block_start", Part.OPEN, index=index, content_block=block)
         if not pinged:
             yield PING
             pinged = True
-        yield from deltas(ask, index)
+        yield from deltas(request, index)
         yield _event("content_block_stop", Part.OPEN, index=index)
-    delta = {"stop_reason": _stop_reason(ask), "stop_sequence": None}
-    usage = _usage(ask, ask.output_tokens)
+    delta = {"stop_reason": _stop_reason(request), "stop_sequence": None}
+    usage = _usage(request, request.output_tokens)
     yield _event("message_delta", Part.FINISH, delta=delta, usage=usage)
     yield _event("message_stop", Part.END)
 
 
-def _blocks(ask: Ask) -> Iterator[tuple[dict[str, Any], Deltas]]:
-    if ask.plan.reasoning:
+def _blocks(request: GenerationRequest) -> Iterator[tuple[dict[str, Any], Deltas]]:
+    if request.plan.reasoning:
         yield {"type": "thinking", "thinking": "", "signature": ""}, _thinking
-    if not ask.calls:
+    if not request.calls:
         yield {"type": "text", "text": ""}, _text
-    for number in range(len(ask.calls)):
-        yield _tool_use(ask, number, {}), _arguments
+    for number in range(len(request.calls)):
+        yield _tool_use(request, number, {}), _arguments
 
 
-def _thinking(ask: Ask, index: int) -> Iterator[Event]:
+def _thinking(request: GenerationRequest, index: int) -> Iterator[Event]:
     delta = {"type": "thinking_delta", "thinking": FILL.decode()}
-    yield from _deltas(index, delta, ask.thoughts())
-    signed = {"type": "signature_delta", "signature": _signature(ask)}
+    yield from _deltas(index, delta, request.thoughts())
+    signed = {"type": "signature_delta", "signature": _signature(request)}
     yield _event("content_block_delta", Part.OPEN, index=index, delta=signed)
 
 
-def _text(ask: Ask, index: int) -> Iterator[Event]:
-    return _deltas(index, {"type": "text_delta", "text": FILL.decode()}, ask.deltas())
+def _text(request: GenerationRequest, index: int) -> Iterator[Event]:
+    return _deltas(index, {"type": "text_delta", "text": FILL.decode()}, request.deltas())
 
 
-def _arguments(ask: Ask, index: int) -> Iterator[Event]:
-    call = ask.calls[index - int(ask.plan.reasoning > 0)]
+def _arguments(request: GenerationRequest, index: int) -> Iterator[Event]:
+    call = request.calls[index - int(request.plan.reasoning > 0)]
     delta = {"type": "input_json_delta", "partial_json": FILL.decode()}
     return _deltas(index, delta, iter(call.pieces))
 
@@ -101,67 +101,73 @@ def _event(kind: str, part: Part, **fields: Any) -> Event:
     return event({"type": kind, **fields}, part, kind)
 
 
-def _message(ask: Ask, content: list[dict[str, Any]], stopped: str | None) -> dict[str, Any]:
+def _message(
+    request: GenerationRequest, content: list[dict[str, Any]], stopped: str | None
+) -> dict[str, Any]:
     return {
-        "id": ask.ident("msg_", length=24),
+        "id": request.ident("msg_", length=24),
         "type": "message",
         "role": "assistant",
-        "model": ask.model,
+        "model": request.model,
         "content": content,
         "stop_reason": stopped,
         "stop_sequence": None,
     }
 
 
-def _usage(ask: Ask, output: int) -> dict[str, Any]:
-    told = int(ask.tells_usage)
+def _usage(request: GenerationRequest, output: int) -> dict[str, Any]:
+    told = int(request.tells_usage)
     return {
         # Anthropic counts cached tokens apart from the input.
-        "input_tokens": (ask.prompt_tokens - ask.cached_tokens) * told,
+        "input_tokens": (request.prompt_tokens - request.cached_tokens) * told,
         "cache_creation_input_tokens": 0,
-        "cache_read_input_tokens": ask.cached_tokens * told,
+        "cache_read_input_tokens": request.cached_tokens * told,
         "output_tokens": output * told,
         "service_tier": "standard",
     }
 
 
-def _tool_use(ask: Ask, number: int, arguments: Any) -> dict[str, Any]:
-    ident = ask.ident("toolu_", str(number), 24)
+def _tool_use(request: GenerationRequest, number: int, arguments: Any) -> dict[str, Any]:
+    ident = request.ident("toolu_", str(number), 24)
     return {
         "type": "tool_use",
         "id": ident,
-        "name": ask.calls[number].name,
+        "name": request.calls[number].name,
         "input": arguments,
     }
 
 
-def _signature(ask: Ask) -> str:
-    return ask.ident("", "signature", _SIGNATURE_LENGTH)
+def _signature(request: GenerationRequest) -> str:
+    return request.ident("", "signature", _SIGNATURE_LENGTH)
 
 
-def _stop_reason(ask: Ask) -> str:
-    if ask.calls:
+def _stop_reason(request: GenerationRequest) -> str:
+    if request.calls:
         return "tool_use"
-    return "max_tokens" if ask.capped else "end_turn"
+    return "max_tokens" if request.capped else "end_turn"
 
 
-def whole(ask: Ask) -> dict[str, Any]:
+def whole(request: GenerationRequest) -> dict[str, Any]:
     """Give the answer in one piece."""
     content: list[dict[str, Any]] = []
-    if ask.plan.reasoning:
-        thought = {"type": "thinking", "thinking": ask.thought(), "signature": _signature(ask)}
+    if request.plan.reasoning:
+        thought = {
+            "type": "thinking",
+            "thinking": request.thought(),
+            "signature": _signature(request),
+        }
         content.append(thought)
-    if not ask.calls:
-        content.append({"type": "text", "text": ask.text()})
-    for number, call in enumerate(ask.calls):
-        content.append(_tool_use(ask, number, json.loads(call.arguments)))
-    usage = {"usage": _usage(ask, ask.output_tokens)}
-    return {**_message(ask, content, _stop_reason(ask)), **usage}
+    if not request.calls:
+        content.append({"type": "text", "text": request.text()})
+    for number, call in enumerate(request.calls):
+        content.append(_tool_use(request, number, json.loads(call.arguments)))
+    usage = {"usage": _usage(request, request.output_tokens)}
+    return {**_message(request, content, _stop_reason(request)), **usage}
 
 
-def trouble(ask: Ask, status: int, sent: int) -> Event:  # noqa: ARG001 - Trouble's signature
+def trouble(request: GenerationRequest, status: int, sent: int) -> Event:  # noqa: ARG001 - Trouble's signature
     """Give the `error` event."""
-    body = shapes.anthropic(status, shapes.message_for(status), ask.ident("req_"))
+    body = error_bodies.anthropic(status, error_bodies.message_for(status), request.ident("req_"))
     return event(body, Part.TROUBLE, "error")
 
 

@@ -6,18 +6,18 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from proxy.demo.ask import Ask
+    from proxy.demo.generation_request import GenerationRequest
 
 
-def completion_usage(ask: Ask) -> dict[str, Any]:
+def completion_usage(request: GenerationRequest) -> dict[str, Any]:
     """Give the `usage` object."""
     return {
-        "prompt_tokens": ask.prompt_tokens,
-        "completion_tokens": ask.output_tokens,
-        "total_tokens": ask.prompt_tokens + ask.output_tokens,
-        "prompt_tokens_details": {"cached_tokens": ask.cached_tokens, "audio_tokens": 0},
+        "prompt_tokens": request.prompt_tokens,
+        "completion_tokens": request.output_tokens,
+        "total_tokens": request.prompt_tokens + request.output_tokens,
+        "prompt_tokens_details": {"cached_tokens": request.cached_tokens, "audio_tokens": 0},
         "completion_tokens_details": {
-            "reasoning_tokens": ask.plan.reasoning,
+            "reasoning_tokens": request.plan.reasoning,
             "audio_tokens": 0,
             "accepted_prediction_tokens": 0,
             "rejected_prediction_tokens": 0,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from proxy.demo import shapes
-from proxy.demo.ask import Ask, birth, needed, number_in, prompt_size
+from proxy.demo import error_bodies
+from proxy.demo.answer_text import FILL, json_bytes
 from proxy.demo.events import Event, Part
 from proxy.demo.families.family import OPENAI, Family
 from proxy.demo.families.responses_object import (
@@ -17,9 +17,9 @@ from proxy.demo.families.responses_object import (
     response_of,
     summary_text,
 )
+from proxy.demo.generation_request import GenerationRequest, birth, needed, number_in, prompt_size
 from proxy.demo.grammar import split_model
-from proxy.demo.text import FILL, json_bytes
-from proxy.demo.tools import calls_for, tools_in
+from proxy.demo.tool_calls import calls_for, tools_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -27,12 +27,12 @@ if TYPE_CHECKING:
     from proxy.demo.plan import Plan
 
 
-def read(body: Mapping[str, Any], plan: Plan) -> Ask:
-    """Read the request; raises MistakeError."""
+def read(body: Mapping[str, Any], plan: Plan) -> GenerationRequest:
+    """Read the request; raises InvalidRequestError."""
     model = str(needed(body, "model"))
     forced = body.get("tool_choice") == "required" or isinstance(body.get("tool_choice"), dict)
     seed, created = birth(plan)
-    return Ask(
+    return GenerationRequest(
         plan=plan,
         model=split_model(model)[0],
         stream=body.get("stream") is True,
@@ -46,9 +46,9 @@ def read(body: Mapping[str, Any], plan: Plan) -> Ask:
     )
 
 
-def events(ask: Ask) -> Iterator[Event]:
+def events(request: GenerationRequest) -> Iterator[Event]:
     """Give the stream's events in order; each carries its number in the stream."""
-    for number, (data, part, kind) in enumerate(_unnumbered(ask)):
+    for number, (data, part, kind) in enumerate(_unnumbered(request)):
         yield Event(_numbered(data, number), part, kind)
 
 
@@ -56,56 +56,56 @@ def _numbered(data: bytes, number: int) -> bytes:
     return b'%b,"sequence_number":%d}' % (data[:-1], number)
 
 
-def _unnumbered(ask: Ask) -> Iterator[Event]:
+def _unnumbered(request: GenerationRequest) -> Iterator[Event]:
     for kind in ("response.created", "response.in_progress"):
-        yield _event(kind, Part.OPEN, response=response_of(ask, "in_progress"))
-    if ask.plan.reasoning:
-        yield from _reasoning(ask)
-    index = int(ask.plan.reasoning > 0)
-    if ask.calls:
-        for number in range(len(ask.calls)):
-            yield from _call(ask, number, index + number)
+        yield _event(kind, Part.OPEN, response=response_of(request, "in_progress"))
+    if request.plan.reasoning:
+        yield from _reasoning(request)
+    index = int(request.plan.reasoning > 0)
+    if request.calls:
+        for number in range(len(request.calls)):
+            yield from _call(request, number, index + number)
     else:
-        yield from _message(ask, index)
-    status = "incomplete" if ask.capped else "completed"
-    answer = response_of(ask, status, output_of(ask, status))
+        yield from _message(request, index)
+    status = "incomplete" if request.capped else "completed"
+    answer = response_of(request, status, output_of(request, status))
     yield _event(f"response.{status}", Part.END, response=answer)
 
 
-def _reasoning(ask: Ask) -> Iterator[Event]:
-    item = reasoning_item(ask, "")
+def _reasoning(request: GenerationRequest) -> Iterator[Event]:
+    item = reasoning_item(request, "")
     where = {"item_id": item["id"], "output_index": 0, "summary_index": 0}
-    text = ask.thought()
+    text = request.thought()
     yield _event("response.output_item.added", Part.OPEN, output_index=0, item=item)
     yield _event("response.reasoning_summary_part.added", Part.OPEN, **where, part=summary_text(""))
-    yield from _deltas("response.reasoning_summary_text.delta", where, ask.thoughts())
+    yield from _deltas("response.reasoning_summary_text.delta", where, request.thoughts())
     yield _event("response.reasoning_summary_text.done", Part.OPEN, **where, text=text)
     yield _event(
         "response.reasoning_summary_part.done", Part.OPEN, **where, part=summary_text(text)
     )
-    item = reasoning_item(ask, text)
+    item = reasoning_item(request, text)
     yield _event("response.output_item.done", Part.OPEN, output_index=0, item=item)
 
 
-def _message(ask: Ask, index: int) -> Iterator[Event]:
-    item = message_item(ask, "in_progress", [])
+def _message(request: GenerationRequest, index: int) -> Iterator[Event]:
+    item = message_item(request, "in_progress", [])
     where = {"item_id": item["id"], "output_index": index, "content_index": 0}
     # The long line stands in its delta alone: repeated in every closing event it would be five.
-    text = ask.text().replace(FILL.decode(), "")
+    text = request.text().replace(FILL.decode(), "")
     whole = output_text(text)
     yield _event("response.output_item.added", Part.OPEN, output_index=index, item=item)
     yield _event("response.content_part.added", Part.OPEN, **where, part=output_text(""))
-    yield from _deltas("response.output_text.delta", where, ask.deltas(), logprobs=[])
+    yield from _deltas("response.output_text.delta", where, request.deltas(), logprobs=[])
     yield _event("response.output_text.done", Part.FINISH, **where, text=text, logprobs=[])
     yield _event("response.content_part.done", Part.FINISH, **where, part=whole)
-    item = message_item(ask, "incomplete" if ask.capped else "completed", [whole])
+    item = message_item(request, "incomplete" if request.capped else "completed", [whole])
     yield _event("response.output_item.done", Part.FINISH, output_index=index, item=item)
 
 
-def _call(ask: Ask, number: int, index: int) -> Iterator[Event]:
-    item = calling(ask, number, "in_progress", "")
+def _call(request: GenerationRequest, number: int, index: int) -> Iterator[Event]:
+    item = calling(request, number, "in_progress", "")
     where = {"item_id": item["id"], "output_index": index}
-    call = ask.calls[number]
+    call = request.calls[number]
     yield _event("response.output_item.added", Part.OPEN, output_index=index, item=item)
     yield from _deltas("response.function_call_arguments.delta", where, iter(call.pieces))
     yield _event(
@@ -115,7 +115,7 @@ def _call(ask: Ask, number: int, index: int) -> Iterator[Event]:
         name=call.name,
         arguments=call.arguments,
     )
-    item = calling(ask, number, "completed", call.arguments)
+    item = calling(request, number, "completed", call.arguments)
     yield _event("response.output_item.done", Part.FINISH, output_index=index, item=item)
 
 
@@ -133,19 +133,19 @@ def _event(kind: str, place: Part, /, **fields: Any) -> Event:
     return Event(json_bytes({"type": kind, **fields}), place, kind.encode())
 
 
-def whole(ask: Ask) -> dict[str, Any]:
+def whole(request: GenerationRequest) -> dict[str, Any]:
     """Give the answer in one piece."""
-    status = "incomplete" if ask.capped else "completed"
-    return response_of(ask, status, output_of(ask, status))
+    status = "incomplete" if request.capped else "completed"
+    return response_of(request, status, output_of(request, status))
 
 
-def trouble(ask: Ask, status: int, sent: int) -> Event:
+def trouble(request: GenerationRequest, status: int, sent: int) -> Event:
     """Give an `error` event in place of the answer, or `response.failed` in its midst."""
-    error = shapes.openai(status, shapes.message_for(status))["error"]
+    error = error_bodies.openai(status, error_bodies.message_for(status))["error"]
     if sent == 0:
         failed = _event("error", Part.TROUBLE, **{**error, "type": "error"})
     else:
-        answer = response_of(ask, "failed")
+        answer = response_of(request, "failed")
         answer["error"] = {"code": "server_error", "message": error["message"]}
         failed = _event("response.failed", Part.TROUBLE, response=answer)
     return failed._replace(data=_numbered(failed.data, sent))

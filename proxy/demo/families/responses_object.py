@@ -4,30 +4,30 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from proxy.demo.text import FILL
+from proxy.demo.answer_text import FILL
 
 if TYPE_CHECKING:
-    from proxy.demo.ask import Ask
+    from proxy.demo.generation_request import GenerationRequest
 
 
 def response_of(
-    ask: Ask, status: str, output: list[dict[str, Any]] | None = None
+    request: GenerationRequest, status: str, output: list[dict[str, Any]] | None = None
 ) -> dict[str, Any]:
     """Give the response object; usage only when it is over."""
     over = output is not None
     cut_short = {"reason": "max_output_tokens"} if status == "incomplete" else None
     return {
-        "id": ask.ident("resp_", length=40),
+        "id": request.ident("resp_", length=40),
         "object": "response",
-        "created_at": ask.created,
+        "created_at": request.created,
         "status": status,
         "background": False,
-        "completed_at": ask.created + 1 if over else None,
+        "completed_at": request.created + 1 if over else None,
         "error": None,
         "incomplete_details": cut_short,
         "instructions": None,
-        "max_output_tokens": ask.cap,
-        "model": ask.model,
+        "max_output_tokens": request.cap,
+        "model": request.model,
         "output": output or [],
         "parallel_tool_calls": True,
         "previous_response_id": None,
@@ -40,41 +40,43 @@ def response_of(
         "tools": [],
         "top_p": 1.0,
         "truncation": "disabled",
-        "usage": _usage(ask) if over and ask.tells_usage else None,
+        "usage": _usage(request) if over and request.tells_usage else None,
         "user": None,
         "metadata": {},
     }
 
 
-def _usage(ask: Ask) -> dict[str, Any]:
+def _usage(request: GenerationRequest) -> dict[str, Any]:
     return {
-        "input_tokens": ask.prompt_tokens,
-        "input_tokens_details": {"cached_tokens": ask.cached_tokens},
-        "output_tokens": ask.output_tokens,
-        "output_tokens_details": {"reasoning_tokens": ask.plan.reasoning},
-        "total_tokens": ask.prompt_tokens + ask.output_tokens,
+        "input_tokens": request.prompt_tokens,
+        "input_tokens_details": {"cached_tokens": request.cached_tokens},
+        "output_tokens": request.output_tokens,
+        "output_tokens_details": {"reasoning_tokens": request.plan.reasoning},
+        "total_tokens": request.prompt_tokens + request.output_tokens,
     }
 
 
-def output_of(ask: Ask, status: str) -> list[dict[str, Any]]:
+def output_of(request: GenerationRequest, status: str) -> list[dict[str, Any]]:
     """Give the finished output: the reasoning if there is any, then the calls or the message."""
-    thoughts = [reasoning_item(ask, ask.thought())] if ask.plan.reasoning else []
-    if ask.calls:
+    thoughts = [reasoning_item(request, request.thought())] if request.plan.reasoning else []
+    if request.calls:
         said = [
-            calling(ask, number, "completed", call.arguments)
-            for number, call in enumerate(ask.calls)
+            calling(request, number, "completed", call.arguments)
+            for number, call in enumerate(request.calls)
         ]
         return [*thoughts, *said]
-    text = ask.text()
-    if ask.stream:
+    text = request.text()
+    if request.stream:
         text = text.replace(FILL.decode(), "")
-    return [*thoughts, message_item(ask, status, [output_text(text)])]
+    return [*thoughts, message_item(request, status, [output_text(text)])]
 
 
-def message_item(ask: Ask, status: str, content: list[dict[str, Any]]) -> dict[str, Any]:
+def message_item(
+    request: GenerationRequest, status: str, content: list[dict[str, Any]]
+) -> dict[str, Any]:
     """Give a message."""
     return {
-        "id": ask.ident("msg_", length=40),
+        "id": request.ident("msg_", length=40),
         "type": "message",
         "status": status,
         "content": content,
@@ -82,20 +84,20 @@ def message_item(ask: Ask, status: str, content: list[dict[str, Any]]) -> dict[s
     }
 
 
-def reasoning_item(ask: Ask, text: str) -> dict[str, Any]:
+def reasoning_item(request: GenerationRequest, text: str) -> dict[str, Any]:
     """Give the reasoning, with a summary once there is one."""
     summary = [summary_text(text)] if text else []
-    return {"id": ask.ident("rs_", length=40), "type": "reasoning", "summary": summary}
+    return {"id": request.ident("rs_", length=40), "type": "reasoning", "summary": summary}
 
 
-def calling(ask: Ask, number: int, status: str, arguments: str) -> dict[str, Any]:
+def calling(request: GenerationRequest, number: int, status: str, arguments: str) -> dict[str, Any]:
     """Give a function call."""
     return {
-        "id": ask.ident("fc_", str(number), 40),
+        "id": request.ident("fc_", str(number), 40),
         "type": "function_call",
         "status": status,
-        "call_id": ask.ident("call_", str(number), 24),
-        "name": ask.calls[number].name,
+        "call_id": request.ident("call_", str(number), 24),
+        "name": request.calls[number].name,
         "arguments": arguments,
     }
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from proxy.demo.ask import Ask, birth
+from proxy.demo.answer_text import FILL, template
 from proxy.demo.events import DONE, Event, Part, event
 from proxy.demo.families.chat import trouble
 from proxy.demo.families.family import OPENAI, Family
+from proxy.demo.generation_request import GenerationRequest, birth
 from proxy.demo.grammar import split_model
-from proxy.demo.text import FILL, template
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 _AUDIO_TOKENS = 37
 
 
-def read(body: Mapping[str, Any], plan: Plan) -> Ask:
+def read(body: Mapping[str, Any], plan: Plan) -> GenerationRequest:
     """Read the form's fields."""
     seed, created = birth(plan)
-    return Ask(
+    return GenerationRequest(
         plan=replace(plan, reasoning=0, tools=0),
         model=split_model(str(body.get("model", "")))[0],
         stream=True,
@@ -33,27 +33,31 @@ def read(body: Mapping[str, Any], plan: Plan) -> Ask:
     )
 
 
-def events(ask: Ask) -> Iterator[Event]:
+def events(request: GenerationRequest) -> Iterator[Event]:
     """Give the stream's events in order."""
     before, after = template({"type": "transcript.text.delta", "delta": FILL.decode()})
-    for token in ask.deltas():
+    for token in request.deltas():
         yield Event(before + token + after, Part.TOKEN)
-    yield event({"type": "transcript.text.done", **whole(ask)}, Part.FINISH)
+    yield event({"type": "transcript.text.done", **whole(request)}, Part.FINISH)
     yield DONE
 
 
-def whole(ask: Ask) -> dict[str, Any]:
+def whole(request: GenerationRequest) -> dict[str, Any]:
     """Give the answer in one piece."""
-    return {"text": ask.text(), "usage": _usage(ask)} if ask.tells_usage else {"text": ask.text()}
+    return (
+        {"text": request.text(), "usage": _usage(request)}
+        if request.tells_usage
+        else {"text": request.text()}
+    )
 
 
-def _usage(ask: Ask) -> dict[str, Any]:
+def _usage(request: GenerationRequest) -> dict[str, Any]:
     return {
         "type": "tokens",
-        "total_tokens": ask.prompt_tokens + ask.output_tokens,
-        "input_tokens": ask.prompt_tokens,
-        "input_token_details": {"text_tokens": 0, "audio_tokens": ask.prompt_tokens},
-        "output_tokens": ask.output_tokens,
+        "total_tokens": request.prompt_tokens + request.output_tokens,
+        "input_tokens": request.prompt_tokens,
+        "input_token_details": {"text_tokens": 0, "audio_tokens": request.prompt_tokens},
+        "output_tokens": request.output_tokens,
     }
 
 

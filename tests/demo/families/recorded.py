@@ -6,7 +6,7 @@ import json
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from proxy.demo.ask import Ask
+from proxy.demo.generation_request import GenerationRequest
 from proxy.demo.plan import Plan
 from tests.fixtures.recordings import best_of
 
@@ -27,7 +27,9 @@ def recording(name: str) -> list[Any]:
 def streamed(family: Family, plan: Plan | None = None, **more: Any) -> list[Event]:
     """Give a family's events."""
     asked: dict[str, Any] = {"model": "demo", "stream": True, "prompt_tokens": 9, "seed": "a"}
-    return list(family.events(Ask(**{**asked, "plan": plan or Plan(tokens=4), **more})))
+    return list(
+        family.events(GenerationRequest(**{**asked, "plan": plan or Plan(tokens=4), **more}))
+    )
 
 
 def said(events: Iterable[Event]) -> list[Any]:

@@ -2,11 +2,11 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.demo.ask import Ask, MistakeError
 from proxy.demo.events import DONE, Part
 from proxy.demo.families.chat import CHAT, read
+from proxy.demo.generation_request import GenerationRequest, InvalidRequestError
 from proxy.demo.plan import Plan
-from proxy.demo.tools import calls_for
+from proxy.demo.tool_calls import calls_for
 from tests.demo.families.recorded import keys, recording, said, streamed
 
 SAID = [{"role": "user", "content": "hello"}]
@@ -73,13 +73,15 @@ def test_what_the_request_may_set() -> None:
     assert (ask.model, ask.stream, ask.include_usage, ask.choices) == ("demo", True, True, 2)
     body = {"model": "m", "messages": SAID, "max_completion_tokens": 4, "max_tokens": 5}
     assert (ask.cap, read(body, Plan()).cap) == (5, 4)
-    with pytest.raises(MistakeError):
+    with pytest.raises(InvalidRequestError):
         read({"model": "demo", "messages": SAID, "n": 0}, Plan())
 
 
 def test_a_whole_answer_without_usage() -> None:
     """The fault takes the usage away."""
-    ask = Ask(plan=Plan(), model="demo", stream=False, prompt_tokens=1)
-    bare = Ask(plan=Plan(faults={"no-usage": True}), model="d", stream=False, prompt_tokens=1)
+    ask = GenerationRequest(plan=Plan(), model="demo", stream=False, prompt_tokens=1)
+    bare = GenerationRequest(
+        plan=Plan(faults={"no-usage": True}), model="d", stream=False, prompt_tokens=1
+    )
     assert "usage" in CHAT.whole(ask)
     assert "usage" not in CHAT.whole(bare)

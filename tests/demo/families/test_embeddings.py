@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.demo.ask import MistakeError
 from proxy.demo.families.embeddings import embeddings
+from proxy.demo.generation_request import InvalidRequestError
 from proxy.demo.plan import Plan
 
 
@@ -22,5 +22,5 @@ def test_dimensions() -> None:
 
 def test_no_input() -> None:
     """Without input there is nothing to embed."""
-    with pytest.raises(MistakeError, match="input"):
+    with pytest.raises(InvalidRequestError, match="input"):
         embeddings({"model": "demo"}, Plan())

@@ -2,11 +2,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from proxy.demo.ask import Ask
 from proxy.demo.events import Part
 from proxy.demo.families.gemini import GEMINI_NATIVE, read
+from proxy.demo.generation_request import GenerationRequest
 from proxy.demo.plan import Plan
-from proxy.demo.tools import calls_for
+from proxy.demo.tool_calls import calls_for
 from tests.demo.families.recorded import keys, recording, said, streamed
 
 CONTENTS = [{"parts": [{"text": "hello"}]}]
@@ -50,7 +50,7 @@ def test_usage_with_several_tokens_in_a_chunk() -> None:
 def test_no_usage() -> None:
     """With the fault no chunk and no whole answer has any."""
     plan = Plan(faults={"no-usage": True})
-    ask = Ask(plan=plan, model="demo", stream=False, prompt_tokens=1)
+    ask = GenerationRequest(plan=plan, model="demo", stream=False, prompt_tokens=1)
     assert not any("usageMetadata" in document for document in said(streamed(GEMINI_NATIVE, plan)))
     assert "usageMetadata" not in GEMINI_NATIVE.whole(ask)
 
@@ -80,7 +80,7 @@ def test_what_the_request_may_set() -> None:
 
 def test_overload_is_a_503() -> None:
     """Google has no 529, and its lines end in CR LF."""
-    ask = Ask(plan=Plan(), model="demo", stream=True, prompt_tokens=1)
+    ask = GenerationRequest(plan=Plan(), model="demo", stream=True, prompt_tokens=1)
     event = GEMINI_NATIVE.trouble(ask, 529, 0)
     assert event.part is Part.TROUBLE
     assert said([event])[0]["error"]["code"] == 503

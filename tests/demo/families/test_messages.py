@@ -5,7 +5,7 @@ import pytest
 from proxy.demo.events import Part
 from proxy.demo.families.messages import MESSAGES, PING, read
 from proxy.demo.plan import Plan
-from proxy.demo.tools import calls_for
+from proxy.demo.tool_calls import calls_for
 from tests.demo.families.recorded import keys, order, recording, said, streamed
 
 

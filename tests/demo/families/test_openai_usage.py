@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from proxy.demo.ask import Ask
 from proxy.demo.families.openai_usage import completion_usage, wants_usage
+from proxy.demo.generation_request import GenerationRequest
 from proxy.demo.plan import Plan
 from tests.demo.families.recorded import keys, recording
 
@@ -13,7 +13,9 @@ from tests.demo.families.recorded import keys, recording
 def test_usage_looks_like_the_recorded_one() -> None:
     """The keys are the real ones, and the numbers add up."""
     plan = Plan(tokens=4, reasoning=3, cached=2)
-    usage = completion_usage(Ask(plan=plan, model="demo", stream=True, prompt_tokens=10))
+    usage = completion_usage(
+        GenerationRequest(plan=plan, model="demo", stream=True, prompt_tokens=10)
+    )
     real = recording("openai-chat-detailed-usage")[-1]["usage"]
     assert keys(usage) == keys(real)
     assert keys(usage, "completion_tokens_details") == keys(real, "completion_tokens_details")

@@ -2,11 +2,11 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.demo.ask import Ask
 from proxy.demo.events import Part
 from proxy.demo.families.responses import RESPONSES, read
+from proxy.demo.generation_request import GenerationRequest
 from proxy.demo.plan import Plan
-from proxy.demo.tools import calls_for
+from proxy.demo.tool_calls import calls_for
 from tests.demo.families.recorded import keys, order, recording, said, streamed
 
 
@@ -62,7 +62,7 @@ def test_usage_stands_only_at_the_end() -> None:
 )
 def test_trouble(sent: int, name: bytes, kind: str) -> None:
     """In place of an answer it is an `error`, in its midst a failed response, with its number."""
-    ask = Ask(plan=Plan(), model="demo", stream=True, prompt_tokens=1)
+    ask = GenerationRequest(plan=Plan(), model="demo", stream=True, prompt_tokens=1)
     event = RESPONSES.trouble(ask, 500, sent)
     (value,) = said([event])
     assert (event.name, event.part) == (name, Part.TROUBLE)

@@ -1,15 +1,18 @@
 from __future__ import annotations
 
-from proxy.demo.ask import Ask
+from typing import Any
+
 from proxy.demo.families.responses_object import output_of, response_of
+from proxy.demo.generation_request import GenerationRequest
 from proxy.demo.plan import Plan
-from proxy.demo.tools import calls_for
+from proxy.demo.tool_calls import calls_for
 from tests.demo.families.recorded import keys, recording
 
 
-def ask(plan: Plan, **more: object) -> Ask:
+def ask(plan: Plan, **more: object) -> GenerationRequest:
     """Ask for a whole answer."""
-    return Ask(**{"plan": plan, "model": "m", "stream": False, "prompt_tokens": 3, **more})  # type: ignore[arg-type]
+    values: dict[str, Any] = {"plan": plan, "model": "m", "stream": False, "prompt_tokens": 3}
+    return GenerationRequest(**{**values, **more})
 
 
 def test_the_object_looks_like_the_recorded_one() -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 
-from proxy.demo.ask import Ask
 from proxy.demo.families.transcripts import TRANSCRIPTS, read
+from proxy.demo.generation_request import GenerationRequest
 from proxy.demo.plan import Plan
 from tests.demo.conftest import Demo
 from tests.demo.peer import Heard, call, request
@@ -24,7 +24,7 @@ async def transcribe(demo: Demo, stream: bytes, words: str = "") -> Heard:
     return await call(demo.port, sent)
 
 
-def asked(plan: Plan) -> Ask:
+def asked(plan: Plan) -> GenerationRequest:
     """What a form without any number asks for."""
     return read({"model": "demo", "stream": "true"}, plan)
 

@@ -65,7 +65,7 @@ class Upstream:
         return self.process.url
 
     async def calls(self, run: str) -> list[dict[str, Any]]:
-        """What became of the calls of one run; see `proxy.demo.state.Call`."""
+        """What became of the calls of one run; see `proxy.demo.recorded_calls.Call`."""
         found = await asyncio.to_thread(fetch, f"{self.url}/demo/state?run={run}")
         return list(found["calls"])
 

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from proxy.demo.state import RecordedCall
+from proxy.demo.recorded_calls import RecordedCall
 from proxy.edge.request_context import RequestContext
 from proxy.record import RequestRecord
 from tests.integration.conftest import Demo, Worker, until

@@ -12,7 +12,7 @@ import pytest
 from aiohttp import web
 
 from proxy.demo.app import create_app, create_runner
-from proxy.demo.state import DEMO_STATE
+from proxy.demo.recorded_calls import DEMO_STATE
 from tests.integration.conftest import Demo, StartWorker, Worker, until
 from tests.integration.faults.asking import ASKINGS, CHAT
 from tests.integration.faults.recorder import Recorder

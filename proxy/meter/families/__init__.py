@@ -1,0 +1,1 @@
+"""The stream readers that count: one file per API family."""
