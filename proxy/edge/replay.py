@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 ENDED_BY = "Sluice-Ended-By"
 _WAIT_SECONDS = 0.5
 """The longest wait for events, so that pings, progress and draining are checked."""
+_RETRY_SECONDS = 0.1
+"""The least interval between attempts to get figures while there are none."""
 _SEQUENCE = re.compile(rb'"sequence_number"\s*:\s*(\d{1,15})')
 _LINE_ENDS = (b"\r\n", b"\n", b"\r")
 
@@ -177,7 +179,9 @@ class Replay:
             return
         self._progressed_at = now
         figures = await self._progress_of()
-        if figures is not None and (frame := self._progress.frame(figures)):
+        if figures is None:
+            self._progressed_at = now - FRAME_SECONDS + _RETRY_SECONDS
+        elif frame := self._progress.frame(figures):
             client.write(frame, now)
 
 

@@ -6,13 +6,14 @@ import asyncio
 import json
 import re
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from aiohttp import hdrs, web
 
 from proxy.edge import cross_site
 from proxy.edge.cursor import Cursor, cursor_of, stream_id, wants_progress
 from proxy.edge.downstream_response import error_response, ids_of
+from proxy.edge.reader_progress import ReaderProgress
 from proxy.edge.recording import STREAM_ID
 from proxy.edge.replay import ENDED_BY, Replay, View, headers_of
 from proxy.edge.request_context import RequestContext
@@ -128,11 +129,8 @@ async def read(
         log, reader = log_and_reader
 
         state.telemetry.resumed(context.record.route)
-
-        async def progress() -> Any:
-            return await _progress_of(resumables, name, owner)
-
-        return await Replay(state, context, log, view, progress).run(reader)
+        progress = ReaderProgress(resumables, name, owner)
+        return await Replay(state, context, log, view, progress.figures).run(reader)
     finally:
         if reader is not None:
             resumables.logs.leave(reader)
@@ -221,16 +219,6 @@ async def _delete(
     if not await resumables.logs.stop(stream, owner_of(context.request, context.key)):
         raise StreamNotFound("There is no such stream.")
     return web.Response(status=204, headers=ids_of(context.record))
-
-
-async def _progress_of(resumables: ResumableStreams, name: str, owner: str) -> Any:
-    if (log := resumables.logs.writer.running.get(name)) is not None and log.progress:
-        return json.loads(log.progress()["progress"])
-    try:
-        log_state = await resumables.logs.look(name, owner)
-    except StoreUnavailable:
-        return None
-    return None if log_state is None else json.loads(log_state.header.get("progress", "null"))
 
 
 def wants_json(request: web.Request) -> bool:

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.demo.peer import FAMILIES, body_for
-from tests.integration.resume.asking import CHAT, RESUMABLE, ask, chat, ended
+from tests.integration.resume.asking import CHAT, RESUMABLE, ask, asked, chat, ended
 
 if TYPE_CHECKING:
+    import aiohttp
+
     from tests.fixtures.stores import StoreServer
     from tests.integration.conftest import StartWorker, Worker
 
@@ -91,3 +93,31 @@ async def test_without_a_log(start_worker: StartWorker) -> None:
     live = await ask(worker.url + CHAT, "POST", chat("demo;tokens=20;rate=40"), **PROGRESS)
     assert "Sluice-Stream-Id" not in live.headers
     assert frames_of(live.body)[-1]["percent"] == 100
+
+
+async def test_over_a_break_to_another_worker(
+    start_worker: StartWorker, store: StoreServer
+) -> None:
+    """It does not run backwards, though the store has figures that are half a second old."""
+    one, other = [
+        await start_worker(store_url=store.url, store_timeout_seconds=5) for _ in range(2)
+    ]
+    body = chat("demo;tokens=400;rate=40") | {"max_tokens": 400}
+    async with asked(one.url + CHAT, "POST", body, **RESUMABLE, **PROGRESS) as live:
+        url = f"{other.url}/v1/streams/{live.headers['Sluice-Stream-Id']}"
+        for frames in (4, 1, 2):
+            seen = await frames_within(live, frames)
+            async with asked(f"{url}?progress=1") as again:
+                [first, *_] = await frames_within(again, 1)
+            assert first["percent"] >= seen[-1]["percent"] > 0
+    assert (await ask(url, "DELETE")).status == 204
+
+
+async def frames_within(answer: aiohttp.ClientResponse, count: int) -> list[dict[str, Any]]:
+    """So many further frames of a stream."""
+    body = b""
+    while len(frames_of(body)) < count:
+        part = await answer.content.readany()
+        assert part, "it ended before that"
+        body += part
+    return frames_of(body)
