@@ -19,6 +19,14 @@ SITUATIONS: dict[str, tuple[str, int, str]] = {
         400,
         "invalid_request",
     ),
+    **{
+        f"connect to {target}": (
+            f"CONNECT {target} HTTP/1.1\r\n{HOST}\r\n",
+            405,
+            "method_not_allowed",
+        )
+        for target in ("/v1/x", "evil.example:443", "evil.example", "http://evil.example/", "*")
+    },
     "trace": (f"TRACE /v1/x HTTP/1.1\r\n{HOST}\r\n", 405, "method_not_allowed"),
     "body too large": (
         f"POST /v1/x HTTP/1.1\r\n{HOST}Content-Length: 9999\r\n\r\n{'x' * 9999}",

@@ -8,7 +8,22 @@ _SECOND = get(b"/v1/second")
 _FILES = b"/v1/files"
 _PASSED = b"GET /v1/models"
 
+BARE_LF = tuple(
+    refused(f"the chunks {chunks!r}", chunked(_FILES, chunks))
+    for chunks in (
+        b"2\nab\n0\n\n",
+        b"2;a\nab\r\n0\r\n\r\n",
+        b"2\nab\r\n0\r\n\r\n",
+        b"2\r\nab\n0\r\n\r\n",
+        b"2\r\nab\r\n0\n\r\n",
+        b"2\r\nab\r\n0\r\n\n",
+        b"2\r\nab\r\n0\r\nA: b\n\n",
+    )
+)
+"""Chunks whose lines end in LF alone (RFC 9112, 7.1 has CRLF)."""
+
 FRAMING = (
+    *BARE_LF,
     *(
         refused(
             f"the length {length!r}",
@@ -91,7 +106,6 @@ FRAMING = (
             b"\r\nab\r\n0\r\n\r\n",
             b"fffffffffffffffff\r\nab\r\n0\r\n\r\n",
             b"1\r\nab\r\n0\r\n\r\n",
-            b"2\nab\n0\n\n",
         )
     ),
     refused("a size and a word", chunked(_FILES, b"2 2\r\nab\r\n0\r\n\r\n")),

@@ -33,6 +33,9 @@ REQUEST_LINES = (
     refused("TRACE", head(b"TRACE", b"/v1/models"), 405),
     refused("CONNECT to a path", head(b"CONNECT", b"/v1/models"), 405),
     refused("CONNECT to an authority", head(b"CONNECT", b"evil.example:443"), 405),
+    refused("CONNECT to a host", head(b"CONNECT", b"evil.example"), 405),
+    refused("CONNECT to a URL", head(b"CONNECT", b"http://evil.example/")),
+    refused("CONNECT to *", head(b"CONNECT", b"*"), 405),
     refused("a GET of an authority", get(b"evil.example:443")),
     refused("a GET of a word", get(b"v1/models")),
     refused("a GET of *", get(b"*")),
@@ -108,6 +111,7 @@ PATHS = (
             b"/",
             b"/sluice-error",
             b"/sluice-no-answer",
+            b"/sluice-bad-request",
         )
     ),
     refused("an encoded internal route", get(b"/%69nternal/status"), 404, closes=False),

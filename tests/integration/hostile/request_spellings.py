@@ -190,16 +190,10 @@ FRAMING = (
     *(
         refused(f"the chunks {chunks!r}", chunked(_TARGET, chunks + _SECOND))
         for chunks in (
-            b"2;a\nab\r\n0\r\n\r\n",
             b"2;a\rb\r\nab\r\n0\r\n\r\n",
             b" 2\r\nab\r\n0\r\n\r\n",
             b"+2\r\nab\r\n0\r\n\r\n",
             b"0_2\r\nab\r\n0\r\n\r\n",
-            b"2\nab\r\n0\r\n\r\n",
-            b"2\r\nab\n0\r\n\r\n",
-            b"2\r\nab\r\n0\n\r\n",
-            b"2\r\nab\r\n0\r\n\n",
-            b"2\r\nab\r\n0\r\nA: b\n\n",
         )
     ),
     *(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -11,8 +12,12 @@ from tests.integration.faults import gateways
 from tests.integration.faults.gateways import Process, RunningGateway, Upstream
 from tests.integration.hostile.asking import CLIENT, MARK, OPERATOR, get, head, post
 from tests.integration.hostile.test_requests import answers_all, fronts
+from tests.integration.hostile.through_nginx import every_way
 from tests.integration.raw import BrokenOff, Line
 from tests.upstream.peer import Peer
+
+if TYPE_CHECKING:
+    from proxy.appliance.nginx_program import NginxProgram
 
 _STATUS = b"/status"
 _REBOUND = b"rebound.example"
@@ -126,11 +131,13 @@ async def sent_whatever(front: RunningGateway, sent: bytes) -> None:
 
 
 @pytest.mark.timeout(60)
-@pytest.mark.parametrize("way", ["alone", "nginx"])
-async def test_nothing_that_a_client_sends_ends_the_log_for_people(way: str) -> None:
+@every_way
+async def test_nothing_that_a_client_sends_ends_the_log_for_people(
+    nginx: NginxProgram | None,
+) -> None:
     """After it each of ten good requests has its lines; none has a key or steers a screen."""
     async with Peer(answers_all) as peer:
-        with fronts(way, peer, keys=False, log_format="console", access_log="all") as front:
+        with fronts(nginx, peer, keys=False, log_format="console", access_log="all") as front:
             for sent in _ODD:
                 await sent_whatever(front, sent)
             ids = [f"good-{number}" for number in range(10)]
@@ -139,7 +146,7 @@ async def test_nothing_that_a_client_sends_ends_the_log_for_people(way: str) -> 
 
             async def logged() -> bool:
                 text = "\n".join(front.process.lines)
-                return all(text.count(known) >= (2 if way == "nginx" else 1) for known in ids)
+                return all(text.count(known) >= (1 if nginx is None else 2) for known in ids)
 
             await gateways.eventually(logged, "a good request has no line")
     text = "\n".join(front.process.lines)

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.integration.hostile.asking import MARK, OPERATOR, Row, get, passed, post, refused
 from tests.integration.hostile.test_requests import answers_all, fronts, wrong_with
-from tests.integration.hostile.through_nginx import as_nginx_reads
+from tests.integration.hostile.through_nginx import every_way, rows_as_read
 from tests.integration.raw import exchange
 from tests.upstream.peer import Peer
+
+if TYPE_CHECKING:
+    from proxy.appliance.nginx_program import NginxProgram
 
 PATHS = ("/openai/v1", "/openai/deployments", "/v2", "/v1beta1", "/anthropic/v1")
 _BAD = b"{"
@@ -88,13 +92,13 @@ ROWS: tuple[Row, ...] = (
 
 
 @pytest.mark.timeout(120)
-@pytest.mark.parametrize("way", ["alone", "nginx"])
-async def test_further_prefixes_are_no_holes(way: str) -> None:
+@every_way
+async def test_further_prefixes_are_no_holes(nginx: NginxProgram | None) -> None:
     """What is listed passes as it is, known by its end; all else stays shut, and is told."""
     async with Peer(answers_all) as peer:
-        with fronts(way, peer, keys=False, paths=",".join(PATHS)) as front:
+        with fronts(nginx, peer, keys=False, paths=",".join(PATHS)) as front:
             found = {}
-            for row in ROWS if way == "alone" else map(as_nginx_reads, ROWS):
+            for row in rows_as_read(ROWS, nginx):
                 found[row.name] = await wrong_with(front, peer, row, row.sent, row.status)
             lost = await exchange(front.url, get(b"/chat/completions"))
         told = [line for line in front.process.lines if MARK.decode() in line]

@@ -14,16 +14,19 @@ import pytest
 from tests.integration.faults import gateways
 from tests.integration.faults.gateways import Process, RunningGateway, Upstream
 from tests.integration.hostile.asking import CLIENT, HOST, MARK, OPERATOR, Row, get
+from tests.integration.hostile.http2_rows import HEADS as HTTP2_ROWS
 from tests.integration.hostile.request_bodies import BODIES
 from tests.integration.hostile.request_framing import FRAMING
 from tests.integration.hostile.request_heads import HEADS
 from tests.integration.hostile.request_spellings import SPELLINGS
-from tests.integration.hostile.through_nginx import all_known, as_nginx_reads
+from tests.integration.hostile.through_nginx import all_known, every_way, rows_as_read
 from tests.integration.raw import BrokenOff, Line, Whole
 from tests.upstream.peer import Connection, Peer, plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from proxy.appliance.nginx_program import NginxProgram
 
 ROWS = HEADS + FRAMING + BODIES + SPELLINGS
 
@@ -36,7 +39,9 @@ async def answers_all(connection: Connection) -> None:
 
 
 @contextmanager
-def fronts(way: str, peer: Peer, *, keys: bool, **more: object) -> Iterator[RunningGateway]:
+def fronts(
+    nginx: NginxProgram | None, peer: Peer, *, keys: bool, **more: object
+) -> Iterator[RunningGateway]:
     """What clients meet, before a peer that writes down what reaches it."""
     settings = {
         "upstream_url": f"{peer.url}/v1",
@@ -49,9 +54,10 @@ def fronts(way: str, peer: Peer, *, keys: bool, **more: object) -> Iterator[Runn
         "log_level": "debug",
         "log_format": "json",
         **({"client_keys": {"team": CLIENT.decode()}} if keys else {}),
+        **({} if nginx is None else {"nginx_path": nginx.path}),
         **more,
     }
-    start = gateways.worker if way == "alone" else gateways.appliance
+    start = gateways.worker if nginx is None else gateways.appliance
     with start(Upstream(Process(None, peer.url)), **settings) as front:  # type: ignore[arg-type]
         yield front
 
@@ -146,13 +152,13 @@ def variants(row: Row, *, keys: bool) -> Iterator[tuple[str, bytes, int]]:
 
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("keys", [False, True], ids=["open", "keys"])
-@pytest.mark.parametrize("way", ["alone", "nginx"])
-async def test_a_hostile_request_reaches_nobody(way: str, keys: bool) -> None:
+@every_way
+async def test_a_hostile_request_reaches_nobody(nginx: NginxProgram | None, keys: bool) -> None:
     """Each gets its status; the upstream gets exactly what it should, and no key is told."""
     wrong = {}
     async with Peer(answers_all) as peer:
-        with fronts(way, peer, keys=keys) as front:
-            for row in ROWS if way == "alone" else map(as_nginx_reads, ROWS):
+        with fronts(nginx, peer, keys=keys) as front:
+            for row in rows_as_read(ROWS, nginx):
                 for name, sent, status in variants(row, keys=keys):
                     if words := await wrong_with(front, peer, row, sent, status):
                         wrong[name] = words
@@ -180,4 +186,4 @@ def test_the_table_is_as_long_as_it_is_said_to_be() -> None:
     """Every row has a name of its own."""
     names = {row.name for row in ROWS}
     assert len(names) == len(ROWS) >= 440
-    assert all_known(names)
+    assert all_known(ROWS + HTTP2_ROWS)
