@@ -43,8 +43,10 @@ class _Stream(Resumption, httpx.SyncByteStream):
     def reconnect(self, lost):
         for request, wait in self.requests(lost):
             with suppress(httpx.TransportError):
-                if self.settled(self.send(request)):
+                answer = self.send(request)
+                if self.settled(answer):
                     return
+                answer.close()
             time.sleep(wait)
 
     def close(self):
@@ -67,8 +69,10 @@ class _AsyncStream(Resumption, httpx.AsyncByteStream):
     async def reconnect(self, lost):
         for request, wait in self.requests(lost):
             with suppress(httpx.TransportError):
-                if self.settled(await self.send(request)):
+                answer = await self.send(request)
+                if self.settled(answer):
                     return
+                await answer.aclose()
             await asyncio.sleep(wait)
 
     async def aclose(self):

@@ -70,10 +70,10 @@ class Resumption:
 
     def settled(self, answer):
         """Take the answer to such a request; say whether there is nothing more to ask for."""
-        if answer.status_code == 200:
+        complete = answer.headers.get("Sluice-Ended-By") == "complete"
+        self.ended = complete and answer.status_code == 204
+        if answer.status_code == 200 or self.ended:
             self.stream = answer.stream
-        elif answer.headers.get("Sluice-Ended-By") == "complete":
-            self.ended = True
-        else:
-            self.lost = answer.status_code not in {429, 502, 503, 504}
-        return answer.status_code == 200 or self.ended
+            return True
+        self.lost = answer.status_code not in {429, 502, 503, 504}
+        return False

@@ -17,6 +17,17 @@ class StreamNotFound(SluiceError):
     )
 
 
+class StreamsOff(StreamNotFound):
+    """No streams are kept: `SLUICE_RESUMABLE` or the store is off; for programs the same 404."""
+
+    fault = Fault(
+        StreamNotFound.fault.code,
+        404,
+        EndedBy.REJECTED,
+        "Send an ordinary request, or see SLUICE_RESUMABLE and SLUICE_STORE_URL.",
+    )
+
+
 class EventsGone(SluiceError):
     """The events after the cursor were dropped (`SLUICE_RESUME_STREAM_BYTES`)."""
 

@@ -23,6 +23,7 @@ from proxy.edge.stream_errors import (
     EventsGone,
     LogsUnavailable,
     StreamNotFound,
+    StreamsOff,
     TooManyReaders,
 )
 from proxy.edge.stream_status import describe
@@ -86,7 +87,7 @@ async def handle(request: web.Request, handler: RouteHandler, name: str) -> web.
         key = state.keys.key_of(request.headers, request.query)
         context.key, context.record.client_key = key, "" if key is None else key.name
         if state.resumables is None:
-            raise StreamNotFound("Resumable streams are off.")
+            raise StreamsOff("Resumable streams are off.")
         response = await handler(state, state.resumables, context, name)
         if context.response is None:
             context.record.status = response.status

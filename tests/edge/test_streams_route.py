@@ -57,6 +57,7 @@ async def test_where_no_streams_are_kept(worker: Worker, method: str) -> None:
     assert worker.state.resumables is None
     answer = await ask(worker.url + PATH, method)
     assert (answer.status, code(answer)) == (404, "stream_not_found")
+    assert b"SLUICE_RESUMABLE" in answer.body
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "OPTIONS"])
