@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 
 STREAM_ID = "Sluice-Stream-Id"
 _CHECK_SECONDS = 0.25
+_DETACHED_OPEN_SECONDS = 1.0
+"""How long a detached request waits for its log at least: without one it is not what was asked for,
+and an EventSource gives up for good."""
 _LONGEST_RESPONSE_ID = 200
 _NOT_REPLAYED = frozenset({"content-length", "server-timing", "x-request-id", "request-id", "date"})
 
@@ -110,7 +113,8 @@ class Recording:
             **self.figures.fields(),
         }
         try:
-            self.log = await self._resumables.logs.writer.open(header)
+            seconds = _DETACHED_OPEN_SECONDS if self.detached else 0.0
+            self.log = await self._resumables.logs.writer.open(header, seconds)
         except StoreUnavailable as error:
             self._resumables.lost(error.reason)
             record.notes["resumable"] = f"lost: {error.reason}"

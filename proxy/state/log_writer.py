@@ -102,16 +102,20 @@ class LogWriter:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def open(self, header: Mapping[str, str | bytes]) -> StreamLog:
-        """Create a log. Raises `StoreUnavailable`."""
+    async def open(self, header: Mapping[str, str | bytes], seconds: float = 0.0) -> StreamLog:
+        """Create a log, waiting `open_seconds` for the store, or `seconds` if that is longer.
+
+        Raises `StoreUnavailable`.
+        """
+        seconds = max(seconds, self._open_seconds)
         log = StreamLog(self, secrets.token_hex(16), self._stream_bytes)
         fields = {**header, "producer": self.worker}
         flat = [word for pair in fields.items() for word in pair]
         try:
-            async with deadline(self._open_seconds):
+            async with deadline(seconds):
                 if not self.running:
                     # Before the first reader can check for a heartbeat.
-                    await self._beat(self._open_seconds)
+                    await self._beat(seconds)
                 result = await self._store.run(_OPEN, log.keys, [self._running_ttl, *flat])
         except TimeoutError:
             raise StoreUnavailable(TIMEOUT) from None

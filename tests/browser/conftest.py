@@ -53,6 +53,8 @@ def start(**settings: str) -> tuple[subprocess.Popen[bytes], Appliance]:
         "SLUICE_ADMIN_PORT": str(admin),
         "SLUICE_WORKERS": "1",
         "SLUICE_DRAIN_SECONDS": "1",
+        # On a busy machine the store may be late, and a stream would be none that survives.
+        "SLUICE_STORE_TIMEOUT_SECONDS": "5",
         **settings,
     }
     # Not a pipe: nobody reads it, but after a failure.

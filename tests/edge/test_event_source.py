@@ -54,7 +54,7 @@ class Asking:
         is_question = asked.keys[0][0] == "GET"
         return [self.answering.encode() if is_question and self.answering else None]
 
-    async def _open(self, header: Mapping[str, Any]) -> StreamLog:
+    async def _open(self, header: Mapping[str, Any], _seconds: float) -> StreamLog:
         if self.refusal is not None:
             raise self.refusal
         self.opened.append(header)

@@ -41,8 +41,10 @@ class Writer:
         self.refusal = refusal
         self.headers: list[Mapping[str, Any]] = []
         self.dropped: list[StreamLog] = []
+        self.waited_for = 0.0
 
-    async def open(self, header: Mapping[str, Any]) -> StreamLog:
+    async def open(self, header: Mapping[str, Any], seconds: float) -> StreamLog:
+        self.waited_for = seconds
         if self.refusal is not None:
             raise self.refusal
         self.headers.append(header)
@@ -135,6 +137,15 @@ def looks_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 async def some_looks() -> None:
     for _ in range(10):
         await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize(("detached", "seconds"), [(False, 0.0), (True, 1.0)])
+async def test_how_long_the_store_is_waited_for(detached: bool, seconds: float) -> None:
+    """As the setting says; for a second where the request is nothing without a log."""
+    kept = Kept(detached=detached)
+    await kept.open()
+    assert kept.host.writer.waited_for == seconds
+    kept.recording.end()
 
 
 async def test_the_log_says_whose_it_is_and_of_what() -> None:

@@ -124,6 +124,15 @@ async def test_a_store_that_says_nothing_is_not_waited_for_long() -> None:
             await writer.open({})
 
 
+async def test_a_request_that_is_nothing_without_a_log() -> None:
+    """It may wait for longer than others do."""
+    store = usual_store(log_open=lambda _asked: asyncio.ensure_future(asyncio.sleep(0.1, 1)))
+    async with writing(store) as writer:
+        writer._open_seconds = 0.01
+        log = await writer.open({}, 10.0)
+        assert writer.running == {log.id: log}
+
+
 async def test_every_event_is_written_once_and_in_order() -> None:
     """Then the end, with what came after the last event; then the log is no longer this worker's.
 
