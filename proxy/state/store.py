@@ -89,6 +89,8 @@ class Store:
     _lanes: set[asyncio.Task[None]] = field(default_factory=set)
     _probing: asyncio.Task[None] | None = None
     _evalsha: bool = True
+    _was_away: bool = False
+    """Whether a store that had been reached was lost, rather than never connected to."""
     _answered: int = 0
     """The number of batches that the store has answered."""
 
@@ -262,11 +264,12 @@ class Store:
 
     def _succeeded(self) -> None:
         if self.breaker.succeeded(self.clock()):
-            _log.info("store_back")
+            _log.info("store_back" if self._was_away else "store_connected")
             self.observer.state(available=True)
 
     def _failed(self, error: StoreUnavailable) -> None:
         if self.breaker.failed(self.clock(), error.reason, hopeless=error.hopeless):
+            self._was_away = True
             _log.warning("store_away", reason=error.reason)
             self.observer.state(available=False)
             self._probing = asyncio.create_task(self._probe())

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 
 import pytest
+from structlog.testing import capture_logs
 
 from proxy.state.backend import backend_for
 from proxy.state.error_map import StoreUnavailable
@@ -54,6 +55,19 @@ async def comes_back(store: Store, name: str) -> None:
                 await asyncio.sleep(0.02)
             else:
                 return
+
+
+async def test_what_the_log_tells_of_a_store(server: StoreServer, name: str) -> None:
+    """It is connected at the start, and comes back only if it has been away."""
+    async with connected(server.url) as store:
+        with capture_logs() as lines:
+            store._failed(StoreUnavailable("timeout", hopeless=True))
+            await comes_back(store, name)
+    assert [line["event"] for line in lines] == ["store_away", "store_back"]
+    with capture_logs() as lines:
+        async with connected(server.url):
+            pass
+    assert [line["event"] for line in lines] == ["store_connected"]
 
 
 async def test_calls_at_once_get_each_its_own_answer(server: StoreServer, name: str) -> None:
