@@ -1,6 +1,6 @@
-"""The command line: `sluice …`, and `python -m proxy …` is the same.
+"""The command line: `sluice …`, or `python -m proxy …`.
 
-Each command loads only what it needs: a worker should not wait for the supervisor's parts.
+Each command imports only the modules that it needs, so that workers start fast.
 """
 
 # ruff: noqa: PLC0415, T201 - commands load late, and print for people
@@ -19,31 +19,31 @@ if TYPE_CHECKING:
     from proxy.settings import Settings
 
 BAD_SETTINGS = 2
-# What a shell says of a program that SIGPIPE ended.
-_NOT_READ = 141
+_CLOSED_PIPE = 141
+"""The status that a shell reports for a program that SIGPIPE ended."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command and give its exit status: 2 for wrong settings or arguments."""
-    words = sys.argv[1:] if arguments is None else list(arguments)
+    """Run one command. Return its exit status: 2 for invalid settings or arguments."""
+    given_arguments = sys.argv[1:] if arguments is None else list(arguments)
     parser = argparse.ArgumentParser("sluice", description="An edge gateway for LLM streams.")
     parser.add_argument("--version", action="version", version=f"sluice {VERSION}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    # Only the demo's own module knows its options, and only `demo` has to load it.
+    # Only the chosen command declares its options: that imports its module.
     for name, (text, declare) in _COMMANDS.items():
         command = commands.add_parser(name, help=text, description=text)
-        if words[:1] == [name]:
+        if given_arguments[:1] == [name]:
             declare(command)
-    chosen = parser.parse_args(words)
+    chosen = parser.parse_args(given_arguments)
     run: Callable[[argparse.Namespace], int] = chosen.run
     try:
         status = run(chosen)
         sys.stdout.flush()
     except BrokenPipeError:
-        # Whoever read has seen enough (`sluice check | head`). Python would say it once more at
-        # its end, when it writes out what is left.
+        # The reader has closed the pipe (`sluice check | head`). Python would report it again when
+        # it flushes stdout at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return _NOT_READ
+        return _CLOSED_PIPE
     return status
 
 
@@ -56,7 +56,7 @@ def _run(_chosen: argparse.Namespace) -> int:
         from proxy.appliance import supervisor
 
         if "log_format" not in settings.model_fields_set and sys.stderr.isatty():
-            # Somebody is reading. The children write to pipes and cannot see that.
+            # A person reads the log. The children, which write to pipes, cannot detect that.
             os.environ["SLUICE_LOG_FORMAT"] = "console"
             settings = settings.model_copy(update={"log_format": "console"})
         return supervisor.run(settings)
@@ -69,9 +69,11 @@ def _declare_worker(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--host", help="address to listen on (SLUICE_LISTEN_ADDRESS)")
     parser.add_argument("--port", type=int, help="port to listen on (SLUICE_LISTEN_PORT)")
     parser.add_argument("--index", type=int, default=0, help="which of the workers this is")
-    parser.add_argument("--workers", type=int, default=1, help="how many share the cap")
+    parser.add_argument(
+        "--workers", type=int, default=1, help="number of workers that share the limits"
+    )
     parser.add_argument("--behind-nginx", action="store_true", help="nginx answers for CORS")
-    # Of the supervisor: the socket that outlives a worker, and the pipe for its heartbeat.
+    # Set by the supervisor: the worker's socket, the pipe for its heartbeat, and the settings.
     parser.add_argument("--listen-fd", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--heartbeat-fd", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--settings-fd", type=int, help=argparse.SUPPRESS)
@@ -85,16 +87,18 @@ def _worker(chosen: argparse.Namespace) -> int:
         from proxy.appliance import standalone_store
         from proxy.edge import malloc_trim, worker
 
-        # Before the first thread, which the store's output may have.
+        # Before any thread starts; reading the store's output starts one.
         malloc_trim.use_one_arena()
         inherited = None
         shares = chosen.behind_nginx or chosen.listen_fd is not None or chosen.workers > 1
         if chosen.listen_fd is not None and chosen.heartbeat_fd is not None:
             inherited = worker.Inherited(chosen.listen_fd, chosen.heartbeat_fd, chosen.settings_fd)
-        # Whoever starts several workers names them one store; a supervisor has done so.
-        with nullcontext(settings) if shares else standalone_store.with_store(settings) as own:
+        # Workers that share limits need a common store, which is set by whoever starts them.
+        with (
+            nullcontext(settings) if shares else standalone_store.with_store(settings) as with_store
+        ):
             return worker.run(
-                own,
+                with_store,
                 unix=chosen.unix,
                 host=chosen.host,
                 port=chosen.port or settings.listen_port,
@@ -109,7 +113,7 @@ def _worker(chosen: argparse.Namespace) -> int:
         from proxy import shared_settings
 
         settings = shared_settings.read(chosen.settings_fd)[1]
-        # Its supervisor may give a single worker fewer slots.
+        # The supervisor may give one worker fewer slots.
         slots = int(os.environ.get("SLUICE_MAX_STREAMS", settings.max_streams))
         return serve(settings.model_copy(update={"max_streams": slots}))
     return _with_settings(serve)
@@ -136,13 +140,13 @@ def _check(_chosen: argparse.Namespace) -> int:
 
 
 def _declare_keys(parser: argparse.ArgumentParser) -> None:
-    what = parser.add_subparsers(metavar="WHAT", required=True)
-    text = "Make a key; it is shown only once."
-    new = what.add_parser("new", help=text, description=text)
+    actions = parser.add_subparsers(metavar="ACTION", required=True)
+    text = "Create a key; it is shown only once."
+    new = actions.add_parser("new", help=text, description=text)
     new.add_argument("name", metavar="NAME", help="whose key it is")
     new.set_defaults(run=_keys_new)
     text = "List the configured keys and their limits."
-    what.add_parser("list", help=text, description=text).set_defaults(run=_keys_list)
+    actions.add_parser("list", help=text, description=text).set_defaults(run=_keys_list)
 
 
 def _keys_new(chosen: argparse.Namespace) -> int:
@@ -186,7 +190,7 @@ def _top(chosen: argparse.Namespace) -> int:
     try:
         token = config.admin_token()
     except config.BadSettings as error:
-        print(f"sluice: the settings are wrong.\n{error}", file=sys.stderr)
+        print(f"sluice: the settings are invalid.\n{error}", file=sys.stderr)
         return BAD_SETTINGS
     return top.run(chosen.url, once=chosen.once, interval=chosen.interval, token=token)
 
@@ -204,17 +208,23 @@ def _with_settings(use: Callable[[Settings], int]) -> int:
     try:
         settings = config.load()
     except config.BadSettings as error:
-        print(f"sluice: the settings are wrong.\n{error}", file=sys.stderr)
+        print(f"sluice: the settings are invalid.\n{error}", file=sys.stderr)
         return BAD_SETTINGS
     return use(settings)
 
 
 _COMMANDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] = {
-    "run": ("Run the appliance: nginx, the workers, and all they need.", _declare_run),
-    "worker": ("Run one worker: a whole gateway without nginx.", _declare_worker),
+    "run": (
+        "Run the appliance: nginx, the workers, and the store and the demo upstream if needed.",
+        _declare_run,
+    ),
+    "worker": ("Run one worker: a complete gateway without nginx.", _declare_worker),
     "demo": ("Run the demo upstream with its fault kit.", _declare_demo),
-    "check": ("Check the settings and what they name; print them, secrets masked.", _declare_check),
-    "keys": ("Make client keys, and list those that are configured.", _declare_keys),
+    "check": (
+        "Check the settings and the files they name; print them, secrets masked.",
+        _declare_check,
+    ),
+    "keys": ("Create client keys, and list the configured ones.", _declare_keys),
     "selftest": ("Find out whether something in front of Sluice buffers.", _declare_selftest),
     "top": ("Watch a running Sluice from its admin port.", _declare_top),
 }

@@ -26,24 +26,24 @@ from proxy.settings import Settings
 
 FILE_SUFFIX = "_FILE"
 _MUST_NOT_BE_EMPTY = ("upstream_api_key", "client_keys", "keys", "admin_token")
-"""Where nothing is not the same as unset: it would let in, or send on, what it should not."""
+"""Secrets for which empty must not mean unset: that would let any client in, or send its key on."""
 
 
 class BadSettings(Exception):
-    """One or more settings are wrong; the text names each key, its value and what is right."""
+    """Settings are invalid; the message names each, its value and what would be valid."""
 
 
 def load() -> Settings:
     """Read and check all settings.
 
-    Raises `BadSettings` when a name, a value or a file is wrong.
+    Raises `BadSettings` if a name, a value or a file is invalid.
     """
     if wrong := [*_unknown_names(), *_empty_secrets()]:
         raise BadSettings("\n".join(wrong))
     try:
         return _Loaded()
     except ValidationError as error:
-        raise BadSettings("\n".join(explain(one) for one in error.errors())) from None
+        raise BadSettings("\n".join(explain(invalid) for invalid in error.errors())) from None
     except SettingsError as error:
         cause = error.__cause__
         if isinstance(cause, BadSettings):
@@ -54,9 +54,9 @@ def load() -> Settings:
 
 
 def admin_token() -> str:
-    """The token of the admin port alone, for a command beside a running Sluice; empty if unset.
+    """Read only the admin port's token, for a command that asks a running Sluice; empty if unset.
 
-    Raises `BadSettings` if a file that should hold it cannot be read.
+    Raises `BadSettings` if a file that should contain it cannot be read.
     """
     name = f"{PREFIX}ADMIN_TOKEN"
     if token := os.environ.get(name):
@@ -73,32 +73,34 @@ def admin_token() -> str:
 
 
 def effective(settings: Settings) -> dict[str, object]:
-    """Every setting by its environment name, secrets masked, ready for JSON."""
+    """Return every setting by its environment name, as JSON values, with secrets masked."""
     plain = settings.model_dump(mode="python")
     return {PREFIX + name.upper(): _masked(value) for name, value in plain.items()}
 
 
 class _EnvSource(EnvSettingsSource):
-    """`SLUICE_X`; in JSON no name stands twice, where one of two keys would be lost in silence."""
+    """Reads `SLUICE_X`; rejects duplicate names in JSON, of which one would be ignored silently."""
 
     def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:
-        """The value of JSON. Raises `BadSettings` for a name that stands twice."""
+        """Decode the JSON of a setting. Raises `BadSettings` for a duplicate name."""
         decoded = super().decode_complex_value(field_name, field, value)
         if isinstance(decoded, dict | list):
-            json.loads(value, object_pairs_hook=partial(_once, PREFIX + field_name.upper()))
+            json.loads(
+                value, object_pairs_hook=partial(_without_duplicates, PREFIX + field_name.upper())
+            )
         return decoded
 
 
-def _once(setting: str, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        # Not which: it may be a key.
-        raise BadSettings(f"{setting}: a name stands twice in its JSON; keep one of the two.")
-    return found
+def _without_duplicates(setting: str, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) < len(pairs):
+        # Do not show the name: it may be a key.
+        raise BadSettings(f"{setting}: a name is used twice in its JSON; keep one of the two.")
+    return members
 
 
 class _FileSource(_EnvSource):
-    """`SLUICE_X_FILE` names a file that holds the value of `SLUICE_X`."""
+    """Reads `SLUICE_X` from the file that `SLUICE_X_FILE` names."""
 
     def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
         _, key, is_complex = super().get_field_value(field, field_name)
@@ -112,7 +114,7 @@ class _FileSource(_EnvSource):
 
 
 def _content(name: str, path: str) -> str:
-    """What stands in the file, which must not be nothing: a secret that failed to arrive."""
+    """Return the file's text. Raises `BadSettings` if it is empty, as a missing secret's may be."""
     try:
         text = Path(path).read_text(encoding="utf-8").strip()
     except OSError as error:
@@ -120,14 +122,14 @@ def _content(name: str, path: str) -> str:
             f"{name}: {path!r} cannot be read ({error.strerror}); it must name a readable file."
         ) from None
     except UnicodeDecodeError:
-        raise BadSettings(f"{name}: {path!r} is no text in UTF-8.") from None
+        raise BadSettings(f"{name}: {path!r} is not valid UTF-8.") from None
     if not text:
         raise BadSettings(f"{name}: {path!r} is empty; it must hold the value, or be unset.")
     return text
 
 
 class _Loaded(Settings):
-    """Settings with their three sources."""
+    """The settings, read from their three sources."""
 
     model_config = SettingsConfigDict(env_ignore_empty=True)
 
@@ -150,9 +152,9 @@ class _Loaded(Settings):
 
 
 def _unknown_names() -> list[str]:
-    """Complaints about names in the environment that are no setting, with the nearest one."""
+    """Return a message for each unknown `SLUICE_` name, with the most similar known one."""
     known = [PREFIX + name.upper() for name in Settings.model_fields] + [CONFIG]
-    # SLUICE_CONFIG is a file already.
+    # SLUICE_CONFIG itself names a file.
     known_or_file = {*known, *(name + FILE_SUFFIX for name in known[:-1])}
     complaints = []
     for name in sorted(os.environ):
@@ -163,9 +165,9 @@ def _unknown_names() -> list[str]:
 
 
 def _empty_secrets() -> list[str]:
-    """Complaints about keys that are set to nothing.
+    """Return a message for each secret that is set to an empty text.
 
-    Any other empty variable is as good as none: compose files pass on what nobody has set.
+    Other empty variables count as unset: compose files pass on unset variables as empty ones.
     """
     names = [PREFIX + name.upper() for name in _MUST_NOT_BE_EMPTY if name in Settings.model_fields]
     return [
@@ -176,14 +178,14 @@ def _empty_secrets() -> list[str]:
 
 
 def _where(cause: BaseException | None) -> str:
-    """Where the JSON ends to be one; its text may be a secret."""
+    """Return where the JSON becomes invalid, without its text, which may be a secret."""
     if isinstance(cause, json.JSONDecodeError):
         return f"it cannot be read from line {cause.lineno}, column {cause.colno} on"
     return "it cannot be read"
 
 
 def _name_in(message: str) -> str:
-    """The setting that a parse error of a JSON value speaks of."""
+    """Return the name of the setting that a JSON error is about."""
     for field in Settings.model_fields:
         if f'"{field}"' in message:
             return PREFIX + field.upper()
@@ -195,9 +197,9 @@ def _masked(value: object) -> object:
         case SecretStr():
             return MASK
         case dict():
-            return {key: _masked(one) for key, one in value.items()}
+            return {key: _masked(member) for key, member in value.items()}
         case list() | tuple():
-            return [_masked(one) for one in value]
+            return [_masked(item) for item in value]
         case None | bool() | int() | float() | str():
             return value
         case _:
@@ -205,5 +207,5 @@ def _masked(value: object) -> object:
 
 
 def as_json(settings: Settings) -> str:
-    """The effective settings for people and programs, secrets masked."""
+    """Return the effective settings as JSON, with secrets masked."""
     return json.dumps(effective(settings), indent=2, ensure_ascii=False)

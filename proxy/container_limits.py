@@ -1,9 +1,9 @@
-"""What the container grants: memory and processors, by its control group (cgroup v2 or v1).
+"""Reads the container's limits of memory and processors from its control group (cgroup v1 or v2).
 
-A limit may be set on any group above the process's own, and the least of them holds. With a
-namespace of its own a container sees its group as the root of `/sys/fs/cgroup`; without one
-`/proc/self/cgroup` names a path that is not there, so the root counts in any case
-(kernel documentation, Control Group v2; cgroups(7)).
+A limit may be set on any group above the process's own; the lowest one applies. In a cgroup
+namespace, a container sees its group as the root of `/sys/fs/cgroup`. Without one,
+`/proc/self/cgroup` names a path that does not exist in the container, so the root is always read
+(kernel documentation, "Control Group v2"; cgroups(7)).
 """
 
 from __future__ import annotations
@@ -20,36 +20,36 @@ if TYPE_CHECKING:
 _OOM_KILLS = "oom_kill"
 _ROOT = Path("/")
 _OOM_SCORE, _HIGHEST_OOM_SCORE = 500, 1000
-"""Beside up to 1000 for the part of the memory that a process takes (proc(5))."""
+"""The kernel adds up to 1000 for the share of the memory that a process uses (proc(5))."""
 
 
 class ContainerLimits(NamedTuple):
-    """What all processes of the container may use together."""
+    """The limits for all processes of the container together."""
 
     memory: int
     """Bytes."""
     limited: bool
-    """Whether a control group says so; else it is all that the machine has."""
+    """Whether a control group sets the limit; else `memory` is the machine's."""
     processors: int
-    """That run at the same time, at least 1."""
+    """Processors that can be used at the same time, at least 1."""
 
 
 def granted(root: Path = _ROOT) -> ContainerLimits:
-    """What is granted to this process; `root` is where `/proc` and `/sys` are, for tests."""
+    """Return the limits of this process; `root` is the parent of `/proc` and `/sys`, for tests."""
     machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     limits = [limit for limit in _memory_limits(root) if limit < machine]
     processors = len(os.sched_getaffinity(0))
     quota = min(_quotas(root), default=math.inf)
     if quota < processors:
-        # Half a processor is still one that works.
+        # A worker can run on half a processor, too.
         processors = max(1, math.ceil(quota))
     return ContainerLimits(min(limits, default=machine), bool(limits), processors)
 
 
 def oom_kills(root: Path = _ROOT) -> int | None:
-    """How many processes the kernel has killed for want of memory; None where nobody says.
+    """Return the number of processes that the OOM killer has killed; None if it is unknown.
 
-    Of this container where its control group counts them, else of the whole machine.
+    It is this container's number if its control group counts them, else the machine's.
     """
     for path in (
         *(folder / "memory.events" for folder in _folders(root, "")),
@@ -64,11 +64,11 @@ def oom_kills(root: Path = _ROOT) -> int | None:
 
 
 def raise_oom_score(root: Path = _ROOT) -> None:
-    """Make this process, and what it starts, the kernel's first choice where memory runs out.
+    """Make this process and its children the OOM killer's first choice.
 
-    For a worker beside its supervisor, nginx and store: it takes its own requests along and is
-    started again, while with any of the others all streams would end. Where the kernel does not
-    take it, its choice is by size alone (`oom_score_adj` in proc(5)).
+    It is for workers: the death of one ends only its own requests, and it is restarted; without
+    nginx, the supervisor or the store, all streams would end. If the kernel does not allow it, the
+    OOM killer chooses by size alone (`oom_score_adj` in proc(5)).
     """
     path = root / "proc/self/oom_score_adj"
     for score in _lines(path):
@@ -77,7 +77,7 @@ def raise_oom_score(root: Path = _ROOT) -> None:
 
 
 def _memory_limits(root: Path) -> Iterator[int]:
-    # What is no limit is `max`, or in v1 a number that no machine has.
+    # Without a limit, the file holds `max`, or in v1 a number above any machine's memory.
     for controller, name in (("", "memory.max"), ("memory", "memory.limit_in_bytes")):
         for folder in _folders(root, controller):
             yield from (int(line) for line in _lines(folder / name) if line.isdigit())
@@ -96,7 +96,7 @@ def _quotas(root: Path) -> Iterator[float]:
 
 
 def _folders(root: Path, controller: str) -> Iterator[Path]:
-    """The folders of this process's group and all above it; of v2 if no controller is named."""
+    """Yield the folders of this process's group and its parents; v2's if no controller is given."""
     top = root / "sys/fs/cgroup" / controller
     for line in _lines(root / "proc/self/cgroup"):
         _, _, rest = line.partition(":")

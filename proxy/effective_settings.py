@@ -1,4 +1,4 @@
-"""What holds for one upstream: the value of its own, else the common one."""
+"""The effective settings of one upstream: its own value if it has one, else the common one."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, slots=True)
 class EffectiveSettings:
-    """The settings that an upstream may set for itself; times in seconds, 0: off."""
+    """The settings that each upstream can override; times in seconds, 0: off."""
 
     connect_timeout: float
     first_token_timeout: float
@@ -24,7 +24,7 @@ class EffectiveSettings:
 
 
 def effective(settings: Settings, upstream: UpstreamSettings | None = None) -> EffectiveSettings:
-    """The settings of this upstream; without one, those of an upstream that sets none itself."""
+    """Return an upstream's settings; without an upstream, the common ones."""
     common = EffectiveSettings(
         settings.connect_timeout_seconds,
         settings.first_token_timeout_seconds,
@@ -44,5 +44,5 @@ def effective(settings: Settings, upstream: UpstreamSettings | None = None) -> E
 
 
 def _either(own: _T | None, common: _T) -> _T:
-    """A value of its own may be 0 or False, and then holds as well."""
+    """Return the own value, which may be 0 or False, unless it is None."""
     return common if own is None else own

@@ -1,6 +1,6 @@
-"""The errors Sluice makes itself: each knows its status, whose fault it is, and what to do next.
+"""The errors that Sluice creates: each has its status, whose fault it is, and what to do next.
 
-The JSON shapes are those of the OpenAI and Anthropic API references ("Errors"), so that an SDK
+The JSON formats are those of the OpenAI and Anthropic API references ("Errors"), so that an SDK
 raises its own typed exception for them.
 """
 
@@ -28,7 +28,7 @@ _ANTHROPIC_TYPES = {
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One kind of failure, as a row of the table below."""
+    """A kind of failure; each error class has one."""
 
     code: str
     status: int
@@ -39,15 +39,15 @@ class Fault:
     """Whether the upstream cannot have begun to answer, so that another attempt is harmless."""
     blames_upstream: bool = False
     kind: str = ""
-    """OpenAI's `type` where the status alone does not tell it."""
+    """OpenAI's `type`, if it does not follow from the status."""
     reason: str = ""
-    """As logs and metrics call it, where that is not the code."""
+    """The name in logs and metrics, if it is not the code."""
     final: bool = False
-    """Whether trying again within minutes is in vain; the SDKs are told so."""
+    """Whether a retry within minutes would fail again; a header tells the SDKs so."""
 
 
 class SluiceError(Exception):
-    """A failure with its verdict: the fault, and what happened this time in one sentence."""
+    """A failure: its fault, and in one sentence what happened this time."""
 
     fault: ClassVar[Fault]
 
@@ -55,7 +55,7 @@ class SluiceError(Exception):
         super().__init__(happened)
         self.happened = happened
         self.retry_after = retry_after
-        """Seconds the client should wait, for `Retry-After`; None says nothing."""
+        """The seconds for `Retry-After`; None: the status's default."""
 
 
 class BadRequest(SluiceError):
@@ -76,9 +76,11 @@ class BodyTooLarge(SluiceError):
 
 
 class NotAuthorized(SluiceError):
-    """No client key, or an unknown one, where `SLUICE_CLIENT_KEYS` asks for one."""
+    """The client sent no key, or an unknown one, although keys are configured."""
 
-    fault = Fault("invalid_api_key", 401, EndedBy.REJECTED, "Send a key that this gateway knows.")
+    fault = Fault(
+        "invalid_api_key", 401, EndedBy.REJECTED, "Send a key that is configured in this gateway."
+    )
 
 
 class NotFound(SluiceError):
@@ -88,7 +90,7 @@ class NotFound(SluiceError):
 
 
 class Overloaded(SluiceError):
-    """All slots are taken, and the waiting line is full or too slow."""
+    """All slots are in use, and the queue is full or too slow."""
 
     fault = Fault("overloaded", 503, EndedBy.SHED, "Try again after the time in Retry-After.")
 
@@ -113,7 +115,7 @@ class ConnectTimeout(SluiceError):
         "upstream_connect_timeout",
         504,
         EndedBy.CONNECT_TIMEOUT,
-        "Try again; if it stays, the operator should check the way to the upstream.",
+        "Try again; if it stays, the operator should check the network to the upstream.",
         retry_safe=True,
         blames_upstream=True,
     )
@@ -126,19 +128,19 @@ class UpstreamReset(SluiceError):
 
 
 class UpstreamInvalid(SluiceError):
-    """What the upstream sent is no HTTP answer, or an event stream without one event."""
+    """The upstream sent no valid HTTP response, or an event stream without events."""
 
     fault = Fault(
         "upstream_invalid",
         502,
         EndedBy.UPSTREAM_CUT,
-        "Try again; if it stays, the operator should look at what the upstream sends.",
+        "Try again; if it stays, the operator should check what the upstream sends.",
         blames_upstream=True,
     )
 
 
 class UpstreamCut(SluiceError):
-    """The upstream's answer ended before its end."""
+    """The upstream's response was cut off."""
 
     fault = Fault(
         "upstream_cut",
@@ -150,17 +152,17 @@ class UpstreamCut(SluiceError):
 
 
 class EndedEarly(UpstreamCut):
-    """The body ended cleanly, and yet before the answer's end."""
+    """The upstream closed the stream cleanly, but without its end marker."""
 
 
 class UpstreamRefused(SluiceError):
-    """The upstream answered with an error, or with no stream, after the commit."""
+    """The upstream answered with an error, or not with a stream, after the commit."""
 
     fault = Fault(
         "upstream_refused",
         502,
         EndedBy.UPSTREAM_CUT,
-        "See what the upstream says, and send the request again.",
+        "See the upstream's message, and send the request again.",
         blames_upstream=True,
     )
 
@@ -179,7 +181,7 @@ class UpstreamOverloaded(SluiceError):
 
 
 class FirstTokenTimeout(SluiceError):
-    """No token within `SLUICE_FIRST_TOKEN_TIMEOUT_SECONDS` of the request having been sent."""
+    """No token within `SLUICE_FIRST_TOKEN_TIMEOUT_SECONDS` after the request was sent."""
 
     fault = Fault(
         "first_token_timeout",
@@ -191,7 +193,7 @@ class FirstTokenTimeout(SluiceError):
 
 
 class IdleTimeout(SluiceError):
-    """No data event within `SLUICE_IDLE_TIMEOUT_SECONDS` of the one before."""
+    """No data event within `SLUICE_IDLE_TIMEOUT_SECONDS` after the previous one."""
 
     fault = Fault(
         "idle_timeout",
@@ -203,18 +205,18 @@ class IdleTimeout(SluiceError):
 
 
 class TotalTimeout(SluiceError):
-    """Not done within `SLUICE_TOTAL_TIMEOUT_SECONDS`."""
+    """The answer was not complete within `SLUICE_TOTAL_TIMEOUT_SECONDS`."""
 
     fault = Fault(
         "total_timeout",
         504,
         EndedBy.TOTAL_TIMEOUT,
-        "Ask for less in one request, or have the operator raise SLUICE_TOTAL_TIMEOUT_SECONDS.",
+        "Request less at once, or have the operator raise SLUICE_TOTAL_TIMEOUT_SECONDS.",
     )
 
 
 class SlowClient(SluiceError):
-    """The client has not taken a byte for `SLUICE_SLOW_CLIENT_TIMEOUT_SECONDS`."""
+    """The client has not read a byte for `SLUICE_SLOW_CLIENT_TIMEOUT_SECONDS`."""
 
     fault = Fault("slow_client", 408, EndedBy.SLOW_CLIENT, "Read the stream without pause.")
 
@@ -226,7 +228,7 @@ class ClientLeft(SluiceError):
 
 
 class Internal(SluiceError):
-    """A defect of Sluice's own."""
+    """A defect in Sluice."""
 
     fault = Fault(
         "internal_error",
@@ -248,12 +250,12 @@ class Drained(SluiceError):
 
 
 def body_of(error: SluiceError, family: Family, request_id: str) -> bytes:
-    """The error as a JSON body in the family's own shape."""
+    """Return the error as a JSON body in the family's format."""
     return json.dumps(document_of(error, family, request_id)).encode()
 
 
 def document_of(error: SluiceError, family: Family, request_id: str) -> dict[str, object]:
-    """The error as the family's own JSON object, for a body or for an event."""
+    """Return the error as a JSON object in the family's format, for a body or an event."""
     fault = error.fault
     message = f"{error.happened} {fault.advice} (request {request_id})"
     if family is Family.MESSAGES:
@@ -271,10 +273,10 @@ def document_of(error: SluiceError, family: Family, request_id: str) -> dict[str
 
 
 def headers_of(error: SluiceError) -> dict[str, str]:
-    """The headers that go with the error: `Retry-After` in whole seconds (RFC 9110, 10.2.3)."""
+    """Return the error's headers: `Retry-After` in whole seconds (RFC 9110, 10.2.3)."""
     after = error.retry_after
     if after is None and error.fault.status in {429, 503}:
         after = 1.0
     headers = {} if after is None else {"Retry-After": str(max(1, math.ceil(after)))}
-    # Not in any standard; OpenAI's and Anthropic's SDKs do as it says.
+    # Not in any standard; OpenAI's and Anthropic's SDKs obey it.
     return headers | {"x-should-retry": "false"} if error.fault.final else headers

@@ -1,4 +1,4 @@
-"""Errors as Google's APIs tell them (AIP-193), so that its SDKs show code, status and message."""
+"""Builds errors in the format of Google's APIs (AIP-193), which its SDKs parse."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ _STATUSES = {
     503: "UNAVAILABLE",
     504: "DEADLINE_EXCEEDED",
 }
-"""google.rpc.Code by its HTTP status (google/rpc/code.proto); any other is `INTERNAL`."""
+"""google.rpc.Code by HTTP status (google/rpc/code.proto); all others are `INTERNAL`."""
 
 
 def google_error(status: int, code: str, message: str, request_id: str) -> dict[str, object]:
-    """The `error` object for an HTTP status, with Sluice's own code as its reason."""
+    """Return the `error` object for an HTTP status, with Sluice's own code as its reason."""
     reason = {
         "@type": "type.googleapis.com/google.rpc.ErrorInfo",
         "reason": code.upper(),

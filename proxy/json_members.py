@@ -1,8 +1,8 @@
-"""Reads a few members of a JSON object and builds nothing else of it.
+"""Reads a few members of a JSON object without building objects for the rest of it.
 
-A body of 31 KB, unpacked, can stand for ten million lists: whatever is built of it is memory and
-time that a client gets for nothing. So members are wanted as `msgspec.Raw`, which is checked and
-not built, and only what has the right type is decoded further.
+A compressed body of 31 KB can contain ten million lists, so a client could make Sluice spend memory
+and time. Therefore members are declared as `msgspec.Raw`, which is validated but not built, and
+only those of the expected type are decoded further.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 Body = bytes | mmap
 Place = tuple[int, int]
-"""Where a value begins, and where it has ended."""
+"""The offsets of a value's first byte, and of the byte after its last."""
 
 _PIECE_BYTES = 64 * 1024
-_DEEP = 512
-"""Where nesting is reported from; the parser gives up somewhere beyond it."""
-_MOST_TIMES = 8
-"""That one name may come; each costs a parse more."""
+_MAX_DEPTH = 512
+"""The depth that is reported as too deep; the parser fails somewhere beyond it."""
+_MAX_REPEATS = 8
+"""How often a name may be repeated; each one costs another parse."""
 _TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+"|[\[\]{}]', re.DOTALL)
 _LONE_SURROGATE = re.compile(
     rb"((?:[^\\]++|\\[^u]|\\u(?![dD][89a-fA-F])"
@@ -36,18 +36,18 @@ _LONE_SURROGATE = re.compile(
     rb"\\u[dD][89a-fA-F][0-9a-fA-F]{2}",
     re.DOTALL,
 )
-"""What stands before a half of a surrogate pair, and that half (RFC 8259, 8.2)."""
+"""The text before an unpaired surrogate, and that surrogate (RFC 8259, 8.2)."""
 
 
 def read(body: Body, decoder: Decoder[T]) -> T:
-    """The members that the decoder wants of a body, which is checked whole.
+    """Return the members that the decoder declares; the whole body is validated.
 
-    A half of a surrogate pair in a text, which browsers can send, is valid to the letter; it is
-    read as U+FFFD. Raises `BadRequest`, naming the byte, for what is no JSON object in UTF-8.
+    An unpaired surrogate, which browsers can send, is formally valid and is read as U+FFFD. Raises
+    `BadRequest`, naming the byte, if the body is not a JSON object in UTF-8.
     """
-    found = _read(body, decoder)
+    members = _read(body, decoder)
     _check_utf8(body)
-    return found
+    return members
 
 
 def _read(body: Body, decoder: Decoder[T]) -> T:
@@ -63,43 +63,43 @@ def _read(body: Body, decoder: Decoder[T]) -> T:
         raise _malformed(error, len(body)) from None
 
 
-def text_of(raw: msgspec.Raw, most: int) -> str:
-    """A member's text; empty if it is none, or one of more bytes than that."""
+def text_of(raw: msgspec.Raw, max_bytes: int) -> str:
+    """Return a member's text; empty if it is not a text, or longer than `max_bytes`."""
     data = bytes(raw)
-    if not data.startswith(b'"') or len(data) > most:
+    if not data.startswith(b'"') or len(data) > max_bytes:
         return ""
     return msgspec.json.decode(data, type=str)
 
 
 def places_of(body: Body, name: str, decoder: Decoder[T]) -> tuple[Place, ...]:
-    """Where a top-level member's values stand in a body that has been read, the last one first.
+    """Return the places of a top-level member's values in a validated body, the last one first.
 
-    A name may come more than once, and be written with escapes. An `mmap` is no longer what it was
-    afterwards. Raises `BadRequest` where the name comes too often.
+    A name may be repeated, and written with escapes. An `mmap` is modified. Raises `BadRequest` if
+    the name is repeated too often.
     """
     scratch, value = _writable(body, name, decoder)
     literal = b'"%s"' % name.encode()
-    found: list[Place] = []
+    places: list[Place] = []
     while value:
-        if len(found) == _MOST_TIMES:
-            raise BadRequest(f"The body has {name} more than {_MOST_TIMES} times.")
+        if len(places) == _MAX_REPEATS:
+            raise BadRequest(f"The body has {name} more than {_MAX_REPEATS} times.")
         start = _offset(value, scratch)
-        found.append((start, start + len(value)))
+        places.append((start, start + len(value)))
         _forget_name(scratch, start)
         if scratch.find(literal) < 0 and scratch.find(b"\\u00") < 0:
             break
         value = _value(scratch, name, decoder)
-    return tuple(found)
+    return tuple(places)
 
 
 def place_of(body: Body, name: str, decoder: Decoder[T]) -> int:
-    """Where a top-level member's last value begins; -1 if there is none."""
+    """Return the offset of a top-level member's last value; -1 if there is none."""
     scratch, value = _writable(body, name, decoder)
     return _offset(value, scratch) if value else -1
 
 
 def _writable(body: Body, name: str, decoder: Decoder[T]) -> tuple[bytearray | mmap, memoryview]:
-    """The body, to be written to and read as it is, and the member's value in it."""
+    """Return a writable copy of the body (an `mmap` itself), and the member's value in it."""
     scratch = body if isinstance(body, mmap) else bytearray(body)
     try:
         return scratch, _value(scratch, name, decoder)
@@ -109,42 +109,43 @@ def _writable(body: Body, name: str, decoder: Decoder[T]) -> tuple[bytearray | m
 
 
 def _value(body: bytearray | mmap, name: str, decoder: Decoder[T]) -> memoryview:
-    """A view of what the decoder has found, empty if that is nothing."""
+    """Return a view of the member's value; empty if the member is missing."""
     return memoryview(getattr(decoder.decode(body), name))
 
 
 def _offset(value: memoryview, scratch: bytearray | mmap) -> int:
-    """Where a value stands, of which the decoder has given a view and not told the place.
+    """Return the offset of a value; the decoder returns a view of it without its offset.
 
-    What the view shows changes with what it is a view of: so one half after the other is blanked.
+    The view shows changes of the body. So a binary search blanks one part of the body after
+    another, and looks whether the value has changed.
     """
     low, high = 0, len(scratch)
     while high - low > 1:
         middle = (low + high) // 2
-        kept = scratch[low:middle]
+        original = scratch[low:middle]
         scratch[low:middle] = bytes(middle - low)
         is_within = not value[0]
-        scratch[low:middle] = kept
+        scratch[low:middle] = original
         low, high = (low, middle) if is_within else (middle, high)
     return low
 
 
 def _forget_name(scratch: bytearray | mmap, start: int) -> None:
-    """Write another name, as long, before the value that begins there."""
+    """Overwrite the name of the value that begins at `start` with one of the same length."""
     end = scratch.rfind(b'"', 0, start)
     begin = scratch.rfind(b'"', 0, end) + 1
     scratch[begin:end] = b"_" * (end - begin)
 
 
 def _without_lone_surrogates(body: Body) -> bytes:
-    """The body, just as long, with U+FFFD in place of each half of a pair."""
+    """Return the body with each unpaired surrogate replaced by U+FFFD; its length is unchanged."""
     parts: list[bytes] = []
-    at = 0
-    # Never searched for, always matched from where the last one ended: linear in the body's size.
-    while found := _LONE_SURROGATE.match(body, at):
-        parts += (found[1], rb"\ufffd")
-        at = found.end()
-    return b"".join((*parts, body[at:]))
+    offset = 0
+    # Matched from the end of the previous match, not searched for: linear in the body's size.
+    while surrogate := _LONE_SURROGATE.match(body, offset):
+        parts += (surrogate[1], rb"\ufffd")
+        offset = surrogate.end()
+    return b"".join((*parts, body[offset:]))
 
 
 def _decoded(body: Body, decoder: Decoder[T]) -> T:
@@ -153,14 +154,14 @@ def _decoded(body: Body, decoder: Decoder[T]) -> T:
     except msgspec.ValidationError:
         raise BadRequest("The body must be a JSON object.") from None
     except RecursionError:
-        at = _deep_at(body)
-        raise BadRequest(f"The body is nested too deeply (byte {at}).") from None
+        offset = _too_deep_at(body)
+        raise BadRequest(f"The body is nested too deeply (byte {offset}).") from None
 
 
 def _check_utf8(body: Body) -> None:
-    """JSON is UTF-8 (RFC 8259, 8.1).
+    """Check that the body is UTF-8 (RFC 8259, 8.1).
 
-    Looked at in pieces: as one text it would take up to four times its size.
+    It is decoded in pieces: as one text it would take up to four times its size.
     """
     if isinstance(body, bytes) and body.isascii():
         return
@@ -171,16 +172,16 @@ def _check_utf8(body: Body) -> None:
         try:
             decoder.decode(body[start:end], final=end >= len(body))
         except UnicodeDecodeError as error:
-            at = start - pending + error.start
-            raise BadRequest(f"The body is no UTF-8 (byte {at}).") from None
+            offset = start - pending + error.start
+            raise BadRequest(f"The body is not valid UTF-8 (byte {offset}).") from None
 
 
-def _deep_at(body: Body) -> int:
+def _too_deep_at(body: Body) -> int:
     depth = 0
     for token in _TOKEN.finditer(body):
         if token[0] in b"[{":
             depth += 1
-            if depth > _DEEP:
+            if depth > _MAX_DEPTH:
                 return token.start()
         elif token[0] in b"]}":
             depth -= 1
@@ -188,13 +189,13 @@ def _deep_at(body: Body) -> int:
 
 
 def _malformed(error: msgspec.DecodeError, size: int) -> BadRequest:
-    """The fault and its byte, which msgspec leaves out when the text just stops."""
+    """Return the error with its byte, which msgspec omits if the text is truncated."""
     reason = str(error).removeprefix("JSON is malformed: ")
     if reason.startswith("trailing characters"):
-        # Here msgspec counts from one.
+        # In this message msgspec counts from one.
         where = f"there is more after its end (byte {int(reason.rpartition(' ')[2][:-1]) - 1})"
     elif "byte" in reason:
         where = reason
     else:
         where = f"it ends too early (byte {size})" if size else "it is empty (byte 0)"
-    return BadRequest(f"The body is no valid JSON: {where}.")
+    return BadRequest(f"The body is not valid JSON: {where}.")

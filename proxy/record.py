@@ -1,4 +1,4 @@
-"""One request on its way through, in the words that every room shares."""
+"""The record of one request, and the types that all packages share."""
 
 from __future__ import annotations
 
@@ -34,35 +34,35 @@ class EndedBy(StrEnum):
     DRAINED = "drained"
     REJECTED = "rejected"
     LIMITED = "limited"
-    """A limit of the client's key said no."""
+    """The request exceeded a limit of the client's key."""
     FAILED = "failed"
-    """A defect of Sluice's own."""
+    """A defect in Sluice."""
 
 
 class EventKind(Enum):
     """What one event of a stream is to the relay."""
 
     PING = "ping"
-    """Keeps the line warm and says nothing: it re-arms no clock."""
+    """A keep-alive without content; it does not reset a timeout."""
     DATA = "data"
     """Part of the answer."""
     USAGE = "usage"
-    """Usage and nothing else: what a client that did not ask for it is spared."""
+    """Usage and nothing else; hidden from a client that did not request it."""
     ERROR = "error"
-    """The upstream says, inside the stream, that it failed."""
+    """An error that the upstream reports within the stream."""
     END = "end"
-    """The family's own end mark: nothing after it matters."""
+    """The family's end marker; what follows is ignored."""
 
 
 class Reader(Protocol):
-    """What the relay asks of whoever reads the events; the meter gives it one.
+    """The interface by which the relay has events counted; the meter implements it.
 
     All times are seconds of `time.monotonic()`.
     """
 
     @property
     def family(self) -> Family:
-        """The family that the events themselves show; the route's until one has."""
+        """The family that the events show; the route's until then."""
 
     @property
     def first_token_at(self) -> float | None:
@@ -70,61 +70,61 @@ class Reader(Protocol):
 
     @property
     def finishing(self) -> bool:
-        """Whether every choice has had its finish reason: usage and the end mark can follow."""
+        """Whether every choice has its finish reason; usage and the end marker may follow."""
 
     @property
     def response_id(self) -> str | None:
-        """The id the upstream gave the answer, for a terminal error that must name it."""
+        """The upstream's id of the answer, which some terminal errors contain."""
 
     @property
     def sequence(self) -> int | None:
-        """The last `sequence_number` seen, where the family numbers its events."""
+        """The last `sequence_number`, if the family numbers its events."""
 
     def token(self, event: bytes, at: float) -> bool:
-        """Take in a whole event as it stands in the stream, if that is one more plain token.
+        """Count the bytes of a whole event if it is another plain token.
 
-        False leaves all as it was: what came is something else, or no whole event.
+        Return False, with nothing changed, if it is something else or not a whole event.
         """
 
     def event(self, name: bytes, data: bytes, at: float) -> EventKind:
-        """Take in one whole event that carries data.
+        """Read a whole event that has data.
 
         `name` is its `event:` field (empty if it had none), `data` its `data:` lines joined by
         a line feed. A malformed event is counted, is `EventKind.DATA`, and raises nothing.
         """
 
     def oversized(self, name: bytes, head: bytes, tail: bytes, at: float) -> EventKind:
-        """Take in an event too long to hold: only how its data begins and how it ends."""
+        """Read the beginning and the end of the data of an event that is too long to buffer."""
 
     def stray(self, text: bytes, at: float) -> EventKind:
-        """Judge text that is no SSE field: a bare JSON error is `EventKind.ERROR`, else `PING`."""
+        """Classify text that is not an SSE field: `ERROR` for a JSON error, else `PING`."""
 
     def finished(self) -> bool:
-        """Whether a clean end of body here is a true end, though no end mark came.
+        """Whether the answer is complete if the body ends here without an end marker.
 
-        True when every choice had its finish reason, and for a family without known rules.
+        It is if every choice has its finish reason, or if the family is unknown.
         """
 
 
 @dataclass(frozen=True, slots=True)
 class UpstreamTry:
-    """One attempt at one upstream, up to the moment when its answer stood or was given up."""
+    """One attempt at one upstream, until it was answered or given up."""
 
     upstream: str
     seconds: float
     status: int | None = None
-    """What it answered; None if it did not."""
+    """The upstream's status; None if it did not answer."""
     error: str = ""
-    """The code of what was wrong, such as `connect_timeout`; a good status may hide one."""
+    """The error code, such as `connect_timeout`; a status of 200 may have one, too."""
     request_id: str = ""
-    """What the upstream calls the request: its support asks for that id."""
+    """The upstream's id of the request, for which its support asks."""
 
 
 @dataclass(slots=True)
 class RequestRecord:
-    """What is known of one request; filled in as it goes, read once when it has ended.
+    """All facts about one request; log, metrics and span are made of it when it has ended.
 
-    Times are seconds of `time.monotonic()`; durations are seconds; None means it never happened.
+    Times are seconds of `time.monotonic()`, durations seconds; None: it has not happened.
     """
 
     request_id: str
@@ -134,64 +134,64 @@ class RequestRecord:
     family: Family
     started_at: float
     own_id: str = ""
-    """nginx's own id of it, where `request_id` is the client's, who may give many the same."""
+    """nginx's own id, if `request_id` is the client's, which may not be unique."""
     model: str = ""
-    """The model the client asked for; empty if the request names none."""
+    """The requested model; empty if the request names none."""
     client_address: str = ""
-    """The address of the client, as far as those in front are trusted; empty where it has none."""
+    """The client's address, determined through trusted proxies; empty if unknown."""
     client_key: str = ""
     """The configured name of the client's key, never the key; empty if none is configured."""
     wants_stream: bool = False
     hides_usage: bool = False
-    """Usage was asked for on the client's behalf, so its own chunk is kept from the client."""
+    """Whether Sluice requested usage, so that its chunk is hidden from the client."""
     traceparent: str = ""
-    """The W3C trace context that went to the upstream."""
+    """The W3C trace context that was sent to the upstream."""
 
     upstream: str = ""
     upstream_request_id: str = ""
-    """The id that the upstream gave its answer; empty if it gave none."""
+    """The upstream's id of its response; empty if it sent none."""
     attempts: int = 0
     tries: list[UpstreamTry] = field(default_factory=list)
-    """The attempts that are over, in their order."""
+    """The attempts that have ended, in order."""
     queue_seconds: float = 0.0
     called_at: float | None = None
-    """When the upstream was first called: the end of Sluice's own share before it."""
+    """When the first attempt began."""
     sent_before: bool = False
     """Whether an attempt before the last one had sent the request in full."""
     connected_at: float | None = None
-    """When the answering attempt's request had been sent in full."""
+    """When the last attempt had sent the request in full."""
     headers_at: float | None = None
     first_byte_at: float | None = None
-    """When the upstream's first body byte came."""
+    """When the first byte of the upstream's body arrived."""
     committed_at: float | None = None
-    """When the status line left for the client: from here on nothing can be tried again."""
+    """When the status line was sent to the client; after that nothing can be retried."""
     first_sent_at: float | None = None
-    """When the upstream's first byte had been written towards the client."""
+    """When the first byte of the upstream's body was written to the client."""
     client_left_at: float | None = None
     ended_at: float | None = None
 
     upstream_status: int | None = None
     status: int = 0
-    """The status that went to the client; 499 if it left before there was one."""
+    """The status sent to the client; 499 if it disconnected before."""
     bytes_in: int = 0
     bytes_out: int = 0
     ended_by: EndedBy | None = None
     error: str = ""
-    """The code of the error that ended it, such as `upstream_unreachable`; empty if none."""
+    """The code of the error that ended it, such as `upstream_unreachable`; else empty."""
     notes: dict[str, str] = field(default_factory=dict)
-    """What else the log line should say; never a prompt, an answer or a key."""
+    """Further fields of the log line; never a prompt, an answer or a key."""
 
     @property
     def duration(self) -> float:
-        """Seconds from the first to the last moment; 0.0 while it has not ended."""
+        """The seconds from start to end; 0.0 before the end."""
         return 0.0 if self.ended_at is None else self.ended_at - self.started_at
 
     @property
     def unique_id(self) -> str:
-        """The id by which workers and nginx's line tell requests apart."""
+        """The unique id by which workers and nginx's log lines refer to the request."""
         return self.own_id or self.request_id
 
     @property
     def reached_upstream(self) -> bool:
-        """Whether any upstream got the request in full, so that it counts as one."""
+        """Whether any upstream was sent the request in full, so that it counts for limits."""
         return self.sent_before or self.connected_at is not None

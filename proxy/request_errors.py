@@ -1,4 +1,4 @@
-"""The errors of requests that are turned away before anything is done for them."""
+"""The errors of requests that are rejected before anything is done for them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from proxy.record import EndedBy
 
 
 class BodyTooSlow(SluiceError):
-    """The body did not come within `SLUICE_BODY_TIMEOUT_SECONDS`, or too slowly after it."""
+    """The body did not arrive within `SLUICE_BODY_TIMEOUT_SECONDS` and its extensions."""
 
     fault = Fault("request_timeout", 408, EndedBy.REJECTED, "Send the body without pause.")
 
@@ -15,23 +15,23 @@ class BodyTooSlow(SluiceError):
 class UriTooLong(SluiceError):
     """The request target is longer than the server accepts."""
 
-    fault = Fault("uri_too_long", 414, EndedBy.REJECTED, "Send what is in it as a body.")
+    fault = Fault("uri_too_long", 414, EndedBy.REJECTED, "Send the data in a body instead.")
 
 
 class HeadersTooLarge(SluiceError):
     """The head has more or longer fields than the server accepts."""
 
-    fault = Fault("headers_too_large", 431, EndedBy.REJECTED, "Send fewer or shorter ones.")
+    fault = Fault("headers_too_large", 431, EndedBy.REJECTED, "Send fewer or shorter headers.")
 
 
 class HttpVersionNotSupported(SluiceError):
     """The request line names another version than 1.0 and 1.1."""
 
-    fault = Fault("http_version_not_supported", 505, EndedBy.REJECTED, "Use 1.1 or 2.")
+    fault = Fault("http_version_not_supported", 505, EndedBy.REJECTED, "Use HTTP/1.1 or HTTP/2.")
 
 
 class CrossSite(SluiceError):
-    """A browser sends it for a page whose origin is not in `SLUICE_CORS_ORIGINS`."""
+    """A browser sent it for a page whose origin is not in `SLUICE_CORS_ORIGINS`."""
 
     fault = Fault(
         "cross_site_request",
@@ -42,6 +42,8 @@ class CrossSite(SluiceError):
 
 
 class MethodNotAllowed(SluiceError):
-    """The route knows other methods than this one."""
+    """The route does not support the method."""
 
-    fault = Fault("method_not_allowed", 405, EndedBy.REJECTED, "Use a method that Allow names.")
+    fault = Fault(
+        "method_not_allowed", 405, EndedBy.REJECTED, "Use a method from the Allow header."
+    )

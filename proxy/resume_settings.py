@@ -1,4 +1,4 @@
-"""The settings of resumable streams; `proxy.settings` has all the others."""
+"""The settings of resumable streams."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from proxy.setting_types import Seconds
 
 
 class ResumeSettings(BaseSettings):
-    """What an operator can set about streams that outlive their connection."""
+    """The settings of streams that outlive their connection."""
 
     model_config = SettingsConfigDict(env_prefix="SLUICE_", frozen=True, extra="forbid")
 
@@ -27,17 +27,21 @@ class ResumeSettings(BaseSettings):
         8 * 1024 * 1024,
         ge=4096,
         le=2**31,
-        description="kept of one resumable stream; beyond it the oldest events are dropped",
+        description="size limit of one resumable stream; beyond it its oldest events are dropped",
     )
     resume_total_bytes: int = Field(
         128 * 1024 * 1024,
         ge=4096,
         le=2**44,
-        description="kept of all resumable streams together; beyond it the oldest are dropped",
+        description="size limit of all resumable streams together; beyond it the oldest "
+        "are dropped",
     )
     resume_readers: int = Field(
-        1000, ge=1, le=1_000_000, description="readers of resumable streams at once, all workers"
+        1000,
+        ge=1,
+        le=1_000_000,
+        description="concurrent readers of resumable streams, over all workers",
     )
     resume_readers_per_stream: int = Field(
-        16, ge=1, le=10_000, description="readers of one resumable stream at once"
+        16, ge=1, le=10_000, description="concurrent readers of one resumable stream"
     )

@@ -1,6 +1,6 @@
-"""What is wrong with a setting, in words for people: pydantic's errors are for programmers.
+"""Explains invalid settings to operators; pydantic's own messages are for programmers.
 
-Each complaint names the setting, its value (never a secret's) and what would be right.
+Each message names the setting, its value (unless it is a secret) and what would be valid.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ _TABLES: dict[str, type[BaseModel]] = {
     "key_defaults": KeyDefaults,
 }
 _SECRET_FIELDS = {"api_key", "key", "sha256"}
-_OF_A_NAME = "[key]"
-"""What pydantic puts behind the place of a name that is wrong itself."""
+_NAME_MARK = "[key]"
+"""pydantic's last part of an error's location if the name in a table is invalid, not its value."""
 _LONGEST_NUMBER = 9
-"""Characters of one that is said as it is; a key of digits alone is longer."""
+"""Characters of a number that is shown; a longer one may be a key."""
 _LIST = "it must be a list"
-# By pydantic's error type (its "Validation Errors" page); {…} is filled in from the error.
-_WORDS = {
+# By pydantic's error type (its page "Validation Errors"); {…} is filled in from the error.
+_REASONS = {
     "missing": "it is missing",
     "int_parsing": "it must be a whole number",
     "int_from_float": "it must be a whole number",
@@ -75,23 +75,23 @@ _KINDS = {
     tuple: "list",
     object: "value",
 }
-# What may stand in a pattern's place, by the field's own name.
+# The reasons for fields with a pattern, by the field's name.
 _PATTERNS = {
     "name": "it must be a name of 1 to 64 characters, without spaces or braces",
     "probe_path": "it must be a path that begins with /",
 }
-# Up to the last @: a password with / or ? in it is a password all the same.
+# Up to the last @, as a password may contain / or ?.
 _USERINFO = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*://)?.*@", re.DOTALL)
 _QUERY_VALUE = re.compile(r"([?&;#][^=&;#\s]*=)[^&;#\s]+")
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """The known name that was probably meant."""
+    """Return the known name that was probably meant."""
     return difflib.get_close_matches(name, list(known), n=1, cutoff=0)[0]
 
 
 def explain(error: ErrorDetails) -> str:
-    """One complaint, as one line."""
+    """Return the message for one error, as one line."""
     if not error["loc"]:
         return str(error["msg"]).removeprefix("Value error, ").removesuffix(".") + "."
     field, *rest = error["loc"]
@@ -112,12 +112,12 @@ def explain(error: ErrorDetails) -> str:
 
 
 def _places(rest: list[int | str]) -> list[str]:
-    """Where in a setting; a name that may be a key is not told."""
-    return [unless_a_key(str(part)) for part in rest if part != _OF_A_NAME]
+    """Return the parts of a location within a setting; names that may be keys are masked."""
+    return [unless_a_key(str(part)) for part in rest if part != _NAME_MARK]
 
 
 def without_secrets(text: str) -> str:
-    """An address without its user, its password and the values of its query."""
+    """Return an address with its user, its password and the values of its query masked."""
     return _QUERY_VALUE.sub(rf"\1{MASK}", _USERINFO.sub(_masked_user, text))
 
 
@@ -131,8 +131,8 @@ def _why(error: ErrorDetails) -> str:
         return error["msg"].removeprefix("Value error, ")
     if error["type"] == "string_pattern_mismatch":
         return _PATTERNS.get(str(error["loc"][-1]), "it has a form that is not allowed")
-    words = _WORDS.get(error["type"], "it is not what belongs here")
-    return words.format(**{name: _number(value) for name, value in context.items()})
+    reason = _REASONS.get(error["type"], "it is not a valid value")
+    return reason.format(**{name: _number(value) for name, value in context.items()})
 
 
 def _number(value: object) -> object:
@@ -140,9 +140,9 @@ def _number(value: object) -> object:
 
 
 def _shown(field: str, rest: list[int | str], value: object) -> str:
-    """The wrong value, unless it is a secret or may be one.
+    """Return the invalid value, or a mask if it is a secret or may be one.
 
-    Anywhere in a table of keys or upstreams somebody may have put a key by mistake.
+    Any value in the tables of keys and upstreams may be a key, entered in the wrong place.
     """
     if field in _SECRETS or (rest and rest[-1] in _SECRET_FIELDS):
         return MASK

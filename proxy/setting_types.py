@@ -1,4 +1,4 @@
-"""The kinds of value that settings have: their bounds, and what is refused of them."""
+"""The types of settings, with their bounds and validators."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SecondsOrOff = Annotated[float, Field(ge=0, le=86_400)]
 
 
 def listed(value: object) -> object:
-    """A text as the list that it is, separated by commas; all else as it is."""
+    """Split a text at its commas; return any other value unchanged."""
     if isinstance(value, str):
         return tuple(part.strip().rstrip("/") for part in value.split(",") if part.strip())
     return value
@@ -35,7 +35,7 @@ BaseUrl = Annotated[HttpUrl, AfterValidator(_plain_base)]
 
 
 def _address(text: str) -> str:
-    """An address to bind: names are left out, since one name may mean several addresses."""
+    """Validate an address to bind; names are rejected, as one may resolve to several addresses."""
     try:
         return str(ipaddress.ip_address(text.strip("[]")))
     except ValueError:
@@ -59,7 +59,7 @@ _ORIGIN = re.compile(r"^[a-z][a-z0-9+.-]*://[a-z0-9._\[\]:-]+$")
 
 
 def _origin(text: str) -> str:
-    """As browsers send it: in lower case."""
+    """Validate an origin; it is converted to lower case, as browsers send it."""
     text = text.lower()
     if text not in {"*", "null"} and not _ORIGIN.match(text):
         raise ValueError("an origin is scheme://host or scheme://host:port, without a path")
@@ -73,7 +73,7 @@ _SLUICES_OWN = {"internal", "healthz", "readyz", "selftest", "metrics", "status"
 
 
 def _path_prefix(text: str) -> str:
-    """Whole segments, none of them of dots, and none of Sluice's own routes."""
+    """Validate a prefix: whole segments, no `.` or `..`, and not a route of Sluice's own."""
     if not _PREFIX.fullmatch(text):
         raise ValueError("a path prefix is /segment or /segment/segment, in letters and digits")
     if text.split("/")[1].lower() in _SLUICES_OWN:

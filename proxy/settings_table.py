@@ -1,6 +1,6 @@
-"""The table in `docs/settings.md`, made from the settings' own definitions.
+"""Generates the table in `docs/settings.md` from the settings' definitions.
 
-`python -m proxy.settings_table` (or `make docs`) writes it anew.
+`python -m proxy.settings_table` (or `make docs`) updates it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ END = "<!-- settings: end -->"
 
 
 def table() -> str:
-    """The settings as a Markdown table, in the order of their definition."""
+    """Return the settings as a Markdown table, in the order of their definition."""
     rows = ["| name | default | reload | meaning |", "|---|---|---|---|"]
     last = ResumeSettings.model_fields
     fields = sorted(Settings.model_fields.items(), key=lambda item: item[0] in last)
@@ -34,21 +34,21 @@ def table() -> str:
 
 
 def put_into(text: str) -> str:
-    """The text with the table between its two marks.
+    """Return the text with the table between its two marks.
 
-    Raises `ValueError` if the marks are not there.
+    Raises `ValueError` if a mark is missing.
     """
     return put_between(text, BEGIN, END, table())
 
 
 def main(path: str) -> int:
-    """Bring a file up to date."""
+    """Update the table in a file."""
     update(path, BEGIN, END, table())
     return 0
 
 
 def _default(field: FieldInfo) -> str:
-    """The default as it would be set; a dash where there is none, or where it is worked out."""
+    """Return the default as it would be set; a dash if there is none, or if it is computed."""
     value = None if field.default_factory is not None else field.default
     if value is None or value in ((), {}):
         return "-"

@@ -1,7 +1,7 @@
-"""The static pages: where their files lie, and the headers that nginx and a lone worker send.
+"""The static pages: their files, and the headers that nginx and a standalone worker send.
 
-The policy lets a page run its own scripts, talk to its own origin and load nothing from elsewhere,
-so text of an answer can do nothing even where it became markup (CSP level 3, W3C).
+The content security policy allows only a page's own scripts and its own origin. So even if text of
+an answer became markup, it could not run a script or load anything (W3C, "CSP Level 3").
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ CONTENT_TYPES: Final = {
     ".LICENSE": "text/plain; charset=utf-8",
     ".txt": "text/plain; charset=utf-8",
 }
-"""By the file's ending; no other file is a page."""
+"""The media types by file extension; files with another extension are not served."""
 
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
@@ -44,34 +44,34 @@ HEADERS: Final = {
 
 
 def playground_is_on(settings: Settings) -> bool:
-    """Whether `/playground/` is served: as set, else only in front of the demo upstream."""
+    """Whether `/playground/` is served: as set, or if `auto`, only with the demo upstream."""
     if settings.playground == "auto":
         return settings.upstream_url is None and not settings.upstreams
     return settings.playground == "on"
 
 
 def source() -> Traversable:
-    """The folder `nginx/`: inside an installed package, beside it in a checkout."""
+    """Return the folder `nginx/`: inside an installed package, or next to it in a checkout."""
     package = resources.files("proxy")
     installed = package / "_nginx"
     return installed if installed.is_dir() else Path(str(package)).parent / "nginx"
 
 
 def files(folder: str) -> dict[str, Traversable]:
-    """The files of one page by their path below it, such as `vendor/streaming-markdown.js`."""
-    found: dict[str, Traversable] = {}
-    _collect(source() / "html" / folder, "", found)
-    return found
+    """Return one page's files by their relative path, such as `vendor/streaming-markdown.js`."""
+    collected: dict[str, Traversable] = {}
+    _collect(source() / "html" / folder, "", collected)
+    return collected
 
 
-def _collect(folder: Traversable, prefix: str, found: dict[str, Traversable]) -> None:
+def _collect(folder: Traversable, prefix: str, collected: dict[str, Traversable]) -> None:
     for entry in sorted(folder.iterdir(), key=lambda entry: entry.name):
         if entry.is_dir():
-            _collect(entry, f"{prefix}{entry.name}/", found)
+            _collect(entry, f"{prefix}{entry.name}/", collected)
         elif content_type(entry.name):
-            found[prefix + entry.name] = entry
+            collected[prefix + entry.name] = entry
 
 
 def content_type(name: str) -> str:
-    """The media type of a page's file; empty for what is none."""
+    """Return the media type of a page's file; empty if the file is not served."""
     return CONTENT_TYPES.get(Path(name).suffix, "")

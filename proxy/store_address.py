@@ -1,4 +1,4 @@
-"""Where the store is: `SLUICE_STORE_URL` read into its parts, without looking anything up."""
+"""Parses the store's address, `SLUICE_STORE_URL`, without a DNS lookup."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class StoreAddress:
-    """One store, however many machines it is made of."""
+    """The address of one store, which may consist of several machines."""
 
     kind: Kind
     hosts: tuple[tuple[str, int], ...] = ()
     path: str = ""
     service: str = ""
-    """The name under which Sentinels know the set."""
+    """The name of the set that the Sentinels monitor."""
     database: int = 0
     username: str | None = None
     password: str | None = None
@@ -41,7 +41,7 @@ class StoreAddress:
 
     @property
     def shown(self) -> str:
-        """For people: without user and password."""
+        """The address to show: without user and password."""
         if self.kind is Kind.UNIX:
             return f"unix://{self.path}"
         scheme = "rediss" if self.tls else "redis"
@@ -55,9 +55,10 @@ class StoreAddress:
 
 
 def parse(url: str) -> StoreAddress:
-    """Read a store's URL.
+    """Parse a store's URL.
 
-    Raises `ValueError` with what would be right; never with the URL, which may hold a password.
+    Raises `ValueError`; the message says what would be valid, and never shows the URL, which may
+    contain a password.
     """
     parts = urlsplit(url.strip())
     if parts.query or parts.fragment:
@@ -72,7 +73,7 @@ def parse(url: str) -> StoreAddress:
     kind = {"": Kind.SERVER, "sentinel": Kind.SENTINEL, "cluster": Kind.CLUSTER}.get(form)
     if kind is None or scheme not in {"redis", "rediss", "valkey", "valkeys"}:
         raise ValueError(f"a store is one of {_FORMS}")
-    service, database = _path(kind, [unquote(one) for one in parts.path.split("/") if one])
+    service, database = _path(kind, [unquote(part) for part in parts.path.split("/") if part])
     return StoreAddress(
         kind,
         hosts=_hosts(parts, _SENTINEL_PORT if kind is Kind.SENTINEL else _STORE_PORT, kind),
@@ -90,20 +91,20 @@ def _credentials(parts: SplitResult) -> tuple[str | None, str | None]:
 
 
 def _hosts(parts: SplitResult, port: int, kind: Kind) -> tuple[tuple[str, int], ...]:
-    found = []
-    for one in parts.netloc.rpartition("@")[2].split(","):
-        # `urlsplit` reads a single host well, brackets of IPv6 included.
-        host = urlsplit(f"//{one}")
+    hosts = []
+    for host_and_port in parts.netloc.rpartition("@")[2].split(","):
+        # `urlsplit` parses a single host, with the brackets of an IPv6 address.
+        host = urlsplit(f"//{host_and_port}")
         try:
-            found.append((host.hostname or "", host.port or port))
+            hosts.append((host.hostname or "", host.port or port))
         except ValueError:
-            # Its own words would show what may be a password without its host.
+            # Its own message would show text that may be a password without its host.
             raise ValueError("a port is a number up to 65535") from None
         if not host.hostname:
             raise ValueError(f"a host is missing; a store is one of {_FORMS}")
-    if len(found) > 1 and kind is Kind.SERVER:
-        raise ValueError("several hosts are redis+sentinel:// or redis+cluster://")
-    return tuple(found)
+    if len(hosts) > 1 and kind is Kind.SERVER:
+        raise ValueError("several hosts need redis+sentinel:// or redis+cluster://")
+    return tuple(hosts)
 
 
 def _path(kind: Kind, path: list[str]) -> tuple[str, int]:
@@ -112,8 +113,8 @@ def _path(kind: Kind, path: list[str]) -> tuple[str, int]:
         if not path:
             raise ValueError("the service is missing: redis+sentinel://HOST:PORT/SERVICE")
         service = path.pop(0)
-    if len(path) > 1 or not all(one.isdecimal() for one in path):
-        raise ValueError("what follows the host is the number of a database")
+    if len(path) > 1 or not all(part.isdecimal() for part in path):
+        raise ValueError("the path after the host must be a database number")
     database = int(path[0]) if path else 0
     if kind is Kind.CLUSTER and database:
         raise ValueError("a cluster has only the database 0")

@@ -1,4 +1,4 @@
-"""What `SLUICE_UPSTREAMS` and `[[upstreams]]` may say of one upstream."""
+"""The settings of one upstream: an entry of `SLUICE_UPSTREAMS` or `[[upstreams]]`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from proxy.setting_types import BaseUrl, Seconds, SecondsOrOff
 
 
 class UpstreamSettings(BaseModel):
-    """One upstream in `SLUICE_UPSTREAMS` or in the TOML file."""
+    """One upstream."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -17,28 +17,28 @@ class UpstreamSettings(BaseModel):
     url: BaseUrl
     api_key: Secret | None = None
     ca: str | None = None
-    """Path of PEM certificates that its own may be signed by; unset: `SLUICE_UPSTREAM_CA`."""
+    """The path of PEM certificates of CAs to trust for it; unset: `SLUICE_UPSTREAM_CA`."""
     models: tuple[str, ...] = ("*",)
-    """Globs of the models it serves."""
+    """Globs of the models that it serves."""
     rename: dict[str, str] = {}
-    """The model's name there, by the name the client uses."""
+    """The upstream's name for a model, by the name that clients use."""
     weight: float = Field(default=1.0, gt=0)
     priority: int = Field(default=0, ge=0)
-    """The lowest tier with a healthy member is used."""
+    """Its tier; the lowest tier with a healthy upstream is used."""
     max_streams: int | None = Field(default=None, ge=1)
-    """Across all workers; unset: only the overall cap."""
+    """The limit over all workers; unset: only `SLUICE_MAX_STREAMS` applies."""
     connect_timeout_seconds: Seconds | None = None
     first_token_timeout_seconds: SecondsOrOff | None = None
     idle_timeout_seconds: SecondsOrOff | None = None
     total_timeout_seconds: SecondsOrOff | None = None
     probe_path: str | None = Field(default=None, pattern=r"^/")
-    """Asked with GET every `SLUICE_PROBE_INTERVAL_SECONDS`; unset: no active probe."""
+    """The path of health checks, every `SLUICE_PROBE_INTERVAL_SECONDS`; unset: none."""
     include_usage: bool | None = None
-    """Whether usage is asked for on streams that do not; unset: `SLUICE_INCLUDE_USAGE`."""
+    """Whether Sluice requests usage where clients do not; unset: `SLUICE_INCLUDE_USAGE`."""
 
     @property
     def ca_name(self) -> str:
-        """What complaints call its `ca`."""
+        """The name of its `ca` in messages."""
         return f"SLUICE_UPSTREAMS, {self.name}: ca"
 
     @model_validator(mode="after")

@@ -1,4 +1,4 @@
-"""Which Sluice this is: the version of the installed distribution, written down in one place."""
+"""The version of the installed distribution, which is defined in one place."""
 
 from __future__ import annotations
 
@@ -14,6 +14,6 @@ def _installed() -> str:
         return "unknown"
 
 
-# Read with the module: it reads files, which must not hold an event loop up later.
+# Read when the module is imported: reading files later would block an event loop.
 VERSION = _installed()
-"""As in `pyproject.toml`; `unknown` where the package runs without being installed."""
+"""The version in `pyproject.toml`; `unknown` if the package is not installed."""

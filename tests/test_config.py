@@ -49,12 +49,12 @@ def test_a_name_that_stands_twice(
 ) -> None:
     """One of two keys would be lost in silence; the complaint tells neither."""
     monkeypatch.setenv(f"SLUICE_{name}", text)
-    assert f"SLUICE_{name}: a name stands twice" in complaint()
+    assert f"SLUICE_{name}: a name is used twice" in complaint()
     assert "sk-" not in complaint()
     monkeypatch.delenv(f"SLUICE_{name}")
     (tmp_path / "keys").write_text(text)
     monkeypatch.setenv(f"SLUICE_{name}_FILE", str(tmp_path / "keys"))
-    assert "a name stands twice" in complaint()
+    assert "a name is used twice" in complaint()
 
 
 def test_an_empty_variable_is_as_good_as_none(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -47,7 +47,7 @@ def test_a_name_that_cannot_be_one(capsys: pytest.CaptureFixture[str]) -> None:
     """No key is made that could not be stored."""
     assert main(["keys", "new", "a{b}"]) == 2
     said = capsys.readouterr()
-    assert "no name for a key" in said.err
+    assert "not a valid name for a key" in said.err
     assert "sk-" not in said.out
 
 
@@ -99,7 +99,7 @@ def test_what_a_running_sluice_says_is_left(
     assert "2 used, 58 left of 60" in capsys.readouterr().out
     assert asked == ["Bearer a-token-of-the-operators"]
     assert main(["keys", "list"]) == 0
-    assert "what is used is not known" in " ".join(capsys.readouterr().err.split())
+    assert "the usage of keys is unknown" in " ".join(capsys.readouterr().err.split())
 
 
 def test_no_keys(capsys: pytest.CaptureFixture[str]) -> None:

@@ -129,4 +129,4 @@ def test_a_key_in_the_place_of_its_upstream() -> None:
     """There is no such upstream, and what it is called is not told."""
     keys = [{"name": "a", "key": "sk-a", "upstream": KEY}]
     (line,) = complaints(keys=keys, upstreams=[UPSTREAM])
-    assert line == ("SLUICE_KEYS: 'a' goes to the upstream '********'; SLUICE_UPSTREAMS has a.")
+    assert line == ("SLUICE_KEYS: 'a' names the upstream '********'; SLUICE_UPSTREAMS has a.")

@@ -122,7 +122,7 @@ async def test_commands_beside_it_show_it(guarded: tuple[Running, Path]) -> None
         command, running, "keys", "list", SLUICE_KEYS=keys, SLUICE_CONFIG=str(file)
     )
     assert found.returncode == 0
-    assert "is not known" not in found.stderr
+    assert "is unknown" not in found.stderr
     assert TOKEN not in running.out + running.err
 
 
