@@ -1,4 +1,4 @@
-"""The appliance as operators run it: nginx, several workers, TLS; started once for many tests."""
+"""The appliance as operators run it: nginx, several workers, TLS; one for many tests."""
 
 from __future__ import annotations
 
@@ -18,34 +18,34 @@ ORIGIN = "https://app.example.com"
 
 @dataclass(frozen=True)
 class Appliance:
-    """A running appliance before a demo upstream."""
+    """A running appliance in front of a demo upstream."""
 
     gateway: RunningGateway
     tls_port: int
 
     @property
     def url(self) -> str:
-        """Where clients come."""
+        """The public URL."""
         return self.gateway.url
 
     @property
     def tls_url(self) -> str:
-        """Where they come by TLS, under the name that its certificate has."""
+        """The public URL by TLS, with the host name of its certificate."""
         return f"https://localhost:{self.tls_port}"
 
     @property
     def admin_url(self) -> str:
-        """Where operators come."""
+        """The URL of the admin port."""
         return self.gateway.admin_url
 
     def served_by(self) -> set[int]:
-        """The workers that have ended a request so far."""
+        """Return the numbers of the workers that have ended a request so far."""
         return {entry["worker"] for entry in list(self.gateway.process.ended.values())}
 
 
 @contextmanager
 def running() -> Iterator[Appliance]:
-    """Start it; everything that a client may need is switched on."""
+    """Run an appliance with TLS and CORS switched on."""
     tls_port = free_port()
     with (
         gateways.upstream() as upstream,
@@ -67,5 +67,5 @@ def running() -> Iterator[Appliance]:
 
 
 def trusting() -> ssl.SSLContext:
-    """A client that trusts its certificate, and no other."""
+    """Return a client's TLS context that trusts only this certificate."""
     return ssl.create_default_context(cafile=ONE.certificate)

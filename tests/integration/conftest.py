@@ -1,4 +1,4 @@
-"""A demo upstream and a worker before it, alone or behind nginx, with nothing left behind."""
+"""A demo upstream and a worker in front of it, alone or behind nginx, checked for leaks."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tests.integration.appliances import Appliance
 from tests.integration.nginx_instances import NginxInstances
 
 SETTLE_SECONDS = 20.0
-"""Only what fails takes so long: a busy machine may stand still for seconds."""
+"""Only a failing test waits so long: a busy machine may stall for seconds."""
 
 
 @dataclass(frozen=True)
@@ -39,25 +39,25 @@ class Demo:
 
 @dataclass(frozen=True)
 class Worker:
-    """A running worker, seen from outside (`url`) and from inside (`state`)."""
+    """A running worker: its public URL and its internal state."""
 
     url: str
     state: WorkerState
     server: web.Server
     nginx_log: Path | None = None
-    """What the nginx in front of it wrote, if there is one."""
+    """The log of the nginx in front of it, if there is one."""
 
 
 StartWorker = Callable[..., Awaitable[Worker]]
 
 
 def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
-    """Everything here runs on the loop that workers run on."""
+    """Run these tests on the event loop that workers use."""
     return {"uvloop": uvloop.new_event_loop}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A test that hangs is ended from outside: uvloop lets no alarm interrupt it."""
+    """Time tests out by a thread: uvloop does not let a signal interrupt a hanging test."""
     here = Path(__file__).parent
     for item in items:
         if here in item.path.parents and item.get_closest_marker("timeout") is None:
@@ -78,7 +78,7 @@ async def demo() -> AsyncIterator[Demo]:
 
 @pytest.fixture
 async def start_worker(demo: Demo) -> AsyncIterator[StartWorker]:
-    """Starts workers with settings of the test's choice; afterwards looks for what leaked."""
+    """Start workers with the given settings; check for leaks afterwards."""
     async with _starting(demo) as start:
         yield start
 
@@ -91,7 +91,7 @@ async def worker(start_worker: StartWorker) -> Worker:
 
 @pytest.fixture(scope="session")
 def nginxes() -> Iterator[NginxInstances]:
-    """Every nginx that is asked for."""
+    """The nginx instances of the session, by their settings."""
     running = NginxInstances()
     yield running
     running.close()
@@ -108,7 +108,7 @@ def appliance() -> Iterator[Appliance]:
 async def start_front(
     request: pytest.FixtureRequest, demo: Demo, nginxes: NginxInstances
 ) -> AsyncIterator[StartWorker]:
-    """Starts what clients meet: a worker alone, or one behind nginx."""
+    """Start a worker alone, or one behind nginx."""
     async with _starting(demo, nginxes if request.param == "nginx" else None) as start:
         yield start
 
@@ -117,7 +117,7 @@ async def start_front(
 async def start_every(
     request: pytest.FixtureRequest, demo: Demo, nginxes: NginxInstances
 ) -> AsyncIterator[StartWorker]:
-    """Starts every way there is through Sluice: past the parser, through it, and behind nginx."""
+    """Start each path through Sluice: with the fast path, without it, and behind nginx."""
     way = request.param
     front = nginxes if way == "nginx" else None
     async with _starting(demo, front, fast_path=way != "plain") as start:
@@ -126,7 +126,7 @@ async def start_every(
 
 @pytest.fixture
 async def front(start_front: StartWorker) -> Worker:
-    """What clients meet, with the default settings."""
+    """A worker alone, or one behind nginx, with the default settings."""
     return await start_front()
 
 
@@ -183,14 +183,14 @@ async def _running(state: WorkerState) -> AsyncIterator[web.AppRunner]:
 
 @pytest.fixture
 async def http() -> AsyncIterator[aiohttp.ClientSession]:
-    """A plain HTTP client that decodes and follows nothing."""
+    """An HTTP client that does not decode bodies."""
     async with aiohttp.ClientSession(auto_decompress=False) as session:
         yield session
 
 
 @pytest.fixture(autouse=True)
 async def _descriptors_stay() -> AsyncIterator[None]:
-    """No test leaves a descriptor open that it opened."""
+    """Check that no test leaves a descriptor open."""
     before = _descriptors()
     yield
     await until(lambda: _descriptors() <= before + 2, "descriptors leaked")
@@ -206,16 +206,16 @@ def _descriptors() -> int:
 
 
 async def nothing_leaked(state: WorkerState) -> None:
-    """No slot, place in line, stream, task or upstream connection is still held."""
+    """Check that no slot, waiter, stream, task or upstream connection is left."""
     await until(lambda: state.admission.taken == 0, "a slot leaked")
-    assert state.admission.waiting == 0, "a place in line leaked"
+    assert state.admission.waiting == 0, "a waiting request leaked"
     await until(lambda: not state.watchdogs, "a stream leaked")
     await until(lambda: not state.outliving, "a task leaked")
     await until(lambda: state.upstreams.connections()[0] == 0, "an upstream connection leaked")
 
 
 async def until(condition: Callable[[], bool], otherwise: str) -> None:
-    """Wait for a condition; fail with `otherwise` when it does not come."""
+    """Wait until a condition is true; fail with `otherwise` after `SETTLE_SECONDS`."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + SETTLE_SECONDS
     while not condition():

@@ -19,7 +19,7 @@ import pytest
 from tests.appliance.running import Running, wait_until
 from tests.integration.faults import gateways
 from tests.kills import report
-from tests.kills.crowd import COMPLETE, CUT, SHORT, Crowd
+from tests.kills.stream_clients import COMPLETE, CUT, SHORT, StreamClients
 from tests.kills.test_kills import all_counted
 
 if TYPE_CHECKING:
@@ -79,14 +79,14 @@ def test_the_kernel_kills_for_want_of_memory(tmp_path: Path) -> None:
         settings["SLUICE_UPSTREAM_URL"] = f"{upstream.url}/v1"
         with Running(tmp_path, "-c", IN_GROUP, str(group), **settings) as running:
             running.ready()
-            streams = Crowd(running.port, 10)
+            streams = StreamClients(running.port, 10)
             time.sleep(1.0)
-            saw = Crowd(running.port, HUNGRY, model=HELD, padding=BODY_BYTES).wait()
+            saw = StreamClients(running.port, HUNGRY, model=HELD, padding=BODY_BYTES).wait()
             saw += streams.wait()
             said = all_counted(running, saw)
             restarts = sum(worker["restarts"] for worker in running.status()["workers"])
             wait_until(lambda: running.get("/readyz", admin=True)[0] == 200, "ready again")
-            assert Crowd(running.port, 2, model=SHORT).wait() == {COMPLETE: 2}
+            assert StreamClients(running.port, 2, model=SHORT).wait() == {COMPLETE: 2}
     assert saw.total() == HUNGRY + 10
     assert restarts > 0, "nobody was killed"
     # Who waits for a worker that is not started again is told to come again.

@@ -14,7 +14,16 @@ import pytest
 from tests.appliance.running import alive, children_of, wait_until
 from tests.appliance.test_run import appliance
 from tests.kills import report
-from tests.kills.crowd import COMPLETE, CUT, SHORT, TOLD, UNANSWERED, Crowd, counted, in_flight
+from tests.kills.stream_clients import (
+    COMPLETE,
+    CUT,
+    SHORT,
+    TOLD,
+    UNANSWERED,
+    StreamClients,
+    counted,
+    in_flight,
+)
 from tests.meter.test_series_file import small_disk
 
 if TYPE_CHECKING:
@@ -97,13 +106,13 @@ def test_every_request_is_counted_once(
     kill, outcomes = ROWS[row]
     with appliance(tmp_path) as running:
         running.ready()
-        crowd = Crowd(running.port, SIZE)
+        clients = StreamClients(running.port, SIZE)
         time.sleep(1.2)
         kill(running)
-        saw = crowd.wait()
+        saw = clients.wait()
         said = all_counted(running, saw)
         wait_until(lambda: running.get("/readyz", admin=True)[0] == 200, "ready again")
-        assert Crowd(running.port, 2, model=SHORT).wait() == {COMPLETE: 2}
+        assert StreamClients(running.port, 2, model=SHORT).wait() == {COMPLETE: 2}
     assert saw.total() == SIZE
     assert said == outcomes(saw)
     if "kills" in (request.config.option.markexpr or ""):
@@ -116,10 +125,10 @@ def test_the_supervisor(tmp_path: Path) -> None:
     """All that it has started goes with it, no stream looks whole, and it can be started again."""
     with appliance(tmp_path) as running:
         started = children_of(running.ready().process.pid)
-        crowd = Crowd(running.port, SIZE)
+        clients = StreamClients(running.port, SIZE)
         time.sleep(1.2)
         running.process.kill()
-        saw = crowd.wait()
+        saw = clients.wait()
         wait_until(lambda: not any(map(alive, started)), "the end of all that it had started")
     assert saw.keys() <= {CUT, TOLD, UNANSWERED}
     ports = {
@@ -130,7 +139,7 @@ def test_the_supervisor(tmp_path: Path) -> None:
     with appliance(tmp_path / "again", **ports) as again:
         again.port, again.admin_port = running.port, running.admin_port
         again.ready()
-        assert Crowd(again.port, 2, model=SHORT).wait() == {COMPLETE: 2}
+        assert StreamClients(again.port, 2, model=SHORT).wait() == {COMPLETE: 2}
     report.write("the supervisor", saw, "nothing: the metrics go with it")
 
 
@@ -145,10 +154,10 @@ def test_a_full_disk_kills_nobody(tmp_path: Path) -> None:
             with (disk / "filler").open("wb") as filler:
                 free = os.statvfs(disk).f_bavail * os.statvfs(disk).f_bsize
                 os.posix_fallocate(filler.fileno(), 0, free)
-            saw = Crowd(running.port, SIZE).wait()
+            saw = StreamClients(running.port, SIZE).wait()
             restarts = [worker["restarts"] for worker in running.status()["workers"]]
             (disk / "filler").unlink()
-            saw += Crowd(running.port, 2, model=SHORT).wait()
+            saw += StreamClients(running.port, 2, model=SHORT).wait()
             said = all_counted(running, saw)
     assert saw == {COMPLETE: SIZE + 2}
     assert said == {"complete": SIZE + 2}

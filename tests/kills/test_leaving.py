@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.integration.faults.gateways import fetch
-from tests.integration.faults.programs import program, told
+from tests.integration.faults.programs import output_of, program
 from tests.integration.faults.test_asking_and_leaving import (
     HOST,
     attacked_appliance,
@@ -62,11 +62,11 @@ async def test_all_who_left_are_counted_once(
         with attacked_appliance() as (gateway, _):
             port = urlsplit(gateway.url).port or 0
             attack = await program(
-                "tests.integration.faults.leaving_crowd", "close", HOST, port, SECONDS
+                "tests.integration.faults.leaving_clients", "close", HOST, port, SECONDS
             )
             await asyncio.sleep(BEFORE_SECONDS)
             await fault(gateway)
-            sent = await told(attack)
+            sent = await output_of(attack)
             await gateway.settled()
             outcomes = await outcomes_at_rest(gateway)
     assert outcomes.total() == sent["requests"]

@@ -14,7 +14,7 @@ import pytest
 from proxy.state.limits import LEASE_SECONDS
 from tests.appliance.running import alive, wait_until
 from tests.appliance.test_run import appliance
-from tests.kills.crowd import CHAT, counted, in_flight
+from tests.kills.stream_clients import CHAT, counted, in_flight
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -12,7 +12,7 @@ import pytest
 
 from tests.appliance.running import wait_until
 from tests.appliance.test_run import appliance, requests_counted
-from tests.kills.crowd import Crowd
+from tests.kills.stream_clients import StreamClients
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -78,7 +78,9 @@ def test_nothing_ends_with_the_reader_of_the_log(reader: type, tmp_path: Path) -
         os.kill(running.status()["workers"][0]["pid"], signal.SIGKILL)
         wait_until(lambda: running.status()["workers"][0]["restarts"] != 0, "started again")
         wait_until(lambda: running.status()["state"] == "ready", "all are back")
-        assert Crowd(running.port, SIZE, model="demo-fast;tokens=9").wait() == {"complete": SIZE}
+        assert StreamClients(running.port, SIZE, model="demo-fast;tokens=9").wait() == {
+            "complete": SIZE
+        }
         wait_until(lambda: requests_counted(running, ended_by="complete") == SIZE, "counted")
         running.signal(signal.SIGTERM)
         assert running.ended() == 0

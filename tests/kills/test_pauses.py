@@ -13,7 +13,7 @@ import pytest
 from tests.appliance.running import alive, children_of, wait_until
 from tests.appliance.test_run import appliance
 from tests.kills import report
-from tests.kills.crowd import COMPLETE, CUT, SHORT, TOLD, Crowd
+from tests.kills.stream_clients import COMPLETE, CUT, SHORT, TOLD, StreamClients
 from tests.kills.test_kills import all_counted, by_worker
 
 if TYPE_CHECKING:
@@ -55,15 +55,15 @@ def test_a_part_stands_still_for_a_while(part: str, tmp_path: Path) -> None:
     """No stream is lost, each is counted, and afterwards everything serves as before."""
     with appliance(tmp_path, SLUICE_KEYS=KEYS) as running:
         pids = PARTS[part](running.ready())
-        crowd = Crowd(running.port, SIZE, key="sk-team")
+        clients = StreamClients(running.port, SIZE, key="sk-team")
         time.sleep(1.2)
         pause(pids)
         time.sleep(SECONDS)
         go_on(pids)
-        saw = crowd.wait()
+        saw = clients.wait()
         said = all_counted(running, saw)
         wait_until(lambda: running.status()["state"] == "ready", "all are ready")
-        assert Crowd(running.port, 2, model=SHORT, key="sk-team").wait() == {COMPLETE: 2}
+        assert StreamClients(running.port, 2, model=SHORT, key="sk-team").wait() == {COMPLETE: 2}
     assert saw == {COMPLETE: SIZE}
     assert said == {"complete": SIZE}
     report.write(f"nobody: {part} stands still for {SECONDS:.0f} s", saw, said)
@@ -78,13 +78,13 @@ def test_a_part_stands_still_when_all_shall_stop(part: str, tmp_path: Path) -> N
             pids = [running.status()["workers"][0]["pid"]]
         else:
             pids = PARTS[part](running)
-        crowd = Crowd(running.port, SIZE, key="sk-team")
+        clients = StreamClients(running.port, SIZE, key="sk-team")
         time.sleep(1.2)
         pause(pids)
         running.signal(signal.SIGTERM)
         time.sleep(SECONDS)
         go_on(pids)
-        saw = crowd.wait()
+        saw = clients.wait()
         assert running.ended() == 0
         wait_until(lambda: not any(map(alive, started)), "the end of all that it had started")
     assert saw.total() == SIZE

@@ -17,7 +17,7 @@ import pytest
 from tests.appliance.running import Running
 from tests.appliance.test_run import appliance
 from tests.kills import report
-from tests.kills.crowd import COMPLETE, SHORT, Crowd
+from tests.kills.stream_clients import COMPLETE, SHORT, StreamClients
 from tests.kills.test_kills import all_counted, workers
 
 if TYPE_CHECKING:
@@ -69,8 +69,8 @@ def test_no_descriptors(tmp_path: Path) -> None:
     }
     with Running(tmp_path, "-c", LIMITED_RUN, **settings) as running:
         running.ready()
-        saw = Crowd(running.port, CLIENTS).wait()
-        saw += Crowd(running.port, 2, model=SHORT).wait()
+        saw = StreamClients(running.port, CLIENTS).wait()
+        saw += StreamClients(running.port, 2, model=SHORT).wait()
         said = all_counted(running, saw)
         assert nobody_died(running)
         assert no_upstream_is_blamed(running)
@@ -97,13 +97,13 @@ def test_out_of_memory(tmp_path: Path) -> None:
     """Requests that no memory is left for are told 503; streams that run end well."""
     with appliance(tmp_path) as running:
         running.ready()
-        streams = Crowd(running.port, 10)
+        streams = StreamClients(running.port, 10)
         time.sleep(1.0)
         with short_of_memory(workers(running), 4 * 1024 * 1024):
-            saw = Crowd(running.port, HUNGRY, model=SHORT, padding=BODY_BYTES).wait()
+            saw = StreamClients(running.port, HUNGRY, model=SHORT, padding=BODY_BYTES).wait()
         assert streams.wait() == {COMPLETE: 10}
         saw += streams.seen
-        saw += Crowd(running.port, 2, model=SHORT).wait()
+        saw += StreamClients(running.port, 2, model=SHORT).wait()
         said = all_counted(running, saw)
         assert nobody_died(running)
         assert no_upstream_is_blamed(running)
@@ -126,12 +126,12 @@ def test_the_clock_jumps(tmp_path: Path, jump: int) -> None:
     }
     with appliance(tmp_path, **environment) as running:
         running.ready()
-        crowd = Crowd(running.port, SIZE, key="sk-team")
+        clients = StreamClients(running.port, SIZE, key="sk-team")
         time.sleep(1.2)
         with offset.open("r+b") as file:
             file.write(jump.to_bytes(8, sys.byteorder, signed=True))
-        saw = crowd.wait()
-        saw += Crowd(running.port, SIZE, model=SHORT, key="sk-team").wait()
+        saw = clients.wait()
+        saw += StreamClients(running.port, SIZE, model=SHORT, key="sk-team").wait()
         said = all_counted(running, saw)
         newest = datetime.fromisoformat(running.logged("request")[-1]["timestamp"])
         assert nobody_died(running)

@@ -67,7 +67,7 @@ async def stays(url: str, asking: Asking, kind: Kind) -> str:
     if asking.end_mark in body:
         return "whole"
     *before, last = events_of(body)
-    asking.says_it_broke(last, before)
+    asking.check_terminal_error(last, before)
     return "told"
 
 

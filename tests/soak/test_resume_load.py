@@ -17,7 +17,7 @@ import pytest
 
 from tests.fixtures.stores import StoreServer, store_server
 from tests.integration.faults import gateways
-from tests.integration.faults.programs import program, told
+from tests.integration.faults.programs import output_of, program
 from tests.integration.resume.machines import metric
 
 if TYPE_CHECKING:
@@ -100,9 +100,9 @@ async def test_a_thousand_streams_whose_readers_break(running: Running) -> None:
     watching = asyncio.create_task(watch(running, looks))
     gateway = running.gateway
     coming = await program(
-        "tests.soak.resuming_crowd", gateway.url, gateway.upstream.url, SECONDS, STREAMS, RATE
+        "tests.soak.resuming_clients", gateway.url, gateway.upstream.url, SECONDS, STREAMS, RATE
     )
-    seen: dict[str, int] = await told(coming)
+    seen: dict[str, int] = await output_of(coming)
     watching.cancel()
     print(f"\n{STREAMS} at once, {RATE:g} tokens/s each, {SECONDS:g} s: {seen}")  # noqa: T201
     settled = [look for look in looks if SETTLING_SECONDS <= look.at <= SECONDS]

@@ -16,7 +16,7 @@ import pytest
 
 from tests.integration.faults import gateways
 from tests.integration.faults.gateways import RunningGateway, eventually
-from tests.integration.faults.programs import program, told
+from tests.integration.faults.programs import output_of, program
 
 SECONDS = float(os.environ.get("SLUICE_SOAK_SECONDS", "1200"))
 SETTLING_SECONDS = min(60.0, SECONDS / 4)
@@ -91,7 +91,7 @@ async def test_many_minutes_of_everything(gateway: RunningGateway) -> None:
     watching = asyncio.create_task(watch.run())
     coming = await program("tests.soak.mixed_clients", gateway.url, SECONDS, GUESTS, SEED)
     # They fail if one of them sees what it must not see.
-    seen: dict[str, int] = await told(coming)
+    seen: dict[str, int] = await output_of(coming)
     watching.cancel()
     stretch = (SECONDS - SETTLING_SECONDS) / 4
     first, *middle, last = (

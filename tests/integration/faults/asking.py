@@ -1,4 +1,4 @@
-"""How a stream is asked for in each family, and how each says that a stream broke."""
+"""Each family's request for a stream, and its terminal error."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from proxy.record import Family
 from tests.integration.faults.events import Event
 from tests.integration.raw import Fields, request
 
-_SAID = [{"role": "user", "content": "hello"}]
+_MESSAGES = [{"role": "user", "content": "hello"}]
 _BOUNDARY = "between"
 
 
@@ -33,19 +33,19 @@ def _form(**fields: str) -> tuple[str, bytes]:
 
 @dataclass(frozen=True)
 class Asking:
-    """One family's request for a stream, and what its streams look like."""
+    """One family's request for a stream, and the format of its streams."""
 
     family: Family
     target: str
     content_type: str
     body: bytes
     end_mark: bytes
-    """What only the last event of a whole stream has in its data."""
-    says_it_broke: Callable[[Event, list[Event]], dict[str, Any]]
-    """Checks the terminal error and what came before it; gives the error's own fields."""
+    """Data that only the last event of a whole stream contains."""
+    check_terminal_error: Callable[[Event, list[Event]], dict[str, Any]]
+    """Checks the terminal error against the events before it; returns the error's own fields."""
 
     def request(self, words: str = "", request_id: str = "", more: Fields | None = None) -> bytes:
-        """The request as bytes; `words` are the demo's, its call is remembered by the id."""
+        """Return the request's bytes; `words` are for the demo, the id names its call."""
         fields = [("Content-Type", self.content_type), *(more or [])]
         if words:
             fields.append(("X-Demo", words))
@@ -54,11 +54,11 @@ class Asking:
         return request("POST", self.target, self.body, fields)
 
     def with_body(self, body: bytes) -> Self:
-        """The same request with another body."""
+        """Return the same request with another body."""
         return replace(self, body=body)
 
     def of_model(self, model: str) -> Self:
-        """The same request for another model."""
+        """Return the same request for another model."""
         return replace(
             self,
             target=self.target.replace("models/demo:", f"models/{model}:"),
@@ -75,16 +75,16 @@ def _chunk_broke(last: Event, _before: list[Event]) -> dict[str, Any]:
 
 def _response_broke(last: Event, before: list[Event]) -> dict[str, Any]:
     assert last.name == "response.failed"
-    said: dict[str, Any] = json.loads(last.data)
-    assert said["type"] == "response.failed"
-    assert said["response"]["status"] == "failed"
+    document: dict[str, Any] = json.loads(last.data)
+    assert document["type"] == "response.failed"
+    assert document["response"]["status"] == "failed"
     numbers = [
         json.loads(event.data)["sequence_number"] for event in before if event.name in _KNOWN
     ]
-    assert said["sequence_number"] == (numbers[-1] + 1 if numbers else 0)
+    assert document["sequence_number"] == (numbers[-1] + 1 if numbers else 0)
     ids = [json.loads(event.data)["response"]["id"] for event in before if event.name == _KNOWN[0]]
-    assert not ids or said["response"]["id"] == ids[0]
-    return dict(said["error"])
+    assert not ids or document["response"]["id"] == ids[0]
+    return dict(document["error"])
 
 
 _KNOWN = (
@@ -101,10 +101,10 @@ _KNOWN = (
 
 def _message_broke(last: Event, _before: list[Event]) -> dict[str, Any]:
     assert last.name == "error"
-    said: dict[str, Any] = json.loads(last.data)
-    assert said["type"] == "error"
-    assert said["error"]["type"] in {"api_error", "timeout_error", "overloaded_error"}
-    return {"request_id": said["request_id"], **said["error"]}
+    document: dict[str, Any] = json.loads(last.data)
+    assert document["type"] == "error"
+    assert document["error"]["type"] in {"api_error", "timeout_error", "overloaded_error"}
+    return {"request_id": document["request_id"], **document["error"]}
 
 
 def _gemini_broke(last: Event, _before: list[Event]) -> dict[str, Any]:
@@ -124,7 +124,7 @@ ASKINGS = (
     Asking(
         Family.CHAT,
         "/v1/chat/completions",
-        *_json(messages=_SAID, stream_options={"include_usage": True}),
+        *_json(messages=_MESSAGES, stream_options={"include_usage": True}),
         b"[DONE]",
         _chunk_broke,
     ),
@@ -145,7 +145,7 @@ ASKINGS = (
     Asking(
         Family.MESSAGES,
         "/v1/messages",
-        *_json(messages=_SAID, max_tokens=10_000),
+        *_json(messages=_MESSAGES, max_tokens=10_000),
         b'"type":"message_stop"',
         _message_broke,
     ),

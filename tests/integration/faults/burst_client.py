@@ -1,4 +1,4 @@
-"""Thousands of clients in one instant: `python -m …crowd HOST PORT NUMBER WORDS`.
+"""Thousands of clients in one instant: `python -m …burst_client HOST PORT NUMBER WORDS`.
 
 A program of its own, on plain epoll: the client must not be what is slow, nor slow the test down.
 It prints what became of each as one JSON document.
@@ -129,7 +129,7 @@ class BurstClient:
 
 
 def main(host: str, port: str, count: str, words: str) -> None:
-    """Run one crowd and print what became of it."""
+    """Run one burst and print its result."""
     request = CHAT.request(words, more=[("Connection", "close")])
     print(json.dumps(BurstClient((host, int(port)), request).run(int(count))))  # noqa: T201 its output
 

@@ -1,4 +1,4 @@
-"""Gateways in processes of their own, started once for all tests that need them."""
+"""Gateways in processes of their own, each started once for all tests that use it."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from tests.integration.faults.expectations import HASTY_FIRST, HASTY_IDLE
 from tests.integration.faults.gateways import RunningGateway, Upstream
 from tests.integration.faults.recorder import Recorder
 
-STATIONS = ("worker", "worker-plain", "nginx")
-Stations = Callable[[str], RunningGateway]
+GATEWAY_KINDS = ("worker", "worker-plain", "nginx")
+GetGateway = Callable[[str], RunningGateway]
 
 
 @pytest.fixture(scope="session")
-def _started() -> Iterator[Stations]:
-    """Starts what is asked for when it is first asked for."""
+def _started() -> Iterator[GetGateway]:
+    """Start each kind of gateway when a test first uses it."""
     running: dict[str, RunningGateway] = {}
     with ExitStack() as stack:
         upstream = stack.enter_context(gateways.upstream())
@@ -62,11 +62,11 @@ def _start(name: str, upstream: Upstream) -> AbstractContextManager[RunningGatew
     return gateways.worker(upstream, name=name, fast_path=name == "worker", **common)
 
 
-@pytest.fixture(params=STATIONS)
+@pytest.fixture(params=GATEWAY_KINDS)
 async def gateway(
-    request: pytest.FixtureRequest, _started: Stations
+    request: pytest.FixtureRequest, _started: GetGateway
 ) -> AsyncIterator[RunningGateway]:
-    """Each way through Sluice; afterwards nothing is held for anybody."""
+    """Each kind of gateway; afterwards no slot and no upstream connection may be in use."""
     started = _started(request.param)
     yield started
     await started.settled()
@@ -74,7 +74,7 @@ async def gateway(
 
 @pytest.fixture
 def recorder(demo: Demo, monkeypatch: pytest.MonkeyPatch) -> Recorder:
-    """The demo upstream, and an eye on whatever ends in this process."""
+    """A recorder of the demo upstream and of every request that ends in this process."""
     started = Recorder(demo)
     end = RequestContext.record_end
 

@@ -1,4 +1,4 @@
-"""What an SSE client makes of bytes, written anew here: a test must not trust what it tests."""
+"""An SSE parser of the tests' own, so that they do not depend on the code under test."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ _LINE_END = re.compile(r"\r\n|\r|\n")
 
 
 class Event(NamedTuple):
-    """One event as it is dispatched."""
+    """One dispatched event."""
 
     name: str
     data: str
 
 
 def events_of(body: bytes) -> list[Event]:
-    """The events that a client dispatches (WHATWG HTML, 9.2.6); an unfinished one is dropped."""
-    found: list[Event] = []
+    """Return the events that a client dispatches (WHATWG HTML, 9.2.6), no unfinished one."""
+    events: list[Event] = []
     name, data = "", list[str]()
     lines = _LINE_END.split(body.decode("utf-8", "replace").removeprefix("\ufeff"))
     for line in lines[:-1]:
@@ -25,13 +25,13 @@ def events_of(body: bytes) -> list[Event]:
         value = value.removeprefix(" ")
         if not line:
             if data:
-                found.append(Event(name, "\n".join(data)))
+                events.append(Event(name, "\n".join(data)))
             name, data = "", []
         elif field == "event":
             name = value
         elif field == "data":
             data.append(value)
-    return found
+    return events
 
 
 _PINGS = re.compile(
@@ -41,15 +41,15 @@ _PINGS = re.compile(
 
 
 def without_pings(body: bytes) -> tuple[bytes, int]:
-    """A body without the gateway's pings, and how many there were; each stands between events."""
+    """Return a body without the gateway's pings, and their number; each is between events."""
     count = 0
     while True:
-        body, found = _PINGS.subn(rb"\1", body)
-        if not found:
+        body, removed = _PINGS.subn(rb"\1", body)
+        if not removed:
             return body, count
-        count += found
+        count += removed
 
 
 def pings_in(body: bytes) -> int:
-    """How often the gateway's own ping stands in a body."""
+    """Count the gateway's pings in a body."""
     return without_pings(body)[1]

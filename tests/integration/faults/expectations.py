@@ -59,9 +59,9 @@ class Row:
     all_or_nothing: bool = False
     """Whether aiohttp's parser gives the whole answer up, if all of it comes in one read."""
 
-    def of(self, family: Family, station: str) -> Expect:
+    def of(self, family: Family, gateway: str) -> Expect:
         """The cell of a family."""
-        if station == "nginx" and self.behind_nginx is not None:
+        if gateway == "nginx" and self.behind_nginx is not None:
             return self.behind_nginx
         return self.but.get(family, self.expect)
 

@@ -1,4 +1,4 @@
-"""Gateways as operators run them, in processes of their own: a worker alone, and the appliance."""
+"""Gateways in processes of their own, as operators run them: a worker alone, and the appliance."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _ROOT = Path(__file__).parents[3]
 
 @dataclass
 class Process:
-    """A program that listens, and the lines that it writes."""
+    """A running server program and the lines of its output."""
 
     popen: subprocess.Popen[bytes]
     url: str
@@ -42,15 +42,15 @@ class Process:
     """The log line of each finished request, by its id."""
 
     def read(self) -> None:
-        """Take in the lines until there are no more."""
+        """Read lines until the program closes its output."""
         assert self.popen.stdout is not None
         for raw in self.popen.stdout:
             line = raw.decode(errors="replace").rstrip()
             self.lines.append(line)
             with contextlib.suppress(ValueError):
-                said = json.loads(line)
-                if isinstance(said, dict) and "ended_by" in said:
-                    self.ended[said["request_id"]] = said
+                entry = json.loads(line)
+                if isinstance(entry, dict) and "ended_by" in entry:
+                    self.ended[entry["request_id"]] = entry
 
 
 @dataclass(frozen=True)
@@ -61,29 +61,29 @@ class Upstream:
 
     @property
     def url(self) -> str:
-        """Where it listens."""
+        """The URL at which it listens."""
         return self.process.url
 
     async def calls(self, run: str) -> list[dict[str, Any]]:
-        """What became of the calls of one run; see `proxy.demo.recorded_calls.Call`."""
-        found = await asyncio.to_thread(fetch, f"{self.url}/demo/state?run={run}")
-        return list(found["calls"])
+        """Return the recorded calls of one run; see `proxy.demo.recorded_calls.RecordedCall`."""
+        state = await asyncio.to_thread(fetch, f"{self.url}/demo/state?run={run}")
+        return list(state["calls"])
 
     async def over(self, run: str) -> list[dict[str, Any]]:
-        """The same, once none of them is running any more."""
+        """Return them once all have ended."""
         calls: list[dict[str, Any]] = []
 
         async def all_over() -> bool:
             calls[:] = await self.calls(run)
             return all(call["ended_by"] for call in calls)
 
-        await eventually(all_over, "the upstream is still at work")
+        await eventually(all_over, "an upstream call has not ended")
         return calls
 
 
 @dataclass(frozen=True)
 class RunningGateway:
-    """A running gateway, seen as an operator sees it."""
+    """A running gateway with its output, status and metrics."""
 
     name: str
     process: Process
@@ -93,11 +93,11 @@ class RunningGateway:
 
     @property
     def url(self) -> str:
-        """Where its clients come."""
+        """The public URL."""
         return self.process.url
 
     async def outcome(self, request_id: str) -> dict[str, Any]:
-        """The log line of a finished request."""
+        """Wait for the log line of a request, and return it."""
 
         async def logged() -> bool:
             return request_id in self.process.ended
@@ -106,33 +106,37 @@ class RunningGateway:
         return self.process.ended[request_id]
 
     async def status(self) -> dict[str, Any]:
-        """Streams, waiting, and the upstreams' own streams, summed over all workers."""
-        found = await asyncio.to_thread(fetch, self.status_url)
-        upstreams = found["upstreams"]
+        """Return the running, the waiting and the upstreams' streams, summed over all workers."""
+        status = await asyncio.to_thread(fetch, self.status_url)
+        upstreams = status["upstreams"]
         views = upstreams.values() if isinstance(upstreams, dict) else upstreams
-        held = sum(view["streams"] for view in views)
-        return {"streams": found["streams"], "waiting": found["waiting"], "upstream_streams": held}
+        used = sum(view["streams"] for view in views)
+        return {
+            "streams": status["streams"],
+            "waiting": status["waiting"],
+            "upstream_streams": used,
+        }
 
     async def settled(self) -> None:
-        """Wait until nothing is held for anybody; fail if something is for too long."""
+        """Wait until no slot and no upstream connection is in use; fail if one stays in use."""
 
         async def nothing_held() -> bool:
             return not any((await self.status()).values())
 
-        await eventually(nothing_held, "a slot or an upstream's place leaked")
+        await eventually(nothing_held, "a slot or a stream of an upstream leaked")
 
     def pids(self) -> list[int]:
-        """The gateway's processes, its nginx included."""
-        found = [self.process.popen.pid]
-        for pid in found:
+        """Return the ids of the gateway's processes, nginx included."""
+        pids = [self.process.popen.pid]
+        for pid in pids:
             # A process is the child of the thread that started it.
             for children in Path(f"/proc/{pid}/task").glob("*/children"):
                 with contextlib.suppress(OSError):
-                    found += map(int, children.read_text(encoding="ascii").split())
-        return found
+                    pids += map(int, children.read_text(encoding="ascii").split())
+        return pids
 
     def memory(self) -> dict[str, int]:
-        """Bytes of memory, shared pages by their share, of the workers and of nginx."""
+        """Return the proportional set size, in bytes, of the workers, of nginx and of the rest."""
         sizes = {"workers": 0, "nginx": 0, "other": 0}
         for pid in self.pids():
             with contextlib.suppress(OSError):
@@ -144,7 +148,7 @@ class RunningGateway:
         return sizes
 
     def descriptors(self) -> int:
-        """How many files and sockets all of them have open."""
+        """Count the open descriptors of all its processes."""
         total = 0
         for pid in self.pids():
             with contextlib.suppress(OSError):
@@ -155,7 +159,7 @@ class RunningGateway:
 async def eventually(
     condition: Callable[[], Any], otherwise: str, *, seconds: float = SETTLE_SECONDS
 ) -> None:
-    """Wait for an asynchronous condition; fail with `otherwise` when it does not come."""
+    """Wait until an asynchronous condition is true; fail with `otherwise` after `seconds`."""
     deadline = time.monotonic() + seconds
     while not await condition():
         assert time.monotonic() < deadline, otherwise
@@ -163,7 +167,7 @@ async def eventually(
 
 
 async def kill(gateway: RunningGateway, worker: int) -> None:
-    """Kill a worker, and wait for the next one."""
+    """Kill a worker, and wait until its replacement is ready."""
     status = await asyncio.to_thread(fetch, f"{gateway.admin_url}/status")
     killed = status["workers"][worker]["pid"]
     os.kill(killed, signal.SIGKILL)
@@ -173,16 +177,16 @@ async def kill(gateway: RunningGateway, worker: int) -> None:
         now = status["workers"][worker]
         return now["state"] == "ready" and now["pid"] not in {None, killed}
 
-    await eventually(restarted, "it was not started again")
+    await eventually(restarted, "the worker was not restarted")
 
 
 def fetch(url: str) -> dict[str, Any]:
-    """A JSON document; `unix:PATH` asks a worker for its status on that socket."""
+    """Fetch a JSON document; `unix:PATH` fetches a worker's status from that socket."""
     if url.startswith("unix:"):
         return _fetch_status(url.removeprefix("unix:"))
     with urllib.request.urlopen(url, timeout=5) as answer:
-        found: dict[str, Any] = json.load(answer)
-    return found
+        document: dict[str, Any] = json.load(answer)
+    return document
 
 
 def _fetch_status(path: str) -> dict[str, Any]:
@@ -192,13 +196,13 @@ def _fetch_status(path: str) -> dict[str, Any]:
         connection.sock.settimeout(5)
         connection.sock.connect(path)
         connection.request("GET", "/internal/status")
-        found: dict[str, Any] = json.load(connection.getresponse())
-    return found
+        document: dict[str, Any] = json.load(connection.getresponse())
+    return document
 
 
 @contextmanager
 def upstream() -> Iterator[Upstream]:
-    """The demo upstream, as fast as it can."""
+    """Run the demo upstream without delays."""
     port = free_port()
     command = ["demo", "--port", str(port), "--ttft", "0", "--rate", "0", "--tokens", "32"]
     with _running(command, f"http://127.0.0.1:{port}", {}, "/healthz") as process:
@@ -209,7 +213,7 @@ def upstream() -> Iterator[Upstream]:
 def worker(
     behind: Upstream, *, name: str = "worker", descriptors: int = 0, **settings: Any
 ) -> Iterator[RunningGateway]:
-    """`sluice worker` in front of an upstream; with so many descriptors, if that is said."""
+    """Run `sluice worker` in front of an upstream; `descriptors` limits its descriptors."""
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     command = ["worker", "--host", "127.0.0.1", "--port", str(port)]
@@ -225,9 +229,9 @@ def worker(
 def appliance(
     behind: Upstream, *, workers: int = 1, descriptors: int = 0, **settings: Any
 ) -> Iterator[RunningGateway]:
-    """`sluice run` in front of an upstream: nginx and so many workers.
+    """Run `sluice run` in front of an upstream: nginx and so many workers.
 
-    Each process has so many descriptors, if that is said.
+    `descriptors` limits the descriptors of each process.
     """
     port, admin = free_port(), free_port()
     given = {
@@ -250,7 +254,7 @@ def appliance(
 
 
 def _environment(behind: Upstream, settings: dict[str, Any]) -> dict[str, str]:
-    # A store that a busy machine keeps from running is no store that is away.
+    # On a busy machine the store may be late; it must not count as unavailable.
     settings = {"store_timeout_seconds": 5, **settings}
     if "upstreams" not in settings:
         settings = {"upstream_url": f"{behind.url}/v1", **settings}
@@ -303,7 +307,7 @@ def _wait_until_it_answers(process: Process, url: str) -> None:
         with contextlib.suppress(OSError), urllib.request.urlopen(url, timeout=1) as answer:
             if answer.status == 200:
                 return
-        said = "\n".join(process.lines)
-        assert process.popen.poll() is None, f"it ended at its start:\n{said}"
-        assert time.monotonic() < deadline, f"it does not answer:\n{said}"
+        output = "\n".join(process.lines)
+        assert process.popen.poll() is None, f"it ended at its start:\n{output}"
+        assert time.monotonic() < deadline, f"it does not answer:\n{output}"
         time.sleep(0.01)

@@ -1,4 +1,4 @@
-"""Client programs in processes of their own, so that their work holds nobody else up."""
+"""Client programs in processes of their own, so that they do not delay the test's event loop."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _ROOT = Path(__file__).parents[3]
 
 
 async def program(module: str, *arguments: object) -> asyncio.subprocess.Process:
-    """Start one; its module is named from the project's root."""
+    """Start a module of the project as a program."""
     return await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
@@ -23,8 +23,8 @@ async def program(module: str, *arguments: object) -> asyncio.subprocess.Process
     )
 
 
-async def told(running: asyncio.subprocess.Process) -> Any:
-    """What it prints at its end, which must be a good one."""
+async def output_of(running: asyncio.subprocess.Process) -> Any:
+    """Wait until it ends, which must be with status 0; return the JSON that it printed."""
     output, _ = await running.communicate()
     assert running.returncode == 0
     return json.loads(output)

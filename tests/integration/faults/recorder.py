@@ -1,4 +1,4 @@
-"""Asks for a stream, hears it to its end, and learns from all sides what became of it."""
+"""Sends a request and records its outcome as the client, the gateway and the upstream see it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.integration.raw import BrokenOff, Fields, Line, Whole
 
 
 async def read_answer(url: str, data: bytes) -> tuple[Whole, bool]:
-    """An answer as far as it came, and whether it ended cleanly."""
+    """Read a response as far as it comes; return it and whether it ended cleanly."""
     async with await Line.open(url) as line:
         head = await line.ask(data)
         while head.status < 200:
@@ -28,13 +28,13 @@ async def read_answer(url: str, data: bytes) -> tuple[Whole, bool]:
         try:
             while part := await line.part():
                 parts.append(part)
-        except (BrokenOff, ValueError):  # ValueError: what stands for a chunk's size is none.
+        except (BrokenOff, ValueError):  # ValueError: a chunk's size is malformed.
             return Whole(head, b"".join(parts)), False
         return Whole(head, b"".join(parts)), True
 
 
 async def for_each(askings: Iterable[Asking], check: Callable[[Asking], Awaitable[None]]) -> None:
-    """Check the families side by side; a failure names its family."""
+    """Check the families concurrently; a failure names its family."""
 
     async def checked(asking: Asking) -> None:
         try:
@@ -58,7 +58,7 @@ class RecordedRequest:
 
     @property
     def record(self) -> RequestRecord:
-        """What the gateway knows of it."""
+        """The gateway's record of it."""
         return self.context.record
 
     @property
@@ -68,18 +68,18 @@ class RecordedRequest:
 
     @property
     def events(self) -> list[Event]:
-        """What an SSE client dispatches."""
+        """The events that an SSE client dispatches."""
         return events_of(self.answer.body)
 
     def error(self, asking: Asking) -> dict[str, Any]:
-        """The terminal error, checked to be the family's own; what came before was whole."""
+        """Return the terminal error, after checking that it is in the family's format."""
         *before, last = self.events
-        return asking.says_it_broke(last, before)
+        return asking.check_terminal_error(last, before)
 
 
 @dataclass
 class Recorder:
-    """The demo upstream, and everything that the gateways before it have finished."""
+    """The demo upstream, and the context of every request that the gateways have ended."""
 
     demo: Demo
     contexts: list[RequestContext] = field(default_factory=list)
@@ -87,7 +87,7 @@ class Recorder:
     async def ask(
         self, front: Worker, asking: Asking, words: str = "", more: Fields | None = None
     ) -> RecordedRequest:
-        """Ask for a stream and hear it out."""
+        """Request a stream and read it to its end."""
         run = uuid.uuid4().hex
         began = time.monotonic()
         answer, clean = await read_answer(front.url, asking.request(words, run, more))
@@ -97,27 +97,29 @@ class Recorder:
         )
 
     async def context(self, run: str) -> RequestContext:
-        """What the gateway knows of a request, once that has ended."""
-        found: list[RequestContext] = []
+        """Wait until the gateway has ended a request; return its context."""
+        contexts: list[RequestContext] = []
 
         def ended() -> bool:
-            found[:] = [
+            contexts[:] = [
                 candidate for candidate in self.contexts if candidate.record.request_id == run
             ]
-            return bool(found)
+            return bool(contexts)
 
         await until(ended, "the request has not ended")
-        return found[0]
+        return contexts[0]
 
     async def calls(self, run: str) -> list[RecordedCall]:
-        """The upstream's calls of a request, once they are over."""
+        """Wait until the upstream's calls of a request have ended; return them."""
 
         def mine() -> list[RecordedCall]:
             return [call for call in self.demo.state.calls if call.run == run]
 
-        await until(lambda: all(call.ended_by for call in mine()), "the upstream is still at work")
+        await until(
+            lambda: all(call.ended_by for call in mine()), "a call to the upstream has not ended"
+        )
         return mine()
 
     async def healthy(self, asking: Asking, words: str = "") -> bytes:
-        """The body that the upstream sends to whoever asks it directly."""
+        """Return the body that the upstream sends without a gateway."""
         return (await read_answer(self.demo.url, asking.request(words)))[0].body

@@ -20,12 +20,12 @@ from tests.fixtures.ports import free_port
 from tests.integration.faults import gateways
 from tests.integration.faults.asking import CHAT
 from tests.integration.faults.gateways import RunningGateway
-from tests.integration.faults.programs import program, told
+from tests.integration.faults.programs import output_of, program
 from tests.integration.raw import exchange
 from tests.integration.scraping import scrape
 from tests.nginx.pem import ONE
 
-_ATTACKERS = "tests.integration.faults.leaving_crowd"
+_ATTACKERS = "tests.integration.faults.leaving_clients"
 HOST = "127.0.0.1"
 BETWEEN_SECONDS = 0.05
 AFTER_SECONDS = 1.0
@@ -96,7 +96,7 @@ async def attack(gateway: RunningGateway, tls_port: int, how: str, seconds: floa
     good = asyncio.create_task(keep_asking(gateway, waits, stop))
     while not waits and not good.done():
         await asyncio.sleep(0.01)
-    sent = await told(await program(_ATTACKERS, how, HOST, port, seconds))
+    sent = await output_of(await program(_ATTACKERS, how, HOST, port, seconds))
     while not good.done() and waits[-1][0] < sent["ended"] + AFTER_SECONDS:
         await asyncio.sleep(0.01)
     stop.set()

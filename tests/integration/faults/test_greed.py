@@ -22,12 +22,12 @@ from tests.integration.faults import gateways
 from tests.integration.faults.asking import CHAT
 from tests.integration.faults.gap_recorder import MODEL
 from tests.integration.faults.gateways import RunningGateway
-from tests.integration.faults.programs import program, told
+from tests.integration.faults.programs import output_of, program
 from tests.integration.raw import exchange
 from tests.upstream.peer import Connection, Peer, plain
 
 MIB = 1024 * 1024
-_ATTACKERS = "tests.integration.faults.greedy_crowd"
+_ATTACKERS = "tests.integration.faults.greedy_clients"
 _LISTENERS = "tests.integration.faults.gap_recorder"
 LISTENERS = 5
 TOKENS_A_SECOND = 20
@@ -67,7 +67,7 @@ def attacked(kind: str, upstream_url: str, **settings: Any) -> Iterator[RunningG
     with gateways.upstream() as quiet, ExitStack() as stack:
         upstreams = [
             {
-                "name": "crowded",
+                "name": "attacked",
                 "url": upstream_url,
                 "models": ["demo", "renamed"],
                 "rename": {"renamed": "demo"},
@@ -130,7 +130,7 @@ async def watch(
     watching = asyncio.create_task(worst())
     await asyncio.sleep(1.0)
     seen = await greedy()
-    gaps = await told(listening)
+    gaps = await output_of(listening)
     stop.set()
     await watching
     await gateway.settled()
@@ -152,9 +152,9 @@ async def given_back(gateway: RunningGateway, before: int) -> int:
     return now
 
 
-async def crowd(gateway: RunningGateway, how: str, count: int, seconds: float) -> dict[str, int]:
+async def attack(gateway: RunningGateway, how: str, count: int, seconds: float) -> dict[str, int]:
     """So many greedy clients; how many answers of each status they had."""
-    made = await told(await program(_ATTACKERS, how, *where(gateway), count, seconds))
+    made = await output_of(await program(_ATTACKERS, how, *where(gateway), count, seconds))
     seen: dict[str, int] = made["seen"]
     return seen
 
@@ -182,7 +182,7 @@ async def test_a_few_greedy_clients(kind: str) -> None:
 
             async def greedy() -> dict[str, int]:
                 made = await asyncio.gather(
-                    *(crowd(gateway, how, 2, SECONDS_WHEN_BUSY) for how in ATTACKS)
+                    *(attack(gateway, how, 2, SECONDS_WHEN_BUSY) for how in ATTACKS)
                 )
                 return sum(map(Counter, made), Counter())
 
@@ -197,7 +197,7 @@ async def test_a_hundred_greedy_clients(kind: str, how: str) -> None:
     """A hundred at once."""
     async with sink() as url:
         with attacked(kind, url) as gateway:
-            made = await watch(gateway, 20.0, lambda: crowd(gateway, how, 100, 40.0))
+            made = await watch(gateway, 20.0, lambda: attack(gateway, how, 100, 40.0))
     print(f"\n{how}, {kind}: {made}")  # noqa: T201 the figures are what this is run for
     is_bounded(made, 100, MOST, LONGEST_GAP)
 

@@ -98,7 +98,7 @@ def _broken(answer: Whole, sent: Whole, expect: Expect, asking: Asking, run: str
     _is_a_stream(answer)
     *before, last = events_of(answer.body)
     whole = [event for event in before if "(cut)" not in event.data]
-    error = asking.says_it_broke(last, whole)
+    error = asking.check_terminal_error(last, whole)
     assert error["request_id"] == run
     assert error["code"] in {expect.error, 502, 504}
     if expect.only_pings:

@@ -20,11 +20,11 @@ from tests.integration.faults import gateways
 from tests.integration.faults.asking import CHAT
 from tests.integration.faults.gap_recorder import MODEL
 from tests.integration.faults.gateways import RunningGateway
-from tests.integration.faults.programs import program, told
+from tests.integration.faults.programs import output_of, program
 from tests.integration.raw import Line
 
 MIB = 1024 * 1024
-_CROWD = "tests.integration.faults.burst_client"
+_BURST_CLIENT = "tests.integration.faults.burst_client"
 _LISTENERS = "tests.integration.faults.gap_recorder"
 
 
@@ -48,23 +48,23 @@ BURST_WORDS = "rate=4;tokens=8"
 GAP_SECONDS = 0.05
 
 
-StartStation = Callable[..., RunningGateway]
+StartGateway = Callable[..., RunningGateway]
 
 
 @pytest.fixture
-def start_station() -> Iterator[StartStation]:
-    """Starts a gateway of the test's own, in front of an upstream for the crowd and a quiet one."""
+def start_gateway() -> Iterator[StartGateway]:
+    """Starts a gateway for one test, in front of an upstream for the burst and a quiet one."""
     with ExitStack() as stack:
 
         def start(kind: str, **settings: Any) -> RunningGateway:
-            crowded, quiet = (stack.enter_context(gateways.upstream()) for _ in range(2))
+            attacked, quiet = (stack.enter_context(gateways.upstream()) for _ in range(2))
             upstreams = [
-                {"name": "crowded", "url": f"{crowded.url}/v1", "models": ["demo"]},
+                {"name": "attacked", "url": f"{attacked.url}/v1", "models": ["demo"]},
                 {"name": "quiet", "url": f"{quiet.url}/v1", "models": [MODEL]},
             ]
             make = gateways.appliance if kind == "nginx" else gateways.worker
             return stack.enter_context(
-                make(crowded, upstreams=upstreams, log_format="json", **settings)
+                make(attacked, upstreams=upstreams, log_format="json", **settings)
             )
 
         yield start
@@ -85,7 +85,7 @@ def p99(values: list[float]) -> float:
 class Burst:
     """What a burst did to those who came and to those who were there."""
 
-    crowd: dict[str, Any]
+    burst: dict[str, Any]
     gaps: list[list[float]]
     memory: list[int]
     """Bytes: before, and at its worst."""
@@ -96,7 +96,7 @@ class Burst:
 
 
 async def burst(gateway: RunningGateway, size: Size) -> Burst:
-    """Let streams run, let a crowd come at once, and watch both."""
+    """Let streams run, start a burst of clients at once, and watch both."""
     host, port = where(gateway)
     seconds = size.quiet + size.wait + 25 * (size.clients > 1000)
     listening = await program(
@@ -104,13 +104,13 @@ async def burst(gateway: RunningGateway, size: Size) -> Burst:
     )
     await asyncio.sleep(1 + size.quiet)
     memory = [sum(gateway.memory().values())] * 2
-    came = await program(_CROWD, host, port, size.clients, BURST_WORDS)
+    came = await program(_BURST_CLIENT, host, port, size.clients, BURST_WORDS)
     watching = asyncio.create_task(_worst(gateway, memory))
-    crowd = await told(came)
+    burst = await output_of(came)
     watching.cancel()
-    gaps = await told(listening)
+    gaps = await output_of(listening)
     await gateway.settled()
-    return Burst(crowd, gaps, memory)
+    return Burst(burst, gaps, memory)
 
 
 async def memory_after(gateway: RunningGateway, made: Burst) -> int:
@@ -134,20 +134,20 @@ async def _worst(gateway: RunningGateway, memory: list[int]) -> None:
 async def a_burst_is_served_or_refused(gateway: RunningGateway, size: Size) -> Burst:
     """What must hold for any size; gives the figures."""
     made = await burst(gateway, size)
-    verdicts = made.crowd["verdicts"]
+    verdicts = made.burst["verdicts"]
     assert set(verdicts) == {"complete", "refused"}, verdicts
     assert sum(verdicts.values()) == size.clients
     assert verdicts["complete"] >= size.slots - size.listeners
-    # Nobody is told no later than by the time that anybody may wait, but for what the crowd takes
-    # to come in, and as much again for a busy machine.
-    assert made.crowd["answered_after"]["refused"] <= 2 * size.wait + made.crowd["connected_after"]
+    # A refusal comes within the longest wait for a slot, plus the time that the burst takes to
+    # connect, and as much again for a busy machine.
+    assert made.burst["answered_after"]["refused"] <= 2 * size.wait + made.burst["connected_after"]
     return made
 
 
 @pytest.mark.parametrize("kind", ["worker", "nginx"])
-async def test_a_burst(start_station: StartStation, kind: str) -> None:
+async def test_a_burst(start_gateway: StartGateway, kind: str) -> None:
     """Ten times as many as there are slots: all are let in, each is served or told when to come."""
-    gateway = start_station(
+    gateway = start_gateway(
         kind,
         max_streams=LIGHT.slots,
         queue_size=LIGHT.line,
@@ -158,9 +158,9 @@ async def test_a_burst(start_station: StartStation, kind: str) -> None:
 
 @pytest.mark.burst
 @pytest.mark.timeout(300)
-async def test_a_shops_worst_second(start_station: StartStation) -> None:
+async def test_a_shops_worst_second(start_gateway: StartGateway) -> None:
     """8,000 at once against a cap of 500; those who are being served do not notice."""
-    gateway = start_station(
+    gateway = start_gateway(
         "nginx",
         workers=2,
         max_streams=HEAVY.slots,
@@ -169,15 +169,15 @@ async def test_a_shops_worst_second(start_station: StartStation) -> None:
         log_level="error",
     )
     made = await a_burst_is_served_or_refused(gateway, HEAVY)
-    began, ended = made.crowd["began"], made.crowd["ended"]
+    began, ended = made.burst["began"], made.burst["ended"]
     idle = p99(made.gaps_within(began - HEAVY.quiet, began))
     busy = p99(made.gaps_within(began, ended))
     sizes = (*made.memory, await memory_after(gateway, made))
     before, worst, after = (size / MIB for size in sizes)
     print(  # noqa: T201 the figures are what this is run for
-        f"\n{made.crowd['verdicts']} in {ended - began:.1f} s; all connected after "
-        f"{made.crowd['connected_after']:.2f} s; last refusal after "
-        f"{made.crowd['answered_after']['refused']:.2f} s\n"
+        f"\n{made.burst['verdicts']} in {ended - began:.1f} s; all connected after "
+        f"{made.burst['connected_after']:.2f} s; last refusal after "
+        f"{made.burst['answered_after']['refused']:.2f} s\n"
         f"gap between tokens of running streams, p99: {idle * 1000:.0f} ms before, "
         f"{busy * 1000:.0f} ms during\n"
         f"memory of all processes: {before:.0f} MiB before, {worst:.0f} MiB at worst, "
@@ -193,7 +193,7 @@ async def stalled_readers(
     """Let so many clients take nothing from a fast upstream; bytes per stream as time goes by."""
     # One stream first: what is only loaded when it is needed is not the streams' weight.
     host, port = where(gateway)
-    await told(await program(_CROWD, host, port, 5, "tokens=50"))
+    await output_of(await program(_BURST_CLIENT, host, port, 5, "tokens=50"))
     before = gateway.memory()
     lines = []
     for number in range(count):
@@ -216,9 +216,9 @@ MOST_PER_STREAM = 384 * 1024
 
 
 @pytest.mark.parametrize("kind", ["worker", "nginx"])
-async def test_clients_that_do_not_read(start_station: StartStation, kind: str) -> None:
+async def test_clients_that_do_not_read(start_gateway: StartGateway, kind: str) -> None:
     """What is held for each is bounded, however fast the upstream and however long it takes."""
-    gateway = start_station(kind, slow_client_timeout_seconds=60)
+    gateway = start_gateway(kind, slow_client_timeout_seconds=60)
     grown = await stalled_readers(gateway, 12, 0.9)
     for sizes in grown.values():
         assert max(sizes) < MOST_PER_STREAM, grown
@@ -227,9 +227,9 @@ async def test_clients_that_do_not_read(start_station: StartStation, kind: str) 
 @pytest.mark.burst
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("kind", ["worker", "nginx"])
-async def test_two_hundred_that_do_not_read(start_station: StartStation, kind: str) -> None:
+async def test_two_hundred_that_do_not_read(start_gateway: StartGateway, kind: str) -> None:
     """Memory stays flat."""
-    gateway = start_station(kind, slow_client_timeout_seconds=300)
+    gateway = start_gateway(kind, slow_client_timeout_seconds=300)
     grown = await stalled_readers(gateway, 200, 30.0)
     for name, sizes in grown.items():
         print(f"\n{kind}: {name}, KiB per stalled stream: {[round(size / 1024) for size in sizes]}")  # noqa: T201 as above

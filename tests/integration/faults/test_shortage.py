@@ -24,7 +24,7 @@ from tests.integration.raw import Line, Whole
 SPARE_BYTES = 2 * 1024 * 1024
 BODY = b'{"model":"demo","stream":true,"messages":[],"x":"%s"}' % (b"x" * 6 * 1024 * 1024)
 HUNGRY = 6
-CROWD = 160
+CLIENTS = 160
 FEW_DESCRIPTORS = 128
 SILENT = 1200
 DESCRIPTORS = 1024
@@ -135,10 +135,10 @@ async def test_out_of_descriptors(kind: str, upstream: Upstream) -> None:
     """Who cannot be served is told 503 with a time to come again; who is served, to the end."""
     asked = CHAT.request("tokens=60;rate=20")
     with started(kind, upstream, descriptors=FEW_DESCRIPTORS) as gateway:
-        answers = await asyncio.gather(*(ask(gateway, asked) for _ in range(CROWD)))
+        answers = await asyncio.gather(*(ask(gateway, asked) for _ in range(CLIENTS)))
         served = [answer for answer in answers if answer.status == 200]
         refused = [answer for answer in answers if answer.status == 503]
-        assert len(served) + len(refused) == CROWD, {answer.status for answer in answers}
+        assert len(served) + len(refused) == CLIENTS, {answer.status for answer in answers}
         assert served
         assert refused
         assert all(b"[DONE]" in answer.body for answer in served)

@@ -1,6 +1,6 @@
 """Readers that break at random.
 
-`python -m tests.soak.resuming_crowd URL UPSTREAM SECONDS STREAMS RATE`: a program of its own, so
+`python -m tests.soak.resuming_clients URL UPSTREAM SECONDS STREAMS RATE`: a program of its own, so
 that what it needs is not taken for the gateway's. Each reader holds one resumable stream after the
 other, loses its connection now and then, and goes on by its cursor. It fails where a stream is not,
 to the byte of its text, what the upstream says to the same question.
@@ -52,7 +52,7 @@ def text_of(events: list[bytes]) -> str:
 
 
 @dataclass
-class Crowd:
+class ResumingClients:
     """All readers, and what they saw."""
 
     http: aiohttp.ClientSession
@@ -130,11 +130,11 @@ async def main(url: str, upstream: str, seconds: float, streams: int, rate: floa
     timeout = aiohttp.ClientTimeout(total=None)
     async with aiohttp.ClientSession(connector=connector, timeout=timeout) as http:
         texts = await texts_of(http, upstream)
-        crowd = Crowd(http, url, time.monotonic() + seconds, rate, texts)
+        clients = ResumingClients(http, url, time.monotonic() + seconds, rate, texts)
         async with asyncio.TaskGroup() as group:
             for number in range(streams):
-                group.create_task(crowd.stay(number))
-    print(json.dumps(crowd.seen))  # noqa: T201 what it is asked for
+                group.create_task(clients.stay(number))
+    print(json.dumps(clients.seen))  # noqa: T201 what it is asked for
 
 
 if __name__ == "__main__":

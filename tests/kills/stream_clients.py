@@ -22,7 +22,7 @@ _MODELS = ("demo;ttft=2;rate=10;tokens=40", "demo;ttft=0.1;rate=10;tokens=40")
 SHORT = "demo;tokens=2"
 
 
-class Crowd:
+class StreamClients:
     """So many requests at once: every second one has its first token late."""
 
     def __init__(
