@@ -21,6 +21,7 @@ from proxy.edge.app import create_runner
 from proxy.edge.worker import BACKLOG
 from proxy.edge.worker_state import WorkerState, open_worker_state
 from proxy.settings import Settings
+from tests.fixtures.ports import free_port
 from tests.integration import appliances
 from tests.integration.appliances import Appliance
 from tests.integration.nginx_instances import NginxInstances
@@ -191,6 +192,8 @@ async def http() -> AsyncIterator[aiohttp.ClientSession]:
 @pytest.fixture(autouse=True)
 async def _descriptors_stay() -> AsyncIterator[None]:
     """Check that no test leaves a descriptor open."""
+    # The first free port claims a block of ports with a socket that stays open.
+    free_port()
     before = _descriptors()
     yield
     await until(lambda: _descriptors() <= before + 2, "descriptors leaked")
