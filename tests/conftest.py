@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 import pytest
 from blockbuster import BlockBuster
 
+from tests.integration.faults import gateways
+
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
 
@@ -45,6 +47,13 @@ def pytest_collection() -> Generator[None, object, object]:
     finally:
         gc.freeze()
         gc.enable()
+
+
+@pytest.fixture(scope="session")
+def upstream() -> Iterator[gateways.Upstream]:
+    """A demo upstream in its own process, for tests that look only at their own runs."""
+    with gateways.upstream() as running:
+        yield running
 
 
 @pytest.fixture(scope="session")

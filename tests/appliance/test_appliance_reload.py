@@ -13,7 +13,6 @@ import httpx
 import pytest
 
 from tests.appliance.running import Running, commands_of, wait_until
-from tests.integration.faults import gateways
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,9 +25,8 @@ QUICK = "demo;ttft=0;rate=1000;tokens=3"
 
 
 @pytest.fixture(scope="module")
-def demo() -> Iterator[Upstream]:
-    with gateways.upstream() as running:
-        yield running
+def demo(upstream: Upstream) -> Upstream:
+    return upstream
 
 
 @contextmanager
@@ -99,7 +97,9 @@ def sluice(
     request: pytest.FixtureRequest, demo: Upstream, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Reloadable]:
     folder = tmp_path_factory.mktemp("reload")
-    with running(folder, request.param, FROZEN + upstream("main", demo) + key("first")) as started:
+    with running(
+        folder, request.param, FROZEN + of_upstream("main", demo) + key("first")
+    ) as started:
         yield Reloadable(started, folder, request.param)
 
 
@@ -110,7 +110,7 @@ def answers(started: Running) -> bool:
         return False
 
 
-def upstream(name: str, demo: Upstream, models: str = '["*"]') -> str:
+def of_upstream(name: str, demo: Upstream, models: str = '["*"]') -> str:
     return f'[[upstreams]]\nname = "{name}"\nurl = "{demo.url}/v1"\nmodels = {models}\n'
 
 
@@ -124,7 +124,7 @@ def body(model: str) -> dict[str, Any]:
 
 def test_a_key_is_added_and_one_taken_away(sluice: Reloadable, demo: Upstream) -> None:
     """The new one is let in, the old one is not; a stream that it has started goes on."""
-    ours = upstream("main", demo)
+    ours = of_upstream("main", demo)
     sluice.reload(ours + key("old"))
     assert (sluice.ask("old"), sluice.ask("new")) == (200, 401)
     with sluice.stream("old") as stream:
@@ -138,12 +138,12 @@ def test_a_key_is_added_and_one_taken_away(sluice: Reloadable, demo: Upstream) -
 
 def test_an_upstream_is_added_and_one_taken_away(sluice: Reloadable, demo: Upstream) -> None:
     """A stream of one that is gone goes on to its end, and what is new serves from then on."""
-    sluice.reload(upstream("first", demo, '["demo*"]'))
+    sluice.reload(of_upstream("first", demo, '["demo*"]'))
     assert (sluice.ask(), sluice.ask(model="other")) == (200, 404)
     with sluice.stream() as stream:
         lines = stream.iter_lines()
         next(lines)
-        sluice.reload(upstream("second", demo, '["other*"]'))
+        sluice.reload(of_upstream("second", demo, '["other*"]'))
         for _ in range(4):
             assert (sluice.ask(), sluice.ask(model="other")) == (404, 200)
         assert "data: [DONE]" in list(lines)
@@ -159,7 +159,7 @@ WRONG = {
 
 def test_a_wrong_file_changes_nothing_and_says_why(sluice: Reloadable, demo: Upstream) -> None:
     """Not even for a worker that dies after it: it comes back with what holds."""
-    ours = upstream("main", demo) + key("mine")
+    ours = of_upstream("main", demo) + key("mine")
     sluice.reload(ours)
     for wrong, complaint in WRONG.items():
         toml = wrong + (ours if wrong.startswith("prices") else "")
@@ -177,7 +177,7 @@ def test_a_wrong_file_changes_nothing_and_says_why(sluice: Reloadable, demo: Ups
 def test_a_frozen_setting_is_named_and_keeps_its_value(sluice: Reloadable, demo: Upstream) -> None:
     """What can be reloaded beside it is."""
     before = len(sluice.started.logged("frozen_settings"))
-    sluice.reload(upstream("main", demo) + key("new"), frozen="retries = 5\n")
+    sluice.reload(of_upstream("main", demo) + key("new"), frozen="retries = 5\n")
     assert sluice.started.logged("frozen_settings")[before]["names"] == ["SLUICE_RETRIES"]
     assert sluice.ask("new") == 200
     if sluice.supervised:
@@ -186,7 +186,7 @@ def test_a_frozen_setting_is_named_and_keeps_its_value(sluice: Reloadable, demo:
 
 def test_no_secret_stands_in_a_command_or_on_a_disk(sluice: Reloadable, demo: Upstream) -> None:
     """Settings go to workers in memory that only they and the supervisor have."""
-    sluice.reload(upstream("main", demo) + key("mine"))
+    sluice.reload(of_upstream("main", demo) + key("mine"))
     assert sluice.ask("mine") == 200
     assert "secret-of-" not in commands_of(sluice.started)
     if sluice.supervised:

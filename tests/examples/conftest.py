@@ -66,10 +66,9 @@ class Program:
 
 
 @pytest.fixture(scope="session")
-def sluice() -> Iterator[RunningGateway]:
+def sluice(upstream: gateways.Upstream) -> Iterator[RunningGateway]:
     """A worker that tries nothing again: what the demo does is what a program gets."""
     with (
-        gateways.upstream() as upstream,
         gateways.worker(upstream, retries=0, eject_after_failures=1000) as gateway,
     ):
         yield gateway

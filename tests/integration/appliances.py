@@ -44,11 +44,10 @@ class Appliance:
 
 
 @contextmanager
-def running() -> Iterator[Appliance]:
+def running(upstream: gateways.Upstream) -> Iterator[Appliance]:
     """Run an appliance with TLS and CORS switched on."""
     tls_port = free_port()
     with (
-        gateways.upstream() as upstream,
         gateways.appliance(
             upstream,
             workers=WORKERS,

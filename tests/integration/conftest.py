@@ -24,6 +24,7 @@ from proxy.settings import Settings
 from tests.fixtures.ports import free_port
 from tests.integration import appliances
 from tests.integration.appliances import Appliance
+from tests.integration.faults.gateways import Upstream
 from tests.integration.nginx_instances import NginxInstances
 
 SETTLE_SECONDS = 20.0
@@ -99,9 +100,9 @@ def nginxes() -> Iterator[NginxInstances]:
 
 
 @pytest.fixture(scope="session")
-def appliance() -> Iterator[Appliance]:
+def appliance(upstream: Upstream) -> Iterator[Appliance]:
     """The appliance with several workers, in processes of its own."""
-    with appliances.running() as started:
+    with appliances.running(upstream) as started:
         yield started
 
 

@@ -19,10 +19,9 @@ AT_ONCE = 3
 
 
 @pytest.fixture(scope="module")
-def gateway() -> Iterator[RunningGateway]:
+def gateway(upstream: gateways.Upstream) -> Iterator[RunningGateway]:
     """An appliance behind a proxy, so that each test has addresses of its own."""
     with (
-        gateways.upstream() as upstream,
         gateways.appliance(
             upstream,
             trusted_proxies="127.0.0.1",

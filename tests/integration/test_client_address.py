@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 import pytest
 
 from tests.integration.faults import gateways
-from tests.integration.faults.gateways import RunningGateway, eventually
+from tests.integration.faults.gateways import RunningGateway, Upstream, eventually
 from tests.integration.raw import BrokenOff, Fields, Line, Whole, ask_chat, request
 
 Logged = dict[str, dict[str, str]]
@@ -40,41 +40,32 @@ def version_1(source: str) -> bytes:
 
 
 @pytest.fixture(scope="module")
-def behind_balancer() -> Iterator[RunningGateway]:
+def behind_balancer(upstream: Upstream) -> Iterator[RunningGateway]:
     """An appliance to which a balancer speaks the PROXY protocol."""
-    with (
-        gateways.upstream() as upstream,
-        gateways.appliance(
-            upstream, proxy_protocol=True, trusted_proxies=TRUSTED, address_connections=AT_ONCE
-        ) as gateway,
-    ):
+    with gateways.appliance(
+        upstream, proxy_protocol=True, trusted_proxies=TRUSTED, address_connections=AT_ONCE
+    ) as gateway:
         yield gateway
 
 
 @pytest.fixture(scope="module")
-def behind_proxy() -> Iterator[RunningGateway]:
+def behind_proxy(upstream: Upstream) -> Iterator[RunningGateway]:
     """An appliance behind proxies that name the client in a header; upstreams are told, too."""
-    with (
-        gateways.upstream() as upstream,
-        gateways.appliance(
-            upstream,
-            trusted_proxies=TRUSTED,
-            forward_client_address=True,
-            address_connections=AT_ONCE,
-        ) as gateway,
-    ):
+    with gateways.appliance(
+        upstream,
+        trusted_proxies=TRUSTED,
+        forward_client_address=True,
+        address_connections=AT_ONCE,
+    ) as gateway:
         yield gateway
 
 
 @pytest.fixture(scope="module")
-def on_its_own() -> Iterator[RunningGateway]:
+def on_its_own(upstream: Upstream) -> Iterator[RunningGateway]:
     """An appliance that trusts nobody in front of it."""
-    with (
-        gateways.upstream() as upstream,
-        gateways.appliance(
-            upstream, forward_client_address=True, address_connections=AT_ONCE
-        ) as gateway,
-    ):
+    with gateways.appliance(
+        upstream, forward_client_address=True, address_connections=AT_ONCE
+    ) as gateway:
         yield gateway
 
 

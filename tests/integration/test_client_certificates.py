@@ -34,13 +34,14 @@ class Guarded:
 
 
 @pytest.fixture(scope="module")
-def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
+def guarded(
+    upstream: gateways.Upstream, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Guarded]:
     folder, port = tmp_path_factory.mktemp("tls"), free_port()
     files = Pair(str(folder / "c.pem"), str(folder / "k.pem"))
     shutil.copy(ONE.certificate, files.certificate)
     shutil.copy(ONE.key, files.key)
     with (
-        gateways.upstream() as upstream,
         gateways.appliance(
             upstream,
             tls_port=port,

@@ -129,10 +129,9 @@ async def test_a_greedy_client_takes_no_more_than_its_part(
     assert statistics.median(seen.overtaken) <= OVERTAKES, seen.overtaken
 
 
-async def test_over_two_workers_behind_nginx() -> None:
+async def test_over_two_workers_behind_nginx(upstream: gateways.Upstream) -> None:
     """Each deals out its own half of the slots, and the polite come to both."""
     with (
-        gateways.upstream() as upstream,
         gateways.appliance(
             upstream,
             workers=2,

@@ -68,7 +68,9 @@ EVERY_TIME = "two appliances, few clients"
     ],
 )
 def course(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest,
+    upstream: gateways.Upstream,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Course]:
     """Appliances in processes of their own, with one store between them."""
     workers, clients = COURSES[request.param]
@@ -77,7 +79,6 @@ def course(
     prices.write_text(f'"demo*" = {{ input = {price}, output = {price} }}\n')
     with ExitStack() as stack:
         store = stack.enter_context(store_server())
-        upstream = stack.enter_context(gateways.upstream())
         running = [
             stack.enter_context(
                 gateways.appliance(

@@ -25,12 +25,6 @@ ENDS_SECONDS = 30.0
 GOAWAY, END_STREAM = "GOAWAY", "END_STREAM"
 
 
-@pytest.fixture(scope="module")
-def upstream() -> Iterator[gateways.Upstream]:
-    with gateways.upstream() as running:
-        yield running
-
-
 @contextlib.contextmanager
 def gateway(
     kind: str, upstream: gateways.Upstream, lame_duck: float = LONG, **more: Any

@@ -9,7 +9,7 @@ import re
 import signal
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import AsyncExitStack, ExitStack
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -62,15 +62,12 @@ def a_request(path: str, words: str, model: str, *, stream: bool) -> bytes:
 
 
 @pytest.fixture(scope="module")
-def gateway() -> Iterator[RunningGateway]:
+def gateway(upstream: gateways.Upstream) -> Iterator[RunningGateway]:
     """An appliance whose metrics nobody else adds to."""
-    with ExitStack() as stack:
-        upstream = stack.enter_context(gateways.upstream())
-        yield stack.enter_context(
-            gateways.appliance(
-                upstream, workers=WORKERS, retries=0, eject_after_failures=1000, drain_seconds=1
-            )
-        )
+    with gateways.appliance(
+        upstream, workers=WORKERS, retries=0, eject_after_failures=1000, drain_seconds=1
+    ) as one:
+        yield one
 
 
 async def load(gateway: RunningGateway, truth: Truth, number: int) -> None:

@@ -91,7 +91,7 @@ class Guarded:
 
 
 @pytest.fixture(scope="module", params=["json", "console"])
-def guarded(request: pytest.FixtureRequest) -> Iterator[Guarded]:
+def guarded(request: pytest.FixtureRequest, upstream: gateways.Upstream) -> Iterator[Guarded]:
     """At the most talkative level, with a log-in at its store."""
     with ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="s-"))
@@ -101,7 +101,6 @@ def guarded(request: pytest.FixtureRequest) -> Iterator[Guarded]:
         patch.setenv("TMPDIR", folder)
         store = stack.enter_context(store_server("--rdbcompression", "no", tcp=True))
         store.command("ACL", "SETUSER", "sluice", "on", f">{PASSWORD}", "~*", "&*", "+@all")
-        upstream = stack.enter_context(gateways.upstream())
         given: dict[str, Any] = {
             "keys": KEYS,
             "upstream_api_key": UPSTREAM,

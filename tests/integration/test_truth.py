@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Iterator
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 
@@ -93,13 +93,6 @@ async def agreed(clients: Clients) -> Scrape:
     counts, truth = counted(found), clients.ledger.counts
     assert (counts - truth, truth - counts) == ({}, {})
     return found
-
-
-@pytest.fixture(scope="module")
-def upstream() -> Iterator[Upstream]:
-    """The demo upstream of them all."""
-    with gateways.upstream() as demo:
-        yield demo
 
 
 @pytest.fixture

@@ -20,11 +20,10 @@ GetGateway = Callable[[str], RunningGateway]
 
 
 @pytest.fixture(scope="session")
-def _started() -> Iterator[GetGateway]:
+def _started(upstream: Upstream) -> Iterator[GetGateway]:
     """Start each kind of gateway when a test first uses it."""
     running: dict[str, RunningGateway] = {}
     with ExitStack() as stack:
-        upstream = stack.enter_context(gateways.upstream())
 
         def get(name: str) -> RunningGateway:
             if name not in running:

@@ -31,13 +31,6 @@ DESCRIPTORS = 1024
 HEAD_SECONDS = 2.0
 
 
-@pytest.fixture(scope="module")
-def upstream() -> Iterator[Upstream]:
-    """One for all."""
-    with gateways.upstream() as running:
-        yield running
-
-
 def started(
     kind: str, upstream: Upstream, descriptors: int = 0
 ) -> contextlib.AbstractContextManager[RunningGateway]:

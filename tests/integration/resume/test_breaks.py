@@ -31,10 +31,9 @@ pytestmark = pytest.mark.no_blockbuster
 
 
 @pytest.fixture(scope="module")
-def urls() -> Iterator[list[str]]:
+def urls(upstream: gateways.Upstream) -> Iterator[list[str]]:
     """Two workers that share nothing but a store."""
     with (
-        gateways.upstream() as upstream,
         store_server() as store,
         gateways.worker(upstream, store_url=store.url, store_timeout_seconds=5) as gateway,
         gateways.worker(upstream, store_url=store.url, store_timeout_seconds=5) as other,

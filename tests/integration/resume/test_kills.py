@@ -36,12 +36,6 @@ class Two(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def upstream() -> Iterator[Upstream]:
-    with gateways.upstream() as demo:
-        yield demo
-
-
-@pytest.fixture(scope="module")
 def two(upstream: Upstream) -> Iterator[Two]:
     with (
         store_server() as store,
