@@ -70,7 +70,7 @@ def _answered(
     error = Overloaded("The gateway's workers are restarting.", retry_after=_RETRY_SECONDS)
     answer, record = refusal(head, error, paths)
     if record is not None:
-        uncounted.refused(record)
+        uncounted.count_rejected(record)
     connection.sendall(answer)
     connection.shutdown(socket.SHUT_WR)
     # Closing with unread data would reset the connection and discard the response.

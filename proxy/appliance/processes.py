@@ -218,7 +218,9 @@ class Processes:
 
     def _nginx_monitor(self) -> ProcessMonitor:
         settings = self._settings
-        log = NginxLog(for_people=settings.log_format == "console", on_access=self._uncounted.saw)
+        log = NginxLog(
+            for_people=settings.log_format == "console", on_access=self._uncounted.read_access_line
+        )
         spec = nginx.process_spec(self._programs.nginx, self._run, log)
         return self._monitor(
             spec,
@@ -239,7 +241,7 @@ class Processes:
     async def _clean_up_worker(self, index: int) -> None:
         """Reset a dead worker's gauges and record its requests in flight; its counters stay."""
         await asyncio.to_thread(_forget_levels, str(self._run.metrics), index)
-        await asyncio.to_thread(self._uncounted.buried, index)
+        await asyncio.to_thread(self._uncounted.worker_died, index)
         await asyncio.to_thread(self.kills.look)
 
     def _has_passed(self, index: int) -> bool:

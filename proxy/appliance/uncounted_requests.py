@@ -1,16 +1,16 @@
-"""Counts the requests that no worker has counted: those it died with, and nginx's own answers.
+"""Counts the requests that no worker counts: those of workers that died, and nginx's own answers.
 
-Three sources tell of a request without an answer, and its id joins them: nginx's line, what the
-worker has counted (`meter.counted_requests`), and what it has in flight
+Three sources report a request without an answer, joined by its id: nginx's log line, the requests
+that a worker has counted (`meter.counted_requests`), and those that it has in flight
 (`meter.requests_in_flight`).
 
-Where nginx's line says that a worker had been reached, nobody can tell yet whether that reads the
-request, and counts it, or not: it may be busy, or frozen. So such a line waits until the worker has
-passed that place in its queue, as a later request through the same socket shows. Then it is known:
+If nginx's line says that it reached a worker, it is not known yet whether that worker will read and
+count the request: it may be busy or frozen. So the line waits until the worker has passed the
+request's place in its accept queue, as a later request through the same socket shows. Then:
 
-- counted by the worker, or in flight there: the worker counts it, or its burial does;
-- in flight in a worker that has died: counted here, with the status that nginx's line has;
-- neither: the worker has never read it, and never will. It is counted here.
+- counted by the worker, or in flight there: the line is dropped, as the worker counts the request;
+- in flight in a worker that has died: it is counted here, with the status of nginx's line;
+- neither: the worker has never read it and never will, so it is counted here.
 """
 
 from __future__ import annotations
@@ -33,16 +33,16 @@ if TYPE_CHECKING:
     from proxy.record import RequestRecord
 
 WAIT_SECONDS = 3.0
-"""What a worker died with waits so long for nginx's line, which is held back for up to a second."""
-LOOK_SECONDS = 1.0
-"""Between two looks at the lines that wait for a worker."""
+"""How long a dead worker's requests wait for nginx's line, which is buffered for up to a second."""
+SETTLE_INTERVAL_SECONDS = 1.0
+"""The time between two checks of the waiting lines."""
 LONGEST_WAIT_SECONDS = 60.0
-"""A frozen worker is killed after 10 s. Who has not passed by then is not waited for."""
+"""The longest wait for a worker; a frozen one is killed after 10 s."""
 MOST_WAITING = 100_000
-"""Lines that wait for a worker, of some 300 bytes each; with one more the oldest are decided by
-what is known then. A worker's backlog, from which they come, holds 16,384."""
-_TOO_MANY = 1000
-"""As many are decided together."""
+"""The maximum of waiting lines, about 300 bytes each; above it the oldest are settled at once.
+A worker's backlog, from which they come, holds 16,384 connections."""
+_SETTLED_AT_ONCE = 1000
+"""The number of oldest lines settled when there are too many."""
 _MOST_REMEMBERED = 10_000
 _WORKER_DIED = frozenset({502, 504})
 _PROBES = frozenset({"/healthz", "/readyz"})
@@ -50,7 +50,7 @@ _WORKER = re.compile(r"worker-(\d+)\.sock")
 
 
 class _Line(NamedTuple):
-    """What is kept of nginx's line about a request that a worker may have counted."""
+    """The data of nginx's line about a request that a worker may count."""
 
     hashed: int
     route: str
@@ -59,8 +59,8 @@ class _Line(NamedTuple):
     seen_at: float
 
 
-class _Buried(NamedTuple):
-    """What a worker died with, and when it is counted if nothing else is known of it by then."""
+class _LostRequest(NamedTuple):
+    """A dead worker's request, and when it is counted if nginx has not explained it."""
 
     due: float
     hashed: int
@@ -68,7 +68,7 @@ class _Buried(NamedTuple):
 
 
 class UncountedRequests:
-    """Written by the supervisor's threads, in a file of its own beside the workers'."""
+    """The supervisor's counter; thread-safe. It has a metrics file of its own."""
 
     def __init__(
         self,
@@ -76,38 +76,38 @@ class UncountedRequests:
         passed: Callable[[int], bool] = lambda _worker: True,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`passed` tells whether a worker has begun with all that had come before; it may block."""
+        """Take `passed`: whether a worker has started all requests sent to it; it may block."""
         self._directory = directory
         self._passed = passed
         self._now = now
         self._lock = threading.Lock()
         self._settling = threading.Lock()
-        self._buried: list[_Buried] = []
+        self._lost: list[_LostRequest] = []
         self._explained: OrderedDict[str, int] = OrderedDict()
-        """How often nginx has gone on to another worker, by request."""
+        """How often nginx has passed a request to another worker, by request id."""
         self._counted: OrderedDict[int, None] = OrderedDict()
-        """Requests that were counted here lately, and that nginx may yet have a line about."""
+        """Requests that were counted here recently, for which nginx may still log a line."""
         self._waiting: list[_Line] = []
         self._timer: threading.Timer | None = None
         self._closed = False
         self._instruments: Any = None
         self._close: Callable[[], None] = lambda: None
 
-    def buried(self, worker: int) -> None:
-        """A worker has died: what it had in flight is counted soon, unless nginx explains it."""
-        inflight = import_module("proxy.meter.requests_in_flight")
-        path = inflight.path_of(str(self._directory), worker)
-        records = inflight.left_behind(path)
+    def worker_died(self, worker: int) -> None:
+        """Count the requests that a dead worker had in flight, unless nginx explains them soon."""
+        in_flight = import_module("proxy.meter.requests_in_flight")
+        path = in_flight.path_of(str(self._directory), worker)
+        records = in_flight.left_behind(path)
         path.unlink(missing_ok=True)
         with self._lock:
             due = self._now() + WAIT_SECONDS
-            self._buried += [_Buried(due, _hash_of(one.own_id), one) for one in records]
-            if self._buried:
+            self._lost += [_LostRequest(due, _hash_of(record.own_id), record) for record in records]
+            if self._lost:
                 self._settle_later()
 
-    def saw(self, line: dict[str, Any]) -> None:
-        """Take in one of nginx's access lines."""
-        connects = _each(line.get("worker_connect", ""))
+    def read_access_line(self, line: dict[str, Any]) -> None:
+        """Read a line of nginx's access log."""
+        connects = _split_attempts(line.get("worker_connect", ""))
         reached = [connect not in {"", "-"} for connect in connects]
         own, status = bool(line.get("own")), line["status"]
         with self._lock:
@@ -121,8 +121,8 @@ class UncountedRequests:
             else:
                 self._count(route, "", "", status, _outcome(status))
 
-    def refused(self, record: RequestRecord) -> None:
-        """Count a request that the supervisor has answered itself."""
+    def count_rejected(self, record: RequestRecord) -> None:
+        """Count a request that the supervisor itself has answered."""
         outcome = record.ended_by or EndedBy.SHED
         with self._lock:
             self._count(record.route, "", "", record.status or 503, outcome)
@@ -130,20 +130,20 @@ class UncountedRequests:
             self._forget_oldest(self._counted)
 
     def settle(self, *, at_once: bool = False) -> None:
-        """Count what has waited long enough. It blocks while workers are asked."""
+        """Count what has waited long enough. It blocks while it asks the workers."""
         with self._settling:
             with self._lock:
                 lines, self._waiting = self._waiting, []
                 self._timer = None
-            asked = {line.worker for line in lines if line.worker is not None and not at_once}
-            behind = {worker for worker in asked if not self._passed(worker)}
+            workers = {line.worker for line in lines if line.worker is not None and not at_once}
+            behind = {worker for worker in workers if not self._passed(worker)}
             latest = self._now() - LONGEST_WAIT_SECONDS
             waits = [line.worker in behind and line.seen_at > latest for line in lines]
             with self._lock:
                 self._waiting[:0] = itertools.compress(lines, waits)
-                self._decide([line for line, on in zip(lines, waits, strict=True) if not on])
-                self._count_buried(float("inf") if at_once else self._now())
-                if self._waiting or self._buried:
+                self._settle([line for line, wait in zip(lines, waits, strict=True) if not wait])
+                self._count_lost(float("inf") if at_once else self._now())
+                if self._waiting or self._lost:
                     self._settle_later()
 
     def close(self) -> None:
@@ -160,59 +160,61 @@ class UncountedRequests:
         hashed = _hash_of(_id_of(line))
         self._waiting.append(_Line(hashed, route, line["status"], number, self._now()))
         if len(self._waiting) > MOST_WAITING:
-            self._decide(self._waiting[:_TOO_MANY])
-            del self._waiting[:_TOO_MANY]
+            self._settle(self._waiting[:_SETTLED_AT_ONCE])
+            del self._waiting[:_SETTLED_AT_ONCE]
         self._settle_later()
 
-    def _decide(self, lines: list[_Line]) -> None:
-        """Count those of these lines that nobody else counts."""
+    def _settle(self, lines: list[_Line]) -> None:
+        """Count the requests of these lines that no worker counts."""
         if not lines:
             return
-        # In this order: a worker lets go of a request only once it is among the counted.
+        # In this order: a worker removes a request from those in flight after it has counted it.
         running = self._running()
-        ended = import_module("proxy.meter.counted_requests")
-        counted = ended.counted_among(self._directory, {line.hashed for line in lines})
+        counted_requests = import_module("proxy.meter.counted_requests")
+        counted = counted_requests.counted_among(self._directory, {line.hashed for line in lines})
         elsewhere = running | self._counted.keys() | (counted or set())
-        silent = {
+        without_file = {
             worker
             for worker in {line.worker for line in lines}
-            if counted is None or not ended.is_kept(self._directory, worker)
+            if counted is None or not counted_requests.is_kept(self._directory, worker)
         }
-        here: set[int] = set()
+        counted_now: set[int] = set()
         for line in lines:
             if line.hashed in elsewhere:
                 continue
-            if line.worker in silent and line.status not in _WORKER_DIED:
-                # There was no room for what it has counted; it lives, and so has counted this.
+            if line.worker in without_file and line.status not in _WORKER_DIED:
+                # It keeps no file, for want of disk space; as it lives, it has counted the request.
                 continue
             self._count(line.route, "", "", line.status, _outcome(line.status))
-            here.add(line.hashed)
-        self._buried = [one for one in self._buried if one.hashed not in here]
+            counted_now.add(line.hashed)
+        self._lost = [lost for lost in self._lost if lost.hashed not in counted_now]
 
     def _running(self) -> set[int]:
-        """What is in flight, also in a worker whose death is not known yet."""
-        inflight = import_module("proxy.meter.requests_in_flight")
+        """Return the requests in flight, also those of a worker that has just died."""
+        in_flight = import_module("proxy.meter.requests_in_flight")
         return {
             _hash_of(record.own_id)
             for path in self._directory.glob("in-flight-*")
-            for record in inflight.left_behind(path)
+            for record in in_flight.left_behind(path)
         }
 
-    def _count_buried(self, now: float) -> None:
-        """Count what workers died with, unless nginx has a line about it."""
-        undecided = {line.hashed for line in self._waiting}
-        due: list[_Buried] = []
-        later: list[_Buried] = []
-        for one in self._buried:
-            (later if one.due > now or one.hashed in undecided else due).append(one)
-        self._buried = later
+    def _count_lost(self, now: float) -> None:
+        """Count the requests of dead workers that are due, unless a line of nginx explains them."""
+        unsettled = {line.hashed for line in self._waiting}
+        due: list[_LostRequest] = []
+        later: list[_LostRequest] = []
+        for lost in self._lost:
+            (later if lost.due > now or lost.hashed in unsettled else due).append(lost)
+        self._lost = later
         if not due:
             return
-        ended = import_module("proxy.meter.counted_requests")
-        counted = ended.counted_among(self._directory, {one.hashed for one in due}) or ()
+        counted_requests = import_module("proxy.meter.counted_requests")
+        counted = (
+            counted_requests.counted_among(self._directory, {lost.hashed for lost in due}) or ()
+        )
         for _, hashed, record in due:
             if hashed in counted:
-                # The worker was killed before it could let go of what it had just counted.
+                # The worker was killed after it had counted the request, before it removed it.
                 continue
             if self._explained.get(record.own_id, 0) > 0:
                 self._explained[record.own_id] -= 1
@@ -233,15 +235,15 @@ class UncountedRequests:
 
     def _settle_later(self) -> None:
         if self._timer is None and not self._closed:
-            self._timer = threading.Timer(LOOK_SECONDS, self.settle)
+            self._timer = threading.Timer(SETTLE_INTERVAL_SECONDS, self.settle)
             self._timer.daemon = True
             self._timer.start()
 
     def _count(self, route: str, key: str, upstream: str, status: int, outcome: EndedBy) -> None:
         if self._instruments is None:
-            # Slow to load, and not needed while all is well.
-            made = import_module("proxy.meter.multiprocess").supervisor_counts
-            self._instruments, self._close = made(str(self._directory))
+            # Imported late: slow to load, and rarely needed.
+            open_instruments = import_module("proxy.meter.multiprocess").supervisor_counts
+            self._instruments, self._close = open_instruments(str(self._directory))
         self._instruments.requests[route, key, upstream, str(status), str(outcome)].inc()
         self._instruments.model_requests["", upstream, str(outcome)].inc()
 
@@ -256,8 +258,8 @@ def _hash_of(request_id: str) -> int:
     return hashed
 
 
-def _each(text: str) -> list[str]:
-    """The values for each try; a colon parts those of an internal redirect."""
+def _split_attempts(text: str) -> list[str]:
+    """Split a value per attempt; a colon separates those after an internal redirect."""
     return [part.strip() for part in text.replace(" : ", ",").split(",") if part.strip()]
 
 

@@ -1,9 +1,9 @@
-"""Which requests a worker has counted lately, in a file that the supervisor reads.
+"""The requests that a worker has counted recently, in a file that the supervisor reads.
 
-nginx and a worker may both know of a request that got no answer; the ids tell whether the worker
-has counted it. The file holds hashes in segments: a full segment is written over only once its
-newest hash is older than `KEPT_SECONDS`, and until then the file grows. So what is remembered is
-a span of time, however many requests came in it.
+nginx and a worker may both know of a request without an answer; by its id, the supervisor finds out
+whether the worker has counted it. The file contains hashes of ids, in segments. A full segment is
+overwritten only when its newest hash is older than `KEPT_SECONDS`; until then the file grows. So it
+covers a span of time, not a number of requests.
 """
 
 from __future__ import annotations
@@ -28,35 +28,35 @@ if TYPE_CHECKING:
 
 _HASH_BYTES = 8
 SEGMENT_BYTES = 32 * 1024
-"""Of 4,096 requests."""
+"""The size of a segment: 4,096 hashes."""
 KEPT_SECONDS = 15.0
-"""For how long a request is remembered at least: longer than nginx holds back its line (1 s), and
-than the supervisor takes to look (`Ledger`)."""
+"""How long a request is kept at least: longer than nginx buffers its log line (1 s), and than the
+supervisor takes to look it up (`UncountedRequests`)."""
 MOST_SEGMENTS = 64
-"""2 MiB: 17,000 requests a second for so long. To take in and count a client that has left costs a
-worker some 30 µs, so even at its very most 8 s are remembered, several times what is needed."""
+"""2 MiB, enough for 17,000 requests a second. Counting a disconnected client takes a worker about
+30 µs, so even at its maximum rate 8 s are kept, several times what is needed."""
 _log = structlog.get_logger("metrics")
 
 
 class CountedRequests:
-    """Written by one worker. Without a path, or where there is no room, nothing is kept."""
+    """Written by one worker. Without a path, or on a full disk, it does nothing."""
 
     def __init__(self, path: Path | None, now: Callable[[], float] = time.monotonic) -> None:
         self._path = path
         self._now = now
         self._map: mmap.mmap | None = None
         self._next = self._segment_end = 0
-        """Where the next hash goes, and the end of the segment that it lies in."""
+        """The offset of the next hash, and the end of its segment."""
         self._filled_at: list[float] = []
-        """When each segment got its newest hash."""
+        """When each segment's newest hash was written."""
         if path is not None:
             if path.exists():
-                # What an earlier life has counted may yet be asked for.
+                # The supervisor may still look up what the worker's previous process has counted.
                 self._filled_at = [now()] * (path.stat().st_size // SEGMENT_BYTES)
             self._begin_segment(path)
 
     def add(self, record: RequestRecord) -> None:
-        """A request has been counted."""
+        """Add a request that has been counted."""
         if self._map is None:
             return
         if self._next == self._segment_end:
@@ -67,7 +67,7 @@ class CountedRequests:
         self._next += _HASH_BYTES
 
     def _begin_segment(self, path: Path) -> None:
-        """Go on in a new segment; in the oldest, where that is old enough or there is no room."""
+        """Continue in a new segment, or in the oldest if that has expired or the disk is full."""
         if self._now() - min(self._filled_at, default=float("inf")) < KEPT_SECONDS:
             self._grow(path)
         if self._map is None:
@@ -77,14 +77,14 @@ class CountedRequests:
         self._segment_end = self._next + SEGMENT_BYTES
 
     def _grow(self, path: Path) -> None:
-        """Add an empty segment, unless there are too many, or there is no room for it."""
+        """Add an empty segment, unless there are too many or the disk is full."""
         segments = len(self._filled_at)
         try:
             if segments < MOST_SEGMENTS:
                 allocate(path, (segments + 1) * SEGMENT_BYTES)
                 self._filled_at.append(float("-inf"))
         except OSError as error:
-            _log.debug("ended_without_room", reason=error.strerror)
+            _log.debug("counted_requests_without_room", reason=error.strerror)
         if self._filled_at:
             self._map = _mapped(path, len(self._filled_at) * SEGMENT_BYTES)
         else:
@@ -92,30 +92,30 @@ class CountedRequests:
 
 
 def counted_among(directory: Path, hashes: set[int]) -> set[int] | None:
-    """Those of these requests that some worker has counted; None if none keeps such a file."""
-    found: set[int] | None = None
+    """Return which of these requests any worker has counted; None if no worker keeps a file."""
+    found_hashes: set[int] | None = None
     for path in directory.glob("ended-*"):
         counted = array("Q")
         try:
             counted.frombytes(path.read_bytes())
         except (OSError, ValueError):
             continue
-        found = (found or set()) | hashes.intersection(counted)
-    return found
+        found_hashes = (found_hashes or set()) | hashes.intersection(counted)
+    return found_hashes
 
 
 def is_kept(directory: Path, worker: int | None) -> bool:
-    """Whether a worker keeps such a file; one that is not known is taken for one that does."""
+    """Whether a worker keeps a file; assumed if the worker is unknown."""
     return worker is None or path_of(str(directory), worker).exists()
 
 
 def hash_of(request_id: str) -> int:
-    """What stands for a request in such a file."""
+    """Return the hash that represents a request in the file."""
     return int.from_bytes(_hash(request_id), sys.byteorder)
 
 
 def path_of(directory: str, worker: int) -> Path:
-    """Where a worker's file lies."""
+    """Return the path of a worker's file."""
     return Path(directory) / f"ended-{worker}"
 
 

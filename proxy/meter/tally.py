@@ -92,7 +92,7 @@ class Tally:
     """The kind of the upstream's error event, such as `overloaded_error`."""
     malformed: int = 0
 
-    def saw(self, channels: int, at: float) -> None:
+    def count(self, channels: int, at: float) -> None:
         """Count one event with tokens of these channels."""
         self.counted += 1
         if channels & TEXT:

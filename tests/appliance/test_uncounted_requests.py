@@ -71,7 +71,7 @@ def line(request_id: str, status: int, connect: str = "", **more: Any) -> dict[s
 def test_what_a_worker_died_with_has_failed(ledger: UncountedRequests, tmp_path: Path) -> None:
     """Streams keep the status that their clients saw; what had none was a 502."""
     die_with(tmp_path, "r-1", "r-2", status=200)
-    ledger.buried(0)
+    ledger.worker_died(0)
     ledger.settle()
     assert counted(tmp_path) == {}
     ledger.settle(at_once=True)
@@ -85,10 +85,10 @@ def test_a_request_in_both_is_counted_once(
     """Nginx answered 502 for what the worker died with, and says so before or after the death."""
     die_with(tmp_path, "r-1")
     if log_first:
-        ledger.saw(line("r-1", 502, "0.000"))
-    ledger.buried(0)
+        ledger.read_access_line(line("r-1", 502, "0.000"))
+    ledger.worker_died(0)
     if not log_first:
-        ledger.saw(line("r-1", 502, "0.000"))
+        ledger.read_access_line(line("r-1", 502, "0.000"))
     ledger.settle(at_once=True)
     assert counted(tmp_path) == {("502", "failed"): 1}
 
@@ -98,8 +98,8 @@ def test_a_request_that_another_worker_answered_is_that_one_s(
 ) -> None:
     """A GET was tried again: its client saw one answer, which the second worker has counted."""
     die_with(tmp_path, "r-1")
-    ledger.buried(0)
-    ledger.saw(line("r-1", 200, "0.000, 0.000", own=0))
+    ledger.worker_died(0)
+    ledger.read_access_line(line("r-1", 200, "0.000, 0.000", own=0))
     ledger.settle(at_once=True)
     assert counted(tmp_path) == {}
 
@@ -122,17 +122,17 @@ def test_nginx_s_own_answers_are_counted(
     ledger: UncountedRequests, tmp_path: Path, status: int, outcome: str
 ) -> None:
     """Where no worker was reached nobody else can have counted them."""
-    ledger.saw(line("r-1", status))
+    ledger.read_access_line(line("r-1", status))
     assert counted(tmp_path) == {(str(status), outcome): 1}
 
 
 def test_what_a_worker_knows_of_is_the_worker_s(ledger: UncountedRequests, tmp_path: Path) -> None:
     """A client that leaves, or sends too much on the way, is counted by whom it was talking to."""
-    ledger.saw(line("r-1", 499, "0.000"))
-    ledger.saw(line("r-2", 413, "0.001"))
-    ledger.saw(line("r-3", 200, "0.001", own=0))
-    ledger.saw(line("r-4", 502, path="/readyz"))
-    ledger.saw(line("r-5", 204))
+    ledger.read_access_line(line("r-1", 499, "0.000"))
+    ledger.read_access_line(line("r-2", 413, "0.001"))
+    ledger.read_access_line(line("r-3", 200, "0.001", own=0))
+    ledger.read_access_line(line("r-4", 502, path="/readyz"))
+    ledger.read_access_line(line("r-5", 204))
     assert counted(tmp_path) == {}
 
 
@@ -142,7 +142,7 @@ def test_a_worker_that_closes_before_its_answer_has_counted_it(
     """It lives and has its own outcome of the request, so nginx's 502 is not another one."""
     counts(tmp_path, "r-1")
     for known in ("r-1", "r-2"):
-        ledger.saw(line(known, 502, "0.000"))
+        ledger.read_access_line(line(known, 502, "0.000"))
     ledger.settle(at_once=True)
     assert counted(tmp_path) == {("502", "failed"): 1}
 
@@ -154,7 +154,7 @@ def test_a_client_that_left_before_a_worker_read_its_request(
     counts(tmp_path, "read")
     die_with(tmp_path, "running")
     for known in ("read", "running", "unread"):
-        ledger.saw(line(known, 499, "0.000"))
+        ledger.read_access_line(line(known, 499, "0.000"))
     assert counted(tmp_path) == {}
     ledger.settle(at_once=True)
     assert counted(tmp_path) == {("499", "client_left"): 1}
@@ -170,10 +170,10 @@ def test_a_client_that_gives_all_its_requests_one_id(
     begun = answered(request_id="same", own_id="2", status=0, upstream_status=None)
     RequestsInFlight(path_of(str(tmp_path), 0)).write(begun)
     for own_id in "123":
-        ledger.saw(line("same", 499, "0.000", own_id=own_id))
+        ledger.read_access_line(line("same", 499, "0.000", own_id=own_id))
     ledger.settle(at_once=True)
     assert counted(tmp_path) == {("499", "client_left"): 1}
-    ledger.buried(0)
+    ledger.worker_died(0)
     ledger.settle(at_once=True)
     assert counted(tmp_path) == {("499", "client_left"): 1, ("502", "failed"): 1}
 
@@ -181,7 +181,7 @@ def test_a_client_that_gives_all_its_requests_one_id(
 def test_a_worker_that_had_no_memory_for_a_head(ledger: UncountedRequests, tmp_path: Path) -> None:
     """It has told its 503 without an id, so that the request is counted here."""
     counts(tmp_path, "other")
-    ledger.saw(line("r-1", 503, "0.000", path="/v1/messages"))
+    ledger.read_access_line(line("r-1", 503, "0.000", path="/v1/messages"))
     ledger.settle(at_once=True)
     assert counted(tmp_path) == {("503", "shed"): 1}
 
@@ -190,9 +190,9 @@ def test_a_worker_s_death_that_is_not_known_yet(ledger: UncountedRequests, tmp_p
     """The request is in nginx's log and in what the worker leaves: it is counted once."""
     counts(tmp_path)
     die_with(tmp_path, "r-1")
-    ledger.saw(line("r-1", 502, "0.000"))
+    ledger.read_access_line(line("r-1", 502, "0.000"))
     ledger.settle(at_once=True)
-    ledger.buried(0)
+    ledger.worker_died(0)
     ledger.settle(at_once=True)
     assert counted(tmp_path) == {("502", "failed"): 1}
 
@@ -201,11 +201,11 @@ def test_doubts_are_settled_without_a_death(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A while after nginx's line, also where no worker dies."""
-    monkeypatch.setattr(ledgers, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(ledgers, "SETTLE_INTERVAL_SECONDS", 0.01)
     counts(tmp_path)
     ledger = UncountedRequests(tmp_path)
     try:
-        ledger.saw(line("r-1", 499, "0.000"))
+        ledger.read_access_line(line("r-1", 499, "0.000"))
         deadline = time.monotonic() + 10
         while not counted(tmp_path) and time.monotonic() < deadline:
             time.sleep(0.01)
@@ -254,7 +254,7 @@ def test_a_frozen_worker(
     """Its requests are counted once it has read them, however late, or once it never will."""
     counts(tmp_path, "other")
     workers.behind = {1}
-    asking.saw(line("r-1", 499, "-, 0.000", **SECOND))
+    asking.read_access_line(line("r-1", 499, "-, 0.000", **SECOND))
     workers.seconds = 11.0
     asking.settle()
     assert counted(tmp_path) == {}
@@ -271,8 +271,8 @@ def test_a_worker_that_never_passes(
     """After a minute what is known then decides, and meanwhile no other worker waits for it."""
     counts(tmp_path, "other")
     workers.behind = {1}
-    asking.saw(line("r-1", 499, "0.000", worker="unix:/run/worker-1.sock"))
-    asking.saw(line("r-2", 504, "0.000", worker="unix:/run/worker-0.sock"))
+    asking.read_access_line(line("r-1", 499, "0.000", worker="unix:/run/worker-1.sock"))
+    asking.read_access_line(line("r-2", 504, "0.000", worker="unix:/run/worker-0.sock"))
     asking.settle()
     assert counted(tmp_path) == {("504", "failed"): 1}
     workers.seconds = ledgers.LONGEST_WAIT_SECONDS + 1
@@ -287,8 +287,8 @@ def test_a_death_that_is_known_before_nginx_s_line_is_decided(
     counts(tmp_path)
     die_with(tmp_path, "r-1", status=200)
     workers.behind = {0}
-    asking.saw(line("r-1", 502, "0.000", worker="unix:/run/worker-0.sock"))
-    asking.buried(0)
+    asking.read_access_line(line("r-1", 502, "0.000", worker="unix:/run/worker-0.sock"))
+    asking.worker_died(0)
     workers.seconds = 10.0
     asking.settle()
     assert counted(tmp_path) == {}
@@ -302,9 +302,9 @@ def test_a_line_that_comes_after_all(ledger: UncountedRequests, tmp_path: Path) 
     """What a worker died with has been counted by then, and is not counted again."""
     counts(tmp_path)
     die_with(tmp_path, "r-1")
-    ledger.buried(0)
+    ledger.worker_died(0)
     ledger.settle(at_once=True)
-    ledger.saw(line("r-1", 502, "0.000"))
+    ledger.read_access_line(line("r-1", 502, "0.000"))
     ledger.settle(at_once=True)
     assert counted(tmp_path) == {("502", "failed"): 1}
 
@@ -315,7 +315,7 @@ def test_a_worker_that_is_killed_as_it_has_counted(
     """Before it could let go of the request: that is not counted again."""
     die_with(tmp_path, "r-1", "r-2")
     counts(tmp_path, "r-1")
-    ledger.buried(0)
+    ledger.worker_died(0)
     ledger.settle(at_once=True)
     assert counted(tmp_path) == {("502", "failed"): 1}
 
@@ -323,9 +323,9 @@ def test_a_worker_that_is_killed_as_it_has_counted(
 def test_a_worker_that_has_no_room_to_tell(ledger: UncountedRequests, tmp_path: Path) -> None:
     """Its counts are its own where it lives; the others' requests are looked up as ever."""
     counts(tmp_path, "other")
-    ledger.saw(line("r-1", 499, "0.000", worker="unix:/run/worker-0.sock"))
-    ledger.saw(line("r-2", 502, "0.000", worker="unix:/run/worker-0.sock"))
-    ledger.saw(line("r-3", 499, "0.000", worker="unix:/run/worker-1.sock"))
+    ledger.read_access_line(line("r-1", 499, "0.000", worker="unix:/run/worker-0.sock"))
+    ledger.read_access_line(line("r-2", 502, "0.000", worker="unix:/run/worker-0.sock"))
+    ledger.read_access_line(line("r-3", 499, "0.000", worker="unix:/run/worker-1.sock"))
     ledger.settle(at_once=True)
     assert counted(tmp_path) == {("499", "client_left"): 1, ("502", "failed"): 1}
 
@@ -334,7 +334,7 @@ def test_nginx_gives_up_on_a_worker_that_goes_on(ledger: UncountedRequests, tmp_
     """Its 504 is the request that the worker counts once that has ended."""
     counts(tmp_path)
     die_with(tmp_path, "r-1")
-    ledger.saw(line("r-1", 504, "0.000"))
+    ledger.read_access_line(line("r-1", 504, "0.000"))
     ledger.settle(at_once=True)
     assert counted(tmp_path) == {}
 
@@ -345,8 +345,8 @@ def test_a_client_that_left_a_worker_which_then_died(
     """The request is counted once, as its client would: it has left."""
     counts(tmp_path)
     die_with(tmp_path, "r-1")
-    ledger.buried(0)
-    ledger.saw(line("r-1", 499, "0.000"))
+    ledger.worker_died(0)
+    ledger.read_access_line(line("r-1", 499, "0.000"))
     ledger.settle(at_once=True)
     assert counted(tmp_path) == {("499", "client_left"): 1}
 
@@ -359,7 +359,7 @@ def test_more_lines_than_can_wait(
     counts(tmp_path, "r-0")
     workers.behind = {1}
     for number in range(2001):
-        asking.saw(line(f"r-{number}", 499, "0.000", worker="unix:/run/worker-1.sock"))
+        asking.read_access_line(line(f"r-{number}", 499, "0.000", worker="unix:/run/worker-1.sock"))
     assert counted(tmp_path) == {("499", "client_left"): 999}
     asking.settle(at_once=True)
     assert counted(tmp_path) == {("499", "client_left"): 2000}

@@ -33,7 +33,7 @@ class Request:
 def saw(request: Request, tokens: int) -> None:
     """So many tokens came, one each tenth of a second."""
     for number in range(tokens):
-        request.tally.saw(1, number / 10)
+        request.tally.count(1, number / 10)
 
 
 def test_who_waits_is_told_the_place() -> None:

@@ -40,7 +40,7 @@ def counted(tokens: int = 4, **other: Any) -> Tally:
     """An answer with a token every half second from 101.5 s on, and usage to match."""
     tally = Tally(family=Family.CHAT, model="m-1-2026", usage=Usage(7, tokens, 0, 2))
     for index in range(tokens):
-        tally.saw(TEXT, 101.5 + index / 2)
+        tally.count(TEXT, 101.5 + index / 2)
     for name, value in other.items():
         setattr(tally, name, value)
     return tally

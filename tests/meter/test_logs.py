@@ -209,6 +209,6 @@ def test_a_name_that_is_no_valid_text_is_still_written(written: Written) -> None
 def test_usage_is_told_in_totals() -> None:
     """As in the metrics: cached tokens within the input, reasoning within the output."""
     tally = Tally(usage=Usage(4, 9, 5, 6, input_beside=6, output_beside=5))
-    tally.saw(TEXT, 101.0)
+    tally.count(TEXT, 101.0)
     said = facts(answered(), tally)
     assert (said["input_tokens"], said["output_tokens"]) == (10, 14)

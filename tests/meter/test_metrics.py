@@ -171,7 +171,7 @@ def test_every_channel_is_counted_apart(seen: Counted) -> None:
     """By events, as they came."""
     tally = Tally(family=Family.CHAT)
     for channels in (TEXT, REASONING, REASONING, TOOL, TEXT | TOOL):
-        tally.saw(channels, 101.0)
+        tally.count(channels, 101.0)
     seen.metrics.record(answered(), tally)
     events = {
         channel: seen.value("sluice_token_events_total", model="m-1", channel=channel)
@@ -184,7 +184,7 @@ def test_tokens_after_the_client_left_are_counted_apart(seen: Counted) -> None:
     """As well as among all."""
     tally = counted()
     tally.client_left()
-    tally.saw(TEXT, 104.0)
+    tally.count(TEXT, 104.0)
     left = answered(ended_by=EndedBy.CLIENT_LEFT, client_left_at=103.5)
     seen.metrics.record(left, tally)
     assert seen.value("sluice_tokens_after_client_left_total", **MODEL) == 1

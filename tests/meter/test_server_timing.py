@@ -46,7 +46,7 @@ def test_the_comment_leaves_out_what_is_not_known(tally: Tally) -> None:
 def test_the_comment_dispatches_nothing() -> None:
     """After the last event it is neither an event nor the beginning of one."""
     tally = Tally()
-    tally.saw(TEXT, 101.0)
+    tally.count(TEXT, 101.0)
     framer = Framer()
     assert len(framer.feed(b"data: [DONE]\n\n" + trailing_comment(answered(), tally))) == 1
     last = framer.unfinished()

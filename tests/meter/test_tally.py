@@ -33,7 +33,7 @@ def tally(*events: tuple[float, int], usage: Usage | None = None) -> Tally:
     """A tally of events at these times."""
     made = Tally(usage=usage)
     for at, channels in events:
-        made.saw(channels, at)
+        made.count(channels, at)
     return made
 
 
@@ -149,6 +149,6 @@ def test_tokens_after_the_client_left_are_counted_apart() -> None:
     seen = tally((1.0, TEXT), (2.0, TEXT))
     assert tokens_after_leaving(seen) == 0
     seen.client_left()
-    seen.saw(TEXT, 3.0)
+    seen.count(TEXT, 3.0)
     seen.client_left()
     assert tokens_after_leaving(seen) == 1

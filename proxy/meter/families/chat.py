@@ -112,7 +112,7 @@ class Chat(FormatReader):
             if choice is not choices[0]:
                 channels |= _channels(choice)
         if channels:
-            self.tally.saw(channels, at)
+            self.tally.count(channels, at)
         if chunk.usage or chunk.x_groq:
             self._take_usage(chunk)
         return self.failed(None) if self.tally.finish_reason == "error" else _DATA
@@ -166,7 +166,7 @@ class Chat(FormatReader):
             return self.failed(None)
         channels = sum(channel for channel, pattern in _HEADS if pattern.search(head))
         if channels:
-            self.tally.saw(channels, at)
+            self.tally.count(channels, at)
         reason = last_string(tail, "finish_reason")
         if reason:
             self._end(0, reason)

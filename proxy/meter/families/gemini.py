@@ -92,7 +92,7 @@ class Gemini(FormatReader):
             return self.failed(chunk.error)
         channels = self._take(chunk)
         if channels:
-            self.tally.saw(channels, at)
+            self.tally.count(channels, at)
         return EventKind.DATA
 
     def _take(self, chunk: _Chunk) -> int:
@@ -126,7 +126,7 @@ class Gemini(FormatReader):
         if channels & TEXT and (_THOUGHT.search(head) or _THOUGHT.search(tail)):
             channels ^= TEXT | REASONING
         if channels:
-            self.tally.saw(channels, at)
+            self.tally.count(channels, at)
         reason = last_string(tail, "finishReason")
         if reason:
             self._end(0, reason)

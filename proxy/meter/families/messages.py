@@ -102,7 +102,7 @@ class Messages(FormatReader):
         elif delta.partial_json:
             self.plain = TOOL
         if self.plain or delta.content:
-            self.tally.saw(self.plain or OTHER, at)
+            self.tally.count(self.plain or OTHER, at)
 
     def _take_message(self, message: Any) -> None:
         if isinstance(message, dict):
@@ -134,7 +134,7 @@ class Messages(FormatReader):
         if kind == b"content_block_delta":
             channels = next((_DELTAS[each] for each in kinds if each in _DELTAS), 0)
             if channels:
-                self.tally.saw(channels, at)
+                self.tally.count(channels, at)
         elif kind in {b"message_start", b"message_delta"}:
             self._grow(_usage(last_object(tail, "usage")))
             reason = last_string(head, "stop_reason")

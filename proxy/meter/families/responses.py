@@ -88,7 +88,7 @@ class Responses(FormatReader):
         if event.delta:
             channel = _CHANNELS.get(kind, OTHER if kind.endswith(".delta") else 0)
             if channel:
-                self.tally.saw(channel, at)
+                self.tally.count(channel, at)
             return _DATA
         return self._without_delta(kind, event)
 
@@ -127,7 +127,7 @@ class Responses(FormatReader):
             return self.failed(None)
         channel = _CHANNELS.get(kind, OTHER if kind.endswith(".delta") else 0)
         if channel:
-            self.tally.saw(channel, at)
+            self.tally.count(channel, at)
         return EventKind.DATA
 
     def body(self, body: bytes) -> None:

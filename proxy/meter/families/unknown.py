@@ -77,7 +77,7 @@ class Unknown(FormatReader):
     def _take(self, event: _Event, at: float) -> None:
         channels = _channels(event)
         if channels:
-            self.tally.saw(channels, at)
+            self.tally.count(channels, at)
         elif not str(event.type).startswith(_KNOWN):
             self.tally.progressed(at)
         self.tally.model = name_of(event.model) or self.tally.model
