@@ -21,7 +21,7 @@ from proxy.edge.replay import View
 from proxy.edge.request_context import RequestContext, request_id_of
 from proxy.edge.resumable_streams import owner_of
 from proxy.edge.stream_errors import Stopped
-from proxy.edge.streams_route import go_on, handle, read
+from proxy.edge.streams_route import RETRY, go_on, handle, read
 from proxy.errors import BadRequest
 from proxy.state import aliases
 from proxy.state.error_map import StoreUnavailable
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from proxy.edge.worker_state import WorkerState
     from proxy.state.stream_logs import LogState
 
-_RETRY = b"retry: 1000\n"
 _CHAT = "/v1/chat/completions"
 _DROPPED = ("Last-Event-ID", hdrs.CONTENT_LENGTH, hdrs.TRANSFER_ENCODING, "Prefer")
 _RUNS_SECONDS = 3600
@@ -61,7 +60,7 @@ async def _get(
     if (last := last_event(request)) is not None:
         stream, after = last
         cursor = Cursor(after, ids=True)
-        response = await go_on(state, resumables, context, stream, cursor, _RETRY)
+        response = await go_on(state, resumables, context, stream, cursor)
         await _note_end(resumables, context, response, question)
         return response
     body = _body(request)
@@ -74,7 +73,7 @@ async def _get(
         seconds = max(_RUNS_SECONDS, round(state.settings.grace_seconds))
         await _tell(resumables, aliases.set_question(question, stream, seconds))
     # This id tells the browser which stream to resume; an event without data is not dispatched.
-    opening = _RETRY + f"id: {stream}:0\n\n".encode()
+    opening = RETRY + f"id: {stream}:0\n\n".encode()
     view = View(ids=True, progress=wants_progress(request), opening=opening)
     response = await read(state, context, stream, 0, view)
     await _note_end(resumables, context, response, question)

@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from proxy.edge.resumable_streams import ResumableStreams
     from proxy.state.stream_logs import LogState
 
+RETRY = b"retry: 1000\n"
+"""How many milliseconds an EventSource waits before it reconnects; a line of the next event."""
 _AHEAD_SECONDS = 5.0
 _POLL_SECONDS = 0.1
 _MOST_AHEAD = 10_000
@@ -173,7 +175,6 @@ async def go_on(
     context: RequestContext,
     stream: str,
     cursor: Cursor,
-    opening: bytes = b"",
 ) -> web.StreamResponse:
     """Resume at the cursor; 204 if nothing is left, 410 if the next events were dropped."""
     log = await _at_cursor(resumables, context, stream, cursor)
@@ -183,6 +184,7 @@ async def go_on(
         if not _missed_end(log, cursor):
             return nothing_left(context, log)
         cursor = Cursor(log.events - 1, cursor.ids)
+    opening = RETRY if cursor.ids else b""
     view = View(cursor.ids, wants_progress(context.request), opening=opening)
     return await read(state, context, stream, cursor.after, view)
 
