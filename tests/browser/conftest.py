@@ -83,7 +83,7 @@ def _wait_until_ready(process: subprocess.Popen[bytes], running: Appliance) -> N
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:
-    """Stop it, politely first."""
+    """Stop it with SIGTERM, or with SIGKILL if that takes too long."""
     process.send_signal(signal.SIGTERM)
     try:
         process.wait(15)
@@ -116,7 +116,7 @@ def context(browser: Browser) -> Iterator[BrowserContext]:
 
 @pytest.fixture
 def page(context: BrowserContext, appliance: Appliance) -> Iterator[Page]:
-    """An empty page; no error of a script and no request to another host goes unseen."""
+    """An empty page; fails on a script's error and on a request to another host."""
     page = context.new_page()
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))
@@ -134,14 +134,14 @@ def playground(page: Page, appliance: Appliance) -> Page:
 
 
 def ask(page: Page, question: str, *, model: str = "demo-fast") -> None:
-    """Ask as a person does: a model, a question, Enter."""
+    """Ask a question as a person does: model, question, Enter."""
     page.fill("#model", model)
     page.fill("#question", question)
     page.press("#question", "Enter")
 
 
 def answer_with(page: Page, *events: object, path: str = "**/v1/chat/completions") -> None:
-    """Have the page's next question answered by these events instead of by the demo."""
+    """Answer the page's next question with these events instead of the demo's."""
     lines = (event if isinstance(event, str) else json.dumps(event) for event in events)
     body = "".join(f"data: {line}\n\n" for line in lines)
     page.route(

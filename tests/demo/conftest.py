@@ -25,7 +25,7 @@ class Demo:
 
     @property
     def url(self) -> str:
-        """Where it listens."""
+        """Its URL."""
         return f"http://127.0.0.1:{self.port}"
 
 
@@ -40,7 +40,7 @@ async def started(app: web.Application) -> Demo:
 
 @pytest.fixture
 async def demo() -> AsyncIterator[Demo]:
-    """One that answers as fast as it can."""
+    """Run a demo upstream that answers without delays."""
     running = await started(create_app())
     yield running
     await running.runner.cleanup()
@@ -48,7 +48,7 @@ async def demo() -> AsyncIterator[Demo]:
 
 @pytest.fixture
 async def locked_demo() -> AsyncIterator[Demo]:
-    """One that demands the key `sesame`."""
+    """Run a demo upstream that demands the key `sesame`."""
     running = await started(create_app(api_key="sesame", max_body_bytes=10_000))
     yield running
     await running.runner.cleanup()

@@ -1,4 +1,4 @@
-"""A worker with the demo upstream behind it, for the rooms that only a request can show."""
+"""A worker in front of the demo upstream, for modules that are tested by requests."""
 
 from __future__ import annotations
 

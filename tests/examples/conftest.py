@@ -1,4 +1,4 @@
-"""Programs of examples/ as their files stand, before a worker with the demo upstream behind it."""
+"""The unchanged programs of examples/, run against a worker with the demo upstream."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ RUNS_SECONDS = 45
 
 @dataclass(frozen=True)
 class Ran:
-    """What a program printed, and how it ended."""
+    """The output and exit status of a program."""
 
     text: str
     error: str
@@ -30,14 +30,14 @@ class Ran:
 
 @dataclass(frozen=True)
 class Program:
-    """How a program of examples/ is started: its interpreter and its file."""
+    """A program of examples/: its interpreter and its file."""
 
     name: str
     folder: Path = EXAMPLES
 
     @property
     def command(self) -> list[str]:
-        """The words before the question."""
+        """The command without the question."""
         interpreter = [sys.executable] if self.name.endswith(".py") else ["node"]
         return [*interpreter, str(self.folder / self.name)]
 
@@ -67,7 +67,7 @@ class Program:
 
 @pytest.fixture(scope="session")
 def sluice(upstream: gateways.Upstream) -> Iterator[RunningGateway]:
-    """A worker that tries nothing again: what the demo does is what a program gets."""
+    """Run a worker without retries, so that a program sees each fault of the demo."""
     with (
         gateways.worker(upstream, retries=0, eject_after_failures=1000) as gateway,
     ):
@@ -76,7 +76,7 @@ def sluice(upstream: gateways.Upstream) -> Iterator[RunningGateway]:
 
 @pytest.fixture(scope="session")
 def node_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The files for node as they stand, and their packages beside them."""
+    """Return a copy of the examples with the packages for Node.js installed."""
     folder = tmp_path_factory.mktemp("node") / "examples"
     shutil.copytree(EXAMPLES, folder, ignore=shutil.ignore_patterns("node_modules"))
     command = ["npm", "install", "--no-audit", "--no-fund", "--no-package-lock", "--loglevel=error"]

@@ -13,7 +13,7 @@ from tests.docker import RUN_FLAGS, Container, docker
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-# The first process of a container must reap what others leave behind, and bash does.
+# The first process of a container must reap orphaned processes, and bash does.
 IDLE = "while :; do sleep 3600 & wait; done"
 
 ROOT = Path(__file__).parents[2]
@@ -21,9 +21,9 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture
 def machine(tmp_path: Path) -> Iterator[Callable[..., Container]]:
-    """Start an empty Debian that has git, make, Python and what else is named, and a clone.
+    """Start an empty Debian with git, make, Python, further packages, and a clone.
 
-    The clone lies in /home/user/sluice and belongs to the user `user`.
+    The clone is in /home/user/sluice and belongs to the user `user`.
     """
     bundle = tmp_path / "sluice.bundle"
     subprocess.run(["git", "-C", ROOT, "bundle", "create", "-q", bundle, "HEAD"], check=True)

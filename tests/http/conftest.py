@@ -1,4 +1,4 @@
-"""What the tests of this room get handed: the same as those of the upstreams."""
+"""Fixtures of the HTTP tests: the same as those of the upstream tests."""
 
 from __future__ import annotations
 

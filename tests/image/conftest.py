@@ -16,7 +16,7 @@ IMAGE = os.environ.get("SLUICE_TEST_IMAGE", "sluice:dev")
 
 PUBLISHED = ("-p", "127.0.0.1::8080", "-p", "127.0.0.1::9464")
 
-# The run that a strict cluster asks for: nothing writable but /tmp, no right that is not needed.
+# As a strict cluster runs it: only /tmp is writable, no unneeded privileges.
 HARDENED = (
     *("--read-only", "--tmpfs", "/tmp"),
     *("--user", "10001"),
@@ -26,11 +26,11 @@ HARDENED = (
 
 
 HEALTHY_SECONDS = 90
-"""It takes five on a machine that has nothing else to do."""
+"""It takes five on an idle machine."""
 
 
 def is_healthy(container: Container) -> bool:
-    """Whether Docker calls it so; fails where it has ended."""
+    """Return whether Docker reports it as healthy; fail if it has ended."""
     state = container.state()
     assert state["Status"] == "running", container.logs()
     return bool(state["Health"]["Status"] == "healthy")
@@ -38,7 +38,7 @@ def is_healthy(container: Container) -> bool:
 
 @pytest.fixture
 def start() -> Iterator[Callable[..., Container]]:
-    """Start the image with further flags and wait until Docker calls it healthy."""
+    """Start the image with further flags and wait until Docker reports it as healthy."""
     started: list[Container] = []
 
     def start_one(*flags: str) -> Container:
@@ -57,5 +57,5 @@ def start() -> Iterator[Callable[..., Container]]:
 
 @pytest.fixture
 def hardened(start: Callable[..., Container]) -> Container:
-    """A healthy container with two workers, run as a strict cluster would."""
+    """A healthy container with two workers, as a strict cluster runs it."""
     return start(*HARDENED, "-e", "SLUICE_WORKERS=2")

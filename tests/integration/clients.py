@@ -1,4 +1,4 @@
-"""Clients that write down what they got, so that it can be compared with what was counted."""
+"""Clients that record what they received, to compare it with the metrics."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from tests.integration.pausable_upstream import PausableUpstream, PausedAnswer
 from tests.integration.raw import Line, post_json
 
 UNASKED = (Family.CHAT, Family.COMPLETIONS)
-"""Families whose streams have usage only where it is asked for."""
+"""Families whose streams have usage only on request."""
 
 
 @dataclass(frozen=True)
 class Situation:
-    """What is asked of the demo upstream, and what that comes to in every family."""
+    """An instruction to the demo upstream, and its outcome in every family."""
 
     model: str
     words: str = ""
@@ -31,12 +31,12 @@ class Situation:
     ended_by: str = "complete"
     stream: bool = True
     answered: bool = True
-    """Whether an upstream took the request: a model that none ever answered is `other`."""
+    """Whether an upstream answered: a model that none has answered is `other`."""
 
 
 @dataclass
 class Clients:
-    """Everybody who asks, and the one ledger in which they write down what they got."""
+    """All clients, and the ledger in which they record what they received."""
 
     gateway: RunningGateway
     holding: PausableUpstream
@@ -46,19 +46,19 @@ class Clients:
     chance: random.Random = field(default_factory=lambda: random.Random(7))
 
     def run(self) -> str:
-        """A name for one more request."""
+        """Return a new request's name."""
         self.runs.append(uuid.uuid4().hex)
         return self.runs[-1]
 
     def ended(self, asking: Asking, model: str, status: int, ended_by: str) -> None:
-        """A request for the ledger."""
+        """Return a request's record for the ledger."""
         route = asking.target.partition("?")[0]
         if asking.family is Family.GEMINI:
             route = f"/v1beta/models/:{route.rpartition(':')[2]}"
         self.ledger.request(route, model, status, ended_by, len(asking.body))
 
     async def hears(self, family: Asking, situation: Situation) -> None:
-        """Ask, and hear out whatever comes."""
+        """Send a request, and read its response to the end."""
         asking = asked(family, situation.model, stream=situation.stream)
         answer, _ = await read_answer(self.gateway.url, asking.request(situation.words, self.run()))
         assert answer.status == situation.status, (situation, family.family, answer.body)
@@ -71,7 +71,7 @@ class Clients:
             self.ledger.answered(asking.family, model, found)
 
     async def hears_no_usage(self, family: Asking) -> None:
-        """Ask for no usage; the gateway asks for it where it can, and keeps it to itself."""
+        """Send a request without usage, which the gateway requests and hides."""
         asking = asked(family, "hidden", usage=False)
         words = f"tokens={self.chance.randrange(5, 40)}"
         answer, _ = await read_answer(self.gateway.url, asking.request(words, self.run()))
@@ -86,7 +86,7 @@ class Clients:
         self.ledger.answered(asking.family, "hidden", found)
 
     async def is_refused(self, path: str) -> None:
-        """Ask for nothing sensible."""
+        """Send an invalid request."""
         body = b'"no object"'
         fields = [("X-Request-ID", self.run())]
         async with await Line.open(self.gateway.url) as line:
@@ -95,7 +95,7 @@ class Clients:
         self.ledger.request(path, "", 400, "rejected", len(body))
 
     async def waits(self, family: Asking, model: str, words: str) -> None:
-        """Read half of an answer, let the upstream go on only then, and read the rest."""
+        """Read half of a response, then let the upstream continue, and read the rest."""
         asking = asked(family, model)
         run, held = await self.held(asking, words, lambda events: events // 2)
         async with await Line.open(self.gateway.url) as line:
@@ -109,7 +109,7 @@ class Clients:
         self.ledger.answered(asking.family, model, expected_tally(asking.family, body))
 
     async def leaves(self, family: Asking) -> tuple[str, PausedAnswer]:
-        """Leave between two events, all that came before having been read."""
+        """Leave between two events, after reading all earlier ones."""
         asking = asked(family, "left")
         words = f"tokens={self.chance.randrange(3, 30)}"
         run, held = await self.held(asking, words, lambda events: self.chance.randrange(1, events))
@@ -129,20 +129,20 @@ class Clients:
     async def held(
         self, asking: Asking, words: str, place: Callable[[int], int]
     ) -> tuple[str, PausedAnswer]:
-        """An answer of the demo upstream that is held at a place in it."""
+        """Prepare a response of the demo upstream that pauses at a place in it."""
         run, body = self.run(), await self.from_upstream(asking, words)
         self.holding.answers[run] = held = PausedAnswer.at(body, place)
         return run, held
 
     async def from_upstream(self, asking: Asking, words: str) -> bytes:
-        """What the upstream says to whoever asks it directly."""
+        """Return the upstream's response without the gateway."""
         answer, clean = await read_answer(self.gateway.upstream.url, asking.request(words))
         assert clean
         return answer.body
 
 
 def asked(asking: Asking, model: str, *, stream: bool = True, usage: bool = True) -> Asking:
-    """A family's request for this model, streamed or not, with its usage or not."""
+    """Return a family's request for this model, streamed or not, with usage or not."""
     asking_of_model = asking.of_model(model)
     document = json.loads(asking_of_model.body)
     if asking.family in UNASKED:
@@ -155,7 +155,7 @@ def asked(asking: Asking, model: str, *, stream: bool = True, usage: bool = True
 
 
 async def beginning(line: Line, size: int) -> bytes:
-    """So many bytes of a body, or what came if that is more."""
+    """Read at least so many bytes of a body."""
     seen = b""
     while len(seen) < size:
         seen += await line.part()

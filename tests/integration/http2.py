@@ -1,4 +1,4 @@
-"""A client of HTTP/2 that can end one of its streams, as browsers do and httpx does not."""
+"""An HTTP/2 client that can reset one of its streams, like a browser and unlike httpx."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _READ = 65_536
 
 
 class Http2:
-    """One connection by TLS."""
+    """One connection over TLS."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
@@ -26,10 +26,10 @@ class Http2:
             h2.config.H2Configuration(client_side=True, header_encoding="utf-8")
         )
         self.bodies: dict[int, bytes] = {}
-        """What has come of each stream."""
+        """The bytes received of each stream."""
         self.ended: set[int] = set()
         self.broken: set[int] = set()
-        """Streams that the other side has reset."""
+        """Streams that the server has reset."""
 
     @classmethod
     async def open(cls, port: int, context: ssl.SSLContext) -> Self:
@@ -44,7 +44,7 @@ class Http2:
         return connection
 
     def post(self, path: str, body: bytes, *fields: tuple[str, str]) -> int:
-        """Begin a request; the number of its stream."""
+        """Send a request; return the number of its stream."""
         stream = self._h2.get_next_available_stream_id()
         head = [
             (":method", "POST"),
@@ -61,18 +61,18 @@ class Http2:
         return stream
 
     def reset(self, stream: int) -> None:
-        """End one stream and no other."""
+        """Reset one stream and no other."""
         self._h2.reset_stream(stream, h2.errors.ErrorCodes.CANCEL)
         self._flush()
 
     async def until(self, stream: int, mark: bytes) -> None:
-        """Read until a mark has come on a stream."""
+        """Read until a stream has received a mark."""
         async with asyncio.timeout(DEADLINE):
             while mark not in self.bodies[stream]:
                 self._take(await self._reader.read(_READ))
 
     async def broken_off(self, stream: int) -> bytes:
-        """Read a stream until the other side resets it; what had come of it by then."""
+        """Read a stream until the server resets it; return what was received of it."""
         async with asyncio.timeout(DEADLINE):
             while stream not in self.broken:
                 assert stream not in self.ended, "it ended cleanly"

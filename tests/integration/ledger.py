@@ -1,4 +1,4 @@
-"""What clients know of their own requests, kept under the names that a scrape has for it."""
+"""What clients know of their own requests, under the names and labels of the metrics."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PRICED = "priced"
 PRICES = f'"{PRICED}" = {{ input = 250_000, output = 500_000 }}\n'
 """Dollars per million tokens: quarters and halves of a dollar add up without a rounding."""
 PACED = ("paced", "uncounted")
-"""Models whose tokens surely came at two different times, and so have a pace."""
+"""Models whose tokens certainly arrive at two different times, and so have a rate."""
 
 _MODEL = ("gen_ai_request_model",)
 _KIND = ("gen_ai_operation_name", "gen_ai_provider_name", *_MODEL, "gen_ai_token_type")
@@ -40,7 +40,7 @@ _VIEWS = {
     "sluice_streams_in_flight": (),
     "sluice_requests_waiting": (),
 }
-"""Every name that is compared, and the labels by which it is."""
+"""Every metric that is compared, and the labels by which it is."""
 _PACE = "gen_ai_server_time_per_output_token_seconds_count"
 _OPERATIONS = {
     Family.CHAT: ("chat", "openai"),
@@ -54,7 +54,7 @@ Counts = Counter[tuple[str, ...]]
 
 
 def counted(scrape: Scrape) -> Counts:
-    """A scrape by those names and labels; what stands at 0 is left out, as in any `Counter`."""
+    """Reduce a scrape to those names and labels, without zeros, as in any `Counter`."""
     found: Counter[Any] = Counter()
     for name, labels in _VIEWS.items():
         for own, value in scrape.by(name):
@@ -65,12 +65,12 @@ def counted(scrape: Scrape) -> Counts:
 
 @dataclass
 class KeyLedger:
-    """What all clients together know."""
+    """What all clients know together."""
 
     counts: Counts = field(default_factory=Counter)
 
     def request(self, route: str, model: str, status: int, ended_by: str, size: int) -> None:
-        """A request that has ended; `size` is its body's, in bytes."""
+        """Record a request that has ended; `size` is that of its body, in bytes."""
         self.counts["sluice_requests_total", route, str(status), ended_by] += 1
         self.counts["sluice_model_requests_total", model, ended_by] += 1
         well = ended_by == "complete" and status < 400
@@ -78,11 +78,11 @@ class KeyLedger:
         self.counts["sluice_bytes_total", "in"] += size
 
     def received(self, size: int) -> None:
-        """So many bytes of an upstream's answer reached the client."""
+        """Record how many bytes of an upstream's response reached the client."""
         self.counts["sluice_bytes_total", "out"] += size
 
     def answered(self, family: Family, model: str, told: ExpectedTally, *, late: int = 0) -> None:
-        """An upstream answered; `late` are events with tokens that came for nobody."""
+        """Record an upstream's response; `late` token events came after the client had left."""
         for channel, events in told.events.items():
             self.counts["sluice_token_events_total", model, channel] += events
         if told.events:

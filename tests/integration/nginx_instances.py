@@ -1,4 +1,4 @@
-"""nginx as the appliance sets it up, in front of a worker that runs inside the test."""
+"""nginx as the appliance configures it, in front of a worker inside the test's process."""
 
 from __future__ import annotations
 
@@ -38,24 +38,24 @@ class Nginx:
 
     @property
     def url(self) -> str:
-        """Where clients come."""
+        """The public URL."""
         return f"http://127.0.0.1:{self.settings.listen_port}"
 
     @property
     def log(self) -> Path:
-        """What it wrote, access log and complaints."""
+        """Its output: access log and error log."""
         return _log(self.run)
 
 
 class NginxInstances:
-    """Every nginx that tests have asked for, one for each set of settings that nginx reads."""
+    """The running nginx instances, one for each set of settings that nginx reads."""
 
     def __init__(self) -> None:
         self._running: dict[tuple[Any, ...], Nginx] = {}
         self._stack = contextlib.ExitStack()
 
     async def get(self, settings: dict[str, Any]) -> Nginx:
-        """One that serves, as soon as somebody listens on its worker's socket."""
+        """Return an instance for these settings; its worker's socket may be bound later."""
         settings = _UNLESS_ASKED | settings
         read = tuple(settings.get(name) for name in _READ_BY_NGINX)
         if read not in self._running:
@@ -67,7 +67,7 @@ class NginxInstances:
         return self._running[read]
 
     def close(self) -> None:
-        """End them all."""
+        """Stop all of them."""
         self._stack.close()
 
     def _start(self, given: dict[str, Any]) -> Nginx:
@@ -94,7 +94,7 @@ class NginxInstances:
 
 
 async def listening(port: int, process: subprocess.Popen[bytes]) -> None:
-    """Wait until a program listens."""
+    """Wait until a port is listened on."""
     async with asyncio.timeout(START_SECONDS):
         while True:
             with contextlib.suppress(OSError):

@@ -1,4 +1,4 @@
-"""An upstream that stops in the middle of its answers and goes on when a test says so."""
+"""An upstream that pauses in its responses until a test lets it continue."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _EVENT = re.compile(rb".*?(?:\r\n\r\n|\n\n|\r\r)", re.DOTALL)
 
 @dataclass
 class PausedAnswer:
-    """One answer: what comes at once, and what waits."""
+    """One response: the part sent at once, and the part that waits."""
 
     before: bytes
     rest: bytes
@@ -23,7 +23,7 @@ class PausedAnswer:
 
     @classmethod
     def at(cls, body: bytes, place: Callable[[int], int]) -> PausedAnswer:
-        """Hold an answer after as many of its events as `place` says of their number."""
+        """Pause a response after the share `place` of its events."""
         parts = _EVENT.findall(body)
         events = place(len(parts))
         assert 0 < events < len(parts)
@@ -32,7 +32,7 @@ class PausedAnswer:
 
 
 class PausableUpstream:
-    """The upstream's script: each answer under the run's name that the request has."""
+    """The upstream's script: each response under the run's name that its request has."""
 
     def __init__(self) -> None:
         self.answers: dict[str, PausedAnswer] = {}

@@ -1,4 +1,4 @@
-"""Hundreds of real HTTP clients that race for what a key has left, and what each of them got."""
+"""Hundreds of HTTP clients that compete for what a key has left, and the result of each."""
 
 from __future__ import annotations
 
@@ -23,29 +23,29 @@ SETTLED_SECONDS = 30.0
 
 @dataclass(slots=True)
 class Race:
-    """One race: every client asks at once, and those that got in hold on until all are answered."""
+    """One race: all clients send at once; admitted streams run until all clients are answered."""
 
     gateways: Sequence[RunningGateway]
     key: str
     """The client key, and its name."""
     words: str
-    """What the demo upstream is told."""
+    """The instructions for the demo upstream."""
     statuses: Counter[int] = field(default_factory=Counter)
     errors: Counter[str] = field(default_factory=Counter)
     """The `code` of each refusal."""
     tokens: int = 0
-    """What the upstream says that those who got in used, input and output together."""
+    """Usage of the admitted requests as the upstream states it, input and output together."""
     seconds: float = 0.0
-    """How long it took until the last was answered."""
+    """Seconds until the last was answered."""
     _all_answered: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
     def winners(self) -> int:
-        """How many got in."""
+        """The number of admitted requests."""
         return self.statuses[200]
 
     async def run(self, clients: int, *, to_the_end: bool) -> None:
-        """So many clients, spread evenly; who got in reads to the end, or leaves."""
+        """Run so many clients, spread evenly; those admitted read to the end, or leave."""
         loop = asyncio.get_running_loop()
         began = loop.time()
         connector = aiohttp.TCPConnector(limit=0)
@@ -97,14 +97,14 @@ def _total_tokens(stream: bytes) -> int:
 
 
 async def standing(gateway: RunningGateway, name: str) -> dict[str, Any]:
-    """What `/status` says of a key: each limit with what is used and left."""
+    """Return what `/status` states of a key: each limit with what is used and left."""
     status = await asyncio.to_thread(fetch, f"{gateway.admin_url}/status")
     found: dict[str, Any] = status["keys"][name]
     return found
 
 
 async def settled(gateway: RunningGateway, name: str) -> dict[str, Any]:
-    """The same, once no stream of the key is left in the store."""
+    """Return the same once the store has no stream of the key left."""
     found: dict[str, Any] = {}
 
     async def nothing_runs() -> bool:

@@ -1,4 +1,4 @@
-"""A client that hides nothing: requests are bytes, and every read of the answer is seen."""
+"""A raw HTTP client: requests are bytes, and each read of a response is visible."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Fields = list[tuple[str, str]]
 
 
 class BrokenOff(Exception):
-    """The connection ended before the body did; holds what had come of it."""
+    """The connection closed before the end of the body; has the part that was received."""
 
     def __init__(self, body: bytes = b"") -> None:
         super().__init__(f"broken off after {len(body)} bytes")
@@ -26,14 +26,14 @@ class BrokenOff(Exception):
 
 
 def code_of(error: dict[str, Any]) -> str:
-    """Sluice's own code of an error: OpenAI and Anthropic have it as `code`, Google as a reason."""
+    """Return Sluice's code of an error: `code` for OpenAI and Anthropic, a reason for Google."""
     details = error.get("details")
     return str(details[0]["reason"]).lower() if details else str(error["code"])
 
 
 @dataclass
 class Head:
-    """Status line and header fields of an answer."""
+    """Status line and header fields of a response."""
 
     version: str
     status: int
@@ -42,7 +42,7 @@ class Head:
 
     @classmethod
     def of(cls, raw: bytes) -> Head:
-        """Take a head apart."""
+        """Parse a head."""
         first, *lines = raw.decode("latin-1").removesuffix("\r\n\r\n").split("\r\n")
         version, status, *reason = first.split(" ", 2)
         headers: CIMultiDict[str] = CIMultiDict()
@@ -54,7 +54,7 @@ class Head:
 
 @dataclass
 class Whole:
-    """An answer with its whole body."""
+    """A response with its whole body."""
 
     head: Head
     body: bytes
@@ -83,7 +83,7 @@ def request(
     host: str = "sluice.test",
     version: str = "1.1",
 ) -> bytes:
-    """A request with its length, if it has a body or its method wants one."""
+    """Return a request's bytes, with a length if it has a body or its method requires one."""
     lines = [f"{method} {target} HTTP/{version}", f"Host: {host}"]
     lines += [f"{name}: {value}" for name, value in fields or []]
     if body or method in {"POST", "PUT", "PATCH"}:
@@ -92,30 +92,30 @@ def request(
 
 
 def post_json(target: str, document: Any, fields: Fields | None = None) -> bytes:
-    """A POST of a JSON document."""
+    """Return the bytes of a POST of a JSON document."""
     typed = [("Content-Type", "application/json"), *(fields or [])]
     return request("POST", target, json.dumps(document).encode(), typed)
 
 
 def ask_chat(words: str = "", fields: Fields | None = None, **more: Any) -> bytes:
-    """A request for a chat stream, with words for the demo upstream."""
+    """Return the bytes of a request for a chat stream, with instructions for the demo upstream."""
     document = {"model": f"demo;{words}", "stream": True, "messages": [], **more}
     return post_json("/v1/chat/completions", document, fields)
 
 
 class Line:
-    """One connection to a server, from the client's side."""
+    """A client's connection to a server."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.reader = reader
         self.writer = writer
         self._left: int | None = None
-        """Bytes of a body with a length that have not come."""
+        """Bytes of a body with a length that have not been received."""
         self._chunked = False
 
     @classmethod
     async def open(cls, url: str, *, receive_buffer: int = 0) -> Self:
-        """Connect to the server of a URL; a small receive buffer makes a reader slow sooner."""
+        """Connect to a URL's server; a small receive buffer stalls it sooner if reading is slow."""
         parts = urlsplit(url)
         opened = socket.socket()
         opened.setblocking(False)
@@ -133,12 +133,12 @@ class Line:
             await self.writer.drain()
 
     async def ask(self, data: bytes, *, method: str = "POST") -> Head:
-        """Send a request and read the head of its answer."""
+        """Send a request and read the head of its response."""
         await self.send(data)
         return await self.head(method=method)
 
     async def head(self, *, method: str = "POST") -> Head:
-        """The next head; its body is read by `part` or `body`. Raises `BrokenOff`."""
+        """Read the next head; `part` or `body` read its body. Raises `BrokenOff`."""
         async with asyncio.timeout(DEADLINE):
             try:
                 head = Head.of(await self.reader.readuntil(b"\r\n\r\n"))
@@ -152,7 +152,7 @@ class Line:
         return head
 
     async def part(self) -> bytes:
-        """The next chunk, or whatever one read brings; empty at the clean end.
+        """Read the next chunk, or as much as one read returns; empty at a clean end.
 
         Raises `BrokenOff` if the connection ends first.
         """
@@ -163,7 +163,7 @@ class Line:
                 raise BrokenOff from None
 
     async def body(self) -> bytes:
-        """All that is left of the body. Raises `BrokenOff` with what came if it is not whole."""
+        """Read the rest of the body. Raises `BrokenOff` with what was received of it."""
         parts = []
         try:
             while part := await self.part():
@@ -173,7 +173,7 @@ class Line:
         return b"".join(parts)
 
     async def until(self, mark: bytes) -> bytes:
-        """The body up to the part in which a mark has come whole."""
+        """Read the body up to the part that completes a mark."""
         seen = b""
         while mark not in seen:
             part = await self.part()
@@ -182,12 +182,12 @@ class Line:
         return seen
 
     async def whole(self, data: bytes, *, method: str = "POST") -> Whole:
-        """Send a request and read its whole answer."""
+        """Send a request and read its whole response."""
         head = await self.ask(data, method=method)
         return Whole(head, await self.body())
 
     async def ended(self) -> bool:
-        """Whether the other side closes without another byte."""
+        """Return whether the server closes without sending another byte."""
         async with asyncio.timeout(DEADLINE):
             try:
                 return not await self.reader.read(1)
@@ -195,11 +195,11 @@ class Line:
                 return True
 
     def stop_reading(self) -> None:
-        """Take no more bytes, as a stalled client does."""
+        """Stop reading, like a stalled client."""
         self._reading().pause_reading()
 
     def read_on(self, buffer: int = 2**20) -> None:
-        """Take bytes again, and fast."""
+        """Read again, at full speed."""
         opened = self.writer.get_extra_info("socket")
         opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
         self.reader._limit = buffer  # type: ignore[attr-defined] # no public way to raise it
@@ -209,7 +209,7 @@ class Line:
         return cast("asyncio.Transport", self.writer.transport)
 
     def leave(self) -> float:
-        """Close at once, as a client does that has enough; when that was, by the loop's clock."""
+        """Close at once, like a client that leaves; return the event loop's time."""
         self.writer.close()
         return asyncio.get_running_loop().time()
 
@@ -243,6 +243,6 @@ class Line:
 
 
 async def exchange(url: str, data: bytes, *, method: str = "POST") -> Whole:
-    """One request on a connection of its own, and its whole answer."""
+    """Send a request on a new connection and read its whole response."""
     async with await Line.open(url) as line:
         return await line.whole(data, method=method)

@@ -1,4 +1,4 @@
-"""Metrics as Prometheus gets them."""
+"""Scrapes of the metrics, as Prometheus makes them."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ Key = tuple[str, tuple[tuple[str, str], ...]]
 
 
 class Scrape:
-    """One answer of `/metrics`."""
+    """One response of `/metrics`."""
 
     def __init__(self, text: str) -> None:
         self.samples: dict[Key, float] = {}
         self.growing: dict[Key, float] = {}
-        """Counters, and the counts, sums and buckets of histograms."""
+        """Return the counters, and the counts, sums and buckets of histograms."""
         for family in text_string_to_metric_families(text):
             for sample in family.samples:
                 key = (sample.name, tuple(sorted(sample.labels.items())))
@@ -30,30 +30,30 @@ class Scrape:
                     self.growing[key] = sample.value
 
     def sum(self, name: str, **labels: str) -> float:
-        """All time series of a name that have these labels, added up."""
+        """Return the sum of all time series of a name that have these labels."""
         return sum(value for _, value in self.by(name, **labels))
 
     def by(self, name: str, **labels: str) -> Iterator[tuple[dict[str, str], float]]:
-        """The time series of a name that have these labels."""
+        """Return the time series of a name that have these labels."""
         for (found, pairs), value in self.samples.items():
             own = dict(pairs)
             if found == name and labels.items() <= own.items():
                 yield own, value
 
     def never_went_down_since(self, before: Scrape) -> None:
-        """See that nothing that only grows has shrunk, or is not there any more."""
+        """Check that no counter has decreased or disappeared."""
         for key, value in before.growing.items():
             assert self.growing.get(key, -1.0) >= value, f"{key} went down"
 
 
 async def scrape(admin_url: str) -> Scrape:
-    """Ask the admin port."""
+    """Scrape the admin port."""
     return Scrape(await asyncio.to_thread(_fetched, f"{admin_url}/metrics"))
 
 
 @asynccontextmanager
 async def watched(admin_url: str) -> AsyncIterator[list[Scrape]]:
-    """Scrape again and again meanwhile, and see that nothing that only grows ever shrinks."""
+    """Scrape repeatedly in the background, and check that no counter ever decreases."""
     seen = [await scrape(admin_url)]
     stop = asyncio.Event()
 

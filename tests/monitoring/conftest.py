@@ -1,4 +1,4 @@
-"""One appliance under load for all tests here that ask Prometheus."""
+"""One appliance under load for all tests here that query Prometheus."""
 
 from __future__ import annotations
 
@@ -15,6 +15,6 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session")
 def observed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Observed]:
-    """An appliance that had work, and the Prometheus that watched it."""
-    with one_observed(tmp_path_factory.mktemp("observed")) as found:
-        yield found
+    """Run an appliance under load and a Prometheus that scrapes it."""
+    with one_observed(tmp_path_factory.mktemp("observed")) as running:
+        yield running

@@ -1,4 +1,4 @@
-"""Each nginx of this machine in turn."""
+"""Runs a test with each nginx of this machine."""
 
 from __future__ import annotations
 
@@ -16,6 +16,6 @@ _PROGRAMS = programs()
 
 @pytest.fixture(params=_PROGRAMS, ids=[program.version_text for program in _PROGRAMS])
 def program(request: pytest.FixtureRequest) -> NginxProgram:
-    """An nginx to run."""
-    found: NginxProgram = request.param
-    return found
+    """Return an nginx program."""
+    chosen: NginxProgram = request.param
+    return chosen

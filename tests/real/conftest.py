@@ -1,4 +1,4 @@
-"""The whole appliance before three real model servers."""
+"""The whole appliance in front of three real model servers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.real.model_servers import ModelServer
 
 @dataclass(frozen=True)
 class Real:
-    """Sluice and what is behind it."""
+    """The gateway and the model servers behind it."""
 
     gateway: RunningGateway
     servers: dict[str, ModelServer]
@@ -26,7 +26,7 @@ class Real:
 
 @pytest.fixture(scope="session")
 def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Real]:
-    """`sluice run` with two workers; each model is found by its name."""
+    """Run `sluice run` with two workers; a model's name selects its server."""
     if reason := model_servers.why_not():
         pytest.skip(reason)
     folder = tmp_path_factory.mktemp("models")

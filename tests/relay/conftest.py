@@ -1,4 +1,4 @@
-"""Time that passes only when nothing is left to do: a wait of minutes takes no time at all."""
+"""A fake clock that advances only when the event loop is idle, so that waiting takes no time."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ if TYPE_CHECKING:
 
 
 class FakeClock:
-    """Seconds that are counted, for the event loop and for what asks `time.monotonic`."""
+    """The time of the event loop and of `time.monotonic`."""
 
     def __init__(self) -> None:
         self._now = time.monotonic()
 
     def now(self) -> float:
-        """Seconds, as `time.monotonic` gives them."""
+        """Return the time in seconds, like `time.monotonic`."""
         return self._now
 
     def advance(self, seconds: float) -> None:
-        """Let so many seconds pass."""
+        """Advance by so many seconds."""
         self._now += seconds
 
 
 class _Selector(selectors.DefaultSelector):
-    """Instead of waiting for the next timer it moves the clock there."""
+    """Advances the clock to the next timer instead of waiting for it."""
 
     clock: FakeClock
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         if timeout is None:
-            # Nothing is due at any time: somebody outside has to wake the loop.
+            # There is no timer: the event loop waits for something outside it.
             return super().select(None)
         ready = super().select(0)
         if not ready and timeout > 0:
@@ -46,7 +46,7 @@ class _Selector(selectors.DefaultSelector):
 
 
 class FakeTimeLoop(asyncio.SelectorEventLoop):
-    """An event loop whose time is a fake clock's."""
+    """An event loop that uses a fake clock."""
 
     def __init__(self, clock: FakeClock) -> None:
         selector = _Selector()
@@ -61,13 +61,13 @@ _CLOCK = FakeClock()
 
 
 def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
-    """Timeouts, pings and stalls are tested without waiting for them."""
+    """Run these tests on the fake clock."""
     return {"fake_time": lambda: FakeTimeLoop(_CLOCK)}
 
 
 @pytest.fixture(autouse=True)
 def clock(monkeypatch: pytest.MonkeyPatch) -> FakeClock:
-    """The clock of the loop is that of all else, a blocking sleep's included."""
+    """Use the event loop's clock everywhere else, too, including in a blocking sleep."""
     monkeypatch.setattr(time, "monotonic", _CLOCK.now)
     monkeypatch.setattr(time, "sleep", _CLOCK.advance)
     monkeypatch.setattr(splice, "monotonic", _CLOCK.now)

@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session")
 def server() -> Iterator[StoreServer]:
-    """One for all tests that leave it as it was; each has keys of its own."""
+    """Share a server among tests that do not change its state; each uses its own keys."""
     with store_server() as started:
         yield started
 
 
 @pytest.fixture
 def own_server() -> Iterator[StoreServer]:
-    """One to be killed, frozen and filled."""
+    """Run a server that the test may kill, freeze or fill."""
     with store_server() as started:
         yield started
 
@@ -36,7 +36,7 @@ def name() -> str:
 
 @asynccontextmanager
 async def connected(url: str, seconds: float = 5.0) -> AsyncIterator[Store]:
-    """A store that is there; the machine is busy, so that its deadline is generous."""
+    """Connect to a store, with a generous deadline because the machine may be busy."""
     async with Store(backend_for(parse(url), LANES), seconds) as store:
         assert await store.ready(20)
         yield store

@@ -1,4 +1,4 @@
-"""What the tests of this room get handed."""
+"""Fixtures of the upstream tests."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEv
 
 @pytest.fixture(params=[False, True], ids=["plain", "fast"])
 def fast_path(request: pytest.FixtureRequest) -> bool:
-    """Run the test on either way through the transport."""
+    """Run the test with and without the fast path."""
     return bool(request.param)
 
 
 @pytest.fixture
 async def transport(fast_path: bool) -> AsyncIterator[Transport]:
-    """Give a transport that must have let go of everything in the end."""
+    """Open a transport; check that no connection is in use at the end."""
     async with Transport(fast_path=fast_path) as opened:
         yield opened
         assert opened.connections()[0] == 0, "a connection is still in use"
@@ -35,7 +35,7 @@ async def transport(fast_path: bool) -> AsyncIterator[Transport]:
 
 @pytest.fixture
 async def fast() -> AsyncIterator[Transport]:
-    """Give a transport with the fast path, which must have let go of everything in the end."""
+    """Open a transport with the fast path; check that no connection is in use at the end."""
     async with Transport() as opened:
         yield opened
         assert opened.connections()[0] == 0
