@@ -60,6 +60,7 @@ def create_app(state: WorkerState) -> web.Application:
     # No HEAD: a GET asks the upstream, which costs money.
     app.router.add_get("/v1/stream", event_source.get, allow_head=False)
     app.router.add_route("*", "/v1/stream", event_source.not_allowed)
+    app.router.add_route("*", "/v1/stream/{tail:.*}", streams_route.nothing_here)
     app.router.add_get("/v1/responses/{id}", responses_route.get)
     app.router.add_post("/v1/responses/{id}/cancel", responses_route.cancel)
     for prefix in (*ALWAYS_PASSED, *state.settings.paths):

@@ -68,7 +68,9 @@ async def test_what_cannot_be_done_with_a_stream(worker: Worker, method: str) ->
     assert set(answer.headers["Allow"].split(",")) == {"GET", "HEAD", "DELETE"}
 
 
-@pytest.mark.parametrize("path", ["/v1/streams", "/v1/streams/", f"{PATH}/", f"{PATH}/events"])
+@pytest.mark.parametrize(
+    "path", ["/v1/streams", "/v1/streams/", f"{PATH}/", f"{PATH}/events", "/v1/stream/?q=Hello"]
+)
 async def test_around_the_streams_is_nothing(worker: Worker, demo: Demo, path: str) -> None:
     """There is no list, and no upstream is asked for one."""
     ScriptedLogs(log_state()).serve(worker)
