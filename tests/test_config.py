@@ -169,9 +169,9 @@ def test_a_wrong_secret_is_not_repeated(
 ) -> None:
     """The complaint goes to a log that others read: it names the key and hides the value."""
     monkeypatch.setenv(name, value)
-    said = complaint()
-    assert name in said
-    assert "secret" not in said
+    message = complaint()
+    assert name in message
+    assert "secret" not in message
 
 
 def test_a_misspelt_field_of_a_key_gets_its_right_name(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -216,9 +216,9 @@ def test_a_variable_and_its_file_are_one_too_many(
 def test_a_file_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     """The setting and the path, not a traceback."""
     monkeypatch.setenv(name, "/no/such/file")
-    said = complaint()
-    assert name in said
-    assert "/no/such/file" in said
+    message = complaint()
+    assert name in message
+    assert "/no/such/file" in message
 
 
 def test_a_file_that_is_no_toml_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -268,10 +268,10 @@ def test_a_key_that_would_fail_open_stops_the_start(
 ) -> None:
     """The setting and the key's name are said, and never the key."""
     monkeypatch.setenv(name, value)
-    said = complaint()
-    assert name in said
-    assert "secret" not in said
-    assert ("ann" in value) is ("ann" in said)
+    message = complaint()
+    assert name in message
+    assert "secret" not in message
+    assert ("ann" in value) is ("ann" in message)
 
 
 @pytest.mark.parametrize("text", ["", "\n", "  \n"])

@@ -34,8 +34,8 @@ def test_the_least_limit_of_all_groups_above_holds(tmp_path: Path) -> None:
 def test_a_container_that_sees_its_group_as_the_root(tmp_path: Path) -> None:
     """As docker has it: with its namespace, and without one where the named path is not there."""
     put(tmp_path, "sys/fs/cgroup/memory.max", f"{32 * MIB}\n")
-    for said in ("0::/\n", "0::/docker/0123\n", "0::/../../other\n"):
-        put(tmp_path, "proc/self/cgroup", said)
+    for text in ("0::/\n", "0::/docker/0123\n", "0::/../../other\n"):
+        put(tmp_path, "proc/self/cgroup", text)
         assert granted(tmp_path).memory == 32 * MIB
 
 

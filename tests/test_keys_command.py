@@ -20,11 +20,11 @@ def test_a_new_key_and_the_lines_that_let_it_in(
 ) -> None:
     """What is printed can be stored as it stands, holds no key, and lets that key in."""
     assert main(["keys", "new", 'the "web" team']) == 0
-    said = capsys.readouterr().out
-    (key,) = re.findall(r"^  (sk-\S{40,})$", said, re.MULTILINE)
-    assert said.count(key) == 1
-    toml = said[said.index("[[keys]]") : said.index("Or in")]
-    entry = json.loads(said.splitlines()[-1])
+    output = capsys.readouterr().out
+    (key,) = re.findall(r"^  (sk-\S{40,})$", output, re.MULTILINE)
+    assert output.count(key) == 1
+    toml = output[output.index("[[keys]]") : output.index("Or in")]
+    entry = json.loads(output.splitlines()[-1])
     assert tomllib.loads(toml)["keys"] == [entry]
     path = tmp_path / "sluice.toml"
     path.write_text(toml)
@@ -46,9 +46,9 @@ def test_every_new_key_is_another(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_name_that_cannot_be_one(capsys: pytest.CaptureFixture[str]) -> None:
     """No key is made that could not be stored."""
     assert main(["keys", "new", "a{b}"]) == 2
-    said = capsys.readouterr()
-    assert "not a valid name for a key" in said.err
-    assert "sk-" not in said.out
+    output = capsys.readouterr()
+    assert "not a valid name for a key" in output.err
+    assert "sk-" not in output.out
 
 
 def test_the_list_of_keys(
@@ -62,11 +62,11 @@ def test_the_list_of_keys(
         '[{"name": "web", "key": "sk-secret-2", "budget_usd": 2.5, "models": ["gpt-*"]}]',
     )
     assert main(["keys", "list"]) == 0
-    said = capsys.readouterr().out
-    _, web, old = (line.split() for line in said.splitlines())
+    output = capsys.readouterr().out
+    _, web, old = (line.split() for line in output.splitlines())
     assert web == ["web", "gpt-*", "60", "-", "-", "2.5", "USD/month", "-"]
     assert old[:3] == ["old", "*", "-"]
-    assert "secret" not in said
+    assert "secret" not in output
 
 
 def test_what_a_running_sluice_says_is_left(

@@ -26,7 +26,7 @@ def complaints(**given: Any) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("given", "message"),
     [
         ({"upstreams": {"a": 1}}, "SLUICE_UPSTREAMS: this table is wrong: it must be a list ("),
         ({"upstreams": [{"url": "http://a"}]}, "SLUICE_UPSTREAMS[0][name] is missing ("),
@@ -48,10 +48,10 @@ def complaints(**given: Any) -> list[str]:
     ],
     ids=lambda value: value if isinstance(value, str) else json.dumps(value),
 )
-def test_a_mistake_is_explained_in_plain_words(given: dict[str, Any], said: str) -> None:
+def test_a_mistake_is_explained_in_plain_words(given: dict[str, Any], message: str) -> None:
     """What an operator would say, and no Python."""
     (line,) = complaints(**given)
-    assert said in line
+    assert message in line
     assert not PYTHON.search(line.partition(" (")[0])
 
 

@@ -66,7 +66,7 @@ def test_what_cannot_work_is_refused(given: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("given", "message"),
     [
         ({"tls_certificate": "/c.pem"}, "go together"),
         ({"tls_key": "/k.pem"}, "go together"),
@@ -74,9 +74,9 @@ def test_what_cannot_work_is_refused(given: dict[str, Any]) -> None:
         ({"upstreams": [{"name": "a", "url": "http://a"}] * 2}, "same name"),
     ],
 )
-def test_what_does_not_belong_together_is_said(given: dict[str, Any], said: str) -> None:
+def test_what_does_not_belong_together_is_said(given: dict[str, Any], message: str) -> None:
     """Two settings that contradict each other are named together."""
-    with pytest.raises(ValidationError, match=said):
+    with pytest.raises(ValidationError, match=message):
         made(**given)
 
 

@@ -52,7 +52,7 @@ def test_pages_of_others_are_refused(headers: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "shown"),
+    ("given", "shown"),
     [
         ("Bearer t0ken", True),
         ("bearer  t0ken ", True),
@@ -69,9 +69,9 @@ def test_pages_of_others_are_refused(headers: dict[str, str]) -> None:
         ("", False),
     ],
 )
-def test_the_token_is_shown_in_two_ways(said: str, shown: bool) -> None:
+def test_the_token_is_shown_in_two_ways(given: str, shown: bool) -> None:
     """As a Bearer token, or as the password of any user; what is malformed shows nothing."""
-    assert has_token({"Authorization": said} if said else {}, "t0ken") is shown
+    assert has_token({"Authorization": given} if given else {}, "t0ken") is shown
 
 
 def test_a_comparison_takes_as_long_whatever_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -83,7 +83,7 @@ def test_a_comparison_takes_as_long_whatever_is_shown(monkeypatch: pytest.Monkey
         return one == other
 
     monkeypatch.setattr(hmac, "compare_digest", compare)
-    for said in ("", "t", "t0ken", "t0ken2", "x" * 4000, "\u00e9"):
-        assert has_token({"Authorization": f"Bearer {said}"}, "t0ken") is (said == "t0ken")
+    for token in ("", "t", "t0ken", "t0ken2", "x" * 4000, "\u00e9"):
+        assert has_token({"Authorization": f"Bearer {token}"}, "t0ken") is (token == "t0ken")
     assert {(len(one), len(other)) for one, other in compared} == {(32, 32)}
     assert len(compared) == 6

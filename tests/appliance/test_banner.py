@@ -66,7 +66,7 @@ def test_tls_has_its_own_line() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("given", "warned"),
     [
         ({"upstream_api_key": "sk-1"}, True),
         ({"upstream_api_key": "sk-1", "listen_address": "127.0.0.1"}, False),
@@ -74,8 +74,8 @@ def test_tls_has_its_own_line() -> None:
         ({}, False),
     ],
 )
-def test_a_key_that_anybody_can_spend(given: dict[str, Any], said: bool) -> None:
+def test_a_key_that_anybody_can_spend(given: dict[str, Any], warned: bool) -> None:
     """It is said loudly, and only where it is so."""
     settings = Settings(upstream_url="https://api.example.com/v1", **given)
-    assert ("ANYONE" in banner_text(settings)) is said
+    assert ("ANYONE" in banner_text(settings)) is warned
     assert "sk-1" not in banner_text(settings)

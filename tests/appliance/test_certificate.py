@@ -70,7 +70,7 @@ def test_the_forms_of_a_date(tmp_path: Path, tag: int, date: bytes, year: int | 
 
 
 @pytest.mark.parametrize(
-    ("certificate", "key", "said"),
+    ("certificate", "key", "reason"),
     [
         (pem.ONE.certificate, pem.ONE.key, None),
         ("/no/c.pem", pem.ONE.key, "SLUICE_TLS_CERTIFICATE: '/no/c.pem' cannot be read"),
@@ -81,15 +81,15 @@ def test_the_forms_of_a_date(tmp_path: Path, tag: int, date: bytes, year: int | 
     ],
 )
 def test_a_pair_that_cannot_serve_is_explained(
-    certificate: str, key: str, said: str | None
+    certificate: str, key: str, reason: str | None
 ) -> None:
     """The sentence names the one setting to look at."""
     complaint = pair_complaint(certificate, key)
-    if said is None:
+    if reason is None:
         assert complaint is None
     else:
         assert complaint is not None
-        assert re.search(said, complaint)
+        assert re.search(reason, complaint)
 
 
 def test_an_expired_certificate_is_a_warning(tmp_path: Path) -> None:
@@ -98,8 +98,8 @@ def test_an_expired_certificate_is_a_warning(tmp_path: Path) -> None:
     given = settings(tls_certificate=old, tls_key=pem.ONE.key, tls_port=free_port())
     with run_directory() as run, structlog.testing.capture_logs() as logged:
         preflight(given, run)
-    said = [entry["advice"] for entry in logged if entry["event"] == "certificate"]
-    assert said == [f"SLUICE_TLS_CERTIFICATE: {old!r} expired on 2020-02-29."]
+    advice = [entry["advice"] for entry in logged if entry["event"] == "certificate"]
+    assert advice == [f"SLUICE_TLS_CERTIFICATE: {old!r} expired on 2020-02-29."]
 
 
 def test_the_end_is_of_the_certificate_that_was_loaded(tmp_path: Path) -> None:

@@ -27,30 +27,30 @@ def logging_as_it_was() -> Iterator[None]:
 def test_good_settings_are_printed(capsys: pytest.CaptureFixture[str]) -> None:
     """As JSON, with nothing to complain of, and without the keys."""
     assert check.run(settings(upstream_api_key="sk-secret-one"), BAD) == 0
-    said = capsys.readouterr()
-    assert json.loads(said.out)
-    assert "sk-secret-one" not in said.out + said.err
-    assert "would not start" not in said.err
+    output = capsys.readouterr()
+    assert json.loads(output.out)
+    assert "sk-secret-one" not in output.out + output.err
+    assert "would not start" not in output.err
 
 
 def test_a_port_that_is_taken(capsys: pytest.CaptureFixture[str]) -> None:
     """The status is that of bad settings, and the message names the one to change."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         assert check.run(settings(listen_port=taken.getsockname()[1]), BAD) == BAD
-    said = capsys.readouterr()
-    assert "would not start" in said.err
-    assert "SLUICE_LISTEN_PORT" in said.err
-    assert json.loads(said.out)
+    output = capsys.readouterr()
+    assert "would not start" in output.err
+    assert "SLUICE_LISTEN_PORT" in output.err
+    assert json.loads(output.out)
 
 
 def test_a_store_that_is_away_is_a_warning(capsys: pytest.CaptureFixture[str]) -> None:
     """It would start without; the password of the store's address is not shown."""
     url = f"redis://:hunter2@127.0.0.1:{free_port()}/0"
     assert check.run(settings(store_url=url), BAD) == 0
-    said = capsys.readouterr()
-    assert "SLUICE_STORE_URL" in said.err
-    assert "hunter2" not in said.err + said.out
-    assert "would not start" not in said.err
+    output = capsys.readouterr()
+    assert "SLUICE_STORE_URL" in output.err
+    assert "hunter2" not in output.err + output.out
+    assert "would not start" not in output.err
 
 
 @pytest.mark.parametrize("url", [None, "off"])

@@ -17,9 +17,11 @@ DEADLINE = 10.0
 
 async def start(script: str, **more: Any) -> tuple[Child, bytearray]:
     """A child that runs a shell script, and where its words go."""
-    said = bytearray()
-    spec = ProcessSpec("it", ["/bin/sh", "-c", script], out=said.extend, err=said.extend, **more)
-    return await Child.start(spec), said
+    output = bytearray()
+    spec = ProcessSpec(
+        "it", ["/bin/sh", "-c", script], out=output.extend, err=output.extend, **more
+    )
+    return await Child.start(spec), output
 
 
 def open_files() -> int:
@@ -44,34 +46,34 @@ async def test_its_end_is_told_as_a_shell_would(script: str, status: int) -> Non
 
 async def test_its_words_go_on_and_the_last_are_kept() -> None:
     """All lines reach the log; only stderr counts as last words."""
-    child, said = await start("echo to the log; echo goodbye >&2")
+    child, output = await start("echo to the log; echo goodbye >&2")
     await end_of(child)
     assert await child.stderr_tail() == "goodbye"
-    assert b"goodbye\n" in said
-    assert b"to the log\n" in said
+    assert b"goodbye\n" in output
+    assert b"to the log\n" in output
 
 
 async def test_all_its_lines_have_come_when_it_is_asked_for_the_last() -> None:
     """However slowly its log is read: what it said last says why it died, on stdout as well."""
-    said = bytearray()
+    output = bytearray()
 
     def read_slowly(lines: bytes) -> None:
         time.sleep(0.3)
-        said.extend(lines)
+        output.extend(lines)
 
     spec = ProcessSpec("it", ["/bin/sh", "-c", "echo why"], out=read_slowly)
     child = await Child.start(spec)
     await end_of(child)
     assert await child.stderr_tail() == ""
-    assert said == b"why\n"
+    assert output == b"why\n"
 
 
 async def test_what_it_leaves_behind_ends_with_it() -> None:
     """Processes that it started itself do not outlive it."""
-    child, said = await start("sleep 60 & echo $!; wait")
-    while not said:
+    child, output = await start("sleep 60 & echo $!; wait")
+    while not output:
         await asyncio.sleep(0.005)
-    left = int(said)
+    left = int(output)
     assert alive(left)
     child.send(signal.SIGKILL)
     await end_of(child)
@@ -90,10 +92,10 @@ async def test_it_is_out_of_reach_of_the_terminal() -> None:
 
 async def test_it_gets_its_own_environment_and_umask() -> None:
     """Only what the spec says is in its environment; its files get the spec's rights."""
-    child, said = await start("umask; echo $SECRET$GIVEN", environment={"GIVEN": "yes"}, umask=0)
+    child, output = await start("umask; echo $SECRET$GIVEN", environment={"GIVEN": "yes"}, umask=0)
     await end_of(child)
     await child.stderr_tail()
-    assert said == b"0000\nyes\n"
+    assert output == b"0000\nyes\n"
 
 
 async def test_a_signal_to_one_that_has_ended_does_nothing() -> None:

@@ -51,12 +51,12 @@ def test_what_lies_on_the_disk_later_does_not_matter(named: Settings, tmp_path: 
     (run := tmp_path / "run").mkdir()
     files = FileSnapshots(run)
     held = files.snapshot(named)
-    said = [Path(path).read_text() for path in paths_of(held)]
+    texts = [Path(path).read_text() for path in paths_of(held)]
     assert paths_of(files.snapshot(named)) == paths_of(held)
     for path in paths_of(named):
         Path(path).write_text("broken")
-    assert [Path(path).read_text() for path in paths_of(held)] == said
-    assert said == [Path(path).name for path in paths_of(named)]
+    assert [Path(path).read_text() for path in paths_of(held)] == texts
+    assert texts == [Path(path).name for path in paths_of(named)]
     assert (held.prices or "").endswith(".toml")
     assert held.upstreams[1] == named.upstreams[1]
 
@@ -137,9 +137,9 @@ def test_broken_files_end_nothing(tmp_path: Path) -> None:
 
         running.signal(signal.SIGHUP)
         wait_until(lambda: running.logged("not_reloaded"), "the refusal")
-        (said,) = running.logged("not_reloaded")
-        assert str(tmp_path / "cert.pem") in said["complaint"]
-        assert str(tmp_path / "prices.toml") in said["complaint"]
+        (entry,) = running.logged("not_reloaded")
+        assert str(tmp_path / "cert.pem") in entry["complaint"]
+        assert str(tmp_path / "prices.toml") in entry["complaint"]
         assert serves(running, tls, ONE)
 
         put(tmp_path, TWO)

@@ -38,10 +38,12 @@ async def test_status_and_body(tmp_path: Path) -> None:
         assert await probe_socket(path, "/readyz", seconds=5) == ProbeResponse(503, b"body")
 
 
-@pytest.mark.parametrize("said", [b"", b"HTTP/1.1 200 OK\r\n", b"what?\r\n\r\n", b"A B C\r\n\r\n"])
-async def test_nonsense_is_no_answer(tmp_path: Path, said: bytes) -> None:
+@pytest.mark.parametrize(
+    "response", [b"", b"HTTP/1.1 200 OK\r\n", b"what?\r\n\r\n", b"A B C\r\n\r\n"]
+)
+async def test_nonsense_is_no_answer(tmp_path: Path, response: bytes) -> None:
     """Half an answer, or none of HTTP, is none."""
-    async with saying(tmp_path / "s", said) as path:
+    async with saying(tmp_path / "s", response) as path:
         assert await probe_socket(path, "/readyz", seconds=5) is None
 
 

@@ -16,10 +16,10 @@ def test_what_was_chosen_is_said_once_and_holds(tmp_path: Path) -> None:
     """In 128 MiB one worker, although nothing else would keep it from having more."""
     with Running(tmp_path, SLUICE_MEMORY_BYTES=str(128 * 1024**2), **UNSET) as running:
         running.ready()
-        (said,) = running.logged("sized")
-        assert said["workers"] == 1
-        assert said["max_streams"] < 1000
-        assert "SLUICE_MEMORY_BYTES" in said["why"]
+        (entry,) = running.logged("sized")
+        assert entry["workers"] == 1
+        assert entry["max_streams"] < 1000
+        assert "SLUICE_MEMORY_BYTES" in entry["why"]
         assert len(running.status()["workers"]) == 1
 
 

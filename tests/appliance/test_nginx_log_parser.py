@@ -24,8 +24,8 @@ OF_CLIENT = "client: 127.0.0.1, server: , "
 )
 def test_its_lines_keep_their_level(line: str, level: str, message: str) -> None:
     """Level and text of nginx's lines, in the words of our log."""
-    said, fields = error_fields(line)
-    assert (said, fields["message"]) == (level, message)
+    text, fields = error_fields(line)
+    assert (text, fields["message"]) == (level, message)
 
 
 def test_a_complaint_says_of_whom_and_of_what() -> None:
@@ -64,8 +64,8 @@ def test_a_stream_that_sluice_breaks_off_is_no_error(message: str, level: str) -
         f'{AT} [error] 1#1: *3 {message}, {OF_CLIENT}request: "GET /v1/x HTTP/1.1", '
         'upstream: "http://unix:/tmp/w-0.sock:/v1/x"'
     )
-    said, fields = error_fields(line)
-    assert (said, fields["message"]) == (level, message)
+    text, fields = error_fields(line)
+    assert (text, fields["message"]) == (level, message)
 
 
 _HEADER = "client sent %s header line: "

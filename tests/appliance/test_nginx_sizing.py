@@ -77,11 +77,11 @@ def test_half_as_many_processes_as_workers(workers: int, processes: int) -> None
     assert told.processes == 3
 
 
-@pytest.mark.parametrize(("streams", "said"), [(100, False), (1000, True)])
-def test_a_short_backlog_is_said_if_it_matters(streams: int, said: bool) -> None:
+@pytest.mark.parametrize(("streams", "warned"), [(100, False), (1000, True)])
+def test_a_short_backlog_is_said_if_it_matters(streams: int, warned: bool) -> None:
     """`somaxconn` is mentioned only where a burst of all streams would not fit in it."""
     fitted = nginx_sizing.fit(streams, 0, processes=1, hard_limit=100_000, somaxconn=128)
-    assert any("somaxconn" in warning for warning in fitted.warnings) is said
+    assert any("somaxconn" in warning for warning in fitted.warnings) is warned
 
 
 def test_the_limit_is_raised_as_far_as_it_goes() -> None:

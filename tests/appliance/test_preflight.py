@@ -41,7 +41,7 @@ def test_all_taken_ports_are_said_at_once() -> None:
 
 
 @pytest.mark.parametrize(
-    ("more", "said"),
+    ("more", "reason"),
     [
         ({"nginx_path": "/no/such/nginx"}, "No nginx 1.22 or newer: /no/such/nginx"),
         ({"tls_certificate": "/no/c.pem", "tls_key": "/no/k.pem"}, "/no/c.pem"),
@@ -53,9 +53,9 @@ def test_all_taken_ports_are_said_at_once() -> None:
         ),
     ],
 )
-def test_what_nginx_cannot_use_is_explained(more: dict[str, Any], said: str) -> None:
+def test_what_nginx_cannot_use_is_explained(more: dict[str, Any], reason: str) -> None:
     """No nginx, no certificate, or a name that cannot be written down."""
-    with run_directory() as run, pytest.raises(CannotStart, match=said):
+    with run_directory() as run, pytest.raises(CannotStart, match=reason):
         preflight(settings(**more), run)
 
 

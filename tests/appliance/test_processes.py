@@ -64,9 +64,9 @@ def test_resumable_streams_bring_a_store_where_there_is_one(
     hired = processes(workers=1, **UPSTREAM)
     assert [monitor.name for monitor in hired.behind_nginx] == ["store", "worker-0"]
     monkeypatch.setattr("proxy.appliance.store_program.candidates", lambda: iter(()))
-    with capture_logs() as said:
+    with capture_logs() as logged:
         assert processes(workers=1, **UPSTREAM).store is None
-    assert [line["event"] for line in said] == ["streams_not_resumable"]
+    assert [line["event"] for line in logged] == ["streams_not_resumable"]
 
 
 def test_a_limit_and_no_program_to_count_in(monkeypatch: pytest.MonkeyPatch) -> None:

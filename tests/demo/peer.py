@@ -91,12 +91,12 @@ def dechunked(payload: bytes) -> tuple[list[bytes], bool]:
 def body_for(family: str, words: str, **more: Any) -> tuple[str, bytes]:
     """Make the target and the body of a streamed request in a family."""
     model = f"demo;{words}" if words else "demo"
-    said = [{"role": "user", "content": "hello"}]
+    messages = [{"role": "user", "content": "hello"}]
     known: dict[str, dict[str, Any]] = {
-        "chat": {"messages": said},
+        "chat": {"messages": messages},
         "completions": {"prompt": "hello"},
         "responses": {"input": "hello"},
-        "messages": {"messages": said, "max_tokens": 10_000},
+        "messages": {"messages": messages, "max_tokens": 10_000},
         "gemini": {"contents": [{"parts": [{"text": "hello"}]}]},
     }
     fields = known[family]

@@ -79,9 +79,9 @@ async def test_defaults_of_ones_own() -> None:
         aiohttp.ClientSession() as session,
         session.post(server.make_url(target), data=body) as answer,
     ):
-        said = await answer.text()
+        text = await answer.text()
     await server.close()
-    assert said.count('"content":') == 1 + 2
+    assert text.count('"content":') == 1 + 2
 
 
 async def test_the_end_does_not_wait_for_streams(demo: Demo) -> None:

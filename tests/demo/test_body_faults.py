@@ -22,7 +22,7 @@ def struck(chunked: bool = True, **faults: Value) -> list[Step]:
     ask = GenerationRequest(plan=plan, model="demo", stream=True, prompt_tokens=1)
 
     def scene(step: Step, sent: int) -> FaultContext:
-        return FaultContext(ask, CHAT, lambda said: said.data, chunked, step, sent)
+        return FaultContext(ask, CHAT, lambda event: event.data, chunked, step, sent)
 
     steps = [Step(Action.SEND, frame, 0.0, 1) for frame in FRAMES]
     return list(with_faults(steps, places_of(plan), scene))

@@ -68,8 +68,8 @@ def test_as_fast_as_possible() -> None:
 
 def test_pings_fill_the_silences() -> None:
     """A ping leaves at each interval in which nothing else does, in the family's own form."""
-    said = steps(Plan(ttft=0.1, tokens=1, faults={"pings": 0.03}), MESSAGES)
-    pings = [step for step in said if step.do is Action.SEND and step.at < 0.1]
+    sent = steps(Plan(ttft=0.1, tokens=1, faults={"pings": 0.03}), MESSAGES)
+    pings = [step for step in sent if step.do is Action.SEND and step.at < 0.1]
     assert [step.at for step in pings] == pytest.approx([0.03, 0.06, 0.09])
     assert all(b"event: ping\n" in step.data and step.events == 0 for step in pings)
     (comment,) = islice(
@@ -111,9 +111,9 @@ def test_an_array_of_chunks() -> None:
 def test_a_whole_answer_takes_the_time_of_its_stream() -> None:
     """JSON comes when the last token would have."""
     plan = Plan(ttft=0.5, rate=10, tokens=4)
-    said = list(body_steps.whole(ask(plan, stream=False), CHAT, chunked=False))
-    assert [step.do for step in said] == [Action.SEND, Action.FINISH]
-    assert said[0].at == pytest.approx(0.8) == body_steps.duration(ask(plan))
+    sent = list(body_steps.whole(ask(plan, stream=False), CHAT, chunked=False))
+    assert [step.do for step in sent] == [Action.SEND, Action.FINISH]
+    assert sent[0].at == pytest.approx(0.8) == body_steps.duration(ask(plan))
 
 
 @pytest.mark.parametrize("fault", ["cut", "cut-inside", "cut-reset", "cut-chunk", "hang"])

@@ -93,6 +93,6 @@ def test_options_that_are_wrong(words: tuple[str, str], capsys: pytest.CaptureFi
     """The option is named, and what would be right."""
     with pytest.raises(SystemExit):
         parsed(*words)
-    said = capsys.readouterr().err
-    assert words[0] in said
-    assert "0 or more" in said
+    error = capsys.readouterr().err
+    assert words[0] in error
+    assert "0 or more" in error

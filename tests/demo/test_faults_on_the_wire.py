@@ -177,11 +177,11 @@ async def test_cut_beyond_the_end(demo: Demo, family: str) -> None:
 async def test_overloaded_inside_a_200(demo: Demo, family: str) -> None:
     """The only event is the family's overload error."""
     heard = await faulty(demo, family, "overloaded")
-    said = json.loads(events_in(heard.body)[0].split(b"data: ")[1])
+    document = json.loads(events_in(heard.body)[0].split(b"data: ")[1])
     assert heard.status == 200
     assert heard.whole
     assert len(events_in(heard.body)) == 1
-    assert said.get("type") == "error" or "error" in said
+    assert document.get("type") == "error" or "error" in document
     assert b"verload" in heard.body
 
 
@@ -299,8 +299,8 @@ async def test_same_events_in_another_form(
     heard = await faulty(demo, family, fault)
     wanted = dispatched(whole.body)
     assert proof(heard.body)
-    assert [said for said in dispatched(heard.body) if said not in PINGS] == [
-        said for said in wanted if said not in PINGS
+    assert [event for event in dispatched(heard.body) if event not in PINGS] == [
+        event for event in wanted if event not in PINGS
     ]
 
 
@@ -423,12 +423,12 @@ async def test_redirect(demo: Demo, family: str) -> None:
 async def test_failure_status(demo: Demo, family: str, words: str) -> None:
     """The status is true, the body has the family's shape, retry headers come where they belong."""
     heard = await faulty(demo, family, words)
-    said = heard.json()
+    document = heard.json()
     assert heard.status == int(words[-3:])
     assert heard.header("content-type") == "application/json"
-    assert said["error"]["message"]
-    assert (said.get("type") == "error") == (family == "messages")
-    assert ("status" in said["error"]) == (family == "gemini")
+    assert document["error"]["message"]
+    assert (document.get("type") == "error") == (family == "messages")
+    assert ("status" in document["error"]) == (family == "gemini")
     assert (heard.header("retry-after") is not None) == (heard.status in (429, 503))
 
 

@@ -60,8 +60,8 @@ def test_several_tokens_in_one_delta() -> None:
 
 def test_the_second_token_is_the_long_one() -> None:
     """With the fault `line` a placeholder stands for the second token."""
-    said = list(ask(Plan(tokens=4, faults={"line": 100})).deltas())
-    assert [token == FILL for token in said] == [False, True, False, False]
+    deltas = list(ask(Plan(tokens=4, faults={"line": 100})).deltas())
+    assert [token == FILL for token in deltas] == [False, True, False, False]
 
 
 def test_stamped_tokens() -> None:
@@ -88,10 +88,10 @@ def test_ids_follow_the_seed() -> None:
 
 def test_prompt_tokens() -> None:
     """The estimate follows the text wherever it stands; the plan's own number wins."""
-    said = [{"role": "user", "content": [{"type": "text", "text": "x" * 400}]}]
-    assert 100 <= prompt_size(Plan(), said) <= 110
+    messages = [{"role": "user", "content": [{"type": "text", "text": "x" * 400}]}]
+    assert 100 <= prompt_size(Plan(), messages) <= 110
     assert prompt_size(Plan(), "") == 1
-    assert prompt_size(Plan(prompt=7), said) == 7
+    assert prompt_size(Plan(prompt=7), messages) == 7
 
 
 def test_cached_tokens_are_part_of_the_prompt() -> None:

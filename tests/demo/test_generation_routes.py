@@ -53,18 +53,18 @@ async def test_any_model_will_do(demo: Demo, family: str) -> None:
 
 async def test_presets(demo: Demo) -> None:
     """A preset's words hold, and the request's own win over them."""
-    said = {"messages": [{"role": "user", "content": "hello"}]}
-    tools = await post(demo, "/v1/chat/completions", model="demo-tools", **said)
-    none = await post(demo, "/v1/chat/completions", model="demo-tools;tools=0", **said)
+    body = {"messages": [{"role": "user", "content": "hello"}]}
+    tools = await post(demo, "/v1/chat/completions", model="demo-tools", **body)
+    none = await post(demo, "/v1/chat/completions", model="demo-tools;tools=0", **body)
     assert tools.json()["choices"][0]["finish_reason"] == "tool_calls"
     assert none.json()["choices"][0]["finish_reason"] == "stop"
 
 
 async def test_counting_tokens(demo: Demo) -> None:
     """Anthropic's and Gemini's counts agree with what an answer's usage says."""
-    said = [{"role": "user", "content": "x" * 100}]
-    counted = await post(demo, "/v1/messages/count_tokens", model="demo", messages=said)
-    answered = await post(demo, "/v1/messages", model="demo", messages=said, max_tokens=5)
+    messages = [{"role": "user", "content": "x" * 100}]
+    counted = await post(demo, "/v1/messages/count_tokens", model="demo", messages=messages)
+    answered = await post(demo, "/v1/messages", model="demo", messages=messages, max_tokens=5)
     parts = [{"role": "user", "parts": [{"text": "x" * 100}]}]
     gemini = await post(demo, "/v1beta/models/demo:countTokens", contents=parts)
     assert counted.json() == {"input_tokens": answered.json()["usage"]["input_tokens"]}

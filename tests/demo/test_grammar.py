@@ -34,8 +34,8 @@ def test_words_in_their_spellings(text: str) -> None:
 
 def test_words_in_a_field() -> None:
     """The request field is text or an object; true means the word's default, false nothing."""
-    said = {"rate": 50, "cut": True, "crlf": False, "bom": None}
-    assert words_of(said) == [("rate", "50"), ("cut", None)]
+    given = {"rate": 50, "cut": True, "crlf": False, "bom": None}
+    assert words_of(given) == [("rate", "50"), ("cut", None)]
     assert words_of("rate=50") == [("rate", "50")]
     assert words_of(None) == []
 
@@ -66,9 +66,9 @@ def test_an_unknown_word() -> None:
     """The refusal names the nearest word and lists all."""
     with pytest.raises(BadWordError) as refused:
         planned(Plan(), words_in("crfl"))
-    said = str(refused.value)
-    assert "Did you mean 'crlf'?" in said
-    assert all(word in said for word in (*SETTINGS, *FAULTS))
+    message = str(refused.value)
+    assert "Did you mean 'crlf'?" in message
+    assert all(word in message for word in (*SETTINGS, *FAULTS))
 
 
 def test_a_value_that_does_not_fit() -> None:

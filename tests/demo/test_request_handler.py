@@ -54,9 +54,9 @@ async def test_a_server_that_demands_a_key(
     heard = await call(locked_demo.port, request(*body_for(family, ""), headers=headers))
     assert heard.status == status
     if status == 401:
-        said = heard.json()
-        assert (said.get("type") == "error") == (family == "messages")
-        assert said["error"]["message"]
+        document = heard.json()
+        assert (document.get("type") == "error") == (family == "messages")
+        assert document["error"]["message"]
 
 
 async def test_a_request_that_demands_a_key(demo: Demo) -> None:
@@ -98,9 +98,9 @@ async def test_a_redirect_is_seen_by_whoever_follows(demo: Demo) -> None:
         aiohttp.ClientSession() as session,
         session.post(demo.url + target, data=body) as answer,
     ):
-        said = await answer.json()
-    assert said["target"] == "/demo/redirected"
-    assert said["body"]["bytes"] == len(body)
+        document = await answer.json()
+    assert document["target"] == "/demo/redirected"
+    assert document["body"]["bytes"] == len(body)
     assert [seen.path for seen in demo.state.calls][-1] == "/demo/redirected"
 
 
@@ -120,11 +120,11 @@ async def test_the_state_over_http(demo: Demo) -> None:
     await stream(demo.port, "messages", "")
     async with aiohttp.ClientSession() as session:
         async with session.get(f"{demo.url}/demo/state", params={"run": "a"}) as answer:
-            said = await answer.json()
+            document = await answer.json()
         async with session.delete(f"{demo.url}/demo/state") as answer:
             forgotten = json.loads(await answer.text())
-    assert (said["seen"], said["finished"], said["faults"]) == (2, 1, 1)
-    (tool_call,) = said["calls"]
+    assert (document["seen"], document["finished"], document["faults"]) == (2, 1, 1)
+    (tool_call,) = document["calls"]
     assert (tool_call["family"], tool_call["model"], tool_call["events"]) == ("chat", "demo", 2)
     assert (tool_call["ended_by"], tool_call["status"]) == ("fault", 200)
     assert (forgotten["seen"], forgotten["calls"]) == (0, [])

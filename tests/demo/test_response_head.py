@@ -27,9 +27,9 @@ def lines(plan: Plan, framing: Framing = Framing.CHUNKED, status: int = 200) -> 
 )
 def test_framing_is_announced(framing: Framing, line: str) -> None:
     """One header tells how the body ends, and only one."""
-    said = lines(Plan(), framing)
-    assert line in said
-    assert sum(field.split(":")[0] in FRAMING_HEADERS for field in said) == 1
+    head = lines(Plan(), framing)
+    assert line in head
+    assert sum(field.split(":")[0] in FRAMING_HEADERS for field in head) == 1
 
 
 FRAMING_HEADERS = ("Transfer-Encoding", "Content-Length", "Connection")
@@ -78,8 +78,8 @@ def test_status_lines() -> None:
 
 def test_headers_of_ones_own() -> None:
     """Asked-for headers stand in the head, in order and repeated if said so."""
-    said = lines(Plan(headers=("X-B: c", "X-B:d")))
-    assert [line for line in said if line.startswith("X-")] == ["X-A: b", "X-B: c", "X-B: d"]
+    head = lines(Plan(headers=("X-B: c", "X-B:d")))
+    assert [line for line in head if line.startswith("X-")] == ["X-A: b", "X-B: c", "X-B: d"]
 
 
 @pytest.mark.parametrize(

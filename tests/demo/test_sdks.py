@@ -52,8 +52,8 @@ async def test_chat(gpt: openai.AsyncOpenAI) -> None:
         stream_options={"include_usage": True},
     )
     chunks = [chunk async for chunk in stream]
-    said = "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
-    assert said == whole.choices[0].message.content
+    text = "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
+    assert text == whole.choices[0].message.content
     assert chunks[-2].choices[0].finish_reason == whole.choices[0].finish_reason == "stop"
     assert chunks[-1].choices == []
     assert chunks[-1].usage == whole.usage
@@ -140,8 +140,8 @@ async def test_legacy_completions(gpt: openai.AsyncOpenAI) -> None:
         model="demo;tokens=9", prompt="a", stream=True, stream_options={"include_usage": True}
     )
     chunks = [chunk async for chunk in stream]
-    said = "".join(chunk.choices[0].text for chunk in chunks if chunk.choices)
-    assert said == whole.choices[0].text
+    text = "".join(chunk.choices[0].text for chunk in chunks if chunk.choices)
+    assert text == whole.choices[0].text
     assert chunks[-1].usage == whole.usage
 
 
@@ -195,17 +195,17 @@ async def test_messages_that_are_cut_short(claude: anthropic.AsyncAnthropic) -> 
 
 async def test_counting_tokens(claude: anthropic.AsyncAnthropic) -> None:
     """The SDK's count is the usage's input."""
-    said: Any = SAID
-    counted = await claude.messages.count_tokens(model="demo;prompt=12", messages=said)
+    messages: Any = SAID
+    counted = await claude.messages.count_tokens(model="demo;prompt=12", messages=messages)
     assert counted.input_tokens == 12
 
 
 async def test_cached_tokens(gpt: openai.AsyncOpenAI, claude: anthropic.AsyncAnthropic) -> None:
     """OpenAI counts cached tokens within the prompt, Anthropic beside it."""
-    said: Any = SAID
+    messages: Any = SAID
     model = "demo;prompt=100;cached=60"
     completion = await gpt.chat.completions.create(model=model, messages=SAID)
-    two = await claude.messages.create(model=model, max_tokens=10, messages=said)
+    two = await claude.messages.create(model=model, max_tokens=10, messages=messages)
     assert completion.usage is not None
     assert completion.usage.prompt_tokens_details is not None
     assert (
@@ -282,10 +282,10 @@ async def test_anthropic_raises(
     claude: anthropic.AsyncAnthropic, words: str, error: type[Exception]
 ) -> None:
     """Failures and error events are the SDK's own errors; a cut is its HTTP client's."""
-    said: Any = SAID
+    messages: Any = SAID
     with pytest.raises(error):
         async with claude.messages.stream(
-            model=f"demo;{words}", max_tokens=50, messages=said
+            model=f"demo;{words}", max_tokens=50, messages=messages
         ) as stream:
             await stream.get_final_message()
 
@@ -307,11 +307,11 @@ async def test_sdks_read_odd_forms(
     gpt: openai.AsyncOpenAI, claude: anthropic.AsyncAnthropic, words: str
 ) -> None:
     """What is odd but legal makes no difference to an SDK."""
-    said: Any = SAID
+    messages: Any = SAID
     model = f"demo;tokens=6;{words}"
     stream = await gpt.chat.completions.create(model=model, messages=SAID, stream=True)
     text = "".join([chunk.choices[0].delta.content or "" async for chunk in stream])
-    async with claude.messages.stream(model=model, max_tokens=50, messages=said) as other:
+    async with claude.messages.stream(model=model, max_tokens=50, messages=messages) as other:
         assert await other.get_final_text() == text == "Grüezi! 🌊 A sluice is"
 
 
@@ -319,7 +319,7 @@ async def test_the_sync_sdks(demo: Demo) -> None:
     """Both SDKs work from a thread as they do in the loop."""
 
     def ask() -> tuple[str, str, str]:
-        said: Any = SAID
+        given: Any = SAID
         with openai.OpenAI(base_url=f"{demo.url}/v1", api_key="any", max_retries=0) as gpt:
             model = f"demo;tokens={Plan().tokens}"
             stream = gpt.chat.completions.create(model=model, messages=SAID, stream=True)
@@ -328,7 +328,7 @@ async def test_the_sync_sdks(demo: Demo) -> None:
                 answer = responses.get_final_response().output_text
         with (
             anthropic.Anthropic(base_url=demo.url, api_key="any", max_retries=0) as claude,
-            claude.messages.stream(model=model, max_tokens=99, messages=said) as messages,
+            claude.messages.stream(model=model, max_tokens=99, messages=given) as messages,
         ):
             return chat, answer, messages.get_final_text()
 

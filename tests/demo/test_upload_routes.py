@@ -18,14 +18,14 @@ AUDIO = bytes(range(256)) * 5_000
 async def test_the_echo_tells_what_arrived(demo: Demo) -> None:
     """Method, raw target, headers in order, length and digest of the body."""
     sent = request("/v1/echo?q=%20a&b", b"\x00\xffbody", method="PATCH", headers={"X-A": "é"})
-    said = (await call(demo.port, sent)).json()
-    assert (said["method"], said["target"], said["http_version"]) == (
+    document = (await call(demo.port, sent)).json()
+    assert (document["method"], document["target"], document["http_version"]) == (
         "PATCH",
         "/v1/echo?q=%20a&b",
         "1.1",
     )
-    assert ["X-A", "Ã©"] in said["headers"]
-    assert said["body"] == {"bytes": 6, "sha256": hashlib.sha256(b"\x00\xffbody").hexdigest()}
+    assert ["X-A", "Ã©"] in document["headers"]
+    assert document["body"] == {"bytes": 6, "sha256": hashlib.sha256(b"\x00\xffbody").hexdigest()}
 
 
 async def test_the_echo_takes_chunks_and_compression_as_they_are(demo: Demo) -> None:
@@ -53,20 +53,20 @@ async def test_a_multipart_upload(demo: Demo, path: str) -> None:
         aiohttp.ClientSession() as session,
         session.post(demo.url + path, data=form) as answer,
     ):
-        said = await answer.json()
+        document = await answer.json()
     assert answer.status == 200
-    assert said["bytes"] == len(AUDIO)
-    assert said["sha256"] == hashlib.sha256(AUDIO).hexdigest()
-    assert [part["name"] for part in said["parts"]] == ["purpose", "file"]
-    assert said["parts"][0]["text"] == "fine-tune"
+    assert document["bytes"] == len(AUDIO)
+    assert document["sha256"] == hashlib.sha256(AUDIO).hexdigest()
+    assert [part["name"] for part in document["parts"]] == ["purpose", "file"]
+    assert document["parts"][0]["text"] == "fine-tune"
 
 
 async def test_a_bare_upload(demo: Demo) -> None:
     """A body that is no form is the file itself."""
     sent = request("/v1/files", AUDIO, headers={"Content-Type": "application/octet-stream"})
-    said = (await call(demo.port, sent)).json()
-    assert said["sha256"] == hashlib.sha256(AUDIO).hexdigest()
-    assert said["status"] == "processed"
+    document = (await call(demo.port, sent)).json()
+    assert document["sha256"] == hashlib.sha256(AUDIO).hexdigest()
+    assert document["status"] == "processed"
 
 
 @pytest.mark.parametrize(

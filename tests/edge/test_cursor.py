@@ -39,7 +39,7 @@ def test_where_to_go_on(query: str, headers: dict[str, str], cursor: Cursor) -> 
 
 
 @pytest.mark.parametrize(
-    "said",
+    "header",
     [
         "x",
         "3",
@@ -50,10 +50,10 @@ def test_where_to_go_on(query: str, headers: dict[str, str], cursor: Cursor) -> 
         f"{OTHER}:3",
     ],
 )
-def test_an_event_id_of_no_event_here(said: str) -> None:
+def test_an_event_id_of_no_event_here(header: str) -> None:
     """It is another stream's, or nobody's."""
     with pytest.raises(StreamNotFound):
-        cursor_of(make_mocked_request("GET", "/", headers={"Last-Event-ID": said}), STREAM)
+        cursor_of(make_mocked_request("GET", "/", headers={"Last-Event-ID": header}), STREAM)
 
 
 def test_two_event_ids_at_once() -> None:
@@ -96,12 +96,12 @@ def test_what_can_be_a_streams_id() -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "yes"),
+    ("header", "yes"),
     [("1", True), ("TRUE", True), ("yes", True), ("0", False), ("", False), ("on", False)],
 )
-def test_what_switches_on(said: str, yes: bool) -> None:
+def test_what_switches_on(header: str, yes: bool) -> None:
     """In the query as in a header."""
-    request = make_mocked_request("GET", f"/?progress={said}")
+    request = make_mocked_request("GET", f"/?progress={header}")
     assert says_yes(request, "progress") is wants_progress(request) is yes
-    by_header = make_mocked_request("GET", "/", headers={"Sluice-Progress": f" {said} "})
+    by_header = make_mocked_request("GET", "/", headers={"Sluice-Progress": f" {header} "})
     assert wants_progress(by_header) is yes

@@ -34,9 +34,9 @@ def test_what_is_allowed(path: str, model: str | None) -> None:
 )
 def test_what_is_not(path: str, model: str | None, words: str) -> None:
     """It is said what would be allowed."""
-    said = refusal(KEY, path, model)
-    assert said is not None
-    assert words in said
+    reason = refusal(KEY, path, model)
+    assert reason is not None
+    assert words in reason
 
 
 def test_a_key_without_rights_of_its_own_may_do_all() -> None:

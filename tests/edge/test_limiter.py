@@ -192,9 +192,9 @@ async def test_where_no_store_is_named(start_worker: StartWorker, policy: str, s
         keys=({"name": "one", "key": KEY, "requests_per_minute": 1},), limits_without_store=policy
     )
     assert [(await ask(worker.url, chat(), **AS_KEY))[0] for _ in range(2)] == [status] * 2
-    said = worker.state.limiter.status()
-    assert said is not None
-    assert (said["store"], said["limits_checked"]) == ("none", False)
+    counted = worker.state.limiter.status()
+    assert counted is not None
+    assert (counted["store"], counted["limits_checked"]) == ("none", False)
     assert await worker.state.limiter.figures(worker.state.settings.all_keys) == {}
 
 
@@ -206,9 +206,9 @@ async def test_a_store_that_is_away_at_the_start(start_worker: StartWorker) -> N
         store_timeout_seconds=0.1,
     )
     assert (await ask(worker.url, chat(), **AS_KEY))[0] == 200
-    said = worker.state.limiter.status()
-    assert said is not None
-    assert said["store"] == "away"
+    status = worker.state.limiter.status()
+    assert status is not None
+    assert status["store"] == "away"
     assert await worker.state.limiter.figures(worker.state.settings.all_keys) == {}
 
 
@@ -223,9 +223,9 @@ async def test_a_limit_that_a_reload_brings(start_worker: StartWorker, store: St
     changed = type(settings).model_validate({**settings.model_dump(), "keys": limited_keys})
     for _ in range(2):
         await limiter.apply(changed)
-    said = limiter.status()
-    assert said is not None
-    assert said["store"] == "reached"
+    status = limiter.status()
+    assert status is not None
+    assert status["store"] == "reached"
     assert (await limiter.figures(changed.all_keys))["one"].requests_left == 5
 
 

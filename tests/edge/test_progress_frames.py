@@ -19,9 +19,9 @@ def figures_in(frame: bytes) -> dict[str, Any]:
 def test_the_percentage_never_runs_backwards() -> None:
     """An estimate that was too high is kept until it is reached; one that is gone, too."""
     frames = ProgressFrames()
-    said = [{"percent": 10.0}, {"percent": 7.0}, {}, {"percent": 11.0}]
+    reports = [{"percent": 10.0}, {"percent": 7.0}, {}, {"percent": 11.0}]
     percents = [
-        figures_in(frames.frame({"stage": "generating", **more}))["percent"] for more in said
+        figures_in(frames.frame({"stage": "generating", **more}))["percent"] for more in reports
     ]
     assert percents == [10.0, 10.0, 10.0, 11.0]
 
@@ -33,10 +33,10 @@ def test_without_an_estimate_there_is_none() -> None:
 
 def test_what_it_is_told_is_left_as_it_is() -> None:
     """Several readers are told by the same figures, each at a percentage of its own."""
-    frames, said = ProgressFrames(), {"stage": "generating", "percent": 5.0}
+    frames, progress = ProgressFrames(), {"stage": "generating", "percent": 5.0}
     frames.frame({"stage": "generating", "percent": 50.0})
-    frames.frame(said)
-    assert said["percent"] == 5.0
+    frames.frame(progress)
+    assert progress["percent"] == 5.0
 
 
 def test_only_the_last_frame_tells_of_the_end() -> None:

@@ -153,8 +153,8 @@ async def test_the_log_says_whose_it_is_and_of_what() -> None:
     kept = Kept()
     log = await kept.open()
     [header] = kept.host.writer.headers
-    said = {name: header[name] for name in ("owner", "family", "route", "model", "request_id")}
-    assert said == {
+    fields = {name: header[name] for name in ("owner", "family", "route", "model", "request_id")}
+    assert fields == {
         "owner": "me",
         "family": "chat",
         "route": "/v1/x",

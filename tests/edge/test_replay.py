@@ -149,7 +149,7 @@ async def test_an_end_without_a_reason() -> None:
 
 
 @pytest.mark.parametrize(
-    ("end", "said"),
+    ("end", "details"),
     [
         (COMPLETE, {"ended_by": "complete"}),
         (
@@ -158,7 +158,7 @@ async def test_an_end_without_a_reason() -> None:
         ),
     ],
 )
-async def test_a_browser_is_told_of_the_end_in_an_event(end: End, said: dict[str, str]) -> None:
+async def test_a_browser_is_told_of_the_end_in_an_event(end: End, details: dict[str, str]) -> None:
     """Its reader wants a clean end, whatever became of the stream, or it would ask again."""
     world = World()
     view = View(ids=True, opening=b"retry: 1\n\n")
@@ -166,7 +166,7 @@ async def test_a_browser_is_told_of_the_end_in_an_event(end: End, said: dict[str
     assert world.sent.startswith(b"retry: 1\n\ndata: 2\nid: " + STREAM.encode() + b":2\n\n")
     done = world.sent.split(b"\n\n")[-2].decode().split("\n")
     assert done[:2] == ["event: done", f"id: {STREAM}:2"]
-    assert json.loads(done[2].removeprefix("data: ")) == said
+    assert json.loads(done[2].removeprefix("data: ")) == details
 
 
 @pytest.mark.parametrize(
@@ -322,10 +322,10 @@ async def test_a_log_without_a_head(head: dict[str, str]) -> None:
 async def test_progress_between_the_events(monkeypatch: pytest.MonkeyPatch) -> None:
     """As often as is useful; a producer that says nothing is no error; 100 comes with the end."""
     monkeypatch.setattr("proxy.edge.replay.FRAME_SECONDS", 0.0)
-    world, said = World(), iter([{"stage": "generating", "percent": 40.0}, None, None])
+    world, reports = World(), iter([{"stage": "generating", "percent": 40.0}, None, None])
     end = End("complete", whole=True, figures={"tokens": 5})
     view = View(progress=True)
-    await world.replay(of(ONE), None, ended(end), view=view, progress=lambda: next(said))
+    await world.replay(of(ONE), None, ended(end), view=view, progress=lambda: next(reports))
     frames = [event for event in world.sent.split(b"\n\n") if event.startswith(b"event: progress")]
     first, last = (json.loads(frame.partition(b"data: ")[2]) for frame in frames)
     assert first["percent"] == 40

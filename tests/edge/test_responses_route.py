@@ -27,8 +27,8 @@ def event(number: int, **fields: Any) -> bytes:
 
 def response(number: int, kind: str, status: str | None = None) -> bytes:
     """An event that has the response itself."""
-    said = {"id": "resp_1", "model": "m"} | ({"status": status} if status else {})
-    return event(number, type=kind, response=said)
+    document = {"id": "resp_1", "model": "m"} | ({"status": status} if status else {})
+    return event(number, type=kind, response=document)
 
 
 BEGUN = response(0, "response.created", "in_progress")

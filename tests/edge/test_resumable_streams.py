@@ -53,28 +53,28 @@ def recording_for(
     return resumables_of(settings).recording_for(context, Keys(settings.all_keys))
 
 
-@pytest.mark.parametrize("said", ["true", "1", "YES", " true "])
-async def test_a_client_asks_for_it(said: str) -> None:
+@pytest.mark.parametrize("header", ["true", "1", "YES", " true "])
+async def test_a_client_asks_for_it(header: str) -> None:
     """By a header of Sluice's own; it is answered as ever, and nothing is detached."""
-    recording = recording_for(Sluice_Resumable=said)
+    recording = recording_for(Sluice_Resumable=header)
     assert recording is not None
     assert not recording.detached
 
 
 @pytest.mark.parametrize(
-    "said", ["respond-async", "Respond-Async", "wait=10, respond-async", "respond-async;a=b, x"]
+    "header", ["respond-async", "Respond-Async", "wait=10, respond-async", "respond-async;a=b, x"]
 )
-async def test_a_client_asks_to_be_answered_at_once(said: str) -> None:
+async def test_a_client_asks_to_be_answered_at_once(header: str) -> None:
     """RFC 7240, 4.1; that needs a log, also of who wants no other resumable stream."""
-    recording = recording_for(Prefer=said, Sluice_Resumable="false")
+    recording = recording_for(Prefer=header, Sluice_Resumable="false")
     assert recording is not None
     assert recording.detached
 
 
-@pytest.mark.parametrize("said", ["", "false", "0", "maybe"])
-async def test_nobody_asks(said: str) -> None:
+@pytest.mark.parametrize("header", ["", "false", "0", "maybe"])
+async def test_nobody_asks(header: str) -> None:
     """It is a stream like any other, and costs nothing more."""
-    assert recording_for(Sluice_Resumable=said) is None
+    assert recording_for(Sluice_Resumable=header) is None
     assert recording_for(Prefer="respond-asynchronously, no-respond-async") is None
 
 

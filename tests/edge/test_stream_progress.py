@@ -60,9 +60,9 @@ def test_a_percentage_of_what_was_asked_for() -> None:
     request.record.called_at = request.record.connected_at = 0.0
     figures = StreamProgress(request, LengthHistory())
     saw(request, 5)
-    said = figures.progress()
-    assert said["percent"] == 25
-    assert said["left_seconds"] == pytest.approx(1.5)
+    progress = figures.progress()
+    assert progress["percent"] == 25
+    assert progress["left_seconds"] == pytest.approx(1.5)
     saw(request, 40)
     assert 95 < figures.progress()["percent"] < 100
 

@@ -304,15 +304,15 @@ async def test_progress_is_the_producers_own_word(worker: Worker) -> None:
     """Of one in this worker at first hand, of another's from the store; none where that is away."""
     logs = ScriptedLogs(log_state(COMPLETE, progress='{"stage": "thinking"}'))
     logs.serve(worker)
-    said = await read(worker, "?progress=1")
-    assert b'"stage": "thinking"' in said.body
+    body = await read(worker, "?progress=1")
+    assert b'"stage": "thinking"' in body.body
     running: Any = type("Log", (), {"progress": lambda _: {"progress": '{"stage": "queued"}'}})()
     logs.writer.running[STREAM] = running
-    said = await read(worker, "?progress=1")
-    assert b'"stage": "queued"' in said.body
-    assert b'"stage": "thinking"' not in said.body
+    body = await read(worker, "?progress=1")
+    assert b'"stage": "queued"' in body.body
+    assert b'"stage": "thinking"' not in body.body
     logs.writer.running.clear()
     logs.looks = [log_state(), AWAY, log_state()]
-    said = await read(worker, "?progress=1")
-    assert said.body.count(b"event: progress") == 1
-    assert said.whole
+    body = await read(worker, "?progress=1")
+    assert body.body.count(b"event: progress") == 1
+    assert body.whole

@@ -83,15 +83,15 @@ def test_forwarded_counts_where_there_is_no_x_forwarded_for() -> None:
 
 
 @pytest.mark.parametrize(
-    ("peer", "said"), [("203.0.113.1", "for=1.1.1.1"), ("10.0.0.1", "=,=" * 400)]
+    ("peer", "header"), [("203.0.113.1", "for=1.1.1.1"), ("10.0.0.1", "=,=" * 400)]
 )
-def test_what_only_costs_time_is_not_read(peer: str, said: str) -> None:
+def test_what_only_costs_time_is_not_read(peer: str, header: str) -> None:
     """What a stranger says, and more than proxies can have written: the peer is the client."""
     found = TRUSTED.client(
         peer,
         scheme="http",
         host="h.example",
-        headers=CIMultiDict({"Forwarded": said}),
+        headers=CIMultiDict({"Forwarded": header}),
         forwarded=lambda: pytest.fail("it was read"),
     )
     assert found.address == peer

@@ -94,10 +94,10 @@ async def test_a_second_signal(demo: Demo) -> None:
 async def test_a_worker_that_cannot_start() -> None:
     """It says in one line what an operator can mend, and exits with 2."""
     async with process(free_port(), SLUICE_LOG_FORMAT="json") as worker:
-        _, said = await asyncio.wait_for(worker.communicate(), READY_SECONDS)
+        _, error = await asyncio.wait_for(worker.communicate(), READY_SECONDS)
         assert worker.returncode == 2
-        assert b"SLUICE_UPSTREAM_URL" in said
-        assert b"Traceback" not in said
+        assert b"SLUICE_UPSTREAM_URL" in error
+        assert b"Traceback" not in error
 
 
 def test_the_kernel_holds_little_for_a_client_that_does_not_read() -> None:

@@ -63,7 +63,7 @@ def test_without_root_or_venv_one_line_says_what_is_missing(machine: Machine) ->
     """What cannot be had is named on one line, and make fails."""
     container = machine("debian:bookworm-slim")
     shown = container.run("make run 2>&1 || echo failed", *AS_USER).splitlines()
-    said = [line for line in shown if line.startswith("setup:")]
-    assert len(said) == 1
-    assert "python3-venv" in said[0]
+    lines = [line for line in shown if line.startswith("setup:")]
+    assert len(lines) == 1
+    assert "python3-venv" in lines[0]
     assert shown[-1] == "failed"

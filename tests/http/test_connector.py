@@ -72,10 +72,10 @@ async def test_a_name_that_moved_is_followed_within_the_age(
         now = ports[1]
         loop = asyncio.get_running_loop()
         moved = loop.time()
-        while (said := await whole(await send(transport, named))) == b"old":
+        while (body := await whole(await send(transport, named))) == b"old":
             assert loop.time() - moved < 0.6
             await asyncio.sleep(0.01)
-        assert said == b"new"
+        assert body == b"new"
 
 
 def late(delay: float, *answers: bytes) -> Callable[[Connection], Awaitable[None]]:

@@ -127,7 +127,7 @@ NO_STATUS = "sent an invalid status line"
 
 
 @pytest.mark.parametrize(
-    ("said", "why"),
+    ("head", "why"),
     [
         (INTERIM * 1000 + plain(), "sent more than 64 interim responses"),
         (b"HTTP/1.1 000 Zero\r\n\r\n", NO_STATUS),
@@ -154,9 +154,9 @@ NO_STATUS = "sent an invalid status line"
         (b"HTTP/2.0 200 OK\r\n\r\n", NO_STATUS),
     ],
 )
-async def test_a_head_that_is_none_is_named(transport: Transport, said: bytes, why: str) -> None:
+async def test_a_head_that_is_none_is_named(transport: Transport, head: bytes, why: str) -> None:
     """It is known at once, with the reason, and costs the connection and nothing else."""
-    async with Peer(says(said)) as peer:
+    async with Peer(says(head)) as peer:
         async with asyncio.timeout(DEADLINE):
             with pytest.raises(errors.UpstreamInvalid, match=why):
                 await send(transport, peer)

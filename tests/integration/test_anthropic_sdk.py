@@ -40,9 +40,9 @@ def test_a_stream_is_the_same_message(client: anthropic.Anthropic) -> None:
     assert events[0].type == "message_start"
     assert events[-1].type == "message_stop"
     with client.messages.stream(model="demo;tokens=12", **HELLO) as stream:
-        said = "".join(stream.text_stream)
+        text = "".join(stream.text_stream)
         final = stream.get_final_message()
-    assert said == whole.content[0].text
+    assert text == whole.content[0].text
     assert final.usage.output_tokens == 12
     assert final.stop_reason == "end_turn"
 

@@ -23,7 +23,7 @@ SLOW = {"model": "demo;rate=30;tokens=30", "stream": True, "messages": []}
 
 def naive(url: str, asking: Asking, words: str, verify: ssl.SSLContext | bool = True) -> list[str]:
     """What most tutorials teach: take lines, skip what has no choices, and ask nothing else."""
-    said: list[str] = []
+    texts: list[str] = []
     fields = {"Content-Type": asking.content_type, "X-Demo": words}
     with (
         httpx.Client(verify=verify, timeout=20, http2=verify is not True) as client,
@@ -33,10 +33,10 @@ def naive(url: str, asking: Asking, words: str, verify: ssl.SSLContext | bool = 
             if not line.startswith("data: ") or line == "data: [DONE]":
                 continue
             event: dict[str, Any] = json.loads(line.removeprefix("data: "))
-            said += [
+            texts += [
                 choice.get("delta", {}).get("content", "") for choice in event.get("choices", [])
             ]
-    return said
+    return texts
 
 
 @pytest.mark.parametrize("asking", ASKINGS, ids=lambda asking: str(asking.family))

@@ -88,13 +88,13 @@ async def test_no_prompt_no_answer_no_key(appliance: Appliance) -> None:
         await line.whole(request("GET", "/v1/models", fields=[("X-Request-ID", marker)]))
 
     async def all_written() -> bool:
-        return sum(marker in said for said in appliance.gateway.process.lines[before:]) == 2
+        return sum(marker in line for line in appliance.gateway.process.lines[before:]) == 2
 
     await eventually(all_written, "the access log or the workers' own lacks a line")
-    said = appliance.gateway.process.lines[before:]
-    assert len(said) > 2 * len(ENDINGS) - 6
+    lines = appliance.gateway.process.lines[before:]
+    assert len(lines) > 2 * len(ENDINGS) - 6
     for secret in SECRETS:
-        assert not [line for line in said if secret in line]
+        assert not [line for line in lines if secret in line]
 
 
 async def test_no_error_repeats_them(appliance: Appliance) -> None:
@@ -139,10 +139,10 @@ async def test_one_line_for_each_request(appliance: Appliance, stream: bool) -> 
     )
     async with await Line.open(appliance.url) as line:
         await line.whole(sent)
-    said = await appliance.gateway.outcome(request_id)
+    logged = await appliance.gateway.outcome(request_id)
     streams_only = {"ttft_seconds", "tokens_per_second"}
     for name, is_right in LINE.items():
         if stream or name not in streams_only:
-            assert is_right(said.get(name)), (name, said)
+            assert is_right(logged.get(name)), (name, logged)
     lines = [entry for entry in appliance.gateway.process.lines if request_id in entry]
     assert sum('"event":"request"' in entry for entry in lines) == 1

@@ -45,8 +45,8 @@ def test_a_chat_stream_is_the_same_text(client: openai.OpenAI) -> None:
     whole = client.chat.completions.create(model="demo;tokens=12", messages=HELLO)
     stream = client.chat.completions.create(model="demo;tokens=12", messages=HELLO, stream=True)
     chunks = list(stream)
-    said = "".join(chunk.choices[0].delta.content or "" for chunk in chunks)
-    assert said == whole.choices[0].message.content
+    text = "".join(chunk.choices[0].delta.content or "" for chunk in chunks)
+    assert text == whole.choices[0].message.content
     assert all(chunk.usage is None for chunk in chunks)
     assert chunks[-1].choices[0].finish_reason == "stop"
 

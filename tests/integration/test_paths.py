@@ -68,8 +68,8 @@ async def test_errors_in_the_familys_shape(start_front: StartWorker) -> None:
             await sdk.messages.create(model="demo", max_tokens=9, messages=[])
         assert caught.value.request_id == caught.value.response.headers["X-Request-ID"]
     async with anthropic.AsyncAnthropic(base_url=front.url, api_key="secret") as sdk:
-        said = [{"role": "user", "content": "hello"}]
-        whole = await sdk.messages.create(model="demo", max_tokens=9, messages=said)  # type: ignore[arg-type]
+        messages = [{"role": "user", "content": "hello"}]
+        whole = await sdk.messages.create(model="demo", max_tokens=9, messages=messages)  # type: ignore[arg-type]
         assert whole._request_id
 
 

@@ -190,9 +190,9 @@ async def test_nothing_that_comes_out_has_a_key(guarded: Guarded) -> None:
     await gateways.eventually(noticed, "the worker is not started again", seconds=30)
     outputs["the logs"] = "\n".join(gateway.process.lines).encode()
     assert outputs["the logs"].count(b"\n") > len(asked())
-    for name, said in outputs.items():
-        at = said.find(MARK.encode())
-        assert at < 0, f"{name}: {said[max(0, at - 200) : at + 100]!r}"
+    for name, output in outputs.items():
+        at = output.find(MARK.encode())
+        assert at < 0, f"{name}: {output[max(0, at - 200) : at + 100]!r}"
 
 
 def test_files_are_nobody_elses(guarded: Guarded) -> None:
@@ -223,6 +223,6 @@ BAD: dict[str, dict[str, str]] = {
 @pytest.mark.parametrize("mistake", BAD)
 def test_no_complaint_repeats_a_key(mistake: str) -> None:
     """A setting that is wrong is named, and not shown where it may hold a secret."""
-    said = said_by({"SLUICE_UPSTREAM_URL": "http://127.0.0.1:9/v1", **BAD[mistake]}, "check")
-    assert next(iter(BAD[mistake])).encode() in said
-    assert MARK.encode() not in said, said
+    output = said_by({"SLUICE_UPSTREAM_URL": "http://127.0.0.1:9/v1", **BAD[mistake]}, "check")
+    assert next(iter(BAD[mistake])).encode() in output
+    assert MARK.encode() not in output, output

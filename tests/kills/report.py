@@ -22,14 +22,14 @@ target fails where a client saw what is not counted as that.
 """
 
 
-def write(row: str, saw: Counter[str], said: Counter[str] | str) -> None:
+def write(row: str, saw: Counter[str], counted: Counter[str] | str) -> None:
     """Write the row in place of that of the last run; the others stay.
 
     For `make test-kills` alone: a checkout is not changed by being tested.
     """
     if not os.environ.get("TEST_KILLS_WRITES"):
         return
-    counts = said if isinstance(said, str) else _listed(said)
+    counts = counted if isinstance(counted, str) else _listed(counted)
     with PAGE.open("r+", encoding="utf-8") as page:
         # Other rows may be proved by other processes just now; closing the file lets go.
         fcntl.flock(page, fcntl.LOCK_EX)

@@ -83,7 +83,7 @@ def test_the_kernel_kills_for_want_of_memory(tmp_path: Path) -> None:
             time.sleep(1.0)
             saw = StreamClients(running.port, HUNGRY, model=HELD, padding=BODY_BYTES).wait()
             saw += streams.wait()
-            said = all_counted(running, saw)
+            metrics = all_counted(running, saw)
             restarts = sum(worker["restarts"] for worker in running.status()["workers"])
             wait_until(lambda: running.get("/readyz", admin=True)[0] == 200, "ready again")
             assert StreamClients(running.port, 2, model=SHORT).wait() == {COMPLETE: 2}
@@ -91,5 +91,5 @@ def test_the_kernel_kills_for_want_of_memory(tmp_path: Path) -> None:
     assert restarts > 0, "nobody was killed"
     # Who waits for a worker that is not started again is told to come again.
     lost = saw[CUT] + saw["502"]
-    assert said == +Counter({"complete": saw[COMPLETE], "failed": lost, "shed": saw["503"]})
-    report.write("out of memory (the kernel kills)", saw, said)
+    assert metrics == +Counter({"complete": saw[COMPLETE], "failed": lost, "shed": saw["503"]})
+    report.write("out of memory (the kernel kills)", saw, metrics)

@@ -110,13 +110,13 @@ def test_every_request_is_counted_once(
         time.sleep(1.2)
         kill(running)
         saw = clients.wait()
-        said = all_counted(running, saw)
+        metrics = all_counted(running, saw)
         wait_until(lambda: running.get("/readyz", admin=True)[0] == 200, "ready again")
         assert StreamClients(running.port, 2, model=SHORT).wait() == {COMPLETE: 2}
     assert saw.total() == SIZE
-    assert said == outcomes(saw)
+    assert metrics == outcomes(saw)
     if "kills" in (request.config.option.markexpr or ""):
-        report.write(row, saw, said)
+        report.write(row, saw, metrics)
 
 
 @KILLS
@@ -158,8 +158,8 @@ def test_a_full_disk_kills_nobody(tmp_path: Path) -> None:
             restarts = [worker["restarts"] for worker in running.status()["workers"]]
             (disk / "filler").unlink()
             saw += StreamClients(running.port, 2, model=SHORT).wait()
-            said = all_counted(running, saw)
+            metrics = all_counted(running, saw)
     assert saw == {COMPLETE: SIZE + 2}
-    assert said == {"complete": SIZE + 2}
+    assert metrics == {"complete": SIZE + 2}
     assert restarts == [0, 0]
-    report.write("a full disk", saw, said)
+    report.write("a full disk", saw, metrics)

@@ -72,9 +72,9 @@ def test_a_killed_workers_leases_end(tmp_path: Path) -> None:
         assert set(statuses) <= {429, 503, 200}
         total = 1 + len(statuses)
         wait_until(lambda: counted(running).total() == total, f"{statuses} counted")
-        said = counted(running)
+        metrics = counted(running)
         assert in_flight(running) == 0
-    assert said == {
+    assert metrics == {
         "failed": 1,
         "shed": statuses.count(503),
         "limited": statuses.count(429),

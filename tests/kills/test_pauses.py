@@ -61,12 +61,12 @@ def test_a_part_stands_still_for_a_while(part: str, tmp_path: Path) -> None:
         time.sleep(SECONDS)
         go_on(pids)
         saw = clients.wait()
-        said = all_counted(running, saw)
+        metrics = all_counted(running, saw)
         wait_until(lambda: running.status()["state"] == "ready", "all are ready")
         assert StreamClients(running.port, 2, model=SHORT, key="sk-team").wait() == {COMPLETE: 2}
     assert saw == {COMPLETE: SIZE}
-    assert said == {"complete": SIZE}
-    report.write(f"nobody: {part} stands still for {SECONDS:.0f} s", saw, said)
+    assert metrics == {"complete": SIZE}
+    report.write(f"nobody: {part} stands still for {SECONDS:.0f} s", saw, metrics)
 
 
 @pytest.mark.parametrize("part", [*PARTS, "a worker"])

@@ -71,12 +71,12 @@ def test_no_descriptors(tmp_path: Path) -> None:
         running.ready()
         saw = StreamClients(running.port, CLIENTS).wait()
         saw += StreamClients(running.port, 2, model=SHORT).wait()
-        said = all_counted(running, saw)
+        metrics = all_counted(running, saw)
         assert nobody_died(running)
         assert no_upstream_is_blamed(running)
     assert saw[COMPLETE] + saw["503"] == CLIENTS + 2
-    assert said == refused(saw)
-    report.write("no descriptors", saw, said)
+    assert metrics == refused(saw)
+    report.write("no descriptors", saw, metrics)
 
 
 @contextlib.contextmanager
@@ -104,12 +104,12 @@ def test_out_of_memory(tmp_path: Path) -> None:
         assert streams.wait() == {COMPLETE: 10}
         saw += streams.seen
         saw += StreamClients(running.port, 2, model=SHORT).wait()
-        said = all_counted(running, saw)
+        metrics = all_counted(running, saw)
         assert nobody_died(running)
         assert no_upstream_is_blamed(running)
     assert saw[COMPLETE] + saw["503"] + saw["502"] == HUNGRY + 12
-    assert said == refused(saw)
-    report.write("out of memory", saw, said)
+    assert metrics == refused(saw)
+    report.write("out of memory", saw, metrics)
 
 
 @pytest.mark.parametrize("jump", [3600, -3600])
@@ -132,11 +132,11 @@ def test_the_clock_jumps(tmp_path: Path, jump: int) -> None:
             file.write(jump.to_bytes(8, sys.byteorder, signed=True))
         saw = clients.wait()
         saw += StreamClients(running.port, SIZE, model=SHORT, key="sk-team").wait()
-        said = all_counted(running, saw)
+        metrics = all_counted(running, saw)
         newest = datetime.fromisoformat(running.logged("request")[-1]["timestamp"])
         assert nobody_died(running)
     ahead = (newest - datetime.now(UTC)).total_seconds()
     assert abs(ahead - jump) < 300, "the clock did not jump"
     assert saw == {COMPLETE: 2 * SIZE}
-    assert said == {"complete": 2 * SIZE}
-    report.write(f"the clock ({jump:+d} s)", saw, said)
+    assert metrics == {"complete": 2 * SIZE}
+    report.write(f"the clock ({jump:+d} s)", saw, metrics)

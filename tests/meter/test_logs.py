@@ -100,10 +100,12 @@ def test_what_is_not_known_is_left_out() -> None:
         error="overloaded",
         attempts=0,
     )
-    said = facts(shed, Tally())
-    assert said["error"] == "overloaded"
-    assert not {"model", "upstream", "key", "ttft_seconds", "input_tokens", "cost_usd"} & set(said)
-    assert not {"attempts", "tokens_per_second", "trace_id", "notes"} & set(said)
+    logged = facts(shed, Tally())
+    assert logged["error"] == "overloaded"
+    assert not {"model", "upstream", "key", "ttft_seconds", "input_tokens", "cost_usd"} & set(
+        logged
+    )
+    assert not {"attempts", "tokens_per_second", "trace_id", "notes"} & set(logged)
 
 
 def test_the_line_tells_who_asked_and_what_each_upstream_said() -> None:
@@ -113,12 +115,12 @@ def test_the_line_tells_who_asked_and_what_each_upstream_said() -> None:
         UpstreamTry("b", 0.25, 503, request_id="req_1"),
         UpstreamTry("c", 0.1234567, 200, request_id="req_2"),
     ]
-    said = facts(
+    logged = facts(
         answered(client_address="192.0.2.7", upstream_request_id="req_2", tries=tries), Tally()
     )
-    assert said["client"] == "192.0.2.7"
-    assert said["upstream_request_id"] == "req_2"
-    assert said["tries"] == [
+    assert logged["client"] == "192.0.2.7"
+    assert logged["upstream_request_id"] == "req_2"
+    assert logged["tries"] == [
         {"upstream": "a", "error": "connect_timeout", "seconds": 10.0},
         {"upstream": "b", "status": 503, "seconds": 0.25, "request_id": "req_1"},
         {"upstream": "c", "status": 200, "seconds": 0.123457, "request_id": "req_2"},
@@ -210,5 +212,5 @@ def test_usage_is_told_in_totals() -> None:
     """As in the metrics: cached tokens within the input, reasoning within the output."""
     tally = Tally(usage=Usage(4, 9, 5, 6, input_beside=6, output_beside=5))
     tally.count(TEXT, 101.0)
-    said = facts(answered(), tally)
-    assert (said["input_tokens"], said["output_tokens"]) == (10, 14)
+    logged = facts(answered(), tally)
+    assert (logged["input_tokens"], logged["output_tokens"]) == (10, 14)

@@ -41,14 +41,14 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> House:
     command = [sys.executable, "-m", "tests.meter.full_worker", str(directory)]
     for number in range(full_worker.WORKERS):
         subprocess.run([*command, str(number)], cwd=ROOT, check=True)
-    said = subprocess.run(
+    output = subprocess.run(
         [sys.executable, "-c", _SCRAPE, str(directory)],
         cwd=ROOT,
         check=True,
         capture_output=True,
         text=True,
     ).stdout.split()
-    return House(directory, int(said[0]), float(said[1]), int(said[2]))
+    return House(directory, int(output[0]), float(output[1]), int(output[2]))
 
 
 def test_a_large_house_stays_small_in_a_scrape(house: House) -> None:

@@ -43,14 +43,14 @@ class Receiver:
 
 def plain(attributes: Any) -> dict[str, Any]:
     """Protobuf's key and value pairs as a dictionary."""
-    said: dict[str, Any] = {}
+    seen_attributes: dict[str, Any] = {}
     for attribute in attributes:
         kind = attribute.value.WhichOneof("value")
         value = getattr(attribute.value, kind)
         if kind == "array_value":
             value = [each.string_value for each in value.values]
-        said[attribute.key] = value
-    return said
+        seen_attributes[attribute.key] = value
+    return seen_attributes
 
 
 @pytest.fixture
@@ -109,8 +109,8 @@ async def test_a_span_has_the_genai_attributes(receiver: Receiver, spans: Spans)
     request = recent(traceparent=spans.onward(None))
     spans.export(request, counted(response_id="chatcmpl-1", finish_reason="stop"), None, 0.25)
     await asyncio.to_thread(spans.close)
-    said = plain(receiver.spans[0].attributes)
-    assert {name: said[name] for name in said if name.startswith("gen_ai")} == {
+    attributes = plain(receiver.spans[0].attributes)
+    assert {name: attributes[name] for name in attributes if name.startswith("gen_ai")} == {
         "gen_ai.operation.name": "chat",
         "gen_ai.provider.name": "openai",
         "gen_ai.request.model": "m-1",
@@ -122,10 +122,10 @@ async def test_a_span_has_the_genai_attributes(receiver: Receiver, spans: Spans)
         "gen_ai.usage.reasoning.output_tokens": 0,
         "gen_ai.usage.cache_read.input_tokens": 2,
     }
-    assert said["http.response.status_code"] == 200
-    assert said["sluice.ended_by"] == "complete"
-    assert said["sluice.cost_usd"] == 0.25
-    assert "error.type" not in said
+    assert attributes["http.response.status_code"] == 200
+    assert attributes["sluice.ended_by"] == "complete"
+    assert attributes["sluice.cost_usd"] == 0.25
+    assert "error.type" not in attributes
 
 
 async def test_failures_are_errors_and_clients_that_leave_are_not(

@@ -63,12 +63,12 @@ def assert_true(tally: Any, truth: dict[str, Any]) -> None:
     if usage is None:
         assert tally.usage is None
         return
-    said = tally.usage
-    assert (said.input, said.output) == (usage["prompt"], usage["completion"])
+    stated = tally.usage
+    assert (stated.input, stated.output) == (usage["prompt"], usage["completion"])
     names = {"reasoning": "reasoning", "cached": "cached", "cache_read": "cached"}
     for name, ours in {**names, "prompt_with_cache": "input_total"}.items():
         if name in usage:
-            assert getattr(said, ours) == usage[name], name
+            assert getattr(stated, ours) == usage[name], name
 
 
 @pytest.mark.parametrize("file", FILES)

@@ -12,8 +12,8 @@ from proxy.meter.token_template import TokenTemplate, event_bytes
 
 def event(token: str, key: str = "content", tail: str = "") -> bytes:
     """One chat event as an upstream with short separators sends it."""
-    said = json.dumps(token, ensure_ascii=False)
-    return f'{{"id":"c","choices":[{{"index":0,"delta":{{"{key}":{said}}}}}]{tail}}}'.encode()
+    text = json.dumps(token, ensure_ascii=False)
+    return f'{{"id":"c","choices":[{{"index":0,"delta":{{"{key}":{text}}}}}]{tail}}}'.encode()
 
 
 def taught(data: bytes, channel: int = TEXT) -> TokenTemplate:

@@ -35,7 +35,7 @@ def test_the_sdk_is_not_loaded_unless_asked_for() -> None:
     """It would cost every worker its start."""
     code = "import sys, proxy.meter.tracing; print('opentelemetry' in sys.modules)"
     root = Path(__file__).parents[2]
-    said = subprocess.run(
+    output = subprocess.run(
         [sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True
     )
-    assert said.stdout == "False\n"
+    assert output.stdout == "False\n"

@@ -41,8 +41,8 @@ def test_nginx_accepts_it(program: NginxProgram, settings: dict[str, Any]) -> No
     front.render()
     assert nginx.complaint(program, front.run) is None
     command = nginx.process_spec(program, front.run).command
-    said = subprocess.run([*command, "-t"], capture_output=True, text=True, check=True).stderr
-    assert "[warn]" not in said
+    output = subprocess.run([*command, "-t"], capture_output=True, text=True, check=True).stderr
+    assert "[warn]" not in output
 
 
 def test_every_name_is_filled_in_and_nginx_keeps_its_own(program: NginxProgram) -> None:

@@ -168,15 +168,15 @@ async def test_nginx_refuses_in_the_familys_shape(
         got = await front.send(
             f"POST {path} HTTP/1.1\r\n{HOST}Content-Length: 9999\r\n\r\n{'x' * 9999}"
         )
-    said = got.json()
-    error = said["error"]
+    document = got.json()
+    error = document["error"]
     assert got.one("X-Request-ID") in error["message"]
     if shape == "gemini":
         assert (error["code"], error["status"]) == (413, "INVALID_ARGUMENT")
         # In capitals, as from a worker.
         assert error["details"][0]["reason"] == "REQUEST_TOO_LARGE"
     elif shape == "anthropic":
-        assert said["type"] == "error"
+        assert document["type"] == "error"
         assert got.one("Request-Id") == got.one("X-Request-ID")
     else:
         assert error["code"] == "request_too_large"

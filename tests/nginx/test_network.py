@@ -135,13 +135,13 @@ async def test_a_client_certificate_is_wanted(program: NginxProgram, tmp_path: P
 async def test_browsers_are_told_to_stay_with_tls(program: NginxProgram) -> None:
     """On TLS only, for as long as is set, on errors too; without the setting never."""
     context = ssl.create_default_context(cafile=ONE.certificate)
-    for seconds, said in ((600, "max-age=600"), (0, None)):
+    for seconds, header in ((600, "max-age=600"), (0, None)):
         async with Front(program, **TLS, hsts_seconds=seconds) as front:
             assert "strict-transport-security" not in str((await front.get("/v1/x")).head).lower()
             async with httpx.AsyncClient(verify=context) as client:
                 for path in ("/v1/x", "/internal/x"):
                     answer = await client.get(f"https://localhost:{front.tls_port}{path}")
-                    assert answer.headers.get("strict-transport-security") == said
+                    assert answer.headers.get("strict-transport-security") == header
 
 
 async def test_the_proxy_protocol_before_tls(program: NginxProgram) -> None:

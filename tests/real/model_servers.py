@@ -83,7 +83,7 @@ def _wait(server: ModelServer, process: subprocess.Popen[bytes]) -> None:
         ):
             if answer.status == 200:
                 return
-        said = server.log.read_text(encoding="utf-8", errors="replace")
-        assert process.poll() is None, f"{server.name} ended at its start:\n{said}"
-        assert time.monotonic() < deadline, f"{server.name} does not answer:\n{said}"
+        output = server.log.read_text(encoding="utf-8", errors="replace")
+        assert process.poll() is None, f"{server.name} ended at its start:\n{output}"
+        assert time.monotonic() < deadline, f"{server.name} does not answer:\n{output}"
         time.sleep(0.05)

@@ -60,8 +60,8 @@ def test_the_older_completions(oai: openai.OpenAI) -> None:
     """Streamed and not."""
     asked: dict[str, Any] = {"model": "tiny", "prompt": "One", "max_tokens": TOKENS, **STEADY}
     whole = oai.completions.create(**asked)
-    said = "".join(c.choices[0].text for c in oai.completions.create(stream=True, **asked))
-    assert said == whole.choices[0].text
+    text = "".join(c.choices[0].text for c in oai.completions.create(stream=True, **asked))
+    assert text == whole.choices[0].text
 
 
 def test_responses(oai: openai.OpenAI) -> None:
@@ -72,8 +72,8 @@ def test_responses(oai: openai.OpenAI) -> None:
     events = list(oai.responses.create(stream=True, **asked))
     last = events[-1]
     assert last.type == "response.completed"
-    said = "".join(e.delta for e in events if e.type == "response.output_text.delta")
-    assert said == last.response.output_text
+    text = "".join(e.delta for e in events if e.type == "response.output_text.delta")
+    assert text == last.response.output_text
 
 
 def test_messages(claude: anthropic.Anthropic) -> None:
@@ -82,10 +82,10 @@ def test_messages(claude: anthropic.Anthropic) -> None:
     whole = claude.messages.create(**asked)
     assert whole.content[0].type == "text"
     with claude.messages.stream(**asked) as stream:
-        said = "".join(stream.text_stream)
+        text = "".join(stream.text_stream)
         final = stream.get_final_message()
     assert final.content[0].type == "text"
-    assert said == final.content[0].text
+    assert text == final.content[0].text
     assert final.stop_reason in {"end_turn", "max_tokens"}
     assert final.usage.output_tokens > 0
 
@@ -161,10 +161,10 @@ def ask(model: str, tokens: int, **more: Any) -> bytes:
 
 def said_in(stream: bytes) -> list[str]:
     """The text of a chat stream, delta by delta, and its finish reasons."""
-    said = []
+    texts = []
     for event in stream.split(b"\n\n"):
         if event.startswith(b"data: {"):
             for choice in json.loads(event[6:])["choices"]:
-                said.append(choice["delta"].get("content") or "")
-                said.append(str(choice["finish_reason"]))
-    return said
+                texts.append(choice["delta"].get("content") or "")
+                texts.append(str(choice["finish_reason"]))
+    return texts

@@ -70,5 +70,5 @@ def test_the_times_are_those_of_the_bytes(number: int) -> None:
 def test_a_break_is_said_where_a_ping_could_stand(number: int) -> None:
     """A body of unknown form has no place for either; an event stream has one for both."""
     body_filter = filters()[number]
-    said = body_filter.cut(Drained("Stopping."), "id-1")
-    assert bool(said) is body_filter.between_events is bool(body_filter.ping)
+    ending = body_filter.cut(Drained("Stopping."), "id-1")
+    assert bool(ending) is body_filter.between_events is bool(body_filter.ping)

@@ -68,8 +68,8 @@ def test_a_break_is_in_the_log_as_well() -> None:
     """With the half event before it spoiled as the client saw it."""
     stream, log = recorded()
     sent = stream.feed(TOKEN + TOKEN[:20], 1.0)
-    said = stream.cut(Drained("Stopping."), "id-1")
-    assert sent + said == b"".join(log) + stream.rest
+    ending = stream.cut(Drained("Stopping."), "id-1")
+    assert sent + ending == b"".join(log) + stream.rest
     assert b"gateway_stopped" in log[-1]
 
 

@@ -65,8 +65,8 @@ def running() -> Iterator[Running]:
         ) as gateway,
     ):
         yield Running(gateway, store)
-        said = [line for line in gateway.process.lines if '"event":"access"' not in line]
-        print("\n".join(said[-20:]))  # noqa: T201 its warnings
+        lines = [line for line in gateway.process.lines if '"event":"access"' not in line]
+        print("\n".join(lines[-20:]))  # noqa: T201 its warnings
 
 
 class Look(NamedTuple):
@@ -84,8 +84,8 @@ async def watch(running: Running, looks: list[Look]) -> None:
     began = time.monotonic()
     while True:
         memory = await asyncio.to_thread(running.gateway.memory)
-        said = await asyncio.to_thread(running.store.command, "INFO", "memory")
-        found = re.search(r"used_memory:(\d+)", said)
+        reply = await asyncio.to_thread(running.store.command, "INFO", "memory")
+        found = re.search(r"used_memory:(\d+)", reply)
         assert found
         sizes = (memory["workers"], memory["nginx"], int(found[1]))
         looks.append(Look(time.monotonic() - began, *(size / MIB for size in sizes)))

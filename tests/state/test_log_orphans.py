@@ -101,8 +101,8 @@ async def test_what_a_dead_worker_had_written_is_not_counted_for_ever(
     monkeypatch.setattr(log_writer, "RUNNING_TTL_SECONDS", 2.0)
 
     def counted() -> int:
-        said = own_server.command("HGET", "sluice:{logs}:bytes", "").splitlines()
-        return int(said[1]) if len(said) > 1 else 0
+        fields = own_server.command("HGET", "sluice:{logs}:bytes", "").splitlines()
+        return int(fields[1]) if len(fields) > 1 else 0
 
     async with logs_on(own_server.url, ttl_seconds=2) as logs:
         async with logs_on(own_server.url, ttl_seconds=2) as dying:

@@ -43,9 +43,9 @@ def log_with(**header: str | bytes) -> StreamLog:
     return log
 
 
-async def answered(store: Sending, *said: tuple[int, int, int]) -> None:
+async def answered(store: Sending, *replies: tuple[int, int, int]) -> None:
     """The store says so of each log."""
-    store.answer.set_result(said)
+    store.answer.set_result(replies)
     await asyncio.sleep(0)
 
 

@@ -54,14 +54,14 @@ def test_an_upstream_may_have_clocks_of_its_own() -> None:
 
 def test_everything_an_upstream_says_is_taken_over() -> None:
     """Key, weight, tier, names and probe."""
-    said = {
+    given = {
         "api_key": "own",
         "weight": 2,
         "priority": 3,
         "rename": {"a": "b"},
         "probe_path": "/health",
     }
-    [target] = targets_of(several(said, client_keys={"x": "k"}))
+    [target] = targets_of(several(given, client_keys={"x": "k"}))
     assert (target.api_key, target.weight, target.priority) == ("own", 2, 3)
     assert (target.rename, target.probe_path, target.forgets_client) == (
         {"a": "b"},

@@ -33,7 +33,7 @@ def refusal(status: str, body: bytes = REFUSAL, **fields: str) -> bytes:
 
 
 @pytest.mark.parametrize(
-    "said",
+    "body",
     [
         refusal("400 Bad Request"),
         refusal("422 Unprocessable Entity"),
@@ -41,10 +41,10 @@ def refusal(status: str, body: bytes = REFUSAL, **fields: str) -> bytes:
         refusal("400 Bad Request", gzip.compress(REFUSAL), **{"Content-Encoding": "gzip"}),
     ],
 )
-async def test_a_refusal_of_what_was_added_is_not_the_clients(said: bytes) -> None:
+async def test_a_refusal_of_what_was_added_is_not_the_clients(body: bytes) -> None:
     """The request goes again without the field, as no retry, and the next ones go without."""
     counts = Counts()
-    async with Peer(serves(said, GOOD)) as peer, opened(peer) as upstreams:
+    async with Peer(serves(body, GOOD)) as peer, opened(peer) as upstreams:
         upstreams.observe(counts)
         told = new_record()
         response = await ask(upstreams, asked(), told)
@@ -67,7 +67,7 @@ async def test_without_retries_it_is_asked_again_all_the_same() -> None:
 
 
 @pytest.mark.parametrize(
-    "said",
+    "body",
     [
         refusal("400 Bad Request", OTHER),
         refusal("404 Not Found"),
@@ -75,12 +75,12 @@ async def test_without_retries_it_is_asked_again_all_the_same() -> None:
         refusal("400 Bad Request", b"x" * 300_000),
     ],
 )
-async def test_another_refusal_is_the_clients(said: bytes) -> None:
+async def test_another_refusal_is_the_clients(body: bytes) -> None:
     """Its status and its whole body pass, and nothing is asked twice."""
-    async with Peer(serves(said)) as peer, opened(peer) as upstreams:
+    async with Peer(serves(body)) as peer, opened(peer) as upstreams:
         response = await ask(upstreams, asked())
         assert response.status in {400, 404, 422}
-        assert await whole(response) == said.partition(b"\r\n\r\n")[2]
+        assert await whole(response) == body.partition(b"\r\n\r\n")[2]
         assert peer.bodies == [WITH]
 
 

@@ -15,12 +15,12 @@ async def test_streams_that_all_complete(
     """Every token in the window has its delay, and the window is announced before it begins."""
     load = StreamLoad(5, Pace(100, 60, 0.01), ramp=0.1, settle=0.05, window=0.2, patience=5)
     figures = await StreamRun(target, load).run()
-    said = json.loads(capsys.readouterr().out)
+    report = json.loads(capsys.readouterr().out)
     assert figures["endings"] == {"complete": 5}
     assert figures["due"] == pytest.approx(100, abs=5)
     assert figures["delay_us"]["p50"] > 0
-    assert said["end"] - said["start"] == 200_000_000
-    assert said["streams"] == 5
+    assert report["end"] - report["start"] == 200_000_000
+    assert report["streams"] == 5
 
 
 async def test_streams_longer_than_anybody_waits(target: Target) -> None:

@@ -33,11 +33,11 @@ async def test_a_form_that_asks_for_a_stream(demo: Demo) -> None:
     """The words are deltas; the last event says the whole text and the usage, then the mark."""
     heard = await transcribe(demo, b"true")
     *deltas, done, mark = [part[6:] for part in heard.body.split(b"\n\n")[:-1]]
-    said = json.loads(done)
+    document = json.loads(done)
     assert heard.whole
     assert mark == b"[DONE]"
-    assert "".join(json.loads(delta)["delta"] for delta in deltas) == said["text"]
-    assert (said["type"], said["usage"]["output_tokens"]) == ("transcript.text.done", 2)
+    assert "".join(json.loads(delta)["delta"] for delta in deltas) == document["text"]
+    assert (document["type"], document["usage"]["output_tokens"]) == ("transcript.text.done", 2)
 
 
 async def test_a_form_that_asks_for_no_stream(demo: Demo) -> None:

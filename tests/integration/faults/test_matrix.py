@@ -80,8 +80,8 @@ def _passed(answer: Whole, sent: Whole, _expect: Expect, _asking: Asking, _run: 
 
 
 def _refused(answer: Whole, _sent: Whole, expect: Expect, asking: Asking, run: str) -> None:
-    said = answer.json()
-    error = said["error"]
+    document = answer.json()
+    error = document["error"]
     if asking.family is Family.GEMINI:
         assert error["code"] == answer.status
         assert error["details"][0]["reason"] == expect.error.upper()
@@ -89,7 +89,7 @@ def _refused(answer: Whole, _sent: Whole, expect: Expect, asking: Asking, run: s
         assert error["code"] == expect.error
     assert run in error["message"]
     if asking.family is Family.MESSAGES:
-        assert (said["type"], said["request_id"]) == ("error", run)
+        assert (document["type"], document["request_id"]) == ("error", run)
     if expect.status == 503:
         assert int(answer.headers["Retry-After"]) >= 1
 

@@ -78,7 +78,7 @@ async def ask(gateway: RunningGateway, asked: bytes) -> Whole:
 async def nothing_is_left_of_it(gateway: RunningGateway, outcomes: set[str]) -> None:
     """Nothing in flight, nobody blamed, and the gateway serves as before."""
     await gateway.settled()
-    ended = [said["ended_by"] for said in gateway.process.ended.values()]
+    ended = [entry["ended_by"] for entry in gateway.process.ended.values()]
     assert set(ended) <= outcomes, ended
     found = await asyncio.to_thread(gateways.fetch, gateway.status_url)
     seen = found["upstreams"]

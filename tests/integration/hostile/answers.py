@@ -64,8 +64,8 @@ def _cut(name: str, *says: Said, then: Literal["wait", "close", "reset"] = "wait
 def _stream_cut(name: str, *says: Said, then: Literal["wait", "close", "reset"] = "wait") -> Row:
     """A stream that is broken: the event says so, and the connection breaks off."""
     error = (b'"error"',)
-    said = (EVENTS + chunk(EVENT), *says)
-    return Row(name, said, 200, cut=True, has=error, asks="stream", never=(b"[done]",), then=then)
+    steps = (EVENTS + chunk(EVENT), *says)
+    return Row(name, steps, 200, cut=True, has=error, asks="stream", never=(b"[done]",), then=then)
 
 
 NO_HTTP = (

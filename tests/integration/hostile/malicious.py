@@ -39,8 +39,8 @@ async def malicious(rows: Sequence[Row]) -> AsyncIterator[Peer]:
 
 
 async def _answer(connection: Connection, row: Row) -> None:
-    for said in row.says:
-        if isinstance(said, bytes):
-            await connection.say(said)
+    for step in row.says:
+        if isinstance(step, bytes):
+            await connection.say(step)
         else:
-            await asyncio.sleep(said)
+            await asyncio.sleep(step)

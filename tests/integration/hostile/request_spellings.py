@@ -227,12 +227,12 @@ FRAMING = (
     ),
     *(
         passed(
-            f"the expectation {said!r}",
-            post(_TARGET, b"ab", b"Expect: " + said),
+            f"the expectation {value!r}",
+            post(_TARGET, b"ab", b"Expect: " + value),
             _FILES,
             body=b"ab",
         )
-        for said in (b"200-ok", b"100-continue, coffee", b"", b"\x80")
+        for value in (b"200-ok", b"100-continue, coffee", b"", b"\x80")
     ),
     passed("a GET of no body", get(b"/v1/models", b"Content-Length: 0"), _MODELS),
     Row(

@@ -64,8 +64,8 @@ async def test_a_broken_connection_asks_once(front: Worker, demo: Demo) -> None:
     rest = await ask(url, **{"Last-Event-ID": last})
     stream = last.partition(":")[0]
     everything = await ask(f"{front.url}/v1/streams/{stream}?ids=1")
-    joined, said = b"".join(texts) + without_ids(rest.body), without_ids(everything.body)
-    assert joined == said
+    joined, expected = b"".join(texts) + without_ids(rest.body), without_ids(everything.body)
+    assert joined == expected
     assert demo.state.seen == 1
 
 

@@ -61,14 +61,14 @@ async def test_a_client_goes_on_over_another_link_and_another_machine() -> None:
         reading = client.reading(url, json.dumps(chat(model)), HEADERS)
         stream, seen = await asyncio.to_thread(read_until, reading, 10)
         client.links[0].cut()
-        more, said = await asyncio.to_thread(reading.communicate, timeout=60)
+        more, error = await asyncio.to_thread(reading.communicate, timeout=60)
         assert reading.returncode, "it did not notice"
-        assert b"timed out" in said
+        assert b"timed out" in error
         events = EventCutter().feed(seen + more)
         other = on_link(b, client.links[1])
         after = f"{other}/v1/streams/{stream}?after={len(events)}"
-        rest, said = await asyncio.to_thread(client.reading(after).communicate, timeout=60)
-        assert not said
+        rest, error = await asyncio.to_thread(client.reading(after).communicate, timeout=60)
+        assert not error
         everything = b"".join(events) + rest.partition(b"\n")[2]
         assert everything.endswith(b"data: [DONE]\n\n")
         # As this host sees it, which is on no link that was cut.

@@ -195,9 +195,9 @@ def test_an_error_inside_the_stream_is_seen(document: Any, kind: str) -> None:
 
 def test_a_named_error_event_is_an_error_whatever_it_says() -> None:
     """`event: error` needs no JSON to be understood."""
-    for said in ("{}", "boom", '{"message": "x"}'):
-        _, kinds = play(Family.CHAT, f"event: error\ndata: {said}\n\n".encode())
-        assert kinds == [EventKind.ERROR], said
+    for text in ("{}", "boom", '{"message": "x"}'):
+        _, kinds = play(Family.CHAT, f"event: error\ndata: {text}\n\n".encode())
+        assert kinds == [EventKind.ERROR], text
 
 
 @pytest.mark.parametrize(
