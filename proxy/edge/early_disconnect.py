@@ -32,6 +32,7 @@ the request could not be matched with nginx's log line, and would be counted twi
 _ID_FIELD = re.compile(rb"\r\nX-Request-ID:[ \t]*([A-Za-z0-9._-]{1,128})[ \t]*\r\n", re.IGNORECASE)
 _OWN_ID_FIELD = re.compile(rb"\r\nX-Sluice-Request-ID: ([0-9a-f]{32})\r\n")
 _REQUEST_LINE = re.compile(rb"([A-Z]+) (/[^ ?]*)[^ ]* HTTP/1\.[01]\r\n")
+_TARGET = re.compile(rb"[\r\n]*[A-Z]+ (/[^ ?\r\n]*)")
 
 
 def has_left(connection: socket.socket) -> bool:
@@ -83,6 +84,12 @@ def request_id_in(head: bytes) -> str:
     """Return the valid `X-Request-ID` of a raw request head; empty if it has none."""
     match = _ID_FIELD.search(head)
     return match[1].decode() if match else ""
+
+
+def path_in(head: bytes) -> str:
+    """Return the path of a raw request head, which may be malformed; empty if it has none."""
+    match = _TARGET.match(head)
+    return match[1].decode("latin-1") if match else ""
 
 
 def request_of(head: bytes, paths: tuple[str, ...]) -> RequestRecord | None:

@@ -74,10 +74,13 @@ def _refuse(app: web.Application, request: web.Request, error: SluiceError) -> w
 
 
 def _record_rejection(
-    app: web.Application, request: web.Request, error: SluiceError
+    app: web.Application, request: web.Request, error: SluiceError, unparsed_path: str = ""
 ) -> RequestContext:
-    """Record a request that was rejected before routing. Return its context."""
-    context = RequestContext.of(request)
+    """Record a request that was rejected before routing. Return its context.
+
+    `unparsed_path`: what is known of the path where the parser failed.
+    """
+    context = RequestContext.of(request, unparsed_path)
     context.record_error(error)
     if WORKER_STATE in app:
         app[WORKER_STATE].identify(context)
@@ -92,7 +95,7 @@ class _Connection(ClientConnection):
     unserved are counted.
     """
 
-    __slots__ = ("_app", "_unparsed_id", "_unparsed_version")
+    __slots__ = ("_app", "_unparsed_id", "_unparsed_path", "_unparsed_version")
 
     def __init__(
         self,
@@ -104,6 +107,7 @@ class _Connection(ClientConnection):
         super().__init__(manager, head_seconds, **kwargs)
         self._app = app
         self._unparsed_id = ""
+        self._unparsed_path = ""
         self._unparsed_version = False
 
     def left_unserved(self, message: RawRequestMessage) -> None:
@@ -112,8 +116,9 @@ class _Connection(ClientConnection):
             early_disconnect.count_message(message, self._app[WORKER_STATE])
 
     def received_malformed(self, data: bytes) -> None:
-        """Note the id under which nginx or the client may have logged the request."""
+        """Note the id under which nginx or the client may have logged the request, and its path."""
         self._unparsed_id = early_disconnect.request_id_in(data)
+        self._unparsed_path = early_disconnect.path_in(data)
         self._unparsed_version = _OTHER_VERSION.match(data) is not None
 
     def refusal_of_unread(self, lost: memoryview) -> bytes:
@@ -139,7 +144,7 @@ class _Connection(ClientConnection):
             # The bytes were not parsed into a request, so it has not been recorded yet.
             if self._unparsed_id:
                 request_context.adopt_id(request, self._unparsed_id)
-            context = _record_rejection(self._app, request, error)
+            context = _record_rejection(self._app, request, error, self._unparsed_path)
         else:
             context = RequestContext.of(request)
         _log.info(

@@ -86,9 +86,12 @@ class RequestContext:
     """The writer of progress frames, if the client asked for them."""
 
     @classmethod
-    def of(cls, request: web.Request) -> RequestContext:
-        """Build a context; a second one for the same request has the same id."""
-        route = route_of(request.rel_url.raw_path)
+    def of(cls, request: web.Request, path: str = "") -> RequestContext:
+        """Build a context; a second one for the same request has the same id.
+
+        `path` replaces the request's own, which one that could not be parsed does not have.
+        """
+        route = route_of(path or request.rel_url.raw_path)
         record = RequestRecord(
             request_id=request_id_of(request),
             method=request.method,

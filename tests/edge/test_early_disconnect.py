@@ -10,7 +10,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from proxy.edge.app import create_runner
-from proxy.edge.early_disconnect import HEAD_BYTES, has_left, request_of
+from proxy.edge.early_disconnect import HEAD_BYTES, has_left, path_in, request_of
 from proxy.edge.listener import PacedListener
 from proxy.edge.protocol_errors import LONGEST_TARGET_BYTES
 from proxy.edge.worker_state import open_worker_state
@@ -32,6 +32,24 @@ def pair(request: pytest.FixtureRequest) -> Iterator[tuple[socket.socket, socket
             other = listening.accept()[0]
     with one, other:
         yield one, other
+
+
+@pytest.mark.parametrize(
+    ("head", "path"),
+    [
+        (b"GET /v1/x?key=secret HTTP/1.1\r\n", "/v1/x"),
+        (b"\r\nPOST /v1/messages HTTP/9.9\r\n", "/v1/messages"),
+        (b"POST /v1/caf\xe9", "/v1/caf\xe9"),
+        (b"GET http://a/v1/x HTTP/1.1\r\n", ""),
+        (b"Referer: /v1/messages\r\n", ""),
+        (b"/v1/messages HTTP/1.1\r\n", ""),
+        (b"\x16\x03\x01", ""),
+        (b"", ""),
+    ],
+)
+def test_the_path_of_what_is_no_request(head: bytes, path: str) -> None:
+    """It is found where a method stands before it, without its query."""
+    assert path_in(head) == path
 
 
 def test_whether_a_client_has_left(pair: tuple[socket.socket, socket.socket]) -> None:

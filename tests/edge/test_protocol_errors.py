@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import pytest
 from aiohttp import web
@@ -14,7 +15,7 @@ from structlog.testing import capture_logs
 
 from proxy.edge.app import create_runner
 from proxy.edge.protocol_errors import GatewayRunner
-from proxy.edge.worker_state import open_worker_state
+from proxy.edge.worker_state import WorkerState, open_worker_state
 from proxy.settings import Settings
 
 HEAD_SECONDS = 0.3
@@ -131,6 +132,30 @@ async def test_a_head_without_an_end(port: int) -> None:
     assert b"headers_too_large" in said_back or said_back == b""
 
 
+MALFORMED = {
+    "a field": ("HTTP/1.1\r\nHost: x\r\nBad Name: 1\r\n\r\n", 400),
+    "a length": ("HTTP/1.1\r\nHost: x\r\nContent-Length: 2x\r\n\r\n", 400),
+    "a version": ("HTTP/3.0\r\nHost: x\r\n\r\n", 505),
+    "fields": ("HTTP/1.1\r\nHost: x\r\n" + "A: b\r\n" * 300 + "\r\n", 431),
+    "a long field": (f"HTTP/1.1\r\nHost: x\r\nA: {'b' * 40_000}\r\n\r\n", 431),
+}
+
+
+@pytest.mark.parametrize(("rest", "status"), MALFORMED.values(), ids=MALFORMED)
+async def test_it_has_the_shape_of_its_familys_errors(rest: str, status: int) -> None:
+    """Its path is read although the rest cannot be, so that each SDK finds its own error."""
+    settings = Settings(upstream_url="http://127.0.0.1:9/v1")
+    async with open_worker_state(settings) as state, _worker(state) as port:
+        for path, mark in (
+            ("/v1/messages", b'"type": "error"'),
+            ("/v1beta/models/m:generateContent", b"google.rpc.ErrorInfo"),
+            ("/v1/chat/completions", b'"error": {"message"'),
+        ):
+            answer = await said(port, f"POST {path}?key=a {rest}".encode())
+            assert answer.split(b" ", 2)[1] == b"%d" % status
+            assert mark in answer, path
+
+
 @pytest.mark.parametrize("own", ["", "the-clients-own"])
 async def test_it_has_one_id_and_is_counted_once(own: str) -> None:
     """The answer, the request's line and the metric tell of the same rejected request."""
@@ -152,14 +177,19 @@ async def test_it_has_one_id_and_is_counted_once(own: str) -> None:
 
 async def _refused_by_a_worker(settings: Settings, own: str) -> tuple[bytes, bytes, str]:
     """Head and body of its answer to what is no request, and its metrics."""
-    async with open_worker_state(settings) as state:
-        runner = create_runner(state)
-        await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", 0)
-        await site.start()
+    async with open_worker_state(settings) as state, _worker(state) as port:
         field = f"X-Request-ID: {own}\r\n" if own else ""
         head = f"GET /v1/models HTTP/1.1\r\nHost: x\r\nBad Name: 1\r\n{field}\r\n".encode()
-        answer, _, body = (await said(site.port, head)).partition(b"\r\n\r\n")
-        await runner.cleanup()
+        answer, _, body = (await said(port, head)).partition(b"\r\n\r\n")
     # Not before its end: the first requests are counted once the prices have been read.
     return answer, body, generate_latest(state.telemetry.registry).decode()
+
+
+@asynccontextmanager
+async def _worker(state: WorkerState) -> AsyncIterator[int]:
+    runner = create_runner(state)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    yield site.port
+    await runner.cleanup()

@@ -182,6 +182,25 @@ async def test_nginx_refuses_in_the_familys_shape(
         assert error["code"] == "request_too_large"
 
 
+@pytest.mark.parametrize(
+    ("target", "version", "status"),
+    [(f"?a={'x' * 9000}", "1.1", 414), ("?a=\x01", "1.1", 400), ("", "3.0", 505)],
+    ids=["too long", "bad", "version"],
+)
+async def test_so_it_does_where_it_has_not_read_the_path(
+    program: NginxProgram, target: str, version: str, status: int
+) -> None:
+    """A request line that is refused tells its family all the same."""
+    async with Front(program) as front:
+        for path, mark in (
+            ("/v1/messages", '"type": "error"'),
+            ("/v1beta/models/m:generateContent", "google.rpc.ErrorInfo"),
+        ):
+            got = await front.send(f"POST {path}{target} HTTP/{version}\r\n{HOST}\r\n")
+            assert got.status == status
+            assert mark in got.body
+
+
 @pytest.mark.parametrize("origins", [("https://app.example",), ("https://a.b", "https://c.d")])
 async def test_a_page_can_read_why(program: NginxProgram, origins: tuple[str, ...]) -> None:
     """A request too large to be read to its Origin: the refusal may be read all the same."""
