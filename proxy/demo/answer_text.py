@@ -1,7 +1,7 @@
-"""What the demo says: a text of its own, cut into tokens that are ready to stand in JSON.
+"""The text of the demo's answers, split into tokens that are already encoded for JSON.
 
-A token is kept as the inside of a JSON string, so that tokens joined are again the inside of a
-JSON string, and no answer encodes text twice.
+A token is encoded as the inside of a JSON string, so tokens can be joined within a JSON string, and
+no answer encodes text again.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# Placeholders that JSON can never hold raw (RFC 8259, section 7), so nothing else looks like them.
-FILL = b"\x00"  # so many bytes that nobody should keep them; written piece by piece
-STAMP = b"\x01"  # the time at which the token leaves
+# Placeholders: JSON cannot contain these bytes unescaped (RFC 8259, section 7).
+FILL = b"\x00"  # a filler that is too long to be buffered; it is written piece by piece
+STAMP = b"\x01"  # the time at which the token is sent
 
 _THOUGHTS = """\
 The question is about water, or about waiting; let me take both. First the facts: a gate, a level \
@@ -57,7 +57,7 @@ question in a slightly different voice. 🌙
 
 
 def json_bytes(value: Any) -> bytes:
-    """Encode compactly as UTF-8; the placeholders come out raw, to be replaced later."""
+    """Encode compactly as UTF-8; placeholders stay unescaped, to be replaced later."""
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
     if b"\\u000" in text:
         text = text.replace(b"\\u0000", FILL).replace(b"\\u0001", STAMP)
@@ -70,7 +70,7 @@ def inside(text: str) -> bytes:
 
 
 def template(value: Any) -> tuple[bytes, bytes]:
-    """Encode a value in which one string is FILL, and give what stands before and after it."""
+    """Encode a value in which one string is FILL; return the text before and after it."""
     before, after = json_bytes(value).split(FILL)
     return before, after
 
@@ -82,7 +82,7 @@ def _pool(*, thoughts: bool) -> tuple[bytes, ...]:
 
 
 def tokens(count: int, *, start: int = 0, thoughts: bool = False) -> Iterator[bytes]:
-    """Give so many tokens, the text again and again, from its token number `start` on."""
+    """Yield `count` tokens, the text again and again, from its token number `start` on."""
     pool = _pool(thoughts=thoughts)
     return islice(_round(pool, start), count)
 

@@ -1,16 +1,16 @@
-"""The demo upstream: a believable LLM API that misbehaves on request.
+"""The demo upstream: a realistic LLM API that misbehaves on request.
 
 It speaks OpenAI chat completions, responses, legacy completions, embeddings and transcriptions,
-Anthropic messages, and Gemini's generateContent, streaming and not. How fast, how long and how
-broken an answer is, the request itself says: see `proxy.demo.grammar`,
+Anthropic messages, and Gemini's generateContent, with and without streaming. The request sets the
+answer's speed, length and faults: see `proxy.demo.grammar`,
 `proxy.demo.grammar_settings.SETTINGS` and `proxy.demo.faults.FAULTS`, or `sluice demo --faults`.
 
-`create_app()` can be served by anything that runs an aiohttp application, but a peer that leaves
-is only noticed at once where `handler_cancellation` is on, which `web.AppRunner` has off by
-default. `create_runner(app)` has it on, and so has aiohttp's own `TestServer(app)`.
+Any runner of aiohttp applications can serve `create_app()`, but it notices at once that a peer has
+disconnected only if `handler_cancellation` is on. It is off by default in `web.AppRunner`, and on
+in `create_runner(app)` and in aiohttp's `TestServer(app)`.
 
-What happened is in `app[DEMO_STATE]` (see `proxy.demo.recorded_calls`) and at `GET /demo/state`,
-where `?run=NAME` shows one run and DELETE forgets everything.
+Calls are recorded in `app[DEMO_STATE]` (see `proxy.demo.recorded_calls`) and shown at
+`GET /demo/state`, where `?run=NAME` selects one run and DELETE forgets everything.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ from proxy.demo.families.responses import RESPONSES
 from proxy.demo.plan import Plan
 from proxy.demo.recorded_calls import DEMO_STATE, DemoState
 from proxy.demo.request_handler import (
+    OPTIONS,
     REDIRECTED,
-    RULES,
     RequestContext,
     ServerOptions,
     expect,
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
 _LONGEST_LINE = 256 * 1024
-# A connection that will not end must not hold up the end of the server.
+# A connection that does not end must not delay the shutdown.
 _SHUTDOWN_SECONDS = 0.5
 _ANY_PREFIX = "/{prefix:(?:.*/)?}"
 
@@ -49,14 +49,14 @@ _ANY_PREFIX = "/{prefix:(?:.*/)?}"
 def create_app(
     *, defaults: Plan | None = None, api_key: str = "", max_body_bytes: int = 64 * 1024**2
 ) -> web.Application:
-    """Make the application.
+    """Build the application.
 
-    `defaults` is the plan of a request that says nothing (as fast as it can, 32 tokens, unless
-    given); `api_key` is demanded of every request when it is not empty.
+    `defaults` is the plan of a request that sets nothing (unless given: 32 tokens, as fast as
+    possible); `api_key`, if not empty, is required of every request.
     """
     app = web.Application()
     app[DEMO_STATE] = DemoState()
-    app[RULES] = ServerOptions(defaults or Plan(), api_key, max_body_bytes)
+    app[OPTIONS] = ServerOptions(defaults or Plan(), api_key, max_body_bytes)
     app.on_shutdown.append(_end_open_calls)
     app.router.add_route("*", "/demo/state", _state)
     app.router.add_get("/healthz", _health)
@@ -66,7 +66,7 @@ def create_app(
 
 
 def create_runner(app: web.Application) -> web.AppRunner:
-    """Make a runner that notices peers who leave, takes large heads and hands bodies on as sent."""
+    """Build a runner that notices disconnects, accepts large heads, and decompresses nothing."""
     return web.AppRunner(
         app,
         handler_cancellation=True,
@@ -82,9 +82,9 @@ def create_runner(app: web.Application) -> web.AppRunner:
 def _routes() -> list[
     tuple[str, str, Dialect, Callable[[RequestContext], Awaitable[DemoResponse]]]
 ]:
-    """List the routes, the particular before the general.
+    """List the routes, specific ones before general ones.
 
-    OpenAI's and Anthropic's stand under any prefix, for compatible servers have odd paths.
+    OpenAI's and Anthropic's are served under any prefix, as compatible servers have unusual paths.
     """
     return [
         ("POST", _ANY_PREFIX + "chat/completions", OPENAI, generation_routes.of(CHAT)),
@@ -113,11 +113,13 @@ def _routes() -> list[
 
 async def _models(context: RequestContext) -> DemoResponse:
     listed = model_list.anthropic_models if _anthropic_asks(context) else model_list.openai_models
-    return context.settle() or answer(context.plan, context.dialect, context.caller, listed())
+    return context.fault_response() or answer(
+        context.plan, context.dialect, context.caller, listed()
+    )
 
 
 async def _gemini_models(context: RequestContext) -> DemoResponse:
-    return context.settle() or answer(
+    return context.fault_response() or answer(
         context.plan, GEMINI, context.caller, model_list.gemini_models()
     )
 
@@ -125,7 +127,7 @@ async def _gemini_models(context: RequestContext) -> DemoResponse:
 async def _model(context: RequestContext) -> DemoResponse:
     model = context.request.match_info["model"]
     anthropic = _anthropic_asks(context)
-    if refused := context.settle():
+    if refused := context.fault_response():
         return refused
     if not model_list.known(model):
         message = f"The model '{model}' does not exist or you do not have access to it."
@@ -135,7 +137,7 @@ async def _model(context: RequestContext) -> DemoResponse:
 
 
 def _anthropic_asks(context: RequestContext) -> bool:
-    """Say whether the Anthropic SDK asks, which shares these paths with OpenAI's."""
+    """Return whether the Anthropic SDK asks; it uses the same paths as OpenAI's."""
     asks = "anthropic-version" in context.request.headers
     if asks:
         context.dialect = ANTHROPIC
@@ -145,7 +147,7 @@ def _anthropic_asks(context: RequestContext) -> bool:
 async def _unknown(context: RequestContext) -> DemoResponse:
     request = context.request
     message = f"Invalid URL ({request.method} {request.path})"
-    return context.settle() or refusal(context.plan, OPENAI, context.caller, 404, message)
+    return context.fault_response() or refusal(context.plan, OPENAI, context.caller, 404, message)
 
 
 async def _state(request: web.Request) -> web.Response:

@@ -1,4 +1,4 @@
-"""The faults that strike at a place in the body: cuts, hangs, and errors in mid-stream."""
+"""The faults at a certain place in the body: cuts, hangs, and errors in mid-stream."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _GARBAGE = b"\xff\xfe<!-- not an event -->\r\r\n\n"
 
 
 class FaultContext(NamedTuple):
-    """Where an incident strikes: before `step`, whose data is empty at the body's end."""
+    """Where a fault occurs: before `step`, whose data is empty at the end of the body."""
 
     request: GenerationRequest
     family: Family
@@ -33,7 +33,7 @@ class FaultContext(NamedTuple):
 
 
 def ending(plan: Plan) -> Iterator[Step]:
-    """Give the steps that end a body."""
+    """Yield the steps that end a body."""
     if plan.has("garbage"):
         yield Step(Action.SEND, _garbage(plan.count("garbage")))
     yield FINISH
@@ -46,9 +46,9 @@ def ending(plan: Plan) -> Iterator[Step]:
 def with_faults(
     steps: Iterable[Step], places: Mapping[str, int], context: Callable[[Step, int], FaultContext]
 ) -> Iterator[Step]:
-    """Let each named incident strike once so many events are sent, and end the body.
+    """Yield the steps with each fault at its place, and the end of the body.
 
-    A place beyond the last event is the body's end.
+    `places` are numbers of events that are sent before; one beyond the last event is the end.
     """
     waiting = dict(places)
     sent = 0
@@ -56,21 +56,21 @@ def with_faults(
         if step.events:
             for name in _due(waiting, sent, step.data):
                 del waiting[name]
-                yield from _INCIDENTS[name](context(step, sent))
+                yield from _BODY_FAULTS[name](context(step, sent))
                 if name in _FINAL:
                     return
             sent += step.events
         yield step
     for name in waiting:
-        yield from _INCIDENTS[name](context(Step(Action.SEND), sent))
+        yield from _BODY_FAULTS[name](context(Step(Action.SEND), sent))
         if name in _FINAL:
             return
     yield from ending(context(Step(Action.SEND), sent).request.plan)
 
 
 def places_of(plan: Plan) -> dict[str, int]:
-    """Give the plan's incidents, each with the number of events after which it strikes."""
-    return {name: plan.count(name) for name in _INCIDENTS if plan.has(name)}
+    """Return the plan's faults of the body, each with the number of events sent before it."""
+    return {name: plan.count(name) for name in _BODY_FAULTS if plan.has(name)}
 
 
 def _due(waiting: Mapping[str, int], sent: int, data: bytes) -> list[str]:
@@ -82,7 +82,7 @@ def _hang(context: FaultContext) -> Iterator[Step]:
     yield hang(context.request.plan.hang_for)
 
 
-def _cut(_scene: FaultContext) -> Iterator[Step]:
+def _cut(_context: FaultContext) -> Iterator[Step]:
     yield CLOSE
 
 
@@ -109,7 +109,7 @@ def _bad_chunk(context: FaultContext) -> Iterator[Step]:
     yield CLOSE
 
 
-def _cut_reset(_scene: FaultContext) -> Iterator[Step]:
+def _cut_reset(_context: FaultContext) -> Iterator[Step]:
     yield RESET
 
 
@@ -130,7 +130,7 @@ def _json_error(context: FaultContext) -> Iterator[Step]:
     yield from ending(context.request.plan)
 
 
-_INCIDENTS: dict[str, Callable[[FaultContext], Iterator[Step]]] = {
+_BODY_FAULTS: dict[str, Callable[[FaultContext], Iterator[Step]]] = {
     "hang": _hang,
     "cut": _cut,
     "cut-inside": _cut_inside,
@@ -142,7 +142,7 @@ _INCIDENTS: dict[str, Callable[[FaultContext], Iterator[Step]]] = {
     "error": _error,
     "json-error": _json_error,
 }
-_FINAL = frozenset(_INCIDENTS) - {"hang"}
+_FINAL = frozenset(_BODY_FAULTS) - {"hang"}
 
 
 def _half(data: bytes) -> bytes:

@@ -1,4 +1,4 @@
-"""From what is asked to what is done: the body of an answer as steps, faults included."""
+"""Builds the body of an answer as steps, with its faults."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _SHORTEST_GAP = 0.001
 
 
 def streamed(request: GenerationRequest, family: Family, *, chunked: bool) -> Iterator[Step]:
-    """Give the steps of a streamed body, its end included."""
+    """Return the steps of a streamed body, with its end."""
     plan = request.plan
     if plan.has("pings-only"):
         return _pings_for_ever(plan, _ping(family, plan))
@@ -34,10 +34,10 @@ def streamed(request: GenerationRequest, family: Family, *, chunked: bool) -> It
         return FaultContext(request, family, write, chunked, step, sent)
 
     places = places_of(plan)
-    said = _spoken(request, family, write)
-    # Most streams are healthy, and a step that passes fewer generators costs a token less.
+    healthy = _healthy_steps(request, family, write)
+    # Most streams have no fault; a generator less makes each token cheaper.
     steps: Iterator[Step] = (
-        with_faults(said, places, context) if places else chain(said, ending(plan))
+        with_faults(healthy, places, context) if places else chain(healthy, ending(plan))
     )
     if plan.has("pings"):
         steps = _with_pings(steps, plan.seconds("pings"), _ping(family, plan))
@@ -47,7 +47,7 @@ def streamed(request: GenerationRequest, family: Family, *, chunked: bool) -> It
 
 
 def whole(request: GenerationRequest, family: Family, *, chunked: bool) -> Iterator[Step]:
-    """Give the steps of a JSON body, which comes at the time of a stream's last token."""
+    """Return the steps of a JSON body, which is sent at the time of a stream's last token."""
     plan = request.plan
     if plan.has("empty"):
         return ending(plan)
@@ -56,18 +56,18 @@ def whole(request: GenerationRequest, family: Family, *, chunked: bool) -> Itera
     body = json_bytes(family.whole(request))
     at = duration(request)
     places = dict.fromkeys(places_of(plan), 0)
-    # An incident strikes in the middle, for a JSON body has no other place inside.
+    # A fault occurs in the middle: a JSON body has no other place inside.
     middle = len(body) // 2 if places else 0
     halves = [Step(Action.SEND, body[:middle], at), Step(Action.SEND, body[middle:], at, 1)]
 
     def context(step: Step, sent: int) -> FaultContext:
-        return FaultContext(request, family, lambda said: said.data, chunked, step, sent)
+        return FaultContext(request, family, lambda event: event.data, chunked, step, sent)
 
     return with_faults((half for half in halves if half.data), places, context)
 
 
 def duration(request: GenerationRequest) -> float:
-    """Give the seconds from the request to the last token."""
+    """Return the seconds from the request to the last token."""
     plan = request.plan
     return plan.ttft + (max(request.output_tokens - 1, 0) / plan.rate if plan.rate else 0.0)
 
@@ -77,38 +77,38 @@ def _writer(request: GenerationRequest, family: Family) -> Callable[[Event], byt
 
 
 def _array_writer() -> Callable[[Event], bytes]:
-    """Write events as the elements of one JSON array, which is Gemini's form without alt=sse."""
+    """Write events as the elements of one JSON array, which is Gemini's format without alt=sse."""
     lead = b"["
 
-    def write(said: Event) -> bytes:
+    def write(event: Event) -> bytes:
         nonlocal lead
-        frame, lead = lead + said.data, b",\r\n"
+        frame, lead = lead + event.data, b",\r\n"
         return frame
 
     return write
 
 
-def _spoken(
+def _healthy_steps(
     request: GenerationRequest, family: Family, write: Callable[[Event], bytes]
 ) -> Iterator[Step]:
-    """Give the events as written down, each at its time."""
+    """Yield the encoded events, each at its time."""
     plan = request.plan
     every = 0 if request.array else plan.count("comments")
     comment = style_of(plan, family.eol).comment(b"demo comment")
     mark = _BOM if plan.has("bom") else b""
     at = 0.0
-    for number, (at, said) in enumerate(_timed(plan, _chosen(request, family))):
+    for number, (at, event) in enumerate(_timed(plan, _chosen(request, family))):
         if every and number % every == 0:
             yield Step(Action.SEND, mark + comment, at)
             mark = b""
-        yield Step(Action.SEND, mark + write(said), at, 1)
+        yield Step(Action.SEND, mark + write(event), at, 1)
         mark = b""
     if request.array and not plan.has("no-done", "no-end"):
         yield Step(Action.SEND, b"]", at)
 
 
 def _chosen(request: GenerationRequest, family: Family) -> Iterator[Event]:
-    """Give the family's events, less those that a fault takes away."""
+    """Return the family's events, without those that a fault removes."""
     plan = request.plan
     if plan.has("empty"):
         return iter(())
@@ -122,22 +122,22 @@ def _chosen(request: GenerationRequest, family: Family) -> Iterator[Event]:
     if plan.has("no-usage", "no-end"):
         left_out.add(Part.USAGE)
     events = family.events(request)
-    return (said for said in events if said.part not in left_out) if left_out else events
+    return (event for event in events if event.part not in left_out) if left_out else events
 
 
 def _timed(plan: Plan, events: Iterator[Event]) -> Iterator[tuple[float, Event]]:
-    """Put each token on an absolute schedule, so that delays do not add up."""
+    """Yield each event with its time on an absolute schedule, so that delays do not add up."""
     gap = plan.per_event / plan.rate if plan.rate else 0.0
     stray = plan.jitter * gap
     chance = random.Random(plan.seed or None)  # noqa: S311 - spreads times, hides nothing
     at = plan.ttft if plan.opening is None else min(plan.opening, plan.ttft)
     number = 0
-    for said in events:
-        if said.part is Part.TOKEN:
+    for event in events:
+        if event.part is Part.TOKEN:
             due = plan.ttft + number * gap
             at = max(at, due + chance.uniform(-stray, stray)) if stray and number else due
             number += 1
-        yield at, said
+        yield at, event
 
 
 def _ping(family: Family, plan: Plan) -> bytes:
@@ -168,14 +168,14 @@ def _with_pings(steps: Iterator[Step], gap: float, ping: bytes) -> Iterator[Step
 
 
 def _batched(steps: Iterator[Step], size: int) -> Iterator[Step]:
-    held: list[Step] = []
+    batch: list[Step] = []
     for step in steps:
         body = step.do is Action.SEND
         if body:
-            held.append(step)
-        if held and (len(held) >= size or not body):
-            data = b"".join(one.data for one in held)
-            yield Step(Action.SEND, data, held[-1].at, sum(one.events for one in held))
-            held.clear()
+            batch.append(step)
+        if batch and (len(batch) >= size or not body):
+            data = b"".join(step.data for step in batch)
+            yield Step(Action.SEND, data, batch[-1].at, sum(step.events for step in batch))
+            batch.clear()
         if not body:
             yield step

@@ -1,4 +1,4 @@
-"""`sluice demo`: the demo upstream on its own."""
+"""`sluice demo`: runs the demo upstream alone."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from aiohttp import web
 
 from proxy.demo import grammar_values
 from proxy.demo.app import create_app, create_runner
-from proxy.demo.plan import BELIEVABLE
+from proxy.demo.plan import REALISTIC
 from proxy.demo.settings_page import page
 
 if TYPE_CHECKING:
@@ -27,31 +27,31 @@ _log = logging.getLogger("proxy.demo")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `sluice demo`."""
-    given = BELIEVABLE
+    defaults = REALISTIC
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (%(default)s)")
     parser.add_argument(
         "--port", type=int, default=8100, help="port; 0 takes a free one (%(default)s)"
     )
     parser.add_argument("--unix", metavar="PATH", help="listen on this unix socket instead")
-    parser.add_argument("--key", default="", help="demand this API key")
+    parser.add_argument("--key", default="", help="require this API key")
     parser.add_argument(
         "--ttft",
         type=_of(grammar_values.SECONDS),
-        default=given.ttft,
+        default=defaults.ttft,
         metavar="SECONDS",
         help="time to the first token unless a request says otherwise (%(default)s)",
     )
     parser.add_argument(
         "--rate",
         type=_of(grammar_values.NUMBER),
-        default=given.rate,
+        default=defaults.rate,
         metavar="N",
         help="tokens per second, 0 for as fast as possible (%(default)s)",
     )
     parser.add_argument(
         "--tokens",
         type=_of(grammar_values.COUNT),
-        default=given.tokens,
+        default=defaults.tokens,
         metavar="N",
         help="tokens per answer (%(default)s)",
     )
@@ -61,7 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Serve until SIGTERM or SIGINT, and give the exit status: 0, or 1 where it cannot listen."""
+    """Serve until SIGTERM or SIGINT. Return the exit status: 0, or 1 if it cannot listen."""
     if args.faults:
         print(page())  # noqa: T201 - the page is this command's output
         return 0
@@ -81,7 +81,7 @@ async def _serve(args: argparse.Namespace) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    plan = replace(BELIEVABLE, ttft=args.ttft, rate=args.rate, tokens=args.tokens)
+    plan = replace(REALISTIC, ttft=args.ttft, rate=args.rate, tokens=args.tokens)
     runner = create_runner(create_app(defaults=plan, api_key=args.key))
     await runner.setup()
     try:

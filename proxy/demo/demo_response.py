@@ -1,4 +1,4 @@
-"""An answer as a whole: its head, its body's steps, and the faults that come before them."""
+"""Builds whole responses: the head, the steps of the body, and the faults before them."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _OVERLOADED = 529
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """What of the request decides how an answer may be framed, and under which id it goes."""
+    """The properties of a request that determine its response's framing and id."""
 
     request_id: str
     http10: bool = False
@@ -40,7 +40,7 @@ class Caller:
 
 @dataclass(frozen=True, slots=True)
 class DemoResponse:
-    """An answer that is ready to be played."""
+    """A response that is ready to be sent by `player.play`."""
 
     plan: Plan
     status: int
@@ -49,7 +49,7 @@ class DemoResponse:
 
 
 def generated(request: GenerationRequest, family: Family, caller: Caller) -> DemoResponse:
-    """Answer in a family, as a stream or in one piece."""
+    """Build the family's response to a request, streamed or as JSON."""
     plan = request.plan
     dialect = family.dialect
     if not request.stream and plan.has("overloaded", "error", "json-error"):
@@ -64,13 +64,13 @@ def generated(request: GenerationRequest, family: Family, caller: Caller) -> Dem
         *dialect.headers(caller.request_id),
         *dialect.limits(False),
     ]
-    # A server that answers in one piece has no head to send before it has the piece.
+    # A real server sends the head of a JSON response when it has the whole body.
     at = 0.0 if request.stream else body_steps.duration(request)
-    return _reply(plan, 200, headers, framing, body, at)
+    return _response(plan, 200, headers, framing, body, at)
 
 
 def answer(plan: Plan, dialect: Dialect, caller: Caller, body: Any) -> DemoResponse:
-    """Answer 200 with a JSON value."""
+    """Build a 200 with a JSON value."""
     return _json(plan, 200, [JSON, *dialect.headers(caller.request_id)], caller, body)
 
 
@@ -83,7 +83,7 @@ def refusal(
     *,
     param: str | None = None,
 ) -> DemoResponse:
-    """Answer with an error in the provider's shape."""
+    """Build an error response in the provider's format."""
     body = dialect.refusal(status, message, param, caller.request_id)
     headers = [
         JSON,
@@ -95,29 +95,29 @@ def refusal(
 
 
 def redirect(plan: Plan, caller: Caller, location: str) -> DemoResponse:
-    """Answer with the redirect that the plan names."""
+    """Build the redirect that the plan asks for."""
     headers = [("Location", location), JSON]
     return _json(plan, plan.count("redirect"), headers, caller, {"location": location})
 
 
 def early(plan: Plan, caller: Caller, dialect: Dialect = OPENAI) -> DemoResponse:
-    """Answer while the request's body is still unread; the connection cannot be used again."""
+    """Build a response that is sent before the request's body is read, and then closes."""
     status = plan.count("answer-early")
     body = json_bytes(
         dialect.refusal(status, error_bodies.message_for(status), None, caller.request_id)
     )
-    said = [Step(Action.SEND, body), *ending(plan)]
+    steps = [Step(Action.SEND, body), *ending(plan)]
     headers: Headers = [JSON, ("Connection", "close")]
-    return _reply(plan, status, headers, Framing.LENGTH, said)
+    return _response(plan, status, headers, Framing.LENGTH, steps)
 
 
 def _json(plan: Plan, status: int, headers: Headers, caller: Caller, value: Any) -> DemoResponse:
     framing = response_head.framing_for(plan, streamed=False, http10=caller.http10)
     body = [Step(Action.SEND, json_bytes(value)), *ending(plan)]
-    return _reply(plan, status, headers, framing, body)
+    return _response(plan, status, headers, framing, body)
 
 
-def _reply(
+def _response(
     plan: Plan,
     status: int,
     headers: Headers,
@@ -129,8 +129,8 @@ def _reply(
     if framing is Framing.LENGTH:
         body = list(body)
         length = sum(_size(plan, step) for step in body)
-    told = response_head.head_bytes(Head(status, headers, framing, length), plan)
-    opening = _opening(plan, Step(Action.RAW, told, at))
+    head = response_head.head_bytes(Head(status, headers, framing, length), plan)
+    opening = _opening(plan, Step(Action.RAW, head, at))
     return DemoResponse(plan, status, framing, chain(opening, body))
 
 
@@ -140,7 +140,7 @@ def _size(plan: Plan, step: Step) -> int:
     return len(step.data) + step.data.count(FILL) * (plan.count("line") - len(FILL))
 
 
-def _opening(plan: Plan, told: Step) -> Iterator[Step]:
+def _opening(plan: Plan, head_step: Step) -> Iterator[Step]:
     if plan.has("refuse"):
         yield CLOSE
     if plan.has("reset"):
@@ -149,6 +149,6 @@ def _opening(plan: Plan, told: Step) -> Iterator[Step]:
         yield hang(plan.seconds("hang-before"))
     if plan.has("informational"):
         yield Step(Action.RAW, _INTERIM[plan.count("informational")])
-    yield told
+    yield head_step
     if plan.has("hang-headers"):
         yield hang(plan.seconds("hang-headers"))

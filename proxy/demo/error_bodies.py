@@ -1,4 +1,4 @@
-"""The shapes of errors: OpenAI's, Anthropic's and Gemini's, as their documentation gives them."""
+"""Builds error bodies in the documented formats of OpenAI, Anthropic and Gemini."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ways to cut an event into several chunks without losing a byte."""
+"""Splits an event into several chunks, in different ways."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _FIRST_LEADING_BYTE = 0xC2
 
 
 def cutter_for(plan: Plan) -> Callable[[bytes], list[bytes]] | None:
-    """Choose the cut that the plan asks for; None leaves events whole."""
+    """Return the plan's way to split; None to leave events whole."""
     if plan.has("drip"):
         size = plan.count("drip")
         return lambda data: in_runs(data, size)
@@ -26,23 +26,25 @@ def cutter_for(plan: Plan) -> Callable[[bytes], list[bytes]] | None:
 
 
 def in_runs(data: bytes, size: int) -> list[bytes]:
-    """Cut into runs of so many bytes."""
+    """Split into pieces of `size` bytes."""
     return [data[start : start + size] for start in range(0, len(data), size)]
 
 
 def in_halves(data: bytes) -> list[bytes]:
-    """Cut in the middle."""
+    """Split in the middle."""
     middle = len(data) // 2
     return [data[:middle], data[middle:]]
 
 
 def after_leading_byte(data: bytes) -> int | None:
-    """Find the place inside the first multi-byte character, if there is one."""
-    return next((at for at, byte in enumerate(data, 1) if byte >= _FIRST_LEADING_BYTE), None)
+    """Return the offset inside the first multi-byte character; None if there is none."""
+    return next(
+        (offset for offset, byte in enumerate(data, 1) if byte >= _FIRST_LEADING_BYTE), None
+    )
 
 
 def inside_characters(data: bytes) -> list[bytes]:
-    """Cut inside every multi-byte character."""
+    """Split inside every multi-byte character."""
     pieces: list[bytes] = []
     while (place := after_leading_byte(data)) is not None:
         pieces.append(data[:place])

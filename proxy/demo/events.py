@@ -1,4 +1,4 @@
-"""One event of a stream, before it is written down as SSE, and the ways to write it down."""
+"""The events of a stream, and their encodings as SSE."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
 
 class Part(enum.Enum):
-    """What an event is for: this decides when it leaves, and which faults leave it out."""
+    """The purpose of an event, which determines its time, and which faults omit it."""
 
-    OPEN = "structure; leaves with what stands beside it"
+    OPEN = "structure; sent together with the next or previous event"
     TOKEN = "a token; each has its own time"
-    FINISH = "says why a choice ended"
+    FINISH = "the finish reason of a choice"
     USAGE = "nothing but usage"
-    END = "the end mark"
+    END = "the end marker"
     TROUBLE = "an error"
 
 
@@ -34,7 +34,7 @@ class Event(NamedTuple):
 
 
 def event(value: object, part: Part, name: str = "") -> Event:
-    """Make an event of a JSON value."""
+    """Build an event from a JSON value."""
     return Event(json_bytes(value), part, name.encode())
 
 
@@ -43,7 +43,7 @@ DONE = Event(b"[DONE]", Part.END)
 
 @dataclass(frozen=True, slots=True)
 class Style:
-    """How events are written down; every choice is legal by the HTML standard, section 9.2.6."""
+    """An encoding of events; all are valid by the HTML standard, section 9.2.6."""
 
     eol: bytes = b"\n"
     space: bytes = b" "
@@ -52,26 +52,26 @@ class Style:
     fields: bool = False
 
     def writer(self) -> Callable[[Event], bytes]:
-        """Give the function that writes one event; the plain style has a fast one."""
+        """Return the function that writes one event; the plain style has a fast one."""
         return self._write if self != _PLAIN else _write_plain
 
     def comment(self, text: bytes) -> bytes:
         """Write a comment block."""
         return b": " + text + self.eol + self.eol
 
-    def _write(self, said: Event) -> bytes:
+    def _write(self, event: Event) -> bytes:
         lines: list[bytes] = []
         if self.comments:
             lines.append(b": still here")
-        if said.name:
-            lines.append(b"event:" + self.space + said.name)
+        if event.name:
+            lines.append(b"event:" + self.space + event.name)
         if self.fields:
             lines += (b"id:" + self.space + b"demo-1", b"retry:" + self.space + b"2000", b"x-demo")
-        lines += (b"data:" + self.space + line for line in self._lines(said.data))
+        lines += (b"data:" + self.space + line for line in self._lines(event.data))
         return self.eol.join((*lines, b"", b""))
 
     def _lines(self, data: bytes) -> tuple[bytes, ...]:
-        # A JSON object may be broken after its first and before its last brace.
+        # A JSON object may have a line break after its first and before its last brace.
         if self.multiline and data.startswith(b"{"):
             return b"{", data[1:-1], b"}"
         return (data,)
@@ -80,14 +80,14 @@ class Style:
 _PLAIN = Style()
 
 
-def _write_plain(said: Event) -> bytes:
-    if said.name:
-        return b"event: %b\ndata: %b\n\n" % (said.name, said.data)
-    return b"data: %b\n\n" % said.data
+def _write_plain(event: Event) -> bytes:
+    if event.name:
+        return b"event: %b\ndata: %b\n\n" % (event.name, event.data)
+    return b"data: %b\n\n" % event.data
 
 
 def style_of(plan: Plan, eol: bytes) -> Style:
-    """Choose the style: the family's own line end, unless a fault says otherwise."""
+    """Choose the style: the family's line end, unless a fault sets another."""
     if plan.has("crlf"):
         eol = b"\r\n"
     elif plan.has("cr"):

@@ -1,10 +1,9 @@
-"""The fault kit: every way in which the demo upstream can misbehave, in one table.
+"""The fault kit: all faults of the demo upstream, in one table.
 
-`FAULTS` is what the grammar knows, what the documentation page is made from, and what a test of
-a gateway can walk through. "Events" are counted from the stream's first one, openers such as the
-role chunk or `message_start` included; pings and comments are not counted. An N beyond the last
-event strikes after the last one. A JSON answer counts as one event: a cut or a hang strikes in
-its middle.
+The grammar, the documentation and tests of a gateway use `FAULTS`. "Events" are counted from the
+stream's first one, including the role chunk or `message_start`; pings and comments are not counted.
+An N beyond the last event means after the last one. A JSON answer counts as one event: a cut or a
+hang occurs in its middle.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from proxy.demo.grammar_values import Value, ValueKind
 
 
 class Fault(NamedTuple):
-    """One fault: when it strikes, its argument, what it does, what a gateway should make of it."""
+    """One fault: when it occurs, its argument, its effect, and what a gateway should do."""
 
     stage: str
     kind: ValueKind

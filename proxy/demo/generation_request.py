@@ -1,4 +1,4 @@
-"""What a request asks for, in the words that all families share."""
+"""A request for a generated answer, independent of its family."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 _LETTERS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _SEEDED_TIME = 1_767_225_600
 _BYTES_PER_TOKEN = 4
-# Far apart in the text, so that several choices of one answer do not say the same.
+# Far apart in the text, so that the choices of an answer differ.
 _CHOICE_STRIDE = 97
 
 
 class InvalidRequestError(ValueError):
-    """A request that the family would answer with 400; `param` names the culprit."""
+    """The request is answered with 400; `param` names the invalid parameter."""
 
     def __init__(self, message: str, param: str | None = None) -> None:
         super().__init__(message)
@@ -52,24 +52,24 @@ class GenerationRequest:
 
     @property
     def asked(self) -> int:
-        """Visible tokens for each choice, before the request's own cap."""
+        """The visible tokens per choice, without the request's maximum."""
         return 0 if self.calls else self.plan.tokens
 
     @property
     def visible(self) -> int:
-        """Visible tokens for each choice."""
+        """The visible tokens per choice."""
         if self.cap is None:
             return self.asked
         return max(0, min(self.asked, self.cap - self.plan.reasoning))
 
     @property
     def capped(self) -> bool:
-        """Whether the request's own cap ends the answer."""
+        """Whether the request's maximum ends the answer."""
         return self.visible < self.asked
 
     @property
     def answer_tokens(self) -> int:
-        """Tokens of all choices and tool calls, without the reasoning."""
+        """The tokens of all choices and tool calls, without the reasoning."""
         return self.choices * self.visible + sum(len(call.pieces) for call in self.calls)
 
     @property
@@ -84,26 +84,26 @@ class GenerationRequest:
 
     @property
     def tells_usage(self) -> bool:
-        """Whether the answer says its usage at all."""
+        """Whether the answer states its usage."""
         return not self.plan.has("no-usage")
 
     def deltas(self, choice: int = 0) -> Iterator[bytes]:
-        """Give the visible text of one choice, delta by delta."""
+        """Yield the visible text of one choice, delta by delta."""
         if self.plan.stamp:
             return _grouped(iter([STAMP + b" "] * self.visible), self.plan.per_event)
-        said = tokens(self.visible, start=choice * _CHOICE_STRIDE)
-        return _grouped(_filled(said) if self.plan.has("line") else said, self.plan.per_event)
+        pieces = tokens(self.visible, start=choice * _CHOICE_STRIDE)
+        return _grouped(_filled(pieces) if self.plan.has("line") else pieces, self.plan.per_event)
 
     def thoughts(self) -> Iterator[bytes]:
-        """Give the reasoning, delta by delta."""
+        """Yield the reasoning, delta by delta."""
         return _grouped(tokens(self.plan.reasoning, thoughts=True), self.plan.per_event)
 
     def text(self, choice: int = 0) -> str:
-        """Give the visible text of one choice in one piece."""
+        """Return the visible text of one choice in one piece."""
         return _joined(self.deltas(choice))
 
     def thought(self) -> str:
-        """Give the reasoning in one piece."""
+        """Return the reasoning in one piece."""
         return _joined(self.thoughts())
 
     def ident(self, prefix: str, purpose: str = "", length: int = 29) -> str:
@@ -112,35 +112,35 @@ class GenerationRequest:
         return prefix + "".join(_LETTERS[byte % len(_LETTERS)] for byte in digest[:length])
 
 
-def _grouped(said: Iterator[bytes], size: int) -> Iterator[bytes]:
+def _grouped(pieces: Iterator[bytes], size: int) -> Iterator[bytes]:
     if size == 1:
-        return said
-    return iter(lambda: b"".join(islice(said, size)), b"")
+        return pieces
+    return iter(lambda: b"".join(islice(pieces, size)), b"")
 
 
-def _filled(said: Iterator[bytes]) -> Iterator[bytes]:
-    for number, token in enumerate(said):
+def _filled(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    for number, token in enumerate(pieces):
         yield FILL if number == 1 else token
 
 
-def _joined(said: Iterator[bytes]) -> str:
+def _joined(pieces: Iterator[bytes]) -> str:
     # Not strict, because the placeholders are control characters.
-    text: str = json.loads(b'"' + b"".join(said) + b'"', strict=False)
+    text: str = json.loads(b'"' + b"".join(pieces) + b'"', strict=False)
     return text
 
 
 def birth(plan: Plan) -> tuple[str, int]:
-    """Choose the seed of an answer's ids and its time (seconds since 1970)."""
+    """Return the seed of an answer's ids and its creation time in Unix seconds."""
     if plan.seed:
         return plan.seed, _SEEDED_TIME
     return secrets.token_hex(8), int(time.time())
 
 
-def prompt_size(plan: Plan, *said: Any) -> int:
-    """Estimate the tokens of a prompt from its text, unless the plan gives the number."""
+def prompt_size(plan: Plan, *pieces: Any) -> int:
+    """Return the plan's number of prompt tokens, or an estimate from the prompt's text."""
     if plan.prompt is not None:
         return plan.prompt
-    return max(1, sum(_text_bytes(part) for part in said) // _BYTES_PER_TOKEN)
+    return max(1, sum(_text_bytes(part) for part in pieces) // _BYTES_PER_TOKEN)
 
 
 def _text_bytes(value: Any) -> int:
@@ -166,7 +166,7 @@ def number_in(body: Mapping[str, Any], *names: str) -> int | None:
 
 
 def needed(body: Mapping[str, Any], name: str) -> Any:
-    """Read a field that must be there; raises InvalidRequestError if it is not."""
+    """Return a required field; raises InvalidRequestError if it is missing."""
     if body.get(name) is None:
         raise InvalidRequestError(f"Missing required parameter: '{name}'.", name)
     return body[name]

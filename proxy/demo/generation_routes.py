@@ -1,4 +1,4 @@
-"""The routes that generate: from a request's body to a reply in its family."""
+"""The routes that generate answers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def of(family: Family) -> Callable[[RequestContext], Awaitable[DemoResponse]]:
-    """Make the answerer of a family's own route."""
+    """Build the answerer of a family's route."""
 
     async def answerer(context: RequestContext) -> DemoResponse:
         return generate(context, family, await context.json())
@@ -27,13 +27,13 @@ def of(family: Family) -> Callable[[RequestContext], Awaitable[DemoResponse]]:
 
 
 async def gemini(context: RequestContext) -> DemoResponse:
-    """Answer Gemini's routes, where path and query say what other families say in the body."""
+    """Answer Gemini's routes, which have the model, the method and the format in the URL."""
     model, _, method = context.request.match_info["target"].rpartition(":")
     body = {**await context.json(), "model": model}
     if method == "countTokens":
-        _listen(context, body)
-        said = {"totalTokens": gemini_family.count_tokens(body, context.plan)}
-        return context.settle() or answer(context.plan, GEMINI, context.caller, said)
+        _apply_words(context, body)
+        document = {"totalTokens": gemini_family.count_tokens(body, context.plan)}
+        return context.fault_response() or answer(context.plan, GEMINI, context.caller, document)
     if method not in ("generateContent", "streamGenerateContent"):
         message = f"The demo upstream does not know the method '{method}'."
         return refusal(context.plan, GEMINI, context.caller, 404, message)
@@ -45,31 +45,31 @@ async def gemini(context: RequestContext) -> DemoResponse:
 async def counted_messages(context: RequestContext) -> DemoResponse:
     """Answer Anthropic's count_tokens."""
     body = await context.json()
-    _listen(context, body)
-    said = {"input_tokens": messages.count_tokens(body, context.plan)}
-    return context.settle() or answer(context.plan, ANTHROPIC, context.caller, said)
+    _apply_words(context, body)
+    document = {"input_tokens": messages.count_tokens(body, context.plan)}
+    return context.fault_response() or answer(context.plan, ANTHROPIC, context.caller, document)
 
 
 async def embedded(context: RequestContext) -> DemoResponse:
     """Answer OpenAI's embeddings."""
     body = await context.json()
-    _listen(context, body)
-    said = embeddings(body, context.plan)
-    return context.settle() or answer(context.plan, OPENAI, context.caller, said)
+    _apply_words(context, body)
+    document = embeddings(body, context.plan)
+    return context.fault_response() or answer(context.plan, OPENAI, context.caller, document)
 
 
 def generate(context: RequestContext, family: Family, body: Mapping[str, Any]) -> DemoResponse:
     """Answer in a family; raises InvalidRequestError and BadWordError."""
     context.call.family = family.name
-    _listen(context, body)
-    if refused := context.settle():
+    _apply_words(context, body)
+    if refused := context.fault_response():
         return refused
     request = family.read(body, context.plan)
     return generated(request, family, context.caller)
 
 
-def _listen(context: RequestContext, body: Mapping[str, Any]) -> None:
-    """Take in what the model's name and the field `demo` say; raises BadWordError."""
+def _apply_words(context: RequestContext, body: Mapping[str, Any]) -> None:
+    """Apply the words in the model's name and in the field `demo`; raises BadWordError."""
     name, words = split_model(str(body.get("model", "")))
     context.call.model = name
-    context.say([*words_in(PRESETS.get(name, "")), *words_in(words), *words_of(body.get("demo"))])
+    context.apply([*words_in(PRESETS.get(name, "")), *words_in(words), *words_of(body.get("demo"))])

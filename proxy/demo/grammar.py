@@ -1,18 +1,18 @@
-"""The demo's little language: how a request says what it wants to be answered with.
+"""The grammar by which a request sets how the demo answers it.
 
     demo;ttft=0.2;rate=50;tokens=100;cut=5
 
 Words are separated by `;` (or `,`), a value follows its word after `=`, and a word without a
 value takes the default that its table gives. Settings (pace, length) are in
 `grammar_settings.SETTINGS`, faults in `faults.FAULTS`. All of it is legal inside one URL path
-segment, since Gemini puts the model there (RFC 3986, section 3.3). Words may stand:
+segment, where Gemini has the model (RFC 3986, section 3.3). Words can be given:
 
 - after the model's name: `"model": "demo;rate=50;cut=5"`;
 - in the header `X-Demo: rate=50, cut=5`, on every route;
 - in the request field `demo`: `"demo": "rate=50;cut=5"` or `"demo": {"rate": 50, "crlf": true}`.
 
-The field wins over the model, the model over the header, the header over the server's defaults.
-Any model name will do; the names in `PRESETS` stand for settings of their own.
+The field takes precedence over the model, the model over the header, and the header over the
+server's defaults. Any model name is accepted; those in `PRESETS` stand for settings.
 """
 
 from __future__ import annotations
@@ -44,17 +44,17 @@ Word = tuple[str, str | None]
 
 
 class BadWordError(ValueError):
-    """A word that the grammar does not know, or a value that does not fit its word."""
+    """The grammar does not know the word, or its value is invalid."""
 
 
 def split_model(model: str) -> tuple[str, str]:
-    """Part a model's name from the words behind it."""
+    """Split a model into its name and the words after it."""
     name, _, words = model.partition(";")
     return name.strip(), words
 
 
 def words_in(text: str) -> list[Word]:
-    """Read `a=1; b, c=x` as its words; a missing value is None."""
+    """Parse the words of `a=1; b, c=x`; a missing value is None."""
     words: list[Word] = []
     for piece in re.split("[;,]", text):
         word, equals, value = piece.strip().partition("=")
@@ -64,7 +64,7 @@ def words_in(text: str) -> list[Word]:
 
 
 def words_of(field: Any) -> list[Word]:
-    """Read the request field `demo`: text in the grammar, or an object of words.
+    """Parse the request field `demo`: a text in the grammar, or an object of words.
 
     Raises BadWordError for any other type.
     """
@@ -84,9 +84,9 @@ def words_of(field: Any) -> list[Word]:
 
 
 def planned(plan: Plan, words: list[Word]) -> Plan:
-    """Give the plan with the words applied, left to right.
+    """Return the plan with the words applied, left to right.
 
-    Raises BadWordError, whose text lists what is known.
+    Raises BadWordError, whose message lists the known words.
     """
     for word, value in words:
         if word in SETTINGS:

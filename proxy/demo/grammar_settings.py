@@ -1,4 +1,4 @@
-"""The settings of the demo's grammar: every word that is not a fault."""
+"""The settings in the demo's grammar: all words that are not faults."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The kinds of value a word of the demo's grammar can take, and how each is read."""
+"""The types of values in the demo's grammar, with their parsers."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _NO = frozenset({"0", "false", "no", "off"})
 
 
 class ValueKind(NamedTuple):
-    """One kind of value: what would be right, in words, and the reader that enforces it.
+    """One type of value: a description of valid values, and the parser.
 
-    The reader raises ValueError for anything else.
+    The parser raises ValueError for an invalid value.
     """
 
     right: str
@@ -54,10 +54,10 @@ def _at_least_one(text: str) -> int:
 
 
 def _size(text: str) -> int:
-    found = re.fullmatch(r"(\d+)\s*([a-z]*)", text.lower())
-    if found is None or found[2] not in _SIZE_UNITS:
+    match = re.fullmatch(r"(\d+)\s*([a-z]*)", text.lower())
+    if match is None or match[2] not in _SIZE_UNITS:
         raise ValueError(text)
-    return int(found[1]) * _SIZE_UNITS[found[2]]
+    return int(match[1]) * _SIZE_UNITS[match[2]]
 
 
 def _code_of(codes: Container[int]) -> Callable[[str], int]:

@@ -1,4 +1,4 @@
-"""The list of models, in each provider's shape."""
+"""The list of models, in each provider's format."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ _METHODS = ("generateContent", "streamGenerateContent", "countTokens")
 
 
 def known(model: str) -> bool:
-    """Say whether the list has this model; the words behind its name do not matter."""
+    """Return whether the list has this model; words after its name are ignored."""
     return split_model(model)[0] in PRESETS
 
 
 def openai_model(model: str) -> dict[str, Any]:
-    """Give one model as OpenAI does."""
+    """Return one model as OpenAI does."""
     return {"id": model, "object": "model", "created": _CREATED, "owned_by": "sluice-demo"}
 
 
 def openai_models() -> dict[str, Any]:
-    """Give all models as OpenAI does."""
+    """Return all models as OpenAI does."""
     return {"object": "list", "data": [openai_model(model) for model in PRESETS]}
 
 
 def anthropic_model(model: str) -> dict[str, Any]:
-    """Give one model as Anthropic does."""
+    """Return one model as Anthropic does."""
     title = model.replace("-", " ").title()
     return {"type": "model", "id": model, "display_name": title, "created_at": _CREATED_TEXT}
 
 
 def anthropic_models() -> dict[str, Any]:
-    """Give all models as Anthropic does, on one page."""
+    """Return all models as Anthropic does, on one page."""
     models = list(PRESETS)
     return {
         "data": [anthropic_model(model) for model in models],
@@ -44,7 +44,7 @@ def anthropic_models() -> dict[str, Any]:
 
 
 def gemini_model(model: str) -> dict[str, Any]:
-    """Give one model as Gemini does."""
+    """Return one model as Gemini does."""
     return {
         "name": f"models/{model}",
         "displayName": model,
@@ -55,5 +55,5 @@ def gemini_model(model: str) -> dict[str, Any]:
 
 
 def gemini_models() -> dict[str, Any]:
-    """Give all models as Gemini does."""
+    """Return all models as Gemini does."""
     return {"models": [gemini_model(model) for model in PRESETS]}

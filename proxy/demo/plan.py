@@ -1,4 +1,4 @@
-"""What one demo answer shall be: its pace, its length and its faults."""
+"""The plan of one answer: its speed, its length and its faults."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Plan:
     """One answer's settings (times in seconds, sizes in tokens) and its faults by name.
 
     `grammar_settings.SETTINGS` says what each setting means. The bare `Plan()` answers as fast as
-    it can, which is what tests want; people are better served by `BELIEVABLE`.
+    it can, for tests; `REALISTIC` is for people.
     """
 
     ttft: float = 0.0
@@ -42,26 +42,26 @@ class Plan:
     faults: Mapping[str, Value] = field(default_factory=dict)
 
     def has(self, *names: str) -> bool:
-        """Say whether any of the named faults is on."""
+        """Return whether any of the named faults is on."""
         return any(name in self.faults for name in names)
 
     def count(self, name: str) -> int:
-        """The named fault's whole-number argument; 0 where the fault is off."""
+        """Return the fault's argument, a whole number; 0 if the fault is off."""
         return int(self.faults.get(name, 0))
 
     def seconds(self, name: str) -> float:
-        """The named fault's time in seconds; 0.0 where the fault is off."""
+        """Return the fault's time in seconds; 0.0 if the fault is off."""
         return float(self.faults.get(name, 0.0))
 
     def healthy(self) -> Plan:
-        """The same pace and length without any fault."""
+        """Return the plan without its faults."""
         return replace(self, faults={})
 
     def failing(self, **faults: Value) -> Plan:
-        """The same plan with more faults on; underscores in names stand for dashes."""
+        """Return the plan with further faults; underscores in names stand for dashes."""
         named = {name.replace("_", "-"): value for name, value in faults.items()}
         return replace(self, faults={**self.faults, **named})
 
 
-# For people to watch.
-BELIEVABLE = Plan(ttft=0.25, rate=40.0, tokens=120)
+# As fast as a real model.
+REALISTIC = Plan(ttft=0.25, rate=40.0, tokens=120)

@@ -1,4 +1,4 @@
-"""The player: carries out an answer's steps at their times."""
+"""Sends a response: executes its steps at their times."""
 
 from __future__ import annotations
 
@@ -21,58 +21,58 @@ if TYPE_CHECKING:
     from proxy.demo.steps import Step
 
 
-async def play(reply: DemoResponse, wire: ResponseWriter, call: RecordedCall) -> None:
-    """Carry the steps out; their times count from now on.
+async def play(response: DemoResponse, writer: ResponseWriter, call: RecordedCall) -> None:
+    """Execute the steps; their times count from now.
 
-    Raises ConnectionResetError or CancelledError when the peer leaves.
+    Raises ConnectionResetError or CancelledError when the peer disconnects.
     """
-    plan = reply.plan
-    wire.shape(reply.framing, gzip=plan.has("gzip"), by_byte=plan.has("drip-wire"))
-    put = _Putter(plan, wire)
+    plan = response.plan
+    writer.shape(response.framing, gzip=plan.has("gzip"), by_byte=plan.has("drip-wire"))
+    put = _Putter(plan, writer)
     start = time.monotonic()
-    for step in reply.steps:
+    for step in response.steps:
         do, data, at, events = step
         if do is Action.HANG:
-            await wire.flush()
+            await writer.flush()
             await _silence(at)
             start += at
             continue
         ahead = start + at - time.monotonic()
         if ahead > 0:
-            await wire.flush()
+            await writer.flush()
             await asyncio.sleep(ahead)
-        elif wire.full:
-            await wire.flush()
-            # As fast as possible must not mean alone: other streams have their times to keep.
+        elif writer.full:
+            await writer.flush()
+            # Let other streams run: an answer without a rate must not block the event loop.
             await asyncio.sleep(0)
         if do is not Action.SEND:
-            await _act(step, wire, call)
+            await _act(step, writer, call)
             if do in _LAST:
                 return
         elif put.plain:
-            wire.put(data, events)
+            writer.put(data, events)
         else:
             await put(data, events)
-    await wire.flush()
+    await writer.flush()
 
 
 _SPLIT_PAUSE = 0.001
 _LAST = frozenset({Action.CLOSE, Action.RESET})
 
 
-async def _act(step: Step, wire: ResponseWriter, call: RecordedCall) -> None:
+async def _act(step: Step, writer: ResponseWriter, call: RecordedCall) -> None:
     match step.do:
         case Action.RAW:
-            wire.put_raw(step.data)
+            writer.put_raw(step.data)
         case Action.FINISH:
-            await wire.finish()
+            await writer.finish()
             call.ended_by = "finished"
         case Action.CLOSE:
             call.ended_by = call.ended_by or "fault"
-            await wire.close()
+            await writer.close()
         case Action.RESET:
             call.ended_by = "fault"
-            await wire.reset()
+            await writer.reset()
 
 
 async def _silence(seconds: float) -> None:
@@ -84,15 +84,15 @@ async def _silence(seconds: float) -> None:
 def _pause_of(plan: Plan) -> float:
     if plan.drip_pause is not None:
         return plan.drip_pause
-    # Long enough for a reader to take one piece before the next; single bytes would take for ever.
+    # Long enough for a reader to get the pieces separately; for single bytes it would be too long.
     return 0.0 if plan.has("drip") else _SPLIT_PAUSE
 
 
 class _Putter:
-    """Puts body bytes that are stamped, cut into pieces, or longer than anyone should hold."""
+    """Writes body bytes that are stamped, split, or too long to be buffered."""
 
-    def __init__(self, plan: Plan, wire: ResponseWriter) -> None:
-        self._wire = wire
+    def __init__(self, plan: Plan, writer: ResponseWriter) -> None:
+        self._writer = writer
         self._stamp = plan.stamp
         self._filler = plan.count("line")
         self._pause = _pause_of(plan)
@@ -104,17 +104,17 @@ class _Putter:
             data = data.replace(STAMP, b"%d" % time.monotonic_ns())
         if self._filler and FILL in data:
             before, _, after = data.partition(FILL)
-            self._wire.put(before)
-            await self._wire.put_filler(self._filler)
-            self._wire.put(after, events)
+            self._writer.put(before)
+            await self._writer.put_filler(self._filler)
+            self._writer.put(after, events)
         elif self._cut is not None:
             await self._put_pieces(self._cut(data), events)
         else:
-            self._wire.put(data, events)
+            self._writer.put(data, events)
 
     async def _put_pieces(self, pieces: list[bytes], events: int) -> None:
         for piece in pieces[:-1]:
-            self._wire.put(piece)
-            await self._wire.flush()
+            self._writer.put(piece)
+            await self._writer.flush()
             await asyncio.sleep(self._pause)
-        self._wire.put(pieces[-1], events)
+        self._writer.put(pieces[-1], events)

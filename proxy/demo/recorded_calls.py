@@ -1,4 +1,4 @@
-"""What the demo upstream has seen, for tests in the same process and for `/demo/state`."""
+"""Records the calls of the demo upstream, for tests in the same process and for `/demo/state`."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ _REMEMBERED_RUNS = 10_000
 
 @dataclass(slots=True, eq=False)
 class RecordedCall:
-    """One request and what became of it.
+    """One request and its outcome.
 
-    `ended_by` is empty while it runs, then `finished` (everything was sent), `left` (the peer went
-    first), or `fault` (a fault ended it). Times ending in `_at` are seconds since 1970; `events`
-    and `bytes_sent` are what had been handed to the connection by then.
+    `ended_by` is empty while it runs, then `finished` (everything was sent), `left` (the peer
+    disconnected), or `fault` (a fault ended it). Times are Unix seconds; `events` and `bytes_sent`
+    are what has been written to the connection so far.
     """
 
     state: DemoState = field(repr=False)
@@ -44,14 +44,14 @@ class RecordedCall:
     task: asyncio.Task[Any] | None = field(default=None, repr=False)
 
     def sent(self, size: int, events: int) -> None:
-        """Count what was just written."""
+        """Count what has just been written."""
         self.bytes_sent += size
         self.events += events
         if self.state.watched:
             self.state.changed()
 
     def as_dict(self) -> dict[str, Any]:
-        """Give what `/demo/state` shows."""
+        """Return what `/demo/state` shows."""
         return {name: getattr(self, name) for name in _SHOWN}
 
 
@@ -61,8 +61,8 @@ _SHOWN = tuple(name for name in RecordedCall.__slots__ if name not in ("state", 
 class DemoState:
     """Counters and the latest calls of one demo upstream.
 
-    `seen` requests were begun; each is in `open` until it is counted once in `finished`, `left`
-    or `faults`.
+    `seen` counts the requests; each is in `open` until it is counted in `finished`, `left` or
+    `faults`.
     """
 
     def __init__(self) -> None:
@@ -80,7 +80,7 @@ class DemoState:
         self._attempts: OrderedDict[str, int] = OrderedDict()
 
     def begin(self, method: str, path: str, run: str) -> RecordedCall:
-        """Take note of a new request."""
+        """Record a new request."""
         self.seen += 1
         call = RecordedCall(self, self.seen, method, path, run, task=asyncio.current_task())
         self.open.add(call)
@@ -89,7 +89,7 @@ class DemoState:
         return call
 
     def end(self, call: RecordedCall) -> None:
-        """Take note that a request is over."""
+        """Record the end of a request."""
         call.ended_at = time.time()
         call.task = None
         self.open.discard(call)
@@ -102,7 +102,7 @@ class DemoState:
         self.changed()
 
     def attempt(self, run: str) -> int:
-        """Count one more request of a run, and say which one it is, from 1 on."""
+        """Count a request of a run. Return its number, from 1 on."""
         number = self._attempts.pop(run, 0) + 1
         self._attempts[run] = number
         if len(self._attempts) > _REMEMBERED_RUNS:
@@ -115,15 +115,15 @@ class DemoState:
         return bool(self._waiting)
 
     def changed(self) -> None:
-        """Wake whoever waits for what is now true."""
+        """Wake the waiters whose condition is now true."""
         for wanted, waiter in self._waiting:
             if not waiter.done() and wanted(self):
                 waiter.set_result(None)
 
     async def until(self, wanted: Callable[[DemoState], bool], seconds: float = 5.0) -> None:
-        """Wait until something is true; looked at whenever a call begins, writes or ends.
+        """Wait until a condition is true; it is checked when a call begins, writes or ends.
 
-        Raises TimeoutError when it does not come true in time.
+        Raises TimeoutError if it is not true in time.
         """
         if wanted(self):
             return
@@ -136,7 +136,7 @@ class DemoState:
             self._waiting.remove(entry)
 
     def as_dict(self, run: str | None = None) -> dict[str, Any]:
-        """Give what `/demo/state` shows, for one run or for all."""
+        """Return what `/demo/state` shows, for one run or for all."""
         return {
             "seen": self.seen,
             "open": len(self.open),

@@ -1,4 +1,4 @@
-"""Reading what a request sends: its body, its words, its key."""
+"""Reads a request's body and its API key."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ _SLOW_STEPS_PER_SECOND = 20
 
 
 class TooLargeError(ValueError):
-    """A body above what the demo takes."""
+    """The body is larger than the demo accepts."""
 
 
 async def chunks(request: web.BaseRequest, plan: Plan, call: RecordedCall) -> AsyncIterator[bytes]:
-    """Give the request's body as it comes, or as slowly as the plan wants it read."""
+    """Return the request's body as it arrives, or as slowly as the plan says."""
     if not plan.has("slow-read"):
         async for data in request.content.iter_any():
             call.body_bytes += len(data)
@@ -41,14 +41,14 @@ async def chunks(request: web.BaseRequest, plan: Plan, call: RecordedCall) -> As
 async def read_json(
     request: web.BaseRequest, plan: Plan, call: RecordedCall, limit: int
 ) -> dict[str, Any]:
-    """Read a JSON object. Raises InvalidRequestError for anything else, TooLargeError for more."""
-    held = bytearray()
+    """Read a JSON object of at most `limit` bytes; raises InvalidRequestError, TooLargeError."""
+    body = bytearray()
     async for data in chunks(request, plan, call):
-        held += data
-        if len(held) > limit:
+        body += data
+        if len(body) > limit:
             raise TooLargeError(f"The request body is over {limit} bytes.")
     try:
-        value = json.loads(held)
+        value = json.loads(body)
     except ValueError as error:
         raise InvalidRequestError(
             f"We could not parse the JSON body of your request: {error}"
@@ -59,7 +59,7 @@ async def read_json(
 
 
 async def digest(request: web.BaseRequest, plan: Plan, call: RecordedCall) -> tuple[int, str]:
-    """Read a body of any size and give its length in bytes and its SHA-256."""
+    """Read a body of any size; return its length in bytes and its SHA-256."""
     hashed = hashlib.sha256()
     async for data in chunks(request, plan, call):
         hashed.update(data)
@@ -67,7 +67,7 @@ async def digest(request: web.BaseRequest, plan: Plan, call: RecordedCall) -> tu
 
 
 def key_of(request: web.BaseRequest) -> str:
-    """Give the API key that came along, wherever the families put it."""
+    """Return the API key, from wherever the families send it."""
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
     if scheme.lower() == "bearer":
         return token.strip()

@@ -1,4 +1,4 @@
-"""The request flow of the demo, top to bottom: plan, read, refuse or answer, play, remember."""
+"""The flow of a request in the demo, top to bottom: plan, read, answer, send, record."""
 
 from __future__ import annotations
 
@@ -30,41 +30,43 @@ REDIRECTED = "/demo/redirected"
 
 @dataclass(frozen=True, slots=True)
 class ServerOptions:
-    """What the whole server answers by: its default plan, the key it demands, its body limit."""
+    """The server's options: its default plan, the required key, the limit of bodies."""
 
     defaults: Plan
     api_key: str = ""
     max_body_bytes: int = 64 * 1024**2
 
 
-RULES = web.AppKey("demo_rules", ServerOptions)
+OPTIONS = web.AppKey("demo_options", ServerOptions)
 
 
 @dataclass(slots=True)
 class RequestContext:
-    """One request on its way to a reply."""
+    """One request while it is answered."""
 
     request: web.Request
     plan: Plan
-    rules: ServerOptions
+    options: ServerOptions
     call: RecordedCall
     caller: Caller
     dialect: Dialect
 
     async def json(self) -> dict[str, Any]:
         """Read the JSON body; raises InvalidRequestError or TooLargeError."""
-        return await bodies.read_json(self.request, self.plan, self.call, self.rules.max_body_bytes)
+        return await bodies.read_json(
+            self.request, self.plan, self.call, self.options.max_body_bytes
+        )
 
-    def say(self, words: list[Word]) -> None:
-        """Let the model's or the field's words add to the plan; raises BadWordError."""
+    def apply(self, words: list[Word]) -> None:
+        """Apply words of the grammar to the plan; raises BadWordError."""
         self.plan = planned(self.plan, words)
 
-    def settle(self) -> DemoResponse | None:
-        """Decide what comes before any real answer: the run's turn to fail, the key, a status."""
+    def fault_response(self) -> DemoResponse | None:
+        """Return the response for a wrong key or a fault with a status; None to answer normally."""
         self.plan = _in_its_run(self.plan, self.call)
         plan = self.plan
-        wanted = plan.key or self.rules.api_key
-        if wanted and bodies.key_of(self.request) != wanted:
+        required_key = plan.key or self.options.api_key
+        if required_key and bodies.key_of(self.request) != required_key:
             return refusal(plan, self.dialect, self.caller, 401, message_for(401))
         if plan.has("redirect"):
             return redirect(plan, self.caller, REDIRECTED)
@@ -75,7 +77,7 @@ class RequestContext:
 
 
 async def expect(request: web.Request) -> None:
-    """Ask for the body with 100 Continue, except where it is to stay unread (RFC 9110, 10.1.1)."""
+    """Send 100 Continue, unless the body is to stay unread (RFC 9110, 10.1.1)."""
     unread = "answer-early" in request.headers.get("X-Demo", "")
     if request.transport is not None and request.version >= HttpVersion11 and not unread:
         request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
@@ -84,41 +86,41 @@ async def expect(request: web.Request) -> None:
 def handler(
     dialect: Dialect, answerer: Callable[[RequestContext], Awaitable[DemoResponse]]
 ) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
-    """Make the aiohttp handler of a route."""
+    """Build the aiohttp handler of a route."""
 
     async def handle(request: web.Request) -> web.StreamResponse:
         state = request.app[DEMO_STATE]
         run = request.headers.get("X-Demo-Run", "")
         call = state.begin(request.method, request.path, run)
-        wire = ResponseWriter(request, call)
+        writer = ResponseWriter(request, call)
         try:
-            reply = await _reply(request, call, dialect, answerer)
-            call.status = reply.status
-            await play(reply, wire, call)
+            response = await _respond(request, call, dialect, answerer)
+            call.status = response.status
+            await play(response, writer, call)
         except asyncio.CancelledError:
             call.ended_by = call.ended_by or "left"
             raise
         except (ConnectionError, web.RequestPayloadError):
-            # Not raised on: to aiohttp a handler's error is a 500, and nobody is there to get it.
+            # Not reraised: aiohttp would answer 500, and nobody would receive it.
             call.ended_by = call.ended_by or "left"
         finally:
             state.end(call)
-        return WrittenResponse(call.status, keep_alive=wire.keep_alive)
+        return WrittenResponse(call.status, keep_alive=writer.keep_alive)
 
     return handle
 
 
-async def _reply(
+async def _respond(
     request: web.Request,
     call: RecordedCall,
     dialect: Dialect,
     answerer: Callable[[RequestContext], Awaitable[DemoResponse]],
 ) -> DemoResponse:
-    rules = request.app[RULES]
+    options = request.app[OPTIONS]
     caller = Caller(f"req_{secrets.token_hex(12)}", http10=request.version < HttpVersion11)
-    context = RequestContext(request, rules.defaults, rules, call, caller, dialect)
+    context = RequestContext(request, options.defaults, options, call, caller, dialect)
     try:
-        context.say(words_in(request.headers.get("X-Demo", "")))
+        context.apply(words_in(request.headers.get("X-Demo", "")))
         if context.plan.has("answer-early"):
             context.plan = _in_its_run(context.plan, call)
         if context.plan.has("answer-early"):
@@ -132,7 +134,7 @@ async def _reply(
 
 
 def _in_its_run(plan: Plan, call: RecordedCall) -> Plan:
-    """Make the first `fail` requests of a run fail, and the others whole."""
+    """Remove the faults of the plan, except for the first `fail` requests of a run."""
     call.run = call.run or plan.run
     if not plan.fail:
         return plan

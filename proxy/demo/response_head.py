@@ -1,4 +1,4 @@
-"""The head of an answer: status line and headers, true ones and false ones."""
+"""The head of a response: status line and headers, some of them wrong on purpose."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _BIG_HEADER_NAME = "x-demo-big"
 
 
 class Framing(enum.Enum):
-    """How the end of a body is told (RFC 9112, section 6.3)."""
+    """How the end of a body is marked (RFC 9112, section 6.3)."""
 
     CHUNKED = "by the last chunk"
     LENGTH = "by Content-Length"
@@ -25,7 +25,7 @@ class Framing(enum.Enum):
 
 
 class Head(NamedTuple):
-    """What a head says; `length` is the body's true length in bytes, for framing by length."""
+    """A head; `length` is the body's true length in bytes, for framing by length."""
 
     status: int
     headers: Headers
@@ -39,7 +39,7 @@ def framing_for(plan: Plan, *, streamed: bool, http10: bool) -> Framing:
         return Framing.LENGTH
     if http10 or plan.has("close", "http10"):
         return Framing.CLOSE
-    # A length would be that of what comes, and a cut answer whole.
+    # With the length of what is really sent, a cut answer would be complete.
     cut = plan.has("cut", "cut-inside", "cut-utf8", "cut-reset", "cut-clean", "cut-chunk")
     if streamed or cut or plan.has("gzip", "bad-chunk", "line", "garbage"):
         return Framing.CHUNKED
@@ -47,7 +47,7 @@ def framing_for(plan: Plan, *, streamed: bool, http10: bool) -> Framing:
 
 
 def head_bytes(head: Head, plan: Plan) -> bytes:
-    """Write the head down."""
+    """Encode the head."""
     version = "1.0" if plan.has("http10") else "1.1"
     lines = [f"HTTP/{version} {head.status} {_reason(head.status)}"]
     lines += (f"{name}: {value}" for name, value in _headers(head, plan))
@@ -62,8 +62,8 @@ def _headers(head: Head, plan: Plan) -> Headers:
     headers += ((f"x-demo-{number}", "so many") for number in range(plan.count("many-headers")))
     if plan.has("big-headers"):
         headers.append((_BIG_HEADER_NAME, "x" * plan.count("big-headers")))
-    for said in plan.headers:
-        name, _, value = said.partition(":")
+    for header in plan.headers:
+        name, _, value = header.partition(":")
         headers.append((name, value.strip()))
     return headers
 
@@ -78,7 +78,7 @@ def _framing_headers(head: Head, plan: Plan) -> Headers:
 
 
 def retry_headers(plan: Plan, status: int) -> Headers:
-    """Say when to come again: in seconds, rounded up as RFC 9110 wants, and in milliseconds."""
+    """Return the retry headers, in whole seconds (RFC 9110) and in milliseconds."""
     wait = plan.retry_after
     if wait is None:
         if status not in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE):

@@ -1,6 +1,6 @@
-"""The wire: bytes, framed as the head has announced, onto the connection's own transport.
+"""Writes a response to the connection's transport, framed as its head says, or wrongly on purpose.
 
-aiohttp's writer would not tell a lie about its framing, so it is only asked for its flow control.
+aiohttp's writer cannot frame a body wrongly, so only its flow control is used.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _LINGER_OFF = struct.pack("ii", 1, 0)  # SO_LINGER on with 0 seconds: close send
 
 
 class ResponseWriter:
-    """One answer's way out. Every method raises ConnectionResetError once the peer has left."""
+    """Writes one response. Methods raise ConnectionResetError if the peer has disconnected."""
 
     def __init__(self, request: web.BaseRequest, call: RecordedCall) -> None:
         self._request = request
@@ -40,7 +40,7 @@ class ResponseWriter:
         self.keep_alive = False
 
     def shape(self, framing: Framing, *, gzip: bool = False, by_byte: bool = False) -> None:
-        """Say how the body is framed, compressed and written, before any of it is."""
+        """Set how the body is framed, compressed and written; call it before the first byte."""
         self._framing = framing
         self._by_byte = by_byte
         if gzip:
@@ -48,11 +48,11 @@ class ResponseWriter:
 
     @property
     def full(self) -> bool:
-        """Whether enough is held back for one write."""
+        """Whether enough bytes are buffered for a write."""
         return self._size >= _PIECE
 
     def put(self, data: bytes, events: int = 0) -> None:
-        """Hold body bytes back for the next flush, framed."""
+        """Frame body bytes, and buffer them for the next flush."""
         if self._bodiless:
             return
         if self._gzip is not None:
@@ -65,12 +65,12 @@ class ResponseWriter:
         self.put_raw(data)
 
     def put_raw(self, data: bytes) -> None:
-        """Hold bytes back for the next flush as they are."""
+        """Buffer bytes for the next flush, unchanged."""
         self._pending.append(data)
         self._size += len(data)
 
     async def put_filler(self, size: int) -> None:
-        """Write so many body bytes without ever holding more than a piece of them."""
+        """Write `size` body bytes, buffering at most a piece of them."""
         piece = b"x" * min(size, _PIECE)
         while size > 0:
             self.put(piece[:size])
@@ -78,7 +78,7 @@ class ResponseWriter:
             await self.flush()
 
     async def flush(self) -> None:
-        """Write what is held back, and wait while the peer takes no more."""
+        """Write the buffered bytes, and wait while the peer does not read."""
         if not self._pending:
             return
         data = b"".join(self._pending)
@@ -97,7 +97,7 @@ class ResponseWriter:
             await self._request.writer.drain()
 
     async def finish(self) -> None:
-        """End the body as its framing wants it."""
+        """End the body as its framing requires."""
         if self._gzip is not None:
             rest, self._gzip = self._gzip.flush(), None
             self.put(rest)
@@ -110,7 +110,7 @@ class ResponseWriter:
             self.keep_alive = bool(self._request.keep_alive)
 
     async def close(self) -> None:
-        """Close the connection once everything is written."""
+        """Close the connection after everything is written."""
         await self.flush()
         self.keep_alive = False
         self._transport().close()
@@ -128,12 +128,12 @@ class ResponseWriter:
     def _transport(self) -> asyncio.Transport:
         transport = self._request.transport
         if transport is None or transport.is_closing():
-            raise ConnectionResetError("The peer has left.")
+            raise ConnectionResetError("The peer has disconnected.")
         return transport
 
 
 class WrittenResponse(web.StreamResponse):
-    """Tells aiohttp that the answer is on the wire already."""
+    """Tells aiohttp that the response has been written already."""
 
     def __init__(self, status: int, *, keep_alive: bool) -> None:
         super().__init__(status=status)
@@ -141,11 +141,11 @@ class WrittenResponse(web.StreamResponse):
 
     @property
     def keep_alive(self) -> bool | None:
-        """Whether the connection may carry another request."""
+        """Whether the connection can be reused."""
         return self._kept
 
     async def prepare(self, request: web.BaseRequest) -> None:
-        """Write nothing: there is a head already."""
+        """Write nothing: the head has been written."""
 
     async def write_eof(self, data: bytes = b"") -> None:
-        """Write nothing: the body has ended, one way or another."""
+        """Write nothing: the body has ended."""

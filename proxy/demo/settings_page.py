@@ -1,4 +1,4 @@
-"""The page of the demo's settings and faults, made from their own tables."""
+"""Generates the documentation of the demo's settings and faults."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from proxy.demo.grammar_settings import SETTINGS
 
 _INTRODUCTION = """\
 The demo upstream answers as the request tells it to. Words follow the model's name
-(`demo;ttft=0.2;rate=50;cut=5`), or stand in the header `X-Demo: rate=50, cut=5`, or in the
-request field `demo` (`"rate=50;cut=5"` or `{"rate": 50, "cut": 5}`). The field wins over the
-model, the model over the header. A word without a value takes its default. Events are counted
-from the stream's first; pings and comments are not counted. An unknown word is a 400 that lists
-the known ones."""
+(`demo;ttft=0.2;rate=50;cut=5`), or are given in the header `X-Demo: rate=50, cut=5`, or in the
+request field `demo` (`"rate=50;cut=5"` or `{"rate": 50, "cut": 5}`). The field takes precedence
+over the model, the model over the header. A word without a value takes its default. Events are
+counted from the stream's first; pings and comments are not counted. An unknown word is a 400 that
+lists the known ones."""
 
 
 def page() -> str:
-    """Give the page as Markdown."""
+    """Return the page as Markdown."""
     lines = [_INTRODUCTION, "", *_models(), "", *_settings()]
     for stage in dict.fromkeys(fault.stage for fault in FAULTS.values()):
         lines += ["", *_faults(stage)]
@@ -25,11 +25,14 @@ def page() -> str:
 
 def _models() -> list[str]:
     named = (f"`{name}` (`{words}`)" if words else f"`{name}`" for name, words in PRESETS.items())
-    return [f"Models: {', '.join(named)}; any other name will do as well."]
+    return [f"Models: {', '.join(named)}; any other name is accepted as well."]
 
 
 def _settings() -> list[str]:
-    rows = [f"| `{word}` | {said.kind.right} | {said.does} |" for word, said in SETTINGS.items()]
+    rows = [
+        f"| `{word}` | {setting.kind.right} | {setting.does} |"
+        for word, setting in SETTINGS.items()
+    ]
     return ["## Settings", "", "| word | value | what |", "|---|---|---|", *rows]
 
 

@@ -1,4 +1,4 @@
-"""The steps of one answer on the wire: decided as plain values, carried out by the player."""
+"""The steps of sending a response: plain values, which `player` executes."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ class Action(enum.Enum):
     """What a step does."""
 
     SEND = "write body bytes, framed as the head has announced"
-    RAW = "write bytes that no framing touches"
+    RAW = "write bytes without framing"
     HANG = "be silent for `at` seconds; the schedule waits as well"
-    FINISH = "end the body as its framing wants it"
-    CLOSE = "close the connection once all is written"
+    FINISH = "end the body as its framing requires"
+    CLOSE = "close the connection after everything is written"
     RESET = "reset the connection"
 
 
 class Step(NamedTuple):
-    """One step; `at` is its earliest time in seconds since the request, `events` what it holds."""
+    """One step; `at` is its earliest time in seconds since the request, `events` its events."""
 
     do: Action
     data: bytes = b""
@@ -32,5 +32,5 @@ RESET = Step(Action.RESET)
 
 
 def hang(seconds: float) -> Step:
-    """Make a step of silence."""
+    """Return a step of silence."""
     return Step(Action.HANG, at=seconds)

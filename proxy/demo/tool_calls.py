@@ -1,4 +1,4 @@
-"""Tool calls that look meant: the request's own tools, with arguments that fit their schema."""
+"""Builds tool calls: of the request's own tools, with arguments that fit their schemas."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _DEEPEST = 6
 
 
 class Tool(NamedTuple):
-    """A tool as the request offered it: its name and the JSON schema of its arguments."""
+    """A tool of the request: its name and the JSON schema of its arguments."""
 
     name: str
     schema: Any
@@ -24,7 +24,7 @@ class Tool(NamedTuple):
 class ToolCall(NamedTuple):
     """One tool call: the tool, its arguments as JSON text, and that text in pieces.
 
-    A piece is one token, ready to stand inside a JSON string.
+    A piece is one token, encoded for a JSON string.
     """
 
     name: str
@@ -32,7 +32,7 @@ class ToolCall(NamedTuple):
     pieces: tuple[bytes, ...]
 
 
-_STAND_IN = Tool(
+_DEFAULT_TOOL = Tool(
     "get_water_level",
     {
         "type": "object",
@@ -46,19 +46,19 @@ _STAND_IN = Tool(
 
 
 def calls_for(offered: Iterable[Tool], count: int) -> tuple[ToolCall, ...]:
-    """Make so many calls, in turn to each tool on offer."""
-    tools = tuple(offered) or (_STAND_IN,)
+    """Build `count` calls, of each tool in turn."""
+    tools = tuple(offered) or (_DEFAULT_TOOL,)
     return tuple(_call(tools[number % len(tools)], number) for number in range(count))
 
 
 def tools_in(listed: Any, inner: str, schema: str) -> list[Tool]:
-    """Read a request's list of tools; `inner` and `schema` are where the family keeps them."""
-    found: list[Tool] = []
+    """Parse a request's list of tools; `inner` and `schema` are the family's field names."""
+    tools: list[Tool] = []
     for entry in listed if isinstance(listed, list) else []:
         tool = entry.get(inner, entry) if isinstance(entry, Mapping) else None
         if isinstance(tool, Mapping) and isinstance(tool.get("name"), str):
-            found.append(Tool(tool["name"], tool.get(schema)))
-    return found
+            tools.append(Tool(tool["name"], tool.get(schema)))
+    return tools
 
 
 def _call(tool: Tool, number: int) -> ToolCall:
@@ -70,7 +70,7 @@ def _call(tool: Tool, number: int) -> ToolCall:
 
 
 def invent(schema: Any, number: int = 0, depth: int = 0) -> Any:
-    """Make up a value that fits a JSON schema, as far as `type`, `enum` and `properties` go."""
+    """Build a value that fits a JSON schema; only `type`, `enum` and `properties` are used."""
     if not isinstance(schema, Mapping) or depth > _DEEPEST:
         return None
     if schema.get("enum"):

@@ -1,4 +1,4 @@
-"""Uploads and the echo: answers that say exactly what arrived, so that a proxy can be checked."""
+"""The routes for uploads, and the echo: they report what arrived, so that a proxy can be tested."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ async def echo(context: RequestContext) -> DemoResponse:
     """Answer with the request: method, raw target, headers, and the body's length and SHA-256."""
     request = context.request
     size, hashed = await digest(request, context.plan, context.call)
-    said: dict[str, Any] = {
+    document: dict[str, Any] = {
         "method": request.method,
         "target": request.raw_path,
         "http_version": f"{request.version.major}.{request.version.minor}",
@@ -38,25 +38,25 @@ async def echo(context: RequestContext) -> DemoResponse:
         ],
         "body": {"bytes": size, "sha256": hashed},
     }
-    return context.settle() or answer(context.plan, OPENAI, context.caller, said)
+    return context.fault_response() or answer(context.plan, OPENAI, context.caller, document)
 
 
 async def transcription(context: RequestContext) -> DemoResponse:
-    """Answer an audio upload as a transcription; in one piece its text is the digest."""
+    """Answer an audio upload as a transcription; without streaming, its text is the digest."""
     parts = await _parts(context)
     fields = {part["name"]: part["text"] for part in parts if part["filename"] is None}
     if fields.get("stream") == "true":
         return generate(context, TRANSCRIPTS, fields)
     file = _file(parts)
-    said = {"text": f"{file['bytes']} bytes, sha256 {file['sha256']}", **file, "parts": parts}
-    return context.settle() or answer(context.plan, OPENAI, context.caller, said)
+    document = {"text": f"{file['bytes']} bytes, sha256 {file['sha256']}", **file, "parts": parts}
+    return context.fault_response() or answer(context.plan, OPENAI, context.caller, document)
 
 
 async def file(context: RequestContext) -> DemoResponse:
-    """Answer an upload as a stored file, though nothing is stored."""
+    """Answer a file upload as if it were stored."""
     parts = await _parts(context)
     uploaded = _file(parts)
-    said = {
+    document = {
         "id": f"file-{uploaded['sha256'][:24]}",
         "object": "file",
         "created_at": _CREATED,
@@ -67,7 +67,7 @@ async def file(context: RequestContext) -> DemoResponse:
         **uploaded,
         "parts": parts,
     }
-    return context.settle() or answer(context.plan, OPENAI, context.caller, said)
+    return context.fault_response() or answer(context.plan, OPENAI, context.caller, document)
 
 
 def _file(parts: list[dict[str, Any]]) -> dict[str, Any]:
@@ -87,7 +87,7 @@ async def _parts(context: RequestContext) -> list[dict[str, Any]]:
     try:
         while (part := await reader.next()) is not None:
             if not isinstance(part, BodyPartReader):
-                raise InvalidRequestError("A multipart body inside another is not understood.")
+                raise InvalidRequestError("Nested multipart bodies are not supported.")
             parts.append(await _one_part(context, part))
     except (ValueError, BadHttpMessage) as error:
         raise InvalidRequestError(f"The multipart body cannot be read: {error}") from None

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from proxy.demo.plan import BELIEVABLE, Plan
+from proxy.demo.plan import REALISTIC, Plan
 
 
 def test_faults_are_asked_by_name() -> None:
@@ -27,6 +27,6 @@ def test_failing_adds_faults() -> None:
 
 def test_people_get_a_pace_they_can_watch() -> None:
     """The believable plan is paced, the bare one as fast as possible."""
-    assert BELIEVABLE.rate > 0
-    assert BELIEVABLE.ttft > 0
+    assert REALISTIC.rate > 0
+    assert REALISTIC.ttft > 0
     assert (Plan().rate, Plan().ttft) == (0, 0)

@@ -45,7 +45,7 @@ def read(body: Mapping[str, Any], plan: Plan) -> GenerationRequest:
 
 
 def events(request: GenerationRequest) -> Iterator[Event]:
-    """Give the stream's events in order."""
+    """Yield the stream's events in order."""
     for choice in range(request.choices):
         content = None if request.calls else ""
         opening = {"role": "assistant", "content": content, "refusal": None}
@@ -63,24 +63,24 @@ def events(request: GenerationRequest) -> Iterator[Event]:
 
 
 def _texts(request: GenerationRequest) -> Iterator[Event]:
-    said = [
+    choices = [
         _tokens(request, choice, {"content": _FILLER}, request.deltas(choice))
         for choice in range(request.choices)
     ]
-    if len(said) == 1:
-        yield from said[0]
+    if len(choices) == 1:
+        yield from choices[0]
         return
-    # All choices advance together: the first keeps the time, the others leave with it.
-    for together in zip(*said, strict=True):
+    # All choices advance together: the first one sets the time, and the others are sent with it.
+    for together in zip(*choices, strict=True):
         yield together[0]
         yield from (other._replace(part=Part.OPEN) for other in together[1:])
 
 
 def _tokens(
-    request: GenerationRequest, choice: int, delta: dict[str, Any], said: Iterator[bytes]
+    request: GenerationRequest, choice: int, delta: dict[str, Any], deltas: Iterator[bytes]
 ) -> Iterator[Event]:
     before, after = template(_chunk(request, choice, delta))
-    for token in said:
+    for token in deltas:
         yield Event(before + token + after, Part.TOKEN)
 
 
@@ -109,7 +109,7 @@ def _chunk(
     request: GenerationRequest, choice: int, delta: dict[str, Any], finish: str | None = None
 ) -> dict[str, Any]:
     choices = [{"index": choice, "delta": delta, "logprobs": None, "finish_reason": finish}]
-    # Once usage is asked for, every chunk has the field, and only the extra one a value.
+    # If usage is requested, every chunk has the field, but only the extra one has a value.
     usage = {"usage": None} if request.include_usage else {}
     return {**_head(request), "choices": choices, **usage}
 
@@ -121,7 +121,7 @@ def _finish_reason(request: GenerationRequest) -> str:
 
 
 def whole(request: GenerationRequest) -> dict[str, Any]:
-    """Give the answer in one piece."""
+    """Return the answer in one piece."""
     usage = {"usage": completion_usage(request)} if request.tells_usage else {}
     choices = [_choice(request, number) for number in range(request.choices)]
     return {**_head(request), "object": "chat.completion", "choices": choices, **usage}
@@ -151,7 +151,7 @@ def _choice(request: GenerationRequest, number: int) -> dict[str, Any]:
 
 
 def trouble(request: GenerationRequest, status: int, sent: int) -> Event:  # noqa: ARG001 - Trouble's signature
-    """Give the error chunk."""
+    """Return the error chunk."""
     return event(error_bodies.openai(status, error_bodies.message_for(status)), Part.TROUBLE)
 
 

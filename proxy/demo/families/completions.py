@@ -36,7 +36,7 @@ def read(body: Mapping[str, Any], plan: Plan) -> GenerationRequest:
 
 
 def events(request: GenerationRequest) -> Iterator[Event]:
-    """Give the stream's events in order; one choice after the other."""
+    """Yield the stream's events in order; one choice after the other."""
     for number in range(request.choices):
         before, after = template(_chunk(request, number, FILL.decode(), None))
         for token in request.deltas(number):
@@ -50,7 +50,7 @@ def events(request: GenerationRequest) -> Iterator[Event]:
 
 
 def whole(request: GenerationRequest) -> dict[str, Any]:
-    """Give the answer in one piece."""
+    """Return the answer in one piece."""
     usage = {"usage": completion_usage(request)} if request.tells_usage else {}
     choices = [
         _choice(number, request.text(number), _finish_reason(request))

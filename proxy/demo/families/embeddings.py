@@ -21,8 +21,10 @@ _DIMENSIONS = 16
 def embeddings(body: Mapping[str, Any], plan: Plan) -> dict[str, Any]:
     """Answer the request; raises InvalidRequestError."""
     model = split_model(str(needed(body, "model")))[0]
-    said = needed(body, "input")
-    inputs = said if isinstance(said, list) and said and not isinstance(said[0], int) else [said]
+    value = needed(body, "input")
+    inputs = (
+        value if isinstance(value, list) and value and not isinstance(value[0], int) else [value]
+    )
     size = number_in(body, "dimensions") or _DIMENSIONS
     packed = body.get("encoding_format") == "base64"
     prompt = prompt_size(plan, inputs)

@@ -19,7 +19,7 @@ class Trouble(Protocol):
     """Make the error event that stands after `sent` events; `status` is what it amounts to."""
 
     def __call__(self, request: GenerationRequest, status: int, sent: int) -> Event:
-        """Give the event."""
+        """Return the event."""
         ...
 
 

@@ -62,7 +62,7 @@ def _forced(body: Mapping[str, Any]) -> bool:
 
 
 def events(request: GenerationRequest) -> Iterator[Event]:
-    """Give the stream's events in order; usage so far stands in each, and there is no end mark."""
+    """Yield the stream's events in order; usage so far stands in each, and there is no end mark."""
     step = request.plan.per_event
     before, after = template(_chunk(request, [{"text": FILL.decode(), "thought": True}]))
     for number, token in enumerate(request.thoughts(), 1):
@@ -128,7 +128,7 @@ def _finish_reason(request: GenerationRequest) -> str:
 
 
 def whole(request: GenerationRequest) -> dict[str, Any]:
-    """Give the answer in one piece."""
+    """Return the answer in one piece."""
     parts: list[dict[str, Any]] = []
     if request.plan.reasoning:
         parts.append({"text": request.thought(), "thought": True})
@@ -141,7 +141,7 @@ def whole(request: GenerationRequest) -> dict[str, Any]:
 
 
 def trouble(request: GenerationRequest, status: int, sent: int) -> Event:  # noqa: ARG001 - Trouble's signature
-    """Give the error as an event."""
+    """Return the error as an event."""
     # Google has no 529; its overload is a 503.
     known = 503 if status == 529 else status
     return Event(

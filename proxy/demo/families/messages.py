@@ -48,16 +48,16 @@ def count_tokens(body: Mapping[str, Any], plan: Plan) -> int:
 
 
 def events(request: GenerationRequest) -> Iterator[Event]:
-    """Give the stream's events in order."""
+    """Yield the stream's events in order."""
     message = {**_message(request, [], None), "usage": _usage(request, 1)}
     yield _event("message_start", Part.OPEN, message=message)
     pinged = False
-    for index, (block, deltas) in enumerate(_blocks(request)):
+    for index, (block, block_events) in enumerate(_blocks(request)):
         yield _event("content_block_start", Part.OPEN, index=index, content_block=block)
         if not pinged:
             yield PING
             pinged = True
-        yield from deltas(request, index)
+        yield from block_events(request, index)
         yield _event("content_block_stop", Part.OPEN, index=index)
     delta = {"stop_reason": _stop_reason(request), "stop_sequence": None}
     usage = _usage(request, request.output_tokens)
@@ -91,9 +91,9 @@ def _arguments(request: GenerationRequest, index: int) -> Iterator[Event]:
     return _deltas(index, delta, iter(call.pieces))
 
 
-def _deltas(index: int, delta: dict[str, Any], said: Iterator[bytes]) -> Iterator[Event]:
+def _deltas(index: int, delta: dict[str, Any], deltas: Iterator[bytes]) -> Iterator[Event]:
     before, after = template({"type": "content_block_delta", "index": index, "delta": delta})
-    for token in said:
+    for token in deltas:
         yield Event(before + token + after, Part.TOKEN, b"content_block_delta")
 
 
@@ -148,7 +148,7 @@ def _stop_reason(request: GenerationRequest) -> str:
 
 
 def whole(request: GenerationRequest) -> dict[str, Any]:
-    """Give the answer in one piece."""
+    """Return the answer in one piece."""
     content: list[dict[str, Any]] = []
     if request.plan.reasoning:
         thought = {
@@ -166,7 +166,7 @@ def whole(request: GenerationRequest) -> dict[str, Any]:
 
 
 def trouble(request: GenerationRequest, status: int, sent: int) -> Event:  # noqa: ARG001 - Trouble's signature
-    """Give the `error` event."""
+    """Return the `error` event."""
     body = error_bodies.anthropic(status, error_bodies.message_for(status), request.ident("req_"))
     return event(body, Part.TROUBLE, "error")
 

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def completion_usage(request: GenerationRequest) -> dict[str, Any]:
-    """Give the `usage` object."""
+    """Return the `usage` object."""
     return {
         "prompt_tokens": request.prompt_tokens,
         "completion_tokens": request.output_tokens,
@@ -26,6 +26,6 @@ def completion_usage(request: GenerationRequest) -> dict[str, Any]:
 
 
 def wants_usage(body: Mapping[str, Any]) -> bool:
-    """Say whether the request asks for the extra chunk."""
+    """Return whether the request asks for the extra chunk."""
     options = body.get("stream_options")
     return isinstance(options, Mapping) and options.get("include_usage") is True

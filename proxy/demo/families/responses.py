@@ -47,7 +47,7 @@ def read(body: Mapping[str, Any], plan: Plan) -> GenerationRequest:
 
 
 def events(request: GenerationRequest) -> Iterator[Event]:
-    """Give the stream's events in order; each carries its number in the stream."""
+    """Yield the stream's events in order; each carries its number in the stream."""
     for number, (data, part, kind) in enumerate(_unnumbered(request)):
         yield Event(_numbered(data, number), part, kind)
 
@@ -120,12 +120,12 @@ def _call(request: GenerationRequest, number: int, index: int) -> Iterator[Event
 
 
 def _deltas(
-    kind: str, where: dict[str, Any], said: Iterator[bytes], **more: Any
+    kind: str, where: dict[str, Any], deltas: Iterator[bytes], **more: Any
 ) -> Iterator[Event]:
     body = json_bytes({"type": kind, **where, "delta": FILL.decode(), **more})
     before, after = body.split(FILL)
     name = kind.encode()
-    for token in said:
+    for token in deltas:
         yield Event(before + token + after, Part.TOKEN, name)
 
 
@@ -134,13 +134,13 @@ def _event(kind: str, place: Part, /, **fields: Any) -> Event:
 
 
 def whole(request: GenerationRequest) -> dict[str, Any]:
-    """Give the answer in one piece."""
+    """Return the answer in one piece."""
     status = "incomplete" if request.capped else "completed"
     return response_of(request, status, output_of(request, status))
 
 
 def trouble(request: GenerationRequest, status: int, sent: int) -> Event:
-    """Give an `error` event in place of the answer, or `response.failed` in its midst."""
+    """Return an `error` event in place of the answer, or `response.failed` in its midst."""
     error = error_bodies.openai(status, error_bodies.message_for(status))["error"]
     if sent == 0:
         failed = _event("error", Part.TROUBLE, **{**error, "type": "error"})

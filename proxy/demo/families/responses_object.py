@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 def response_of(
     request: GenerationRequest, status: str, output: list[dict[str, Any]] | None = None
 ) -> dict[str, Any]:
-    """Give the response object; usage only when it is over."""
+    """Return the response object; usage only when it is over."""
     over = output is not None
     cut_short = {"reason": "max_output_tokens"} if status == "incomplete" else None
     return {
@@ -57,14 +57,14 @@ def _usage(request: GenerationRequest) -> dict[str, Any]:
 
 
 def output_of(request: GenerationRequest, status: str) -> list[dict[str, Any]]:
-    """Give the finished output: the reasoning if there is any, then the calls or the message."""
+    """Return the finished output: the reasoning if there is any, then the calls or the message."""
     thoughts = [reasoning_item(request, request.thought())] if request.plan.reasoning else []
     if request.calls:
-        said = [
+        calls = [
             calling(request, number, "completed", call.arguments)
             for number, call in enumerate(request.calls)
         ]
-        return [*thoughts, *said]
+        return [*thoughts, *calls]
     text = request.text()
     if request.stream:
         text = text.replace(FILL.decode(), "")
@@ -74,7 +74,7 @@ def output_of(request: GenerationRequest, status: str) -> list[dict[str, Any]]:
 def message_item(
     request: GenerationRequest, status: str, content: list[dict[str, Any]]
 ) -> dict[str, Any]:
-    """Give a message."""
+    """Return a message."""
     return {
         "id": request.ident("msg_", length=40),
         "type": "message",
@@ -85,13 +85,13 @@ def message_item(
 
 
 def reasoning_item(request: GenerationRequest, text: str) -> dict[str, Any]:
-    """Give the reasoning, with a summary once there is one."""
+    """Return the reasoning, with a summary once there is one."""
     summary = [summary_text(text)] if text else []
     return {"id": request.ident("rs_", length=40), "type": "reasoning", "summary": summary}
 
 
 def calling(request: GenerationRequest, number: int, status: str, arguments: str) -> dict[str, Any]:
-    """Give a function call."""
+    """Return a function call."""
     return {
         "id": request.ident("fc_", str(number), 40),
         "type": "function_call",
@@ -103,10 +103,10 @@ def calling(request: GenerationRequest, number: int, status: str, arguments: str
 
 
 def output_text(text: str) -> dict[str, Any]:
-    """Give a part of a message's content."""
+    """Return a part of a message's content."""
     return {"type": "output_text", "annotations": [], "logprobs": [], "text": text}
 
 
 def summary_text(text: str) -> dict[str, Any]:
-    """Give a part of a reasoning summary."""
+    """Return a part of a reasoning summary."""
     return {"type": "summary_text", "text": text}

@@ -34,7 +34,7 @@ def read(body: Mapping[str, Any], plan: Plan) -> GenerationRequest:
 
 
 def events(request: GenerationRequest) -> Iterator[Event]:
-    """Give the stream's events in order."""
+    """Yield the stream's events in order."""
     before, after = template({"type": "transcript.text.delta", "delta": FILL.decode()})
     for token in request.deltas():
         yield Event(before + token + after, Part.TOKEN)
@@ -43,7 +43,7 @@ def events(request: GenerationRequest) -> Iterator[Event]:
 
 
 def whole(request: GenerationRequest) -> dict[str, Any]:
-    """Give the answer in one piece."""
+    """Return the answer in one piece."""
     return (
         {"text": request.text(), "usage": _usage(request)}
         if request.tells_usage
