@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import json
 import os
 import re
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from proxy.__main__ import main
+from proxy.appliance import supervisor
 from proxy.version import VERSION
 from tests.fixtures.ports import free_port
 
@@ -76,6 +78,16 @@ def test_wrong_settings_end_every_command_with_status_2(command: str) -> None:
     assert "SLUICE_LISTEN_PROT is no setting; the nearest is SLUICE_LISTEN_PORT." in done.stderr
     assert "Traceback" not in done.stderr
     assert done.stdout == ""
+
+
+def test_a_supervisor_collects_garbage(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As does this process after a command that has ended; only the start is without."""
+    monkeypatch.setattr(supervisor, "run", lambda _settings: 7 if gc.isenabled() else 1)
+    monkeypatch.setenv("SLUICE_UPSTREAM_URL", "http://127.0.0.1:9/v1")
+    assert main(["run"]) == 7
+    monkeypatch.setenv("SLUICE_WORKERS", "none")
+    assert main(["run"]) == 2
+    assert gc.isenabled()
 
 
 def test_without_a_command_it_says_which_there_are(capsys: pytest.CaptureFixture[str]) -> None:

@@ -253,8 +253,12 @@ def _open(host: str, port: int) -> socket.socket:
 
 
 def _freeze_gc() -> None:
-    """Exclude the objects made at the start from garbage collection: they live forever."""
+    """Exclude the objects made at the start from garbage collection: they live forever.
+
+    The command line has disabled the collector for the start.
+    """
     gc.collect()
     gc.freeze()
+    gc.enable()
     gc.set_threshold(50_000, 20, 50)
     sys.stdout.flush()

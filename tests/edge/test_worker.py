@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import os
 import signal
 import socket
@@ -14,12 +15,25 @@ from contextlib import asynccontextmanager
 import aiohttp
 import pytest
 
-from proxy.edge.worker import UNSENT_BYTES, _open
+from proxy.edge.worker import UNSENT_BYTES, _freeze_gc, _open
 from tests.edge.asking import CHAT, chat
 from tests.fixtures.ports import free_port
 from tests.integration.conftest import Demo
 
 READY_SECONDS = 20.0
+
+
+def test_garbage_is_collected_once_it_serves(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its start has the collector disabled."""
+    # Whatever else concerns the collector would stay so for the tests that follow.
+    for name in ("collect", "freeze", "set_threshold"):
+        monkeypatch.setattr(gc, name, lambda *_: None)
+    gc.disable()
+    try:
+        _freeze_gc()
+        assert gc.isenabled()
+    finally:
+        gc.enable()
 
 
 @asynccontextmanager
