@@ -25,7 +25,7 @@ SITUATIONS: dict[str, tuple[str, int, str]] = {
             405,
             "method_not_allowed",
         )
-        for target in ("/v1/x", "evil.example:443", "evil.example", "http://evil.example/", "*")
+        for target in ("/v1/x", "evil.example:443")
     },
     "trace": (f"TRACE /v1/x HTTP/1.1\r\n{HOST}\r\n", 405, "method_not_allowed"),
     "body too large": (
