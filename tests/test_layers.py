@@ -1,4 +1,4 @@
-"""The shape of the house: which way imports go, who calls out, how long a file may be."""
+"""The package's structure: directions of imports, who makes HTTP calls, lengths of files."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ PAGES = sorted(
 )
 NAMES = [str(path.relative_to(ROOT)) for path in PAGES]
 MOST_BYTES = 8192
-"""Of the README: more than that is read by nobody at a first visit."""
+"""The README's limit: nobody reads more than that before trying a program."""
 
 BESIDE_SETTINGS = re.compile(
     r"CONFIG|\w+_FILE|TEST_\w+|SOAK_SECONDS|PROMETHEUS_URL"  # read by others than `Settings`

@@ -18,7 +18,7 @@ STUB = Path(__file__).with_name("stub_worker.py")
 
 def programs(nginx: NginxProgram) -> Programs:
     """Stubs as workers, the rest as it is."""
-    policy = RestartPolicy(**json.loads(os.environ.get("PATIENCE", "{}")))
+    policy = RestartPolicy(**json.loads(os.environ.get("RESTART_POLICY", "{}")))
     return Programs(nginx, worker=stub, restart_policy=policy)
 
 

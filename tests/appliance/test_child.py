@@ -45,7 +45,7 @@ async def test_its_end_is_told_as_a_shell_would(script: str, status: int) -> Non
 
 
 async def test_its_words_go_on_and_the_last_are_kept() -> None:
-    """All lines reach the log; only stderr counts as last words."""
+    """All lines reach the log; only those of stderr are kept as its end."""
     child, output = await start("echo to the log; echo goodbye >&2")
     await end_of(child)
     assert await child.stderr_tail() == "goodbye"

@@ -11,7 +11,7 @@ from proxy.appliance.line_reader import LineReader, to_log
 
 
 def pumped(*parts: bytes) -> tuple[list[bytes], str]:
-    """What the sink gets for these writes, and the last words."""
+    """What the sink gets for these writes, and the end of stderr."""
     reading, writing = os.pipe()
     got: list[bytes] = []
     lines = LineReader(reading, got.append, "test")
@@ -37,7 +37,7 @@ def test_a_last_line_without_an_end_is_not_lost() -> None:
     assert last == "whole\ncut of"
 
 
-def test_the_last_words_are_the_last_lines() -> None:
+def test_the_end_of_stderr_is_its_last_lines() -> None:
     """Of much that was said only the end is kept."""
     _, last = pumped(b"".join(b"line %d\n" % number for number in range(1000)))
     assert last.splitlines()[-1] == "line 999"

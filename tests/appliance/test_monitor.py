@@ -81,7 +81,7 @@ async def test_it_is_ready_once_it_answers() -> None:
     await asyncio.wait_for(task, DEADLINE)
 
 
-async def test_a_first_start_that_fails_ends_it_with_the_last_words() -> None:
+async def test_a_first_start_that_fails_ends_it_with_the_end_of_stderr() -> None:
     """Nobody waits for a program that cannot run: what it said is in the error."""
     monitor = ProcessMonitor(shell("echo no such model >&2; exit 3"), no, restart_policy=QUICK)
     with pytest.raises(CannotStart, match=r"(?s)exit status 3.*no such model"):
@@ -220,7 +220,7 @@ def beating(path: Path) -> ProcessSpec:
     )
 
 
-async def pulsing(path: Path, **patience: Any) -> tuple[ProcessMonitor, asyncio.Task[None]]:
+async def pulsing(path: Path, **policy: Any) -> tuple[ProcessMonitor, asyncio.Task[None]]:
     """A monitor of such a child, once it has been felt."""
 
     async def question() -> ProbeResponse | None:
@@ -228,7 +228,7 @@ async def pulsing(path: Path, **patience: Any) -> tuple[ProcessMonitor, asyncio.
         return ProbeResponse(200, b"") if felt and monitor._child.heartbeat.beats else None  # type: ignore[union-attr]
 
     monitor = ProcessMonitor(
-        beating(path), question, restart_policy=replace(QUICK, beat=0.1, **patience)
+        beating(path), question, restart_policy=replace(QUICK, beat=0.1, **policy)
     )
     return monitor, await running(monitor)
 

@@ -12,7 +12,7 @@ import pytest
 import proxy.appliance.pdeathsig
 from tests.appliance.running import alive, wait_until
 
-LEASH = proxy.appliance.pdeathsig.__file__
+PDEATHSIG = proxy.appliance.pdeathsig.__file__
 PARENT = """
 import os, subprocess, sys
 child = subprocess.Popen(
@@ -27,7 +27,9 @@ child.wait()
 def test_when_the_parent_is_killed_the_program_is_told(number: signal.Signals) -> None:
     """However the parent goes, the program gets its signal: none can be caught, or one that can."""
     parent = subprocess.Popen(
-        [sys.executable, "-c", PARENT, LEASH, str(int(number))], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", PARENT, PDEATHSIG, str(int(number))],
+        stdout=subprocess.PIPE,
+        text=True,
     )
     assert parent.stdout is not None
     with parent.stdout as out:
@@ -48,7 +50,7 @@ def test_a_parent_that_is_gone_already_starts_nothing(tmp_path: Path) -> None:
             sys.executable,
             "-I",
             "-S",
-            LEASH,
+            PDEATHSIG,
             str(somebody_else),
             "9",
             "0",
@@ -62,9 +64,9 @@ def test_a_parent_that_is_gone_already_starts_nothing(tmp_path: Path) -> None:
 
 
 def test_a_program_that_cannot_run_says_so() -> None:
-    """The reason is on stderr, where last words are looked for."""
+    """The reason is on stderr, the end of which the supervisor reports."""
     done = subprocess.run(
-        [sys.executable, "-I", "-S", LEASH, str(os.getpid()), "9", "0", "/no/such/program"],
+        [sys.executable, "-I", "-S", PDEATHSIG, str(os.getpid()), "9", "0", "/no/such/program"],
         capture_output=True,
         text=True,
         check=False,
@@ -86,7 +88,7 @@ def test_a_deaf_program_does_not_hear_sigterm(tmp_path: Path, rights: tuple[str,
         pytest.skip("only root can give rights up, with util-linux")
     up = tmp_path / "up"
     script = f"trap 'exit 5' TERM; trap 'exit 6' INT; touch {up}; while :; do sleep 0.01; done"
-    command = [sys.executable, "-I", "-S", LEASH, str(os.getpid()), "9", "1"]
+    command = [sys.executable, "-I", "-S", PDEATHSIG, str(os.getpid()), "9", "1"]
     with subprocess.Popen([*rights, *command, "/bin/bash", "-c", script]) as program:
         wait_until(up.exists, "its start")
         program.send_signal(signal.SIGTERM)

@@ -39,7 +39,7 @@ class Kept:
 
 
 class Staff:
-    """What the status reads of a crew."""
+    """The part of `Processes` that the status reads."""
 
     def __init__(self, *, serving: bool = True) -> None:
         self.serving = serving

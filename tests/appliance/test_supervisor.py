@@ -65,7 +65,7 @@ def test_operators_routes_are_not_public(tmp_path: Path) -> None:
 @pytest.mark.parametrize("process", ["worker", "nginx"])
 def test_what_is_killed_comes_back(tmp_path: Path, process: str) -> None:
     """A dead worker or nginx is started again, and requests are answered as before."""
-    with Running(tmp_path, SLUICE_WORKERS="2", PATIENCE=QUICK) as running:
+    with Running(tmp_path, SLUICE_WORKERS="2", RESTART_POLICY=QUICK) as running:
         running.ready()
         before = pid_of(running, process)
         family = children_of(before)
@@ -80,8 +80,8 @@ def test_what_is_killed_comes_back(tmp_path: Path, process: str) -> None:
 
 def test_the_others_serve_while_one_is_away(tmp_path: Path) -> None:
     """While one of two workers waits to be started again, every request is answered."""
-    patience = json.dumps({"first_delay": 60, "stop": 0.3})
-    with Running(tmp_path, SLUICE_WORKERS="2", PATIENCE=patience) as running:
+    policy = json.dumps({"first_delay": 60, "stop": 0.3})
+    with Running(tmp_path, SLUICE_WORKERS="2", RESTART_POLICY=policy) as running:
         running.ready()
         first = pid_of(running, "worker")
         os.kill(first, signal.SIGKILL)
@@ -94,7 +94,7 @@ def test_the_others_serve_while_one_is_away(tmp_path: Path) -> None:
         assert running.get("/readyz", admin=True)[0] == 200
 
 
-def test_a_worker_that_cannot_start_ends_the_run_with_its_last_words(tmp_path: Path) -> None:
+def test_a_worker_that_cannot_start_ends_the_run_and_shows_its_stderr(tmp_path: Path) -> None:
     """The reason is the last thing on the terminal, the exit status is 1, nothing is left."""
     with Running(tmp_path, STUB='{"dies_at_start": true}') as running:
         assert running.ended() == 1
@@ -128,7 +128,7 @@ def test_a_taken_port_is_said_in_one_line(tmp_path: Path) -> None:
 def test_sigterm_lets_a_stream_finish(tmp_path: Path) -> None:
     """Nothing new is let in, the probe says draining, the stream comes whole, the exit is clean."""
     impatient = json.dumps({"flush": 0.1, "stop": 0.1})
-    with Running(tmp_path, SLUICE_WORKERS="2", PATIENCE=impatient) as running:
+    with Running(tmp_path, SLUICE_WORKERS="2", RESTART_POLICY=impatient) as running:
         running.ready()
         with running.stream() as stream:
             running.signal(signal.SIGTERM)
@@ -156,7 +156,7 @@ def release(running: Running) -> None:
 
 def test_at_the_deadline_the_rest_is_cut(tmp_path: Path) -> None:
     """A worker that does not end in time is killed; its client sees an incomplete body."""
-    with Running(tmp_path, SLUICE_DRAIN_SECONDS="0", PATIENCE=QUICK) as running:
+    with Running(tmp_path, SLUICE_DRAIN_SECONDS="0", RESTART_POLICY=QUICK) as running:
         running.ready()
         with running.stream() as stream:
             running.signal(signal.SIGTERM)
@@ -167,7 +167,7 @@ def test_at_the_deadline_the_rest_is_cut(tmp_path: Path) -> None:
 
 def test_a_client_that_says_nothing_does_not_hold_up_the_end(tmp_path: Path) -> None:
     """Open connections without a request, new or kept, are closed with everything else."""
-    with Running(tmp_path, PATIENCE=QUICK) as running:
+    with Running(tmp_path, RESTART_POLICY=QUICK) as running:
         running.ready()
         with contextlib.ExitStack() as stack:
             address = ("127.0.0.1", running.port)
@@ -181,7 +181,7 @@ def test_a_client_that_says_nothing_does_not_hold_up_the_end(tmp_path: Path) -> 
 
 def test_a_second_signal_stops_at_once(tmp_path: Path) -> None:
     """Whoever presses Ctrl-C twice does not wait for the streams."""
-    with Running(tmp_path, SLUICE_DRAIN_SECONDS="300", PATIENCE=QUICK) as running:
+    with Running(tmp_path, SLUICE_DRAIN_SECONDS="300", RESTART_POLICY=QUICK) as running:
         running.ready()
         with running.stream():
             before = children_of(running.process.pid)
@@ -194,7 +194,7 @@ def test_a_second_signal_stops_at_once(tmp_path: Path) -> None:
 
 def test_ctrl_c_in_a_terminal_cuts_no_stream(tmp_path: Path) -> None:
     """The terminal signals the whole group; nginx and the workers are not in it."""
-    with Running(tmp_path, PATIENCE=QUICK) as running:
+    with Running(tmp_path, RESTART_POLICY=QUICK) as running:
         running.ready()
         with running.stream() as stream:
             os.killpg(running.process.pid, signal.SIGINT)
@@ -206,7 +206,7 @@ def test_ctrl_c_in_a_terminal_cuts_no_stream(tmp_path: Path) -> None:
 
 def test_a_signal_during_the_start_is_heard(tmp_path: Path) -> None:
     """Told to stop before it is ready, it ends without having been ready, and leaves nothing."""
-    with Running(tmp_path, STUB='{"never_ready": true}', PATIENCE=QUICK) as running:
+    with Running(tmp_path, STUB='{"never_ready": true}', RESTART_POLICY=QUICK) as running:
         wait_until(lambda: children_of(running.process.pid), "a worker")
         before = children_of(running.process.pid)
         running.signal(signal.SIGTERM)
@@ -232,7 +232,7 @@ def test_the_run_directory_is_private_and_goes_away(tmp_path: Path) -> None:
     short = Path("/tmp") / f"t{os.getpid()}"
     short.mkdir()
     try:
-        with Running(tmp_path, TMPDIR=str(short), PATIENCE=QUICK) as running:
+        with Running(tmp_path, TMPDIR=str(short), RESTART_POLICY=QUICK) as running:
             running.ready()
             (directory,) = short.iterdir()
             assert stat.S_IMODE(directory.stat().st_mode) == 0o700
@@ -253,7 +253,7 @@ def test_sighup_takes_up_a_new_certificate(tmp_path: Path) -> None:
         SLUICE_TLS_PORT=str(tls),
         SLUICE_TLS_CERTIFICATE=str(certificate),
         SLUICE_TLS_KEY=str(key),
-        PATIENCE=QUICK,
+        RESTART_POLICY=QUICK,
     ) as running:
         running.ready()
         assert certificate_of(tls) == Path(ONE.certificate).read_text()
@@ -307,7 +307,7 @@ def pids_of_workers(running: Running) -> list[int]:
 
 def test_who_comes_while_all_workers_are_dead_waits_for_the_next(tmp_path: Path) -> None:
     """Killed together, they are back in a moment: nobody who comes meanwhile is refused."""
-    with Running(tmp_path, SLUICE_WORKERS="2", PATIENCE=QUICK) as running:
+    with Running(tmp_path, SLUICE_WORKERS="2", RESTART_POLICY=QUICK) as running:
         running.ready()
         before = pids_of_workers(running)
         for pid in before:
@@ -328,10 +328,10 @@ def block(running: Running) -> http.client.HTTPConnection:
 @pytest.mark.parametrize("how", ["stopped", "blocked"])
 def test_a_frozen_worker_gets_nothing_new_and_is_replaced(tmp_path: Path, how: str) -> None:
     """Once it has no heartbeat the other one answers everything, and soon there are two again."""
-    patience = json.dumps(json.loads(QUICK) | {"beat": 0.1, "silent_after": 5, "frozen_after": 15})
+    policy = json.dumps(json.loads(QUICK) | {"beat": 0.1, "silent_after": 5, "frozen_after": 15})
     with (
         contextlib.ExitStack() as stack,
-        Running(tmp_path, SLUICE_WORKERS="2", PATIENCE=patience) as running,
+        Running(tmp_path, SLUICE_WORKERS="2", RESTART_POLICY=policy) as running,
     ):
         running.ready()
         before = pids_of_workers(running)
@@ -342,7 +342,7 @@ def test_a_frozen_worker_gets_nothing_new_and_is_replaced(tmp_path: Path, how: s
             stack.callback(blocked.close)
         wait_until(lambda: running.logged("state") or running.logged("frozen"), "silence")
         assert set(answers(running, 20)) == {200}
-        wait_until(lambda: running.logged("frozen"), "the end of its patience")
+        wait_until(lambda: running.logged("frozen"), "a frozen worker")
         wait_until(lambda: running.status()["state"] == "ready", "ready")
         wait_until(
             lambda: None not in pids_of_workers(running) and pids_of_workers(running) != before,
@@ -354,8 +354,8 @@ def test_a_frozen_worker_gets_nothing_new_and_is_replaced(tmp_path: Path, how: s
 
 def test_when_no_worker_has_a_pulse_the_machine_is_not_ready(tmp_path: Path) -> None:
     """The probe says so at once; who comes waits for the worker that takes its place."""
-    patience = json.dumps(json.loads(QUICK) | {"beat": 0.1, "silent_after": 5, "frozen_after": 40})
-    with Running(tmp_path, PATIENCE=patience) as running:
+    policy = json.dumps(json.loads(QUICK) | {"beat": 0.1, "silent_after": 5, "frozen_after": 40})
+    with Running(tmp_path, RESTART_POLICY=policy) as running:
         running.ready()
         with contextlib.closing(block(running)):
             wait_until(lambda: running.get("/readyz", admin=True)[0] == 503, "not ready")

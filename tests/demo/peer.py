@@ -15,7 +15,7 @@ PATHS = {
     "gemini": "/v1beta/models/{model}:streamGenerateContent?alt=sse",
 }
 FAMILIES = tuple(PATHS)
-_PATIENCE = 5.0
+_TIMEOUT_SECONDS = 5.0
 
 
 @dataclass
@@ -117,7 +117,7 @@ def request(
     return "\r\n".join((*lines, "", "")).encode() + body
 
 
-async def call(port: int, sent: bytes, *, silence: float = _PATIENCE) -> Heard:
+async def call(port: int, sent: bytes, *, silence: float = _TIMEOUT_SECONDS) -> Heard:
     """Send, and listen until the line ends or is silent for so many seconds."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=2**20)
     try:
@@ -127,7 +127,7 @@ async def call(port: int, sent: bytes, *, silence: float = _PATIENCE) -> Heard:
         writer.close()
 
 
-async def listen(reader: asyncio.StreamReader, silence: float = _PATIENCE) -> Heard:
+async def listen(reader: asyncio.StreamReader, silence: float = _TIMEOUT_SECONDS) -> Heard:
     """Keep every read until the line ends or is silent."""
     reads: list[bytes] = []
     while True:

@@ -41,7 +41,7 @@ async def test_never_more_than_the_cap() -> None:
     gate = admission(slots=3, queue=100)
     inside = most = 0
 
-    async def visit() -> None:
+    async def hold_slot() -> None:
         nonlocal inside, most
         async with gate.slot():
             inside += 1
@@ -49,7 +49,7 @@ async def test_never_more_than_the_cap() -> None:
             await asyncio.sleep(0)
             inside -= 1
 
-    await asyncio.gather(*(visit() for _ in range(50)))
+    await asyncio.gather(*(hold_slot() for _ in range(50)))
     assert most == 3
     assert (gate.taken, gate.waiting) == (0, 0)
 
@@ -59,12 +59,12 @@ async def test_first_come_first_served() -> None:
     gate = admission()
     order: list[int] = []
 
-    async def visit(number: int) -> None:
+    async def hold_slot(number: int) -> None:
         async with gate.slot():
             order.append(number)
             await asyncio.sleep(0)
 
-    await asyncio.gather(*(visit(number) for number in range(8)))
+    await asyncio.gather(*(hold_slot(number) for number in range(8)))
     assert order == list(range(8))
 
 
@@ -73,14 +73,14 @@ async def test_a_greedy_key_does_not_starve_the_rest() -> None:
     gate = admission(queue=100)
     order: list[str] = []
 
-    async def visit(key: str) -> None:
+    async def hold_slot(key: str) -> None:
         async with gate.slot(key):
             order.append(key)
             await asyncio.sleep(0)
 
-    tasks = [asyncio.create_task(visit("greedy")) for _ in range(50)]
+    tasks = [asyncio.create_task(hold_slot("greedy")) for _ in range(50)]
     await asyncio.sleep(0)
-    tasks += [asyncio.create_task(visit("modest")) for _ in range(2)]
+    tasks += [asyncio.create_task(hold_slot("modest")) for _ in range(2)]
     await asyncio.gather(*tasks)
     assert order.index("modest") <= 3
     assert Counter(order) == {"greedy": 50, "modest": 2}
@@ -122,7 +122,7 @@ async def test_a_wait_that_is_too_long() -> None:
 
 
 async def test_a_wait_that_would_be_too_long() -> None:
-    """By how long slots are held, quiet hours aside: refused at once, with the time it takes."""
+    """By how long slots are held, without idle times: refused at once, with the expected wait."""
     clock = Clock()
     gate = Admission(1, 1000, 10.0, clock=clock)
     for _ in range(20):
@@ -307,7 +307,7 @@ async def test_slots_go_to_the_key_that_holds_fewest() -> None:
     gate = admission(slots=2, queue=100)
     order: list[str] = []
 
-    async def visit(key: str) -> None:
+    async def hold_slot(key: str) -> None:
         async with gate.slot(key):
             order.append(key)
             await asyncio.sleep(0)
@@ -315,9 +315,9 @@ async def test_slots_go_to_the_key_that_holds_fewest() -> None:
     stuck, other = gate.slot("greedy"), gate.slot("other")
     await stuck.__aenter__()
     await other.__aenter__()
-    tasks = [asyncio.create_task(visit("greedy")) for _ in range(5)]
+    tasks = [asyncio.create_task(hold_slot("greedy")) for _ in range(5)]
     await settle()
-    tasks += [asyncio.create_task(visit("polite")) for _ in range(2)]
+    tasks += [asyncio.create_task(hold_slot("polite")) for _ in range(2)]
     await settle()
     await other.__aexit__(None, None, None)
     await asyncio.gather(*tasks)

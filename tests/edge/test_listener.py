@@ -95,8 +95,8 @@ async def test_a_burst() -> None:
         await site.stop()
 
 
-async def test_stopping_with_clients_at_the_door() -> None:
-    """Who was taken in is served; who comes later is refused."""
+async def test_stopping_with_accepted_connections_that_are_not_started() -> None:
+    """An accepted connection is served; a later one is refused."""
     begun: list[int] = []
     async with paced_listener(begun) as (site, listening):
         await site.start()
@@ -113,7 +113,7 @@ async def test_stopping_with_clients_at_the_door() -> None:
 
 
 async def test_no_descriptor_left(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It waits a moment and takes them in then, instead of trying as fast as it can."""
+    """It retries `accept()` after a pause, not in a busy loop."""
     monkeypatch.setattr(listener, "_PAUSE_SECONDS", 0.05)
     async with paced_listener([]) as (site, listening):
         listening.out_of_descriptors = 2

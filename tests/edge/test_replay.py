@@ -292,9 +292,9 @@ async def test_the_time_for_a_slow_reader_begins_anew() -> None:
     world = World(stuck=True, slow=20.0)
     client = await world.commit(DownstreamResponse(), b"x")
     asyncio.get_running_loop().call_soon(world.transport.take_all)
-    async with asyncio.timeout(None) as patience:
-        await world.replay_of(state_of(), View(), lambda: None)._drain(client, patience)
-        assert patience.when() is None
+    async with asyncio.timeout(None) as limit:
+        await world.replay_of(state_of(), View(), lambda: None)._drain(client, limit)
+        assert limit.when() is None
 
 
 async def test_the_head_is_that_of_the_first_answer() -> None:

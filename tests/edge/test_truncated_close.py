@@ -1,4 +1,4 @@
-"""How a connection is broken off: the last words first, then a break that the client sees."""
+"""A truncated close: first the bytes that are left, then a break that the client sees."""
 
 from __future__ import annotations
 
@@ -52,7 +52,9 @@ async def read_on(other: socket.socket) -> tuple[bytes, type[BaseException] | No
 
 
 @pytest.mark.parametrize(("reset", "ended"), [(True, ConnectionResetError), (False, None)])
-async def test_the_last_words_come_first(reset: bool, ended: type[BaseException] | None) -> None:
+async def test_the_bytes_that_are_left_come_first(
+    reset: bool, ended: type[BaseException] | None
+) -> None:
     """A reset is seen as an error, a close as an end, and each after all that was sent."""
     async with connected() as (transport, client, other):
         client.write(b"x" * 300_000 + WORDS, 0.0)
@@ -65,7 +67,7 @@ async def test_the_last_words_come_first(reset: bool, ended: type[BaseException]
 
 
 async def test_what_the_client_sent_meanwhile() -> None:
-    """Bytes of the client's that nobody read make of a close a reset: the last words come first."""
+    """Unread bytes of the client turn a close into a reset: the bytes that are left come first."""
     async with connected() as (transport, client, other):
         transport.pause_reading()
         other.sendall(b"more of the request")

@@ -93,7 +93,7 @@ def until_it_ends(url: str, data: bytes) -> tuple[bytes, bool]:
 
 
 async def test_a_client_of_http_1_0(start_worker: StartWorker) -> None:
-    """Only the close ends its body, so a worker that cuts it resets, after the last words."""
+    """Only the close ends its body, so a worker that cuts it resets, after the error event."""
     worker = await start_worker()
     for family in BY_FAMILY:
         asking = BY_FAMILY[family]

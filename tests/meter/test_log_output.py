@@ -72,7 +72,7 @@ def test_a_reader_that_stands_still_is_waited_for_once(pipe: tuple[int, int]) ->
 
 
 def test_a_writer_does_not_wait_for_another_that_waits(pipe: tuple[int, int]) -> None:
-    """The event loop's lines are not held up by a thread that has patience."""
+    """The event loop's lines do not wait for a thread that waits for the log."""
     stream = LogOutput(pipe[1], "the log")
     held = filled(pipe[1])
     patient = threading.Thread(target=stream.write, args=(LINE, 3600))

@@ -27,7 +27,7 @@ def cuts(stream: bytes) -> dict[str, list[bytes]]:
 
 
 def seen_by(reader: Any) -> tuple[Any, ...]:
-    """What a reader counted, its times aside."""
+    """What a reader counted, without its times."""
     tally = reader.tally
     counts = (tally.counted, tally.text, tally.reasoning, tally.tool, tally.other)
     return (*counts, tally.usage, tally.finish_reason, tally.model, tally.malformed, tally.family)

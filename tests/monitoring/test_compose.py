@@ -63,7 +63,7 @@ def test_sluice_is_given_settings_that_it_knows() -> None:
 
 
 def test_the_container_waits_for_the_drain() -> None:
-    """Running streams end before docker loses patience."""
+    """Running streams end before Docker's stop timeout."""
     drain = SERVICES["sluice"]["environment"]["SLUICE_DRAIN_SECONDS"]
     assert int(SERVICES["sluice"]["stop_grace_period"].removesuffix("s")) >= drain + 10
 

@@ -137,7 +137,7 @@ async def test_a_log_that_is_gone_is_told_after_what_came() -> None:
 
 
 async def test_a_store_that_stays_away_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    """After its patience; a short absence is not noticed."""
+    """After `MAX_OUTAGE_SECONDS`; a short outage is not noticed."""
     away = StoreUnavailable("timeout")
     reader = reader_of(ScriptedStore(away, [raw(batch(1, b"a"))]))
     assert await reader.next(1) is not None

@@ -19,7 +19,7 @@ from typing import Any
 
 from tests.integration.faults.asking import CHAT
 
-PATIENCE_SECONDS = 120.0
+TIMEOUT_SECONDS = 120.0
 _HEAD_END = b"\r\n\r\n"
 _LAST_CHUNK = b"0\r\n\r\n"
 
@@ -81,7 +81,7 @@ class BurstClient:
         self.began = time.monotonic()
         for _ in range(count):
             self._come()
-        deadline = self.began + PATIENCE_SECONDS
+        deadline = self.began + TIMEOUT_SECONDS
         while self.clients and time.monotonic() < deadline:
             for descriptor, _ in self.poll.poll(0.1):
                 self._ready(self.clients[descriptor])

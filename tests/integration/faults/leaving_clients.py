@@ -28,7 +28,7 @@ ANSWER = "rate=4;tokens=8"
 AT_ONCE = 50
 """Streams of HTTP/2 in one write."""
 _ADDRESSES = 200
-_PATIENCE_SECONDS = 2.0
+_TIMEOUT_SECONDS = 2.0
 _READ = 65536
 
 
@@ -41,7 +41,7 @@ def close_at_once(address: tuple[str, int], until: float) -> Counter[str]:
         # From many addresses, since each has only so many ports.
         source = (f"127.0.2.{sent['connections'] % _ADDRESSES + 1}", 0)
         try:
-            with socket.create_connection(address, _PATIENCE_SECONDS, source) as client:
+            with socket.create_connection(address, _TIMEOUT_SECONDS, source) as client:
                 sent["connections"] += 1
                 client.sendall(request)
                 sent["requests"] += 1
@@ -58,7 +58,7 @@ def reset_at_once(address: tuple[str, int], until: float) -> Counter[str]:
     context.set_alpn_protocols(["h2"])
     while time.monotonic() < until:
         with (
-            socket.create_connection(address, _PATIENCE_SECONDS) as plain,
+            socket.create_connection(address, _TIMEOUT_SECONDS) as plain,
             context.wrap_socket(plain, server_hostname="localhost") as client,
         ):
             sent["connections"] += 1
@@ -99,7 +99,7 @@ class _Resetting:
 
     def _begin(self) -> None:
         self._talk.initiate_connection()
-        self._client.settimeout(_PATIENCE_SECONDS)
+        self._client.settimeout(_TIMEOUT_SECONDS)
         self._client.sendall(self._talk.data_to_send())
         # Its settings, and a window for more than the first few bodies.
         self._talk.receive_data(self._client.recv(_READ))
@@ -118,15 +118,15 @@ class _Resetting:
             self._talk.send_headers(stream, head)
             self._talk.send_data(stream, CHAT.body, end_stream=True)
             self._talk.reset_stream(stream, h2.errors.ErrorCodes.CANCEL)
-        self._client.settimeout(_PATIENCE_SECONDS)
+        self._client.settimeout(_TIMEOUT_SECONDS)
         self._client.sendall(self._talk.data_to_send())
 
     def _wait_until_read(self) -> None:
         """A ping is answered once all before it has been read (RFC 9113, 6.7)."""
         self._talk.ping(b"last one")
-        self._client.settimeout(_PATIENCE_SECONDS)
+        self._client.settimeout(_TIMEOUT_SECONDS)
         self._client.sendall(self._talk.data_to_send())
-        deadline = time.monotonic() + _PATIENCE_SECONDS
+        deadline = time.monotonic() + _TIMEOUT_SECONDS
         while not self._ping_answered and time.monotonic() < deadline:
             self._take()
             time.sleep(0.01)

@@ -1,6 +1,6 @@
-"""`sluice worker` with a second door: a unix socket, on which it tells what it holds.
+"""`sluice worker` with a second listener: a unix socket that serves its internal status.
 
-A worker that listens on TCP tells that to nobody; a test must know when a slot leaks.
+A worker on TCP has no public status route; a test must know when a slot leaks.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ def _create_observed_runner(*args: Any, **kwargs: Any) -> web.AppRunner:
     runner = _create_runner(*args, **kwargs)
     set_up = runner.setup
 
-    async def set_up_with_a_second_door() -> None:
+    async def set_up_with_a_second_listener() -> None:
         await set_up()
         await web.UnixSite(runner, os.environ[STATUS_SOCKET]).start()
 
-    runner.setup = set_up_with_a_second_door  # type: ignore[method-assign] # of this one runner
+    runner.setup = set_up_with_a_second_listener  # type: ignore[method-assign] # of this one runner
     return runner
 
 

@@ -140,7 +140,7 @@ async def test_the_head_alone(start_front: StartWorker, store: StoreServer) -> N
 
 
 async def test_browsers_of_another_origin(start_front: StartWorker, store: StoreServer) -> None:
-    """Each of the doors answers them, and shows what a page needs to go on; so do its errors."""
+    """Each route answers them, and so do errors, with the headers that a page needs to resume."""
     front = await start_front(
         store_url=store.url, store_timeout_seconds=5, cors_origins=(ORIGIN,), upstream_api_key="k"
     )
