@@ -2,8 +2,9 @@
 SHELL := /bin/sh
 PYTHON ?= python3
 VENV ?= .venv
-# Two for each of two cores: most tests wait for something most of their time.
-JOBS ?= 4
+# Three for each of two cores: most tests wait for something most of their time, and with two the
+# cores idle for a quarter of it.
+JOBS ?= 6
 SECONDS ?= 60
 IMAGE ?= sluice:dev
 # A local CA, a network, a mirror: whatever docker needs on this machine.
