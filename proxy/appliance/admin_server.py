@@ -36,8 +36,8 @@ class _Connection(RequestHandler):
             self.log_exception("A request to the admin port failed.", exc_info=exc)
             response = refusal(status, "internal_error", "Sluice failed; its log says why.")
         else:
-            what = "The request is not valid HTTP."
-            response = refusal(status, "invalid_request", what)
+            reason = "The request is not valid HTTP."
+            response = refusal(status, "invalid_request", reason)
         response.force_close()
         return response
 

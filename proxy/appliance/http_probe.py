@@ -70,7 +70,7 @@ async def _probe(
 
 def _parsed(data: bytes) -> ProbeResponse | None:
     head, end, body = data.partition(b"\r\n\r\n")
-    words = head.split(None, 2)
-    if not end or len(words) < 2 or not words[1].isdigit():
+    parts = head.split(None, 2)
+    if not end or len(parts) < 2 or not parts[1].isdigit():
         return None
-    return ProbeResponse(int(words[1]), body)
+    return ProbeResponse(int(parts[1]), body)

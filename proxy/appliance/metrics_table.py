@@ -35,12 +35,12 @@ def described() -> list[Described]:
     KeyInstruments(Maker(registry))
     # The library has no public way to list labels and help of metrics without samples.
     collectors = set(registry._collector_to_names)  # noqa: SLF001
-    made = sorted(
+    metrics = sorted(
         _described(collector)
         for collector in collectors
         if isinstance(collector, MetricWrapperBase)
     )
-    return made + _supervisors()
+    return metrics + _supervisors()
 
 
 def table() -> str:

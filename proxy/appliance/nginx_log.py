@@ -70,7 +70,7 @@ class NginxLog:
                     fields.pop(known, None)
                 _log.info("access", **fields)
         elif written:
-            self._write(b"".join(msgspec.json.encode(one) + b"\n" for one in written))
+            self._write(b"".join(msgspec.json.encode(fields) + b"\n" for fields in written))
 
     def errors(self, lines: bytes) -> None:
         """Process lines of nginx's stderr."""

@@ -65,7 +65,7 @@ class ApplianceStatus:
         workers = await self._processes.worker_reports()
         upstreams = [worker.pop("upstreams", []) for worker in workers]
         recent = [worker.pop("recent", {}) for worker in workers]
-        heard = [recent_warnings.latest(), *(worker.pop("warnings", []) for worker in workers)]
+        warnings = [recent_warnings.latest(), *(worker.pop("warnings", []) for worker in workers)]
         keys = [worker.pop("keys", {}) for worker in workers]
         return {
             "version": VERSION,
@@ -85,7 +85,7 @@ class ApplianceStatus:
             "limits_checked": _limits_checked(workers),
             # Only one worker reads the store.
             "keys": next(filter(None, keys), {}),
-            "warnings": _newest(chain.from_iterable(heard)),
+            "warnings": _newest(chain.from_iterable(warnings)),
         }
 
     async def metrics(self) -> bytes:
@@ -108,8 +108,8 @@ class ApplianceStatus:
         return await asyncio.to_thread(_cut_streams, str(self._metrics))
 
 
-def _newest(heard: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    return sorted(heard, key=lambda warning: str(warning["at"]), reverse=True)[
+def _newest(warnings: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    return sorted(warnings, key=lambda warning: str(warning["at"]), reverse=True)[
         : recent_warnings.MAX_WARNINGS
     ]
 
@@ -152,7 +152,7 @@ def _collect(directory: str) -> bytes:
 
 def _cut_streams(directory: str) -> int:
     read = import_module("prometheus_client.parser").text_string_to_metric_families
-    samples = (one for family in read(_collect(directory).decode()) for one in family.samples)
+    samples = (sample for family in read(_collect(directory).decode()) for sample in family.samples)
     return sum(
         int(sample.value)
         for sample in samples

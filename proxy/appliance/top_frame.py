@@ -114,14 +114,14 @@ def _share(share: float | None) -> Word:
 
 def _times(change: Change) -> Iterator[Line]:
     yield [(f"{'':24}{'p50':>10}{'p95':>10}", DIM)]
-    spreads = {words: change.spread(name) for words, name in FIRSTS.items()}
+    spreads = {title: change.spread(name) for title, name in FIRSTS.items()}
     spreads["wait for a slot"] = change.spread("sluice_queue_wait_seconds")
     spreads["longest stall"] = change.spread("sluice_max_token_gap_seconds")
     overhead = "sluice_overhead_seconds"
     spreads["added before the call"] = change.spread(overhead, phase="before")
     spreads["added to the first byte"] = change.spread(overhead, phase="first_byte")
-    for words, spread in spreads.items():
-        yield [(f"{words:24}", PLAIN), (_pair(spread), BOLD)]
+    for title, spread in spreads.items():
+        yield [(f"{title:24}", PLAIN), (_pair(spread), BOLD)]
     rate = change.spread("sluice_output_tokens_per_second")
     yield [
         (f"{'tokens/s of a stream':24}", PLAIN),

@@ -1,9 +1,8 @@
 """Tells whether a worker has started every request that was sent to its socket so far.
 
-Connections to a worker's socket are accepted in the order in which they came, and the event loop
-reads what has arrived before it reads what arrives later. So once a later request is answered, the
-worker has begun with all that were sent before it. No clock is asked: a busy worker takes longer
-for it, and a frozen one never answers.
+A worker accepts connections in the order in which they were made, and reads requests in the order
+in which they arrived. So when it answers a later request, it has started all earlier ones. This
+does not depend on time: a busy worker takes longer, and a frozen one never answers.
 """
 
 from __future__ import annotations
@@ -15,29 +14,29 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _REQUEST = b"HEAD /healthz HTTP/1.0\r\n\r\n"
-_TIMES = 3
-"""The first waits in the backlog; the others give what has been read there the turns of the event
-loop that it takes until it is written down (`proxy.meter.requests_in_flight`)."""
+_PROBES = 3
+"""The first request passes the backlog; the others give the event loop the iterations after which
+earlier requests are recorded as in flight (`proxy.meter.requests_in_flight`)."""
 _READ = 4096
 
 
 def has_passed(path: Path, *, seconds: float = 2.0) -> bool:
-    """Whether the worker has begun with all that was sent to its socket before; it blocks.
+    """Whether the worker has started all requests sent to its socket so far; it blocks.
 
     False if there is no answer within `seconds`.
     """
     try:
-        return all(_is_answered(path, seconds) for _ in range(_TIMES))
+        return all(_is_answered(path, seconds) for _ in range(_PROBES))
     except ConnectionRefusedError:
-        # Nobody accepts from it any more: what was sent there is never begun with.
+        # No process listens any more, so what was sent is never started.
         return True
     except OSError:
         return False
 
 
 def _is_answered(path: Path, seconds: float) -> bool:
-    with socket.socket(socket.AF_UNIX) as asking:
-        asking.settimeout(seconds)
-        asking.connect(str(path))
-        asking.sendall(_REQUEST)
-        return bool(asking.recv(_READ))
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(seconds)
+        connection.connect(str(path))
+        connection.sendall(_REQUEST)
+        return bool(connection.recv(_READ))

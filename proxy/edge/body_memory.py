@@ -108,33 +108,33 @@ class BodyMemory:
         """Release `size` bytes, and grant the waiting requests that fit now, in order."""
         self.used -= size
         self._trimmer.freed(size)
-        for one in list(self._line):
-            if not one.turn.done() and self._fits(one.hold, one.size):
-                self._line.remove(one)
-                self._give(one.hold, one.size)
-                one.turn.set_result(None)
+        for waiting in list(self._line):
+            if not waiting.turn.done() and self._fits(waiting.hold, waiting.size):
+                self._line.remove(waiting)
+                self._give(waiting.hold, waiting.size)
+                waiting.turn.set_result(None)
 
     async def _wait(self, hold: Hold, size: int) -> None:
-        one = _Waiting(hold, size, asyncio.get_running_loop().create_future())
+        waiting = _Waiting(hold, size, asyncio.get_running_loop().create_future())
         # A request that already holds memory goes first: it must end to release it.
         if hold.size:
-            self._line.appendleft(one)
+            self._line.appendleft(waiting)
         else:
-            self._line.append(one)
+            self._line.append(waiting)
         try:
             async with asyncio.timeout(self._wait_seconds):
-                await one.turn
+                await waiting.turn
         except TimeoutError:
             raise self._refusal() from None
         finally:
-            if one in self._line:
-                self._line.remove(one)
+            if waiting in self._line:
+                self._line.remove(waiting)
 
     def _fits(self, hold: Hold, size: int) -> bool:
         small = hold.size + size <= SMALL_BYTES
-        most = self.budget if small else self.budget * 3 // 4
+        limit = self.budget if small else self.budget * 3 // 4
         # A single body may use the whole budget.
-        return self.used + size <= most or (self.used == hold.size and size <= self.budget)
+        return self.used + size <= limit or (self.used == hold.size and size <= self.budget)
 
     def _give(self, hold: Hold, size: int) -> None:
         self.used += size

@@ -154,8 +154,8 @@ def _send_error(
         if context.claim is not None:
             context.claim.put_into(refused.headers)
         return refused
-    words = state.start_stream(context).cut(error, context.record.request_id)
-    context.client.write(words, time.monotonic())
+    last_event = state.start_stream(context).cut(error, context.record.request_id)
+    context.client.write(last_event, time.monotonic())
     if context.progress is not None:
         context.progress.end()
     context.response.end(Outcome(error.fault.ended_by, whole=False))

@@ -18,22 +18,22 @@ def limit_headers(
     limits: Limits, figures: Figures, *, anthropic: bool, now: datetime | None = None
 ) -> dict[str, str]:
     """Return the headers for the key's limits of requests and of tokens."""
-    known = (
+    rows = (
         ("requests", limits.requests_per_minute, figures.requests_left, figures.requests_whole_in),
         ("tokens", limits.tokens_per_minute, figures.tokens_left, figures.tokens_whole_in),
     )
     headers: dict[str, str] = {}
-    for what, limit, left, whole_in in known:
-        if not limit or left is None:
+    for kind, limit, remaining, whole_in in rows:
+        if not limit or remaining is None:
             continue
-        headers[f"x-ratelimit-limit-{what}"] = str(limit)
-        headers[f"x-ratelimit-remaining-{what}"] = str(left)
-        headers[f"x-ratelimit-reset-{what}"] = duration(whole_in)
+        headers[f"x-ratelimit-limit-{kind}"] = str(limit)
+        headers[f"x-ratelimit-remaining-{kind}"] = str(remaining)
+        headers[f"x-ratelimit-reset-{kind}"] = duration(whole_in)
         if anthropic:
-            at = (now or datetime.now(UTC)) + timedelta(seconds=math.ceil(whole_in))
-            headers[f"anthropic-ratelimit-{what}-limit"] = str(limit)
-            headers[f"anthropic-ratelimit-{what}-remaining"] = str(left)
-            headers[f"anthropic-ratelimit-{what}-reset"] = at.strftime("%Y-%m-%dT%H:%M:%SZ")
+            reset_at = (now or datetime.now(UTC)) + timedelta(seconds=math.ceil(whole_in))
+            headers[f"anthropic-ratelimit-{kind}-limit"] = str(limit)
+            headers[f"anthropic-ratelimit-{kind}-remaining"] = str(remaining)
+            headers[f"anthropic-ratelimit-{kind}-reset"] = reset_at.strftime("%Y-%m-%dT%H:%M:%SZ")
     return headers
 
 

@@ -177,15 +177,17 @@ class Limiter:
 
     async def figures(self, keys: Iterable[KeySettings]) -> dict[str, Figures]:
         """Read what each limited key has used and has left; keys without an answer are omitted."""
-        ledgers = [one for key in keys if key.limited and (one := self._ledger(key))]
-        answers = await asyncio.gather(*(one.figures() for one in ledgers), return_exceptions=True)
-        found: dict[str, Figures] = {}
+        ledgers = [ledger for key in keys if key.limited and (ledger := self._ledger(key))]
+        answers = await asyncio.gather(
+            *(ledger.figures() for ledger in ledgers), return_exceptions=True
+        )
+        figures_by_key: dict[str, Figures] = {}
         for ledger, answer in zip(ledgers, answers, strict=True):
             if not isinstance(answer, BaseException):
-                found[ledger.name] = answer
+                figures_by_key[ledger.name] = answer
             elif not isinstance(answer, StoreUnavailable):
                 raise answer
-        return found
+        return figures_by_key
 
     def status(self) -> dict[str, object] | None:
         """Report the store's state in this worker; None if no key needs one."""

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import select
 import socket
 from collections import deque
 
+import structlog
 from aiohttp import web
 
 from proxy.edge import early_disconnect
@@ -28,7 +28,7 @@ MAX_CHECKS_PER_TURN = 128
 _PAUSE_SECONDS = 0.1
 """How long accepting pauses when descriptors or memory are exhausted."""
 
-_log = logging.getLogger(__name__)
+_log = structlog.get_logger()
 
 
 class PacedListener(web.SockSite):
@@ -102,13 +102,13 @@ class PacedListener(web.SockSite):
                 while self._pause is None:
                     self._accepted.append(self._listening.accept()[0])
                     if not self._has_room(self._accepted[-1].fileno()):
-                        _log.warning("Accepting paused: too few file descriptors are left.")
+                        _log.warning("accept_paused", reason="too few file descriptors are left")
                         self._pause_accepting()
         except BlockingIOError:
             self._waiting_since = self._loop.time()
         except OSError as error:
             # Retrying at once would fail again in a busy loop.
-            _log.warning("accept() failed: %s; retrying in %g s", error.strerror, _PAUSE_SECONDS)
+            _log.warning("accept_failed", reason=error.strerror, retry_seconds=_PAUSE_SECONDS)
             self._pause_accepting()
         if self._accepted and not is_scheduled:
             self._start_next()
@@ -182,7 +182,7 @@ class PacedListener(web.SockSite):
             self._loop.call_later(1.0, self._log_left)
 
     def _log_left(self) -> None:
-        _log.info("%d clients disconnected before their requests were served.", self._left)
+        _log.info("clients_left_unserved", clients=self._left)
         self._left = 0
 
     def _start_connection(self, connection: socket.socket) -> None:
@@ -197,4 +197,4 @@ class PacedListener(web.SockSite):
     def _connection_started(self, task: asyncio.Task[object]) -> None:
         self._starting.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            _log.debug("A connection failed to start: %s", type(error).__name__)
+            _log.debug("connection_not_started", reason=type(error).__name__)

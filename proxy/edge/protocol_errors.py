@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Awaitable, Callable
 
+import structlog
 from aiohttp import web
 from aiohttp.http import RawRequestMessage
 from aiohttp.http_exceptions import LineTooLong
@@ -29,7 +29,7 @@ _TOO_MANY_FIELDS = "Too many headers"
 _OTHER_VERSION = re.compile(rb"\r*\n*[!-~]+ [!-~]+ HTTP/(?!1\.[01]\r)[0-9]\.[0-9]+\r")
 
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
-_log = logging.getLogger(__name__)
+_log = structlog.get_logger()
 
 
 class GatewayRunner(ProtocolRunner):
@@ -148,9 +148,7 @@ class _Connection(ClientConnection):
         else:
             context = RequestContext.of(request)
         _log.info(
-            "Malformed request: %s (request %s)",
-            type(exc).__name__,
-            context.record.request_id,
+            "malformed_request", reason=type(exc).__name__, request_id=context.record.request_id
         )
         if has_begun(request):
             raise ConnectionError("The response has already begun.")

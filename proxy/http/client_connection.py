@@ -7,10 +7,10 @@ is decided by the subclasses.
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections import deque
 from itertools import islice
 
+import structlog
 from aiohttp import StreamReader, web
 from aiohttp.http import RawRequestMessage
 from aiohttp.web_protocol import RequestHandler
@@ -20,7 +20,7 @@ _LINGER_SECONDS = 5.0
 """How long the rest of a refused body is read: a client blocked in sending may not read."""
 _NOTHING = memoryview(b"")
 
-_log = logging.getLogger(__name__)
+_log = structlog.get_logger()
 
 
 class ClientConnection(RequestHandler):
@@ -154,7 +154,7 @@ class ClientConnection(RequestHandler):
 
     def _head_is_late(self) -> None:
         self._head_timer = None
-        _log.info("Connection closed: no complete request head within %g s", self._head_seconds)
+        _log.info("head_timeout", seconds=self._head_seconds)
         self.force_close()
 
 

@@ -59,14 +59,14 @@ class AnsweringNames:
     def __init__(self, known: KnownNames) -> None:
         self._known = known
 
-    def label(self, asked: str, name: str, *, answered: bool) -> str:
-        """Return the answering model's name, or `other`, also if `asked` is `other`."""
+    def label(self, requested: str, name: str, *, answered: bool) -> str:
+        """Return the answering model's name, or `other`, also if `requested` is `other`."""
         if not name:
             return name
-        pair = f"{asked}\t{name}"  # A valid name contains no tab.
+        pair = f"{requested}\t{name}"  # A valid name contains no tab.
         if pair in self._known:
             return name
-        valid = answered and asked != OTHER and _is_valid(name)
+        valid = answered and requested != OTHER and _is_valid(name)
         return name if valid and self._known.admit(pair) else OTHER
 
 

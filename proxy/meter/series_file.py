@@ -213,9 +213,9 @@ class FiledValue:
 
     def _place(self) -> SeriesFile | None:
         """Move the whole series into the file, if there is space."""
-        room = self._files.room_for(self.kind, [part.key for part in self._parts])
-        if room is not None:
-            file, counted = room
+        placed = self._files.room_for(self.kind, [part.key for part in self._parts])
+        if placed is not None:
+            file, counted = placed
             for part, before in zip(self._parts, counted, strict=True):
                 part.take_place(file, before)
         return self._file

@@ -44,8 +44,8 @@ def trailing_comment(record: RequestRecord, tally: Tally, cost: float | None = N
         "queue_seconds": _decimal(record.queue_seconds),
         "cost_usd": _decimal(cost, 9),
     }
-    words = [f"{name}={value}" for name, value in figures.items() if value is not None]
-    return f": sluice-figures {' '.join(words)}\n".encode()
+    pairs = [f"{name}={value}" for name, value in figures.items() if value is not None]
+    return f": sluice-figures {' '.join(pairs)}\n".encode()
 
 
 def _between(start: float | None, end: float | None) -> float | None:

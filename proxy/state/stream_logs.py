@@ -123,8 +123,8 @@ class StreamLogs:
     async def exists(self, stream_id: str) -> bool:
         """Whether there is a log of that id, whoever owns it. Raises `StoreUnavailable`."""
         command = ("EXISTS", keys_of(stream_id)[0])
-        [found] = await self.store.pipeline([command], self.store.timeout)
-        return bool(found == 1)
+        [count] = await self.store.pipeline([command], self.store.timeout)
+        return bool(count == 1)
 
     async def read(
         self, stream_id: str, owner: str, cursor: int

@@ -76,12 +76,12 @@ def _reason(error: BaseException) -> str:
     match error:
         case aiohttp.ClientConnectorCertificateError():
             certificate = error.certificate_error
-            words = str(getattr(certificate, "verify_message", "") or "bad certificate")
+            message = str(getattr(certificate, "verify_message", "") or "bad certificate")
             # "Hostname mismatch, certificate is not valid for 'the address'."
-            return words.partition(",")[0].lower()
+            return message.partition(",")[0].lower()
         case ssl.SSLError(reason=str(reason)):
             return reason.replace("_", " ").lower()
-        case OSError(strerror=str(words)) if "[" not in words:
-            return words.lower()
+        case OSError(strerror=str(message)) if "[" not in message:
+            return message.lower()
         case _:
             return "connection lost"

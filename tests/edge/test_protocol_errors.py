@@ -75,13 +75,16 @@ async def test_it_is_refused_as_json(
 ) -> None:
     """With a request id; the connection ends, and no log repeats what was sent."""
     caplog.set_level("DEBUG")
-    head, _, body = (await said(port, sent)).partition(b"\r\n\r\n")
+    with capture_logs() as lines:
+        head, _, body = (await said(port, sent)).partition(b"\r\n\r\n")
     assert head.split(b" ", 2)[1] == (b"431" if words == "too long" else b"400")
     error = json.loads(body)["error"]
     assert words in error["message"]
     assert error["request_id"].encode() in head
     assert b"sk-secret" not in body
-    assert "sk-secret" not in caplog.text
+    [line] = [line for line in lines if line["event"] == "malformed_request"]
+    assert line["request_id"] == error["request_id"]
+    assert "sk-secret" not in caplog.text + str(lines)
 
 
 async def test_the_request_before_it_is_answered(port: int) -> None:
