@@ -53,6 +53,10 @@ class Link:
         """Pull it out: not a packet passes, and nobody is told."""
         _ip("link", "set", self.device, "down")
 
+    def mend(self) -> None:
+        """Plug it in again."""
+        _ip("link", "set", self.device, "up")
+
 
 @dataclass(frozen=True)
 class Client:
@@ -60,6 +64,13 @@ class Client:
 
     namespace: str
     links: tuple[Link, ...]
+
+    def end_connections(self) -> None:
+        """End them at the client only, as the system of a phone does when its network is gone.
+
+        No packet tells the other side, if the link is cut.
+        """
+        _ip("netns", "exec", self.namespace, "ss", "--tcp", "--kill", "state", "established")
 
     def reading(
         self, url: str, body: str = "", headers: str = "{}", seconds: float = 3.0
