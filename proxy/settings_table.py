@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from proxy.generated_docs import put_between, update
+from proxy.generated_docs import update
 from proxy.resume_settings import ResumeSettings
 from proxy.setting_errors import PREFIX
 from proxy.settings import Settings
@@ -31,14 +31,6 @@ def table() -> str:
         cells = (f"`{PREFIX}{name.upper()}`", _default(field), reload, field.description)
         rows.append(f"| {' | '.join(map(str, cells))} |")
     return "\n".join(rows)
-
-
-def put_into(text: str) -> str:
-    """Return the text with the table between its two marks.
-
-    Raises `ValueError` if a mark is missing.
-    """
-    return put_between(text, BEGIN, END, table())
 
 
 def main(path: str) -> int:

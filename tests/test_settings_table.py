@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from proxy import settings_table
+from proxy.generated_docs import put_between
 from proxy.settings import Settings
-from proxy.settings_table import BEGIN, END, put_into, table
+from proxy.settings_table import BEGIN, END, table
 from proxy.shared_settings import RELOADED
 
 PAGE = Path(__file__).parents[1] / "docs" / "settings.md"
@@ -15,7 +16,7 @@ PAGE = Path(__file__).parents[1] / "docs" / "settings.md"
 def test_the_page_holds_the_table() -> None:
     """What operators read is what the program does: else run `make docs`."""
     text = PAGE.read_text(encoding="utf-8")
-    assert put_into(text) == text
+    assert put_between(text, BEGIN, END, table()) == text
 
 
 def test_every_setting_has_its_row_and_its_meaning() -> None:
@@ -58,7 +59,10 @@ def test_only_what_is_between_the_marks_is_replaced(tmp_path: Path) -> None:
     assert path.read_text() == f"before\n{BEGIN}\n{table()}\n{END}\nafter\n"
 
 
-def test_a_page_without_marks_is_left_alone() -> None:
+def test_a_page_without_marks_is_left_alone(tmp_path: Path) -> None:
     """Nothing is guessed about where the table should stand."""
+    path = tmp_path / "page.md"
+    path.write_text("no marks")
     with pytest.raises(ValueError, match="missing"):
-        put_into("no marks")
+        settings_table.main(str(path))
+    assert path.read_text() == "no marks"

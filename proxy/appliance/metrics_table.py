@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.metrics import MetricWrapperBase
 
 from proxy.appliance.status import _own_metrics
-from proxy.generated_docs import put_between, update
+from proxy.generated_docs import update
 from proxy.meter.instruments import Instruments, Maker
 from proxy.meter.key_instruments import KeyInstruments
 
@@ -50,14 +50,6 @@ def table() -> str:
         labels = ", ".join(f"`{label}`" for label in metric.labels) or "-"
         rows.append(f"| `{metric.name}` | {metric.kind} | {labels} | {metric.text} |")
     return "\n".join(rows)
-
-
-def put_into(text: str) -> str:
-    """Insert the table between its two markers.
-
-    Raises `ValueError` if the markers are missing.
-    """
-    return put_between(text, BEGIN, END, table())
 
 
 def main(path: str) -> int:
