@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Awaitable, Callable
 
+import structlog
 from aiohttp import hdrs, web
 
 from proxy import static_pages
@@ -34,7 +34,7 @@ _KEEPALIVE_SECONDS = 3660.0
 _ALONE_KEEPALIVE_SECONDS = 75.0
 """nginx's default for clients: each idle connection occupies a file descriptor."""
 _SHUTDOWN_SECONDS = 5.0
-_log = logging.getLogger(__name__)
+_log = structlog.get_logger()
 
 
 def create_app(state: WorkerState) -> web.Application:
@@ -124,7 +124,7 @@ async def errors_are_json(request: web.Request, handler: Handler) -> web.StreamR
         short = refusal_for(error)
         if short is not None and not has_begun(request):
             return error_response(short, context.record)
-        _log.exception("A request failed: %s", context.record.request_id)
+        _log.exception("request_failed", request_id=context.record.request_id)
         if has_begun(request):
             # A second response head would be read as part of the body.
             raise ConnectionResetError("The response ended prematurely.") from None

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 MAX_WARNINGS = 20
 _LONGEST = 300
 _LEVELS = frozenset({"warning", "error", "critical"})
-_OWN_COLUMNS = frozenset({"timestamp", "level", "event", "logger", "exception"})
+_OWN_COLUMNS = frozenset({"timestamp", "level", "event", "logger", "exception", "exc_info"})
 
 _latest: deque[dict[str, Any]] = deque(maxlen=MAX_WARNINGS)
 

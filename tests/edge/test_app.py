@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import aiohttp
 import pytest
+from structlog.processors import format_exc_info
+from structlog.testing import capture_logs
 
 from proxy.edge import forward
 from proxy.edge.request_context import RequestContext
@@ -30,9 +32,7 @@ async def test_a_known_path_with_another_method(worker: Worker) -> None:
         assert (await answer.json())["error"]["code"] == "method_not_allowed"
 
 
-async def test_a_defect(
-    worker: Worker, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_a_defect(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
     """A client gets a 500 in JSON and no word of the traceback, and the slot is free again.
 
     Answer, traceback and request line have one id, and it counts as Sluice's own failure.
@@ -44,13 +44,16 @@ async def test_a_defect(
         raise ZeroDivisionError("secret detail")
 
     monkeypatch.setattr(forward, "prepare", broken)
-    status, headers, body = await ask(worker.url, chat())
+    with capture_logs(processors=[format_exc_info]) as lines:
+        status, headers, body = await ask(worker.url, chat())
     assert status == 500
     assert b"secret detail" not in body
     assert b"internal_error" in body
     assert headers["X-Request-ID"].encode() in body
     assert worker.state.admission.taken == 0
-    assert headers["X-Request-ID"] in caplog.text
+    [line] = [line for line in lines if line["event"] == "request_failed"]
+    assert line["request_id"] == headers["X-Request-ID"]
+    assert "secret detail" in line["exception"]
     await until(lambda: len(recorded) == 1, "it is not recorded")
     assert recorded[0].record.request_id == headers["X-Request-ID"]
     assert recorded[0].record.ended_by is EndedBy.FAILED

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from structlog.processors import format_exc_info
+from structlog.testing import capture_logs
 
 from proxy.relay.event_stream import EventStream
 from proxy.upstream.upstreams import Upstreams
@@ -16,17 +18,19 @@ def defective(*_: object, **__: object) -> bytes:
 
 
 async def test_before_the_commit_it_is_a_500(
-    start_every: StartWorker, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    start_every: StartWorker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As JSON with a request id; the log has the traceback under the same id."""
     front = await start_every()
     monkeypatch.setattr(Upstreams, "request", defective)
-    answer = await exchange(front.url, ask_chat())
+    with capture_logs(processors=[format_exc_info]) as lines:
+        answer = await exchange(front.url, ask_chat())
     assert answer.status == 500
     assert answer.json()["error"]["code"] == "internal_error"
     assert b"what only" not in answer.body
-    assert answer.headers["X-Request-ID"] in caplog.text
-    assert "what only the log should see" in caplog.text
+    [line] = [line for line in lines if line["event"] == "request_failed"]
+    assert line["request_id"] == answer.headers["X-Request-ID"]
+    assert "what only the log should see" in line["exception"]
 
 
 def stumble(monkeypatch: pytest.MonkeyPatch, at: str) -> None:

@@ -37,3 +37,10 @@ def test_there_are_few_of_them_and_each_is_short() -> None:
     assert len(kept) == recent_warnings.MAX_WARNINGS
     assert kept[-1]["event"] == "99"
     assert max(len(warning["detail"]) for warning in kept) < 500
+
+
+def test_a_traceback_is_not_kept() -> None:
+    """It belongs in the log; the page has no place for it."""
+    event = {"level": "error", "event": "failed", "exc_info": True, "request_id": "r-1"}
+    recent_warnings.remember(None, "", event)
+    assert recent_warnings.latest()[-1]["detail"] == "request_id=r-1"
