@@ -3,8 +3,7 @@
     OpenAI(http_client=httpx.Client(transport=ResumingTransport()))
     AsyncAnthropic(http_client=httpx.AsyncClient(transport=AsyncResumingTransport()))
 
-`httpx` is what the package uses: `httpx2` today. A lost connection is taken up again; closing a
-stream before its end is the user's abort and stops the answer, upstream included.
+`httpx` is what the package uses: `httpx2` today. Closing a stream before its end stops the answer.
 """
 
 import asyncio
@@ -43,8 +42,7 @@ class _Stream(Resumption, httpx.SyncByteStream):
     def reconnect(self, lost):
         for request, wait in self.requests(lost):
             with suppress(httpx.TransportError):
-                answer = self.send(request)
-                if self.settled(answer):
+                if self.settled(answer := self.send(request)):
                     return
                 answer.close()
             time.sleep(wait)
@@ -69,8 +67,7 @@ class _AsyncStream(Resumption, httpx.AsyncByteStream):
     async def reconnect(self, lost):
         for request, wait in self.requests(lost):
             with suppress(httpx.TransportError):
-                answer = await self.send(request)
-                if self.settled(answer):
+                if self.settled(answer := await self.send(request)):
                     return
                 await answer.aclose()
             await asyncio.sleep(wait)
