@@ -11,12 +11,11 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-import anthropic
-import openai
 import pytest
 
 from tests.browser.cutting_proxy import CuttingProxy
 from tests.examples.conftest import EXAMPLES
+from tests.fixtures.sdks import anthropic, openai
 from tests.integration.faults import gateways
 from tests.integration.faults.gateways import RunningGateway
 

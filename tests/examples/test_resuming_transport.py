@@ -9,12 +9,11 @@ from contextlib import closing
 from types import ModuleType
 from typing import Any
 
-import anthropic
-import openai
 import pytest
 
 from tests.examples.conftest import EXAMPLES
 from tests.examples.resumable_server import TEXT, Script, chat_events, messages_events, serving
+from tests.fixtures.sdks import anthropic, openai
 
 pytestmark = [pytest.mark.no_blockbuster, pytest.mark.timeout(120)]
 QUESTION: Any = [{"role": "user", "content": "Hello"}]

@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import Iterator
 from typing import Any
 
-import anthropic
 import pytest
 
+from tests.fixtures.sdks import anthropic
 from tests.integration.appliances import WORKERS, Appliance
 
 HELLO: dict[str, Any] = {"messages": [{"role": "user", "content": "hello"}], "max_tokens": 1000}

@@ -9,11 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import anthropic
 import anyio
-import openai
 import pytest
 
+from tests.fixtures.sdks import anthropic, openai
 from tests.fixtures.stores import StoreServer, store_server
 from tests.integration.conftest import StartWorker, Worker, until
 

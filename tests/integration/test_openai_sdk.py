@@ -7,9 +7,9 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-import openai
 import pytest
 
+from tests.fixtures.sdks import openai
 from tests.integration.appliances import WORKERS, Appliance
 
 HELLO: list[Any] = [{"role": "user", "content": "hello"}]

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import anthropic
 import httpx
-import openai
 import pytest
 from pydantic import ValidationError
 
 from proxy.settings import Settings
+from tests.fixtures.sdks import anthropic, openai
 from tests.integration.conftest import StartWorker, Worker
 
 PATHS = ("/openai/v1", "/openai/deployments", "/v1alpha")

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import anthropic
-import openai
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from tests.fixtures.sdks import anthropic, openai
 from tests.integration.conftest import StartWorker
 
 HELLO: Any = {"model": "demo", "messages": [{"role": "user", "content": "Hello"}]}
@@ -47,7 +46,10 @@ async def message(url: str, **more: Any) -> Any:
 
 
 CALLS = {"openai": chat, "anthropic": message}
-STATUS_ERRORS: Any = (openai.APIStatusError, anthropic.APIStatusError)
+
+
+def status_errors() -> Any:
+    return openai.APIStatusError, anthropic.APIStatusError
 
 
 async def calls_upstream(
@@ -63,7 +65,7 @@ async def calls_upstream(
             retry_after_cap_seconds=0.1,
             **settings,
         )
-        with pytest.raises(STATUS_ERRORS) as raised:
+        with pytest.raises(status_errors()) as raised:
             await CALLS[sdk](front.url)
     return upstream.requests, raised.value
 
@@ -107,6 +109,6 @@ async def test_an_upstream_that_cannot_be_reached(
     front = await start_front(
         upstream_url=f"http://127.0.0.1:{unused_tcp_port}", retries=SLUICE_ATTEMPTS - 1
     )
-    with pytest.raises(STATUS_ERRORS) as raised:
+    with pytest.raises(status_errors()) as raised:
         await CALLS[sdk](front.url)
     assert raised.value.response.headers["x-should-retry"] == "false"

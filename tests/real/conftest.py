@@ -6,10 +6,9 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 
-import anthropic
-import openai
 import pytest
 
+from tests.fixtures.sdks import anthropic, openai
 from tests.integration.faults import gateways
 from tests.integration.faults.gateways import RunningGateway
 from tests.real import model_servers

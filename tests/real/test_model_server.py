@@ -6,10 +6,9 @@ import asyncio
 import json
 from typing import Any
 
-import anthropic
-import openai
 import pytest
 
+from tests.fixtures.sdks import anthropic, openai
 from tests.integration.faults.gateways import eventually
 from tests.integration.raw import Line, exchange, post_json
 from tests.integration.scraping import scrape

@@ -8,10 +8,9 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
-import anthropic
-import openai
 import pytest
 
+from tests.fixtures.sdks import anthropic, openai
 from tests.integration.faults.expectations import HASTY_IDLE
 from tests.integration.faults.gateways import RunningGateway
 
@@ -32,11 +31,6 @@ INSIDE = {
     "inside an event, at a reset": "split;drip-pause=0.001;rate=500;cut-reset=4",
 }
 CUTS = AT_BOUNDARIES | INSIDE
-# OpenAI's SDK parses the event that was left half sent, whatever its name; Anthropic's skips it.
-RAISED_BY_OPENAI: dict[str, Any] = {
-    **dict.fromkeys(AT_BOUNDARIES, openai.APIError),
-    **dict.fromkeys(INSIDE, (openai.APIError, json.JSONDecodeError)),
-}
 OPENAI: dict[str, Callable[[Any], Callable[..., Any]]] = {
     "chat": lambda client: client.chat.completions.create,
     "completions": lambda client: client.completions.create,
@@ -48,6 +42,11 @@ ASKED: dict[str, dict[str, Any]] = {
     "responses": {"input": "hello"},
     "messages": {"messages": SAID, "max_tokens": 1000},
 }
+
+
+def raised_by_openai(how: str) -> Any:
+    """Its SDK parses the event that was left half sent, whatever its name; Anthropic's skips it."""
+    return (openai.APIError, json.JSONDecodeError) if how in INSIDE else openai.APIError
 
 
 def asked(api: str, words: str) -> dict[str, Any]:
@@ -82,7 +81,7 @@ async def test_openai_async(gateway: RunningGateway, api: str) -> None:
     async with async_openai(gateway) as client:
         create = OPENAI[api](client)
         for how, words in CUTS.items():
-            with must_raise(how, RAISED_BY_OPENAI[how]):
+            with must_raise(how, raised_by_openai(how)):
                 async for _ in await create(**asked(api, words)):
                     pass
         assert [event async for event in await create(**asked(api, ""))]
@@ -96,7 +95,7 @@ async def test_openai_sync(gateway: RunningGateway, api: str) -> None:
         with openai.OpenAI(base_url=f"{gateway.url}/v1", api_key="any", max_retries=0) as client:
             create = OPENAI[api](client)
             for how, words in CUTS.items():
-                with must_raise(how, RAISED_BY_OPENAI[how]):
+                with must_raise(how, raised_by_openai(how)):
                     for _ in create(**asked(api, words)):
                         pass
             assert list(create(**asked(api, "")))

@@ -6,10 +6,10 @@ import asyncio
 import json
 from typing import TYPE_CHECKING, Any
 
-import openai
 import pytest
 
 from proxy.demo import player
+from tests.fixtures.sdks import openai
 from tests.integration.resume.asking import RESUMABLE, ask
 
 if TYPE_CHECKING:

@@ -1,15 +1,12 @@
 """Whole answers from recorded streams, held against what the families' own SDKs make of them."""
 
+# ruff: noqa: PLC0415 - the SDKs take seconds to import; see tests/fixtures/sdks.py
 from __future__ import annotations
 
 import json
 from typing import Any
 
 import pytest
-from anthropic.lib.streaming._messages import accumulate_event
-from anthropic.types import RawMessageStreamEvent
-from openai.lib.streaming.chat import ChatCompletionStreamState
-from openai.types.chat import ChatCompletionChunk
 from pydantic import TypeAdapter
 
 from proxy.meter.assembly.assemble import assemble
@@ -30,6 +27,9 @@ def of(family: str) -> list[Any]:
 @pytest.mark.parametrize("recording", of("chat"))
 def test_chat_as_the_openai_sdk_has_it(recording: Any) -> None:
     """Text, tool calls and finish reasons are those that the SDK accumulates."""
+    from openai.lib.streaming.chat import ChatCompletionStreamState
+    from openai.types.chat import ChatCompletionChunk
+
     events = events_of(recording.raw)
     state: Any = ChatCompletionStreamState()
     try:
@@ -57,6 +57,9 @@ def test_chat_as_the_openai_sdk_has_it(recording: Any) -> None:
 @pytest.mark.parametrize("recording", of("messages"))
 def test_messages_as_the_anthropic_sdk_has_them(recording: Any) -> None:
     """Every block, its text, thinking, signature and input, and the usage."""
+    from anthropic.lib.streaming._messages import accumulate_event
+    from anthropic.types import RawMessageStreamEvent
+
     events = events_of(recording.raw)
     adapter: Any = TypeAdapter(RawMessageStreamEvent)
     snapshot: Any = None
