@@ -76,12 +76,22 @@ async def test_a_hang_that_ends(demo: Demo) -> None:
 
 
 async def test_the_pace_does_not_drift(demo: Demo) -> None:
-    """Two hundred tokens at 400 a second take half a second, not 200 late timers more."""
-    heard = await stream(demo.port, "chat", "stamp;rate=400;tokens=200")
-    stamps = [int(part.partition(b" ")[0]) for part in heard.body.split(b'"content":"')[2:]]
-    took = (stamps[-1] - stamps[0]) / 1e9
-    assert len(stamps) == 200
-    assert 0.49 <= took < 0.49 + 0.4
+    """Two hundred tokens at 400 a second take half a second, not 200 late timers more.
+
+    The quickest of three: a drift would be in each, a machine that stood still is not.
+    """
+    quickest = float("inf")
+    for _ in range(3):
+        before = time.monotonic_ns()
+        heard = await stream(demo.port, "chat", "stamp;rate=400;tokens=200")
+        stamps = [int(part.partition(b" ")[0]) for part in heard.body.split(b'"content":"')[2:]]
+        assert len(stamps) == 200
+        # The first may be late, and the others then follow it more closely.
+        assert (stamps[-1] - before) / 1e9 >= 0.49
+        quickest = min(quickest, (stamps[-1] - stamps[0]) / 1e9)
+        if quickest < 0.49 + 0.2:
+            break
+    assert quickest < 0.49 + 0.4
 
 
 async def test_each_token_leaves_by_itself(demo: Demo) -> None:
@@ -104,7 +114,8 @@ async def test_stamps_are_the_time_of_leaving(demo: Demo) -> None:
     assert before <= stamps[0]
     assert stamps == sorted(stamps)
     assert stamps[-1] <= after
-    assert stamps[-1] - stamps[0] > 30_000_000
+    # The first may be late, and the others then follow it more closely.
+    assert stamps[-1] - before > 30_000_000
 
 
 @pytest.mark.parametrize("words", ["split", "split-utf8", "drip=40;drip-pause=2ms"])

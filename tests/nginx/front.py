@@ -205,10 +205,16 @@ class Front:
         )
 
     async def _listening(self) -> None:
+        # nginx listens on one port after the other.
+        ports = {self.port: True, self.tls_port: self.settings.tls_certificate is not None}
+        for port in (port for port, used in ports.items() if used):
+            await self._listening_on(port)
+
+    async def _listening_on(self, port: int) -> None:
         async with asyncio.timeout(DEADLINE):
             while True:
                 with contextlib.suppress(OSError):
-                    _, writer = await asyncio.open_connection("127.0.0.1", self.port)
+                    _, writer = await asyncio.open_connection("127.0.0.1", port)
                     writer.close()
                     return
                 assert self._process.poll() is None, self._errors.name
