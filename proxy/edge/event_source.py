@@ -109,9 +109,9 @@ async def _start(
     )
     inner = RequestContext.of(asking)
     inner.body = body
-    inner.recording = Recording(resumables, inner, detached=True, for_readers=True)
+    recording = inner.recording = Recording(resumables, inner, detached=True, for_readers=True)
     response = await serve(state, inner)
-    log = inner.recording.log
+    log = recording.log
     if log is None or response.status != web.HTTPAccepted.status_code:
         context.record.ended_by = inner.record.ended_by
         context.record.error = inner.record.error

@@ -143,6 +143,8 @@ def _finish(state: WorkerState, context: RequestContext) -> None:
         state.limiter.settle(context)
     if context.recording is not None:
         context.recording.end()
+        # Each refers to the other: without this only the garbage collector would free them.
+        context.recording = None
 
 
 def _send_error(

@@ -67,6 +67,7 @@ class ClientConnection(RequestHandler):
         # If the worker closed the connection, its handler task has already ended.
         left_by_client = self._task_handler is not None and not self._task_handler.done()
         super().connection_lost(exc)
+        self._body = None  # It refers to this connection.
         unserved, self._unserved = self._unserved, deque()
         if left_by_client:
             for message in unserved:

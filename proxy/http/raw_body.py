@@ -62,7 +62,7 @@ class RawBody(asyncio.Protocol):
         """Take `on_end`, which is called once with the error or None, and returns it mapped."""
         assert protocol.held is not None
         self._protocol = protocol
-        self._on_end = on_end
+        self._on_end: Callable[[Exception | None], SluiceError | None] | None = on_end
         self._transport = protocol.transport
         self._lost = protocol.lost
         self._chunks = ChunkedDecoder()
@@ -173,7 +173,11 @@ class RawBody(asyncio.Protocol):
 
     def _end(self, error: Exception | None) -> None:
         self._over = True
-        self._error = self._on_end(error)
+        # Its owner refers to this body: if both kept each other, only the garbage collector would
+        # free them.
+        on_end, self._on_end = self._on_end, None
+        if on_end is not None:
+            self._error = on_end(error)
 
     def _keep(self, data: bytes) -> None:
         self._pending.append(data)

@@ -127,7 +127,7 @@ class LogWriter:
     def drop(self, log: StreamLog) -> None:
         """Delete a log whose id was not given to any client."""
         self._forget(log)
-        log.ended.set()
+        log.complete()
         try:
             _ = self._store.send(_DROP, log.keys)
         except StoreUnavailable:
@@ -252,7 +252,7 @@ class LogWriter:
             return
         self._forget(log)
         self._quota.ended(log, self._ttl)
-        log.ended.set()
+        log.complete()
 
     async def _beat_forever(self) -> None:
         """Send heartbeats in a separate task: no slow call may make this worker look dead."""

@@ -98,6 +98,21 @@ class StreamLog:
         if self.ending is None:
             self.ending = Entry(end_id(self.events), end=end, tail=tail)
             self._owner.changed(self)
+            if self.lost:
+                self._release()
+
+    def complete(self) -> None:
+        """Note that the end is in the store, or that the log is deleted."""
+        self.ended.set()
+        self._release()
+
+    def _release(self) -> None:
+        """Drop the callbacks, whose objects refer to this log.
+
+        The garbage collector, which alone would free them otherwise, rarely looks at what has lived
+        as long as a stream.
+        """
+        self.stopped = self.gone = self.progress = self.batched = None
 
     def give_up(self, reason: str) -> None:
         """Mark the log as lost; the stream continues without it."""
@@ -105,9 +120,12 @@ class StreamLog:
             return
         self.lost = reason
         self.unsent.clear()
+        gone = self.gone
         self.ended.set()
-        if self.gone is not None:
-            self.gone()
+        if gone is not None:
+            gone()
+        if self.ending is not None:
+            self._release()
 
     @property
     def waiting_bytes(self) -> int:

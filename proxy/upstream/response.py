@@ -198,8 +198,9 @@ class StreamingResponse:
         try:
             self._watcher.stop()
         finally:
-            if self._on_end is not None:
-                self._on_end(error)
+            on_end, self._on_end = self._on_end, None
+            if on_end is not None:
+                on_end(error)
 
 
 class _ConnectionWatcher:
