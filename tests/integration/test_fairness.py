@@ -48,7 +48,11 @@ class Seen:
         """One request has its answer."""
         (self.served if status == 200 else self.refused)[name] += 1
         if status == 200:
-            self.longest_wait[name] = max(seconds, self.longest_wait.get(name, 0.0))
+            self.waited(name, seconds)
+
+    def waited(self, name: str, seconds: float) -> None:
+        """One request has waited so long, for its answer or in vain."""
+        self.longest_wait[name] = max(seconds, self.longest_wait.get(name, 0.0))
 
 
 async def keep_asking(
@@ -58,13 +62,20 @@ async def keep_asking(
     loop = asyncio.get_running_loop()
     while True:
         began, before = loop.time(), served()
-        async with http.post(
-            url + CHAT, json=chat(ANSWER + name), headers={"Authorization": f"Bearer {KEYS[name]}"}
-        ) as answer:
-            if name != GREEDY:
-                seen.overtaken.append(served() - before)
-            status, body = answer.status, await answer.read()
-            assert status == 200 or (status == 503 and "Retry-After" in answer.headers), body
+        try:
+            async with http.post(
+                url + CHAT,
+                json=chat(ANSWER + name),
+                headers={"Authorization": f"Bearer {KEYS[name]}"},
+            ) as answer:
+                if name != GREEDY:
+                    seen.overtaken.append(served() - before)
+                status, body = answer.status, await answer.read()
+                assert status == 200 or (status == 503 and "Retry-After" in answer.headers), body
+        except asyncio.CancelledError:
+            # Who still waits when all is over has waited, too.
+            seen.waited(name, loop.time() - began)
+            raise
         seen.told(name, status, loop.time() - began)
         if status != 200:
             await asyncio.sleep(AGAIN_SECONDS)
