@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable
 
 import structlog
 from aiohttp import web
@@ -19,7 +18,7 @@ from proxy.errors import BadRequest, Internal, SluiceError
 from proxy.http.aiohttp_server_internals import answer_in_http11, has_begun
 from proxy.http.bounded_reads import BoundedReads
 from proxy.http.client_connection import ClientConnection
-from proxy.http.protocol_runner import ProtocolRunner
+from proxy.http.protocol_runner import Handler, ProtocolRunner
 from proxy.request_errors import HeadersTooLarge, HttpVersionNotSupported, UriTooLong
 
 LONGEST_TARGET_BYTES = 16 * 1024
@@ -28,7 +27,6 @@ LARGEST_FIELD_BYTES = 32 * 1024
 _TOO_MANY_FIELDS = "Too many headers"
 _OTHER_VERSION = re.compile(rb"\r*\n*[!-~]+ [!-~]+ HTTP/(?!1\.[01]\r)[0-9]\.[0-9]+\r")
 
-Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 _log = structlog.get_logger()
 
 

@@ -120,10 +120,9 @@ class StreamLog:
             return
         self.lost = reason
         self.unsent.clear()
-        gone = self.gone
         self.ended.set()
-        if gone is not None:
-            gone()
+        if self.gone is not None:
+            self.gone()
         if self.ending is not None:
             self._release()
 

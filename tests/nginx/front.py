@@ -206,9 +206,9 @@ class Front:
 
     async def _listening(self) -> None:
         # nginx listens on one port after the other.
-        ports = {self.port: True, self.tls_port: self.settings.tls_certificate is not None}
-        for port in (port for port, used in ports.items() if used):
-            await self._listening_on(port)
+        await self._listening_on(self.port)
+        if self.settings.tls_certificate is not None:
+            await self._listening_on(self.tls_port)
 
     async def _listening_on(self, port: int) -> None:
         async with asyncio.timeout(DEADLINE):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.integration.conftest import until
 from tests.integration.resume.asking import CHAT, RESUMABLE, ask, asked, chat
 
 if TYPE_CHECKING:
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
 QUICK = chat("demo;ttft=0;rate=0;tokens=5")
 SLOW = chat("demo;ttft=0;rate=40;tokens=20")
-FREED_SECONDS = 20.0
 
 
 async def plain(url: str) -> None:
@@ -88,7 +88,6 @@ async def freed(worker: Worker) -> None:
     """Wait until the last request's log is written and its connection is closed."""
     resumables = worker.state.resumables
     assert resumables is not None
-    async with asyncio.timeout(FREED_SECONDS):
-        while resumables.logs.writer.running or worker.server.connections:
-            await asyncio.sleep(0.02)
+    running = resumables.logs.writer.running
+    await until(lambda: not running and not worker.server.connections, "it has not ended")
     await asyncio.sleep(0.1)
