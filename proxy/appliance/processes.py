@@ -14,6 +14,7 @@ from pydantic import SecretStr
 
 from proxy import shared_settings
 from proxy.appliance import child_commands, nginx, ports, store_program
+from proxy.appliance.accept_queue_probe import has_started_all
 from proxy.appliance.banner import uses_demo
 from proxy.appliance.child import ProcessSpec
 from proxy.appliance.http_probe import ProbeResponse, probe_port, probe_socket
@@ -22,7 +23,6 @@ from proxy.appliance.monitor import CannotStart, ProcessMonitor, ProcessState, R
 from proxy.appliance.nginx_log import NginxLog
 from proxy.appliance.repeated_kills import RepeatedKills
 from proxy.appliance.uncounted_requests import UncountedRequests
-from proxy.appliance.worker_queue import has_passed
 from proxy.appliance.worker_sockets import WorkerSockets
 from proxy.container_limits import oom_kills
 from proxy.state.ping import ping
@@ -246,7 +246,7 @@ class Processes:
 
     def _has_passed(self, index: int) -> bool:
         """Whether a worker has started all requests sent to it so far, for `UncountedRequests`."""
-        return self.workers[index].given_up or has_passed(self._sockets[index].path)
+        return self.workers[index].given_up or has_started_all(self._sockets[index].path)
 
 
 def _sizes(settings: Settings) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Tells whether a worker has started every request that was sent to its socket so far.
+"""Probes whether a worker has started every request that waited in its accept queue.
 
 A worker accepts connections in the order in which they were made, and reads requests in the order
 in which they arrived. So when it answers a later request, it has started all earlier ones. This
@@ -20,7 +20,7 @@ earlier requests are recorded as in flight (`proxy.meter.requests_in_flight`).""
 _READ = 4096
 
 
-def has_passed(path: Path, *, seconds: float = 2.0) -> bool:
+def has_started_all(path: Path, *, seconds: float = 2.0) -> bool:
     """Whether the worker has started all requests sent to its socket so far; it blocks.
 
     False if there is no answer within `seconds`.

@@ -1,4 +1,4 @@
-"""Whether a worker has passed a place in its queue."""
+"""Whether a worker has started every request that was sent to its socket so far."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from proxy.appliance.worker_queue import has_passed
+from proxy.appliance.accept_queue_probe import has_started_all
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,7 +46,7 @@ def test_a_worker_that_answers_has_read_what_came_before(
         read: list[bytes] = []
         worker = threading.Thread(target=lambda: read.extend(answer(listening, 4)))
         worker.start()
-        assert has_passed(tmp_path / "worker.sock", seconds=20)
+        assert has_started_all(tmp_path / "worker.sock", seconds=20)
         worker.join()
     assert read[0].startswith(b"GET /v1/models ")
 
@@ -54,7 +54,7 @@ def test_a_worker_that_answers_has_read_what_came_before(
 @pytest.mark.usefixtures("listening")
 def test_a_frozen_worker_has_not_passed(tmp_path: Path) -> None:
     """Nor one that is away, whose socket is kept for the next."""
-    assert not has_passed(tmp_path / "worker.sock", seconds=0.01)
+    assert not has_started_all(tmp_path / "worker.sock", seconds=0.01)
 
 
 def test_a_worker_that_dies_meanwhile_has_not_passed(
@@ -67,7 +67,7 @@ def test_a_worker_that_dies_meanwhile_has_not_passed(
 
     worker = threading.Thread(target=die)
     worker.start()
-    assert not has_passed(tmp_path / "worker.sock", seconds=20)
+    assert not has_started_all(tmp_path / "worker.sock", seconds=20)
     worker.join()
 
 
@@ -76,9 +76,9 @@ def test_a_socket_that_nobody_accepts_from_any_more(
 ) -> None:
     """What was sent there is never begun with."""
     listening.close()
-    assert has_passed(tmp_path / "worker.sock")
+    assert has_started_all(tmp_path / "worker.sock")
 
 
 def test_a_socket_that_is_being_hidden(tmp_path: Path) -> None:
     """It has another name then: nothing is known."""
-    assert not has_passed(tmp_path / "worker.sock")
+    assert not has_started_all(tmp_path / "worker.sock")
