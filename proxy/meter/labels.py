@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from proxy.record import EndedBy, Family
 
 if TYPE_CHECKING:
-    from proxy.meter.known_names import KnownNames
+    from proxy.meter.shared_name_set import SharedNameSet
     from proxy.record import RequestRecord
 
 OTHER = "other"
@@ -36,7 +36,7 @@ class ModelNames:
     A name that no upstream has answered does not count, however often it is requested.
     """
 
-    def __init__(self, known: KnownNames) -> None:
+    def __init__(self, known: SharedNameSet) -> None:
         self._known = known
 
     def label(self, name: str, *, answered: bool) -> str:
@@ -56,7 +56,7 @@ class AnsweringNames:
     others, would otherwise create a quadratic number of series.
     """
 
-    def __init__(self, known: KnownNames) -> None:
+    def __init__(self, known: SharedNameSet) -> None:
         self._known = known
 
     def label(self, requested: str, name: str, *, answered: bool) -> str:

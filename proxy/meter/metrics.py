@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from proxy.meter.instruments import Instruments
-from proxy.meter.known_names import KnownNames
 from proxy.meter.labels import (
     AnsweringNames,
     ModelNames,
@@ -18,6 +17,7 @@ from proxy.meter.labels import (
     was_answered,
 )
 from proxy.meter.multiprocess import collect, content_type
+from proxy.meter.shared_name_set import SharedNameSet
 from proxy.meter.tally import (
     longest_gap,
     pace,
@@ -50,8 +50,10 @@ class Metrics:
         self, registry: CollectorRegistry, *, max_models: int = 100, directory: str | None = None
     ) -> None:
         self.instruments = Instruments(registry)
-        self._names = ModelNames(KnownNames(max_models, _in(directory, "models")))
-        self._answering = AnsweringNames(KnownNames(max_models, _in(directory, "answering-models")))
+        self._names = ModelNames(SharedNameSet(max_models, _in(directory, "models")))
+        self._answering = AnsweringNames(
+            SharedNameSet(max_models, _in(directory, "answering-models"))
+        )
         self._cpu_seconds = 0.0
         self._lags: deque[float] = deque([0.0], maxlen=_LAGS)
 

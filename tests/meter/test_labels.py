@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.meter.known_names import KnownNames
 from proxy.meter.labels import (
     AnsweringNames,
     ModelNames,
@@ -11,13 +10,14 @@ from proxy.meter.labels import (
     provider_of,
     was_answered,
 )
+from proxy.meter.shared_name_set import SharedNameSet
 from proxy.record import EndedBy, Family
 from tests.meter.requests_made import answered
 
 
 def test_invented_names_are_one_label() -> None:
     """A name that no upstream has answered takes no place."""
-    names = ModelNames(KnownNames(2))
+    names = ModelNames(SharedNameSet(2))
     assert {names.label(f"invented-{n}", answered=False) for n in range(1000)} == {"other"}
     assert names.label("real", answered=True) == "real"
     assert names.label("real", answered=False) == "real"
@@ -25,7 +25,7 @@ def test_invented_names_are_one_label() -> None:
 
 def test_names_beyond_the_cap_are_one_label() -> None:
     """Though an upstream may answer to any."""
-    names = ModelNames(KnownNames(2))
+    names = ModelNames(SharedNameSet(2))
     labels = [names.label(f"m-{n}", answered=True) for n in range(4)]
     assert labels == ["m-0", "m-1", "other", "other"]
     assert names.label("x" * 500, answered=True) == "other"
@@ -33,7 +33,7 @@ def test_names_beyond_the_cap_are_one_label() -> None:
 
 def test_known_names_need_no_answer_and_no_name_stays_none() -> None:
     """What another worker counted is known here, too."""
-    known = KnownNames(1)
+    known = SharedNameSet(1)
     known.admit("m-0")
     names = ModelNames(known)
     assert names.label("m-0", answered=False) == "m-0"
@@ -43,7 +43,7 @@ def test_known_names_need_no_answer_and_no_name_stays_none() -> None:
 
 def test_an_upstream_that_answers_under_many_names_fills_no_square() -> None:
     """Each pair of asked and answering model takes a place."""
-    names = AnsweringNames(KnownNames(3))
+    names = AnsweringNames(SharedNameSet(3))
     pairs = [(asked, name) for asked in ("a", "b") for name in ("x", "y", "z")]
     labels = [names.label(asked, name, answered=True) for asked, name in pairs]
     assert labels == ["x", "y", "z", "other", "other", "other"]
@@ -53,7 +53,7 @@ def test_an_upstream_that_answers_under_many_names_fills_no_square() -> None:
 
 def test_what_answers_for_others_is_others() -> None:
     """It takes no place that a model with a name of its own could have."""
-    names = AnsweringNames(KnownNames(1))
+    names = AnsweringNames(SharedNameSet(1))
     assert names.label("other", "x", answered=True) == "other"
     assert names.label("a", "x", answered=False) == "other"
     assert names.label("a", "x", answered=True) == "x"
@@ -62,7 +62,7 @@ def test_what_answers_for_others_is_others() -> None:
 @pytest.mark.parametrize("name", ["x" * 101, "\ud800", "a\nb", "\0"])
 def test_names_that_no_exposition_should_hold_are_one_label(name: str) -> None:
     """Too long, half a character, or with a line end."""
-    assert ModelNames(KnownNames(100)).label(name, answered=True) == "other"
+    assert ModelNames(SharedNameSet(100)).label(name, answered=True) == "other"
 
 
 @pytest.mark.parametrize(

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from proxy.meter.known_names import KnownNames
+from proxy.meter.shared_name_set import SharedNameSet
 
 ROOT = Path(__file__).parents[2]
 
 
 def test_without_a_file_the_cap_is_the_workers_own() -> None:
     """And what is known stays known."""
-    names = KnownNames(2)
+    names = SharedNameSet(2)
     assert [names.admit(name) for name in ("a", "b", "c", "a")] == [True, True, False, True]
     assert "b" in names
     assert "c" not in names
@@ -21,7 +21,7 @@ def test_without_a_file_the_cap_is_the_workers_own() -> None:
 
 def test_all_workers_share_one_cap(tmp_path: Path) -> None:
     """In turns, each with names of its own: together they keep as many as one may."""
-    workers = [KnownNames(5, tmp_path / "names") for _ in range(4)]
+    workers = [SharedNameSet(5, tmp_path / "names") for _ in range(4)]
     admitted = {
         f"{number}-{turn}"
         for turn in range(5)
@@ -35,7 +35,7 @@ def test_all_workers_share_one_cap(tmp_path: Path) -> None:
 def test_processes_that_admit_at_once_keep_to_the_cap(tmp_path: Path) -> None:
     """Nobody's name is lost or torn in two."""
     words = (
-        "from proxy.meter.known_names import KnownNames as K; import pathlib, sys; "
+        "from proxy.meter.shared_name_set import SharedNameSet as K; import pathlib, sys; "
         "p, w = sys.argv[1:]; k = K(50, pathlib.Path(p)); [k.admit(f'{w}-{n}') for n in range(40)]"
     )
     command = [sys.executable, "-c", words, str(tmp_path / "names")]
@@ -48,8 +48,8 @@ def test_processes_that_admit_at_once_keep_to_the_cap(tmp_path: Path) -> None:
 
 def test_the_next_worker_knows_what_the_last_one_did(tmp_path: Path) -> None:
     """So that restarts do not stretch the cap."""
-    KnownNames(1, tmp_path / "names").admit("a")
-    after = KnownNames(1, tmp_path / "names")
+    SharedNameSet(1, tmp_path / "names").admit("a")
+    after = SharedNameSet(1, tmp_path / "names")
     assert "a" in after
     assert not after.admit("b")
 
@@ -57,7 +57,7 @@ def test_the_next_worker_knows_what_the_last_one_did(tmp_path: Path) -> None:
 def test_half_a_name_of_a_killed_writer_is_none(tmp_path: Path) -> None:
     """And what is written after it is whole."""
     (tmp_path / "names").write_bytes(b"a\nhalf-of-a-long-na")
-    names = KnownNames(5, tmp_path / "names")
+    names = SharedNameSet(5, tmp_path / "names")
     assert names.admit("b")
     assert (tmp_path / "names").read_bytes() == b"a\nb\n"
 
@@ -65,7 +65,7 @@ def test_half_a_name_of_a_killed_writer_is_none(tmp_path: Path) -> None:
 def test_where_nothing_can_be_written_nothing_is_admitted(tmp_path: Path) -> None:
     """And nothing dies; once there is room again, it is."""
     folder = tmp_path / "gone"
-    names = KnownNames(5, folder / "names")
+    names = SharedNameSet(5, folder / "names")
     assert not names.admit("a")
     folder.mkdir()
     assert names.admit("a")
@@ -73,12 +73,12 @@ def test_where_nothing_can_be_written_nothing_is_admitted(tmp_path: Path) -> Non
 
 def test_the_file_is_for_its_owner_alone(tmp_path: Path) -> None:
     """Model names may be a business secret."""
-    KnownNames(5, tmp_path / "names").admit("a")
+    SharedNameSet(5, tmp_path / "names").admit("a")
     assert (tmp_path / "names").stat().st_mode & 0o777 == 0o600
 
 
 @pytest.mark.parametrize("name", ["é" * 50, "a b", "a\tb"])
 def test_any_name_of_one_line_can_be_kept(tmp_path: Path, name: str) -> None:
     """Byte for byte."""
-    KnownNames(5, tmp_path / "names").admit(name)
-    assert name in KnownNames(5, tmp_path / "names")
+    SharedNameSet(5, tmp_path / "names").admit(name)
+    assert name in SharedNameSet(5, tmp_path / "names")

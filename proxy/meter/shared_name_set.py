@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-class KnownNames:
+class SharedNameSet:
     """Names admitted by this worker or by another."""
 
     def __init__(self, max_names: int, path: Path | None = None) -> None:
