@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from proxy.effective_settings import effective
+from proxy.effective_upstream_settings import effective
 
 if TYPE_CHECKING:
     from proxy.settings import Settings

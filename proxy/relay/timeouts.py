@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from proxy.effective_settings import effective
+from proxy.effective_upstream_settings import effective
 from proxy.errors import (
     FirstTokenTimeout,
     IdleTimeout,

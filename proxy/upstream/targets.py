@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from proxy.effective_settings import effective
+from proxy.effective_upstream_settings import effective
 from proxy.upstream.tls_trust import TrustStores
 from proxy.upstream.upstream_url import BaseUrl
 

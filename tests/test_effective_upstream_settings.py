@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.effective_settings import EffectiveSettings, effective
+from proxy.effective_upstream_settings import EffectiveUpstreamSettings, effective
 from proxy.settings import Settings
 from proxy.upstream_settings import UpstreamSettings
 
@@ -24,7 +24,7 @@ def upstream(**own: object) -> UpstreamSettings:
 
 def test_without_values_of_its_own_the_common_ones_hold() -> None:
     """Also for the upstream of SLUICE_UPSTREAM_URL, which has no settings of its own."""
-    common = EffectiveSettings(1, 2, 3, 4, include_usage=True)
+    common = EffectiveUpstreamSettings(1, 2, 3, 4, include_usage=True)
     assert effective(COMMON) == effective(COMMON, upstream()) == common
 
 

@@ -13,7 +13,7 @@ _T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
-class EffectiveSettings:
+class EffectiveUpstreamSettings:
     """The settings that each upstream can override; times in seconds, 0: off."""
 
     connect_timeout: float
@@ -23,9 +23,11 @@ class EffectiveSettings:
     include_usage: bool
 
 
-def effective(settings: Settings, upstream: UpstreamSettings | None = None) -> EffectiveSettings:
+def effective(
+    settings: Settings, upstream: UpstreamSettings | None = None
+) -> EffectiveUpstreamSettings:
     """Return an upstream's settings; without an upstream, the common ones."""
-    common = EffectiveSettings(
+    common = EffectiveUpstreamSettings(
         settings.connect_timeout_seconds,
         settings.first_token_timeout_seconds,
         settings.idle_timeout_seconds,
@@ -34,7 +36,7 @@ def effective(settings: Settings, upstream: UpstreamSettings | None = None) -> E
     )
     if upstream is None:
         return common
-    return EffectiveSettings(
+    return EffectiveUpstreamSettings(
         _either(upstream.connect_timeout_seconds, common.connect_timeout),
         _either(upstream.first_token_timeout_seconds, common.first_token_timeout),
         _either(upstream.idle_timeout_seconds, common.idle_timeout),
