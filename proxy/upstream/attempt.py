@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from proxy.errors import FirstTokenTimeout, SluiceError, UpstreamInvalid
 from proxy.upstream.headers import upstream_request_id
+from proxy.upstream.stream_options_refusals import refuses
 from proxy.upstream.transport import StaleConnection
-from proxy.upstream.usage_refusals import refuses
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from proxy.record import RequestRecord
     from proxy.upstream.call import Call
     from proxy.upstream.response import StreamingResponse
+    from proxy.upstream.stream_options_refusals import StreamOptionsRefusals
     from proxy.upstream.targets import Target
     from proxy.upstream.transport import Transport
-    from proxy.upstream.usage_refusals import UsageRefusals
 
 MAX_CHECKED_BYTES = 256 * 1024
 """The limit for checking a stream's first event; a longer one is relayed unchecked."""
@@ -49,7 +49,7 @@ class Attempt:
     first_event: FirstEventCheck | None
     may_repeat: bool
     """Whether the settings allow a request to be sent again."""
-    refusals: UsageRefusals
+    refusals: StreamOptionsRefusals
     """The upstreams that refuse requests for usage."""
 
     async def make(self, target: Target) -> StreamingResponse:

@@ -18,10 +18,10 @@ from proxy.upstream.headers import upstream_request_id
 from proxy.upstream.health_checks import HealthChecks
 from proxy.upstream.pool import Pool
 from proxy.upstream.retry import Failure, RetryBudget, RetryContext, parse_retry_after
+from proxy.upstream.stream_options_refusals import StreamOptionsRefusals
 from proxy.upstream.targets import targets_of
 from proxy.upstream.tls_trust import TrustStores
 from proxy.upstream.transport import Transport
-from proxy.upstream.usage_refusals import UsageRefusals
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,7 +54,7 @@ class Upstreams:
         )
         self._retry_budget = RetryBudget()
         self._settings = settings
-        self._usage_refusals = UsageRefusals(time.monotonic)
+        self._usage_refusals = StreamOptionsRefusals(time.monotonic)
         self.asks_for_usage = any(target.include_usage for target in targets)
         """Whether Sluice requests usage on its own behalf from any upstream."""
         self.renames = any(target.rename for target in targets)

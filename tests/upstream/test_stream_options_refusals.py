@@ -9,9 +9,9 @@ import pytest
 
 from proxy.upstream.body_edit import BodyEdit
 from proxy.upstream.call import Call
+from proxy.upstream.stream_options_refusals import REMEMBERED_SECONDS, StreamOptionsRefusals
 from proxy.upstream.targets import Target
 from proxy.upstream.upstream_url import BaseUrl
-from proxy.upstream.usage_refusals import REMEMBERED_SECONDS, UsageRefusals
 from tests.upstream.kit import GOOD, Counts, ask, call, new_record, opened, upstream, whole
 from tests.upstream.peer import Peer, plain, serves
 
@@ -122,7 +122,7 @@ async def test_an_upstream_has_a_word_of_its_own(common: bool, own: bool, sent: 
 def test_a_refusal_is_forgotten_in_time() -> None:
     """An upstream that learned the field is asked again; few names are kept."""
     now = 0.0
-    refusals = UsageRefusals(lambda: now)
+    refusals = StreamOptionsRefusals(lambda: now)
     target = Target("a", BaseUrl.of("http://h"))
     refusals.remember(target, "m")
     assert not refusals.may_ask(target, "m")

@@ -27,7 +27,7 @@ _MOST_BYTES = 64 * 1024
 _LONGEST_SECONDS = 1.0
 
 
-class UsageRefusals:
+class StreamOptionsRefusals:
     """The recent refusals, by upstream and model."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
