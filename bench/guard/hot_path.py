@@ -18,9 +18,9 @@ from proxy.http.parser_bypass import BypassHandler
 from proxy.http.raw_body import RawBody
 from proxy.meter.stream_reader import reader_for
 from proxy.record import Family
+from proxy.relay.callback_relay import CallbackRelay
 from proxy.relay.client_writer import ClientWriter
 from proxy.relay.event_stream import EventStream
-from proxy.relay.splice import Splice
 
 _TOKEN_NANOSECONDS = 20_000_000
 _MADE = 100
@@ -64,7 +64,7 @@ def open_path(outlet: Outlet) -> tuple[Callable[[bytes], None], asyncio.Task[Non
     body = RawBody(handler, lambda _: None)
     client = ClientWriter(outlet, outlet, chunked=True, now=time.monotonic())
     stream = EventStream(Family.CHAT, reader_for(Family.CHAT), hides_usage=True)
-    return body.data_received, asyncio.create_task(Splice(body, stream, client).run())
+    return body.data_received, asyncio.create_task(CallbackRelay(body, stream, client).run())
 
 
 async def pass_through(tokens: int) -> int:

@@ -9,8 +9,8 @@ from typing import Protocol
 from proxy.errors import EndedEarly, FirstTokenTimeout, IdleTimeout, SlowClient, SluiceError
 from proxy.record import EndedBy
 from proxy.relay.body_filter import BodyFilter
+from proxy.relay.callback_relay import CallbackRelay, Source
 from proxy.relay.client_writer import ClientWriter
-from proxy.relay.splice import Source, Splice
 from proxy.relay.watchdog import StreamWatchdog
 
 
@@ -65,7 +65,7 @@ async def _move(body: UpstreamBody, body_filter: BodyFilter, client: ClientWrite
     if client.is_congested():
         await client.drain()
     if body.source is not None:
-        await Splice(body.source, body_filter, client).run()
+        await CallbackRelay(body.source, body_filter, client).run()
         return
     while chunk := await body.read():
         now = time.monotonic()

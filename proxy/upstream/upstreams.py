@@ -54,7 +54,7 @@ class Upstreams:
         )
         self._retry_budget = RetryBudget()
         self._settings = settings
-        self._usage_refusals = StreamOptionsRefusals(time.monotonic)
+        self._refusals = StreamOptionsRefusals(time.monotonic)
         self.asks_for_usage = any(target.include_usage for target in targets)
         """Whether Sluice requests usage on its own behalf from any upstream."""
         self.renames = any(target.rename for target in targets)
@@ -149,7 +149,7 @@ class Upstreams:
             else None
         )
         may_repeat = self._retry_policy.retries > 0
-        attempt = Attempt(self._transport, call, first_event, may_repeat, self._usage_refusals)
+        attempt = Attempt(self._transport, call, first_event, may_repeat, self._refusals)
         record = call.record
         tries: Counter[str] = Counter()
         refusal: BufferedResponse | None = None

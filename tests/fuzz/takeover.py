@@ -17,9 +17,9 @@ from proxy.http.parser_bypass import BypassHandler
 from proxy.http.raw_body import RawBody
 from proxy.http.upstream_connection import UpstreamConnection
 from proxy.relay import client_writer as relay_client
+from proxy.relay.callback_relay import CallbackRelay
 from proxy.relay.client_writer import ClientWriter
 from proxy.relay.opaque_body import OpaqueBody
-from proxy.relay.splice import Splice
 from tests.fuzz.chunks import decoded
 from tests.fuzz.cuts import Target, given, pieces
 from tests.relay.peers import FakeTransport
@@ -115,7 +115,7 @@ async def same_answer(choice: int, cut: list[bytes]) -> None:
     for piece in rest[:late]:
         wire.say(piece)
     raw = b"".join((*handler.held, *rest[late:]))
-    fast = await _spliced(choice, handler, wire, rest[late:], error)
+    fast = await _by_callbacks(choice, handler, wire, rest[late:], error)
     true = decoded(raw)
     assert fast.clean is (true is not None)
     if true is None or head[0].should_close:
@@ -164,7 +164,7 @@ async def _head(handler: ResponseHandler) -> tuple[Head, StreamReader] | None:
     return Head(message.code, message.raw_headers, message.should_close), payload
 
 
-async def _spliced(
+async def _by_callbacks(
     choice: int, handler: BypassHandler, wire: Wire, rest: list[bytes], error: Exception | None
 ) -> Answer:
     """The answer as the fast path tells it: read for a while, or given on as it comes."""
@@ -204,7 +204,7 @@ async def _relay(body: RawBody, client: ClientWriter, *, reads: bool) -> bool:
     try:
         if reads and (first := await body.read()):
             client.write(first, 0.0)
-        await Splice(body, OpaqueBody(keep=False), client).run()
+        await CallbackRelay(body, OpaqueBody(keep=False), client).run()
     except UpstreamCut:
         return False
     return True

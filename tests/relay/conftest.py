@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from proxy.relay import splice
+from proxy.relay import callback_relay
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -70,5 +70,5 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> FakeClock:
     """Use the event loop's clock everywhere else, too, including in a blocking sleep."""
     monkeypatch.setattr(time, "monotonic", _CLOCK.now)
     monkeypatch.setattr(time, "sleep", _CLOCK.advance)
-    monkeypatch.setattr(splice, "monotonic", _CLOCK.now)
+    monkeypatch.setattr(callback_relay, "monotonic", _CLOCK.now)
     return _CLOCK

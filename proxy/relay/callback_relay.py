@@ -14,7 +14,7 @@ from proxy.relay.client_writer import ClientWriter
 class Source(Protocol):
     """A body that is delivered by callbacks."""
 
-    def flow(self, receiver: Splice) -> None:
+    def flow(self, receiver: CallbackRelay) -> None:
         """Deliver everything from here on to the receiver."""
 
     def pause(self) -> None:
@@ -27,7 +27,7 @@ class Source(Protocol):
         """Stop delivering."""
 
 
-class Splice:
+class CallbackRelay:
     """Connects one upstream body to one client, for the duration of `run`."""
 
     __slots__ = ("_client", "_done", "_error", "_feed", "_paused", "_source", "_waiter")
