@@ -116,11 +116,11 @@ def test_a_circle_is_seen() -> None:
 @pytest.mark.parametrize(
     ("source", "module", "wrong"),
     [
-        ("from proxy.edge import app", "proxy.relay.pump", ["relay -> proxy.edge.app"]),
+        ("from proxy.edge import app", "proxy.relay.body_relay", ["relay -> proxy.edge.app"]),
         ("from proxy import edge", "proxy.settings", ["base -> proxy.edge"]),
-        ("import proxy.meter.tally", "proxy.relay.pump", ["relay -> proxy.meter.tally"]),
-        ("from ..meter import tally", "proxy.relay.pump", ["relay -> proxy.meter.tally"]),
-        ("from . import sse", "proxy.relay.pump", []),
+        ("import proxy.meter.tally", "proxy.relay.body_relay", ["relay -> proxy.meter.tally"]),
+        ("from ..meter import tally", "proxy.relay.body_relay", ["relay -> proxy.meter.tally"]),
+        ("from . import sse", "proxy.relay.body_relay", []),
         ("from .sse import Framer", "proxy.relay.__init__", []),
         (
             "from proxy.settings import Settings",
@@ -129,7 +129,7 @@ def test_a_circle_is_seen() -> None:
         ),
         ("def late():\n    import proxy.appliance", "proxy.edge.app", ["edge -> proxy.appliance"]),
         ("import_module('proxy.edge')", "proxy.state.log", ["state -> proxy.edge"]),
-        ("from proxy.relay import pump\nimport aiohttp", "proxy.edge.forward", []),
+        ("from proxy.relay import body_relay\nimport aiohttp", "proxy.edge.forward", []),
     ],
 )
 def test_an_arrow_in_the_wrong_direction_is_seen(

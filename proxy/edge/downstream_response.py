@@ -13,8 +13,8 @@ from proxy.edge.truncated_close import close_truncated
 from proxy.errors import SluiceError, body_of, headers_of
 from proxy.http.aiohttp_server_internals import HeldHeadResponse
 from proxy.record import Family, RequestRecord
+from proxy.relay.body_relay import Outcome
 from proxy.relay.client_writer import BUFFERED_BYTES, ClientWriter
-from proxy.relay.pump import Outcome
 
 STREAM_HEADERS = {
     "Cache-Control": "no-cache, no-transform",

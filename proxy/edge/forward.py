@@ -27,7 +27,7 @@ from proxy.edge.stream_progress import LengthHistory, StreamProgress
 from proxy.edge.worker_state import WORKER_STATE, WorkerState
 from proxy.errors import Internal, SluiceError, TotalTimeout
 from proxy.http.client_connection import refuse_rest
-from proxy.relay.pump import Outcome
+from proxy.relay.body_relay import Outcome
 from proxy.upstream.response import UpstreamResponse
 
 

@@ -18,7 +18,7 @@ from proxy.edge.progress_frames import FRAME_SECONDS, ProgressFrames
 from proxy.edge.recording import STREAM_ID
 from proxy.edge.stream_errors import EventsGone, LogLost, LogsUnavailable
 from proxy.record import EndedBy
-from proxy.relay.pump import Outcome
+from proxy.relay.body_relay import Outcome
 from proxy.relay.recorded_stream import ping_for
 from proxy.state.error_map import StoreUnavailable
 from proxy.state.log_reader import LogGone, LogTrimmed

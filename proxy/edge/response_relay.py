@@ -21,10 +21,10 @@ from proxy.edge.worker_state import WorkerState
 from proxy.errors import UpstreamInvalid, UpstreamRefused
 from proxy.meter import server_timing
 from proxy.record import EndedBy, Family
+from proxy.relay.body_relay import Outcome, relay_body
 from proxy.relay.client_writer import ClientWriter
 from proxy.relay.event_stream import EventStream
 from proxy.relay.opaque_body import OpaqueBody
-from proxy.relay.pump import Outcome, pump
 from proxy.relay.watchdog import StreamWatchdog
 from proxy.upstream.response import UpstreamResponse
 
@@ -60,7 +60,7 @@ async def relay_response(
     if context.recording is not None:
         context.recording.watch_by(watchdog)
     try:
-        outcome = await pump(response, body_filter, client, watchdog, record.request_id)
+        outcome = await relay_body(response, body_filter, client, watchdog, record.request_id)
     finally:
         state.watchdogs.discard(watchdog)
     if outcome.blames_upstream:

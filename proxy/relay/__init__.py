@@ -1,1 +1,1 @@
-"""Relaying: event framing, the byte pump, pings, timeouts and terminal error events."""
+"""Relaying: event framing, bodies, pings, timeouts and terminal error events."""

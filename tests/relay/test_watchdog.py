@@ -13,7 +13,7 @@ from proxy.relay.client_writer import ClientWriter
 from proxy.relay.opaque_body import OpaqueBody
 from proxy.relay.watchdog import StreamWatchdog
 from tests.relay.peers import FakeTransport
-from tests.relay.test_pump import NEVER
+from tests.relay.test_body_relay import NEVER
 
 if TYPE_CHECKING:
     from tests.relay.conftest import FakeClock

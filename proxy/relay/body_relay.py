@@ -41,7 +41,7 @@ class Outcome:
     """Whether the upstream failed although its connection did not."""
 
 
-async def pump(
+async def relay_body(
     body: UpstreamBody,
     body_filter: BodyFilter,
     client: ClientWriter,

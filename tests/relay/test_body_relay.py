@@ -1,4 +1,4 @@
-"""The pump under scripted peers: every way a stream can end, and what the client is told."""
+"""The relay of a body, with scripted peers: every way to end, and what the client is told."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import pytest
 from proxy.errors import Drained, UpstreamCut
 from proxy.meter.stream_reader import reader_for
 from proxy.record import EndedBy, Family
+from proxy.relay.body_relay import Outcome, relay_body
 from proxy.relay.client_writer import BUFFERED_BYTES, ClientWriter
 from proxy.relay.event_stream import EventStream
 from proxy.relay.opaque_body import OpaqueBody
-from proxy.relay.pump import Outcome, pump
 from proxy.relay.timeouts import Timeouts
 from proxy.relay.watchdog import StreamWatchdog
 from tests.relay.peers import FakeTransport, ScriptedBody, for_ever
@@ -35,7 +35,7 @@ NEVER = Timeouts(
 
 
 class Scene:
-    """One pump between a scripted body and a fake transport."""
+    """One relay between a scripted body and a fake transport."""
 
     def __init__(
         self,
@@ -57,7 +57,7 @@ class Scene:
         )
 
     async def play(self) -> Outcome:
-        return await pump(self.body, self.body_filter, self.client, self.watchdog, "req-1")
+        return await relay_body(self.body, self.body_filter, self.client, self.watchdog, "req-1")
 
 
 async def test_a_whole_stream_passes_unchanged() -> None:
