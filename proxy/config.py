@@ -128,10 +128,10 @@ def _content(name: str, path: str) -> str:
     return text
 
 
-class _Loaded(Settings):
+class _Loaded(BaseSettings, Settings):
     """The settings, read from their three sources."""
 
-    model_config = SettingsConfigDict(env_ignore_empty=True)
+    model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True)
 
     @classmethod
     def settings_customise_sources(

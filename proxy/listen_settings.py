@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 from typing import Annotated
 
-from pydantic import Field, field_validator, model_validator
-from pydantic_settings import BaseSettings, NoDecode
+from pydantic import BaseModel, Field, field_validator, model_validator
+from pydantic_settings import NoDecode
 
 from proxy.key_settings import Secret
 from proxy.setting_types import Address, Count, Network, Port, listed
 
 
-class ListenSettings(BaseSettings):
+class ListenSettings(BaseModel):
     """Where Sluice listens, and which proxies it trusts."""
 
     listen_address: Address = Field("0.0.0.0", description="address of the public ports")  # noqa: S104 a container's ports are meant to be reached

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from proxy.setting_types import Seconds
 
 
-class ResumeSettings(BaseSettings):
+class ResumeSettings(BaseModel):
     """The settings of streams that outlive their connection."""
 
-    model_config = SettingsConfigDict(env_prefix="SLUICE_", frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
 
     resumable: Literal["request", "all", "off"] = Field(
         "request",

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr, field_validator, model_validator
-from pydantic_settings import NoDecode, SettingsConfigDict
+from pydantic import ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic_settings import NoDecode
 
 from proxy import store_address
 from proxy.key_settings import (
@@ -38,7 +38,7 @@ from proxy.upstream_settings import UpstreamSettings
 class Settings(ListenSettings, ResumeSettings):
     """All settings; frozen after the start."""
 
-    model_config = SettingsConfigDict(env_prefix="SLUICE_", frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
 
     # Upstreams.
     upstream_url: BaseUrl | None = Field(

@@ -16,7 +16,7 @@ B = {"name": "b", "url": "http://127.0.0.1:10/v1"}
 
 
 def made(*upstreams: dict[str, str], key: str, **more: object) -> Settings:
-    return Settings(upstreams=upstreams, client_keys={"me": key}, **more)  # type: ignore[arg-type]
+    return Settings(upstreams=upstreams, client_keys={"me": key}, **more)
 
 
 def called(state: WorkerState, key: str) -> str:
