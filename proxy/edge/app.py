@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
 
 import structlog
 from aiohttp import hdrs, web
@@ -28,7 +28,9 @@ from proxy.errors import Internal, NotFound, SluiceError
 from proxy.http.aiohttp_server_internals import has_begun
 from proxy.request_errors import MethodNotAllowed
 
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+if TYPE_CHECKING:
+    from aiohttp.typedefs import Handler
+
 _KEEPALIVE_SECONDS = 3660.0
 """Longer than nginx keeps its idle connections, so that nginx always closes first."""
 _ALONE_KEEPALIVE_SECONDS = 75.0

@@ -6,12 +6,16 @@ so that every route, method and error has the same CORS headers (Fetch standard,
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import aiohttp_cors
 from aiohttp import hdrs, web
 from aiohttp_cors.abc import AbstractRouterAdapter
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from aiohttp.typedefs import Handler
 
 EXPOSED = (
     "X-Request-ID",
@@ -38,8 +42,6 @@ EXPOSED = (
 )
 _PREFLIGHT_AGE_SECONDS = 86_400
 _TIMING = "Timing-Allow-Origin"
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 def is_preflight(request: web.Request) -> bool:
