@@ -16,7 +16,7 @@ from proxy.edge.forward import forward
 from proxy.edge.replay import View, sequence_of
 from proxy.edge.resumable_streams import owner_of
 from proxy.edge.stream_errors import StreamNotFound
-from proxy.edge.streams_route import found_log, gone, handle, read
+from proxy.edge.streams_route import found_log, gone, handle, head_of, read
 from proxy.edge.worker_state import WORKER_STATE, WorkerState
 from proxy.errors import SluiceError
 from proxy.meter.assembly.responses import so_far
@@ -88,6 +88,8 @@ async def _get(
         if after is None or oldest > after + 1:
             text = f"The response is kept from the sequence_number {oldest} on."
             return gone(context, text, oldest)
+    if request.method == hdrs.METH_HEAD:
+        return head_of(context, log)
     return await read(state, context, stream, log.first - 1, View(sequence_after=after))
 
 

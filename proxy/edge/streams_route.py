@@ -113,10 +113,6 @@ async def read(
     """Send the stream to a reader, from the cursor on."""
     resumables = state.resumables
     assert resumables is not None
-    if context.request.method == hdrs.METH_HEAD:
-        log = await found_log(resumables, context, name)
-        # Not a reader: it takes no place, and a stream does not go on for it.
-        return web.Response(headers=headers_of(log, context))
     owner = owner_of(context.request, context.key)
     if not resumables.begin_reading():
         raise TooManyReaders("The maximum of readers is reached.", retry_after=1.0)
@@ -184,6 +180,8 @@ async def go_on(
         if not _missed_end(log, cursor):
             return nothing_left(context, log)
         cursor = Cursor(log.events - 1, cursor.ids)
+    if context.request.method == hdrs.METH_HEAD:
+        return head_of(context, log)
     opening = RETRY if cursor.ids else b""
     view = View(cursor.ids, wants_progress(context.request), opening=opening)
     return await read(state, context, stream, cursor.after, view)
@@ -230,6 +228,11 @@ def wants_json(request: web.Request) -> bool:
     wanted = [each for each in accept.split(",") if not _UNACCEPTABLE.search(each)]
     types = {each.partition(";")[0] for each in wanted}
     return "application/json" in types and "text/event-stream" not in types
+
+
+def head_of(context: RequestContext, log: LogState) -> web.Response:
+    """Build the response to a HEAD, which is no reader: no stream goes on for it."""
+    return web.Response(headers=headers_of(log, context))
 
 
 def nothing_left(context: RequestContext, log: LogState) -> web.Response:
