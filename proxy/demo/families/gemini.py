@@ -48,11 +48,11 @@ def count_tokens(body: Mapping[str, Any], plan: Plan) -> int:
 
 def _tools(body: Mapping[str, Any]) -> list[Tool]:
     listed = body.get("tools")
-    found: list[Tool] = []
+    tools: list[Tool] = []
     for entry in listed if isinstance(listed, list) else []:
         declared = entry.get("functionDeclarations") if isinstance(entry, Mapping) else None
-        found += tools_in(declared, "", "parameters")
-    return found
+        tools += tools_in(declared, "", "parameters")
+    return tools
 
 
 def _forced(body: Mapping[str, Any]) -> bool:
@@ -136,8 +136,8 @@ def whole(request: GenerationRequest) -> dict[str, Any]:
         parts.append({"text": request.text()})
     parts += [_call(request, number) for number in range(len(request.calls))]
     usage = _usage(request, request.answer_tokens)
-    told = {"usageMetadata": usage} if usage else {}
-    return {**_chunk(request, parts, _finish_reason(request)), **told}
+    usage_field = {"usageMetadata": usage} if usage else {}
+    return {**_chunk(request, parts, _finish_reason(request)), **usage_field}
 
 
 def trouble(request: GenerationRequest, status: int, sent: int) -> Event:  # noqa: ARG001 - Trouble's signature

@@ -116,13 +116,13 @@ def _message(
 
 
 def _usage(request: GenerationRequest, output: int) -> dict[str, Any]:
-    told = int(request.tells_usage)
+    factor = int(request.tells_usage)
     return {
         # Anthropic counts cached tokens apart from the input.
-        "input_tokens": (request.prompt_tokens - request.cached_tokens) * told,
+        "input_tokens": (request.prompt_tokens - request.cached_tokens) * factor,
         "cache_creation_input_tokens": 0,
-        "cache_read_input_tokens": request.cached_tokens * told,
-        "output_tokens": output * told,
+        "cache_read_input_tokens": request.cached_tokens * factor,
+        "output_tokens": output * factor,
         "service_tier": "standard",
     }
 
