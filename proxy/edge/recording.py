@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from proxy.errors import SluiceError
     from proxy.record import Reader, RequestRecord
     from proxy.relay.watchdog import StreamWatchdog
-    from proxy.state.stream_log import StreamLog
+    from proxy.state.produced_log import ProducedLog
     from proxy.state.stream_logs import StreamLogs
 
 STREAM_ID = "Sluice-Stream-Id"
@@ -73,7 +73,7 @@ class Recording:
         self.for_readers = for_readers
         """Whether a detached request exists for its readers only, so that it fails without a log,
         and stops without a reader."""
-        self.log: StreamLog | None = None
+        self.log: ProducedLog | None = None
         self.opened: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         """Resolves to whether there is a log."""
         self.stopped_by: SluiceError | None = None

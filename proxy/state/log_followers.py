@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from proxy.state.log_orphans import LogOrphans
     from proxy.state.log_reader import LogReader
     from proxy.state.log_writer import LogWriter
+    from proxy.state.produced_log import ProducedLog
     from proxy.state.store import Argument, Store
-    from proxy.state.stream_log import StreamLog
 
 _LEASE = script.load("log_lease", "log")
 _WAKE = script.load("log_wake", "log")
@@ -43,7 +43,7 @@ _WAKE_TTL_MILLISECONDS = 60_000
 class Followed:
     """One log that has readers in this worker."""
 
-    def __init__(self, stream_id: str, position: EntryId, log: StreamLog | None) -> None:
+    def __init__(self, stream_id: str, position: EntryId, log: ProducedLog | None) -> None:
         self.id = stream_id
         self.position = position
         self.log = log

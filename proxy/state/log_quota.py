@@ -12,8 +12,8 @@ from proxy.state.store import key_of
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from proxy.state.produced_log import ProducedLog
     from proxy.state.store import Argument, Store
-    from proxy.state.stream_log import StreamLog
 
 _QUOTA = script.load("log_quota", "log")
 _TRIM = script.load("log_trim", "log")
@@ -28,7 +28,7 @@ class LogQuota:
         self._most_bytes = max_bytes
         self._ended: list[tuple[str, int, int]] = []
 
-    def ended(self, log: StreamLog, ttl: int) -> None:
+    def ended(self, log: ProducedLog, ttl: int) -> None:
         """Note that a log of this worker has ended and expires in `ttl` milliseconds."""
         self._ended.append((log.id, log.kept_bytes - log.reported_bytes, ttl))
 
@@ -36,7 +36,7 @@ class LogQuota:
         """Note that an orphaned log of another worker expires in `ttl` milliseconds."""
         self._ended.append((stream_id, 0, ttl))
 
-    async def report(self, running: Iterable[StreamLog], ttl: int) -> None:
+    async def report(self, running: Iterable[ProducedLog], ttl: int) -> None:
         """Report growth since the last report; running logs count for `ttl` milliseconds."""
         ended, self._ended = self._ended, []
         grown = [(log, log.kept_bytes - log.reported_bytes) for log in running]

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Iterable, Sequence
 
+    from proxy.state.produced_log import ProducedLog
     from proxy.state.store import Argument, Store
-    from proxy.state.stream_log import StreamLog
 
 _RENEW = script.load("log_renew", "log")
 
@@ -29,12 +29,12 @@ Header = dict[str, str | bytes]
 class Losing(Protocol):
     """The writer of the logs."""
 
-    def lose(self, log: StreamLog, reason: str) -> None:
+    def lose(self, log: ProducedLog, reason: str) -> None:
         """Give a log up."""
 
 
 def renew(
-    store: Store, writer: Losing, groups: Iterable[Sequence[StreamLog]], ttl_milliseconds: int
+    store: Store, writer: Losing, groups: Iterable[Sequence[ProducedLog]], ttl_milliseconds: int
 ) -> None:
     """Renew all logs, each group with one script call; does not wait for the answers."""
     for logs in groups:
@@ -59,7 +59,7 @@ def renew(
 
 def _renewed(
     writer: Losing,
-    logs: Sequence[StreamLog],
+    logs: Sequence[ProducedLog],
     headers: Sequence[Header],
     done: asyncio.Future[Any],
 ) -> None:
@@ -79,7 +79,7 @@ def _renewed(
             stopped()
 
 
-def _put_back(logs: Sequence[StreamLog], headers: Sequence[Header]) -> None:
+def _put_back(logs: Sequence[ProducedLog], headers: Sequence[Header]) -> None:
     """Write header fields that the store may not have received again with the next renewal."""
     for log, header in zip(logs, headers, strict=True):
         log.header = {**header, **log.header}

@@ -11,8 +11,8 @@ from proxy.state.error_map import StoreUnavailable
 from proxy.state.log_entry import id_of
 
 if TYPE_CHECKING:
+    from proxy.state.produced_log import ProducedLog
     from proxy.state.store import Store
-    from proxy.state.stream_log import StreamLog
 
 _LAST = script.load("log_last", "log")
 FORGOTTEN = "forgotten"
@@ -25,10 +25,10 @@ MAX_OUTAGE_SECONDS = 10.0
 class Writing(Protocol):
     """The writer of the logs."""
 
-    def changed(self, log: StreamLog) -> None:
+    def changed(self, log: ProducedLog) -> None:
         """Schedule this log to be written again."""
 
-    def lose(self, log: StreamLog, reason: str) -> None:
+    def lose(self, log: ProducedLog, reason: str) -> None:
         """Give the log up."""
 
 
@@ -38,14 +38,14 @@ class UnconfirmedBatches:
     def __init__(self, store: Store, writer: Writing) -> None:
         self._store = store
         self._writer = writer
-        self._logs: dict[StreamLog, None] = {}
+        self._logs: dict[ProducedLog, None] = {}
 
-    def add(self, log: StreamLog) -> None:
+    def add(self, log: ProducedLog) -> None:
         """Hold back further batches of this log until the fate of its oldest is known."""
         log.unconfirmed_since = log.unconfirmed_since or time.monotonic()
         self._logs[log] = None
 
-    def discard(self, log: StreamLog) -> None:
+    def discard(self, log: ProducedLog) -> None:
         """Stop tracking a log."""
         self._logs.pop(log, None)
 
@@ -63,7 +63,7 @@ class UnconfirmedBatches:
         # Concurrently: there may be hundreds, and no further batch of theirs is sent meanwhile.
         await asyncio.gather(*map(self._settle, doubtful))
 
-    async def _settle(self, log: StreamLog) -> None:
+    async def _settle(self, log: ProducedLog) -> None:
         try:
             _, last = await self._store.run(_LAST, log.keys)
         except StoreUnavailable:

@@ -22,7 +22,7 @@ from proxy.state.error_map import FULL, TIMEOUT, UNREACHABLE, StoreUnavailable, 
 from proxy.state.log_entry import heartbeat_of, script_groups
 from proxy.state.log_renewal import renew
 from proxy.state.log_unconfirmed import AWAY, FORGOTTEN, IN_PART, UnconfirmedBatches
-from proxy.state.stream_log import StreamLog
+from proxy.state.produced_log import ProducedLog
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping, Sequence
@@ -71,7 +71,7 @@ class LogWriter:
     ) -> None:
         self.worker = secrets.token_hex(8)
         """The id of this producer; a worker restarted after a crash has another."""
-        self.running: dict[str, StreamLog] = {}
+        self.running: dict[str, ProducedLog] = {}
         self._store = store
         self._open_seconds = open_seconds
         self._ttl = round(ttl_seconds * 1000)
@@ -79,7 +79,7 @@ class LogWriter:
         self._lost = lost
         self._quota = quota
         self._orphans = orphans
-        self._dirty: dict[StreamLog, None] = {}
+        self._dirty: dict[ProducedLog, None] = {}
         self._unconfirmed = UnconfirmedBatches(store, self)
         self._timer: asyncio.TimerHandle | None = None
         self._wake = asyncio.Event()
@@ -102,13 +102,13 @@ class LogWriter:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def open(self, header: Mapping[str, str | bytes], seconds: float = 0.0) -> StreamLog:
+    async def open(self, header: Mapping[str, str | bytes], seconds: float = 0.0) -> ProducedLog:
         """Create a log, waiting `open_seconds` for the store, or `seconds` if that is longer.
 
         Raises `StoreUnavailable`.
         """
         seconds = max(seconds, self._open_seconds)
-        log = StreamLog(self, secrets.token_hex(16), self._stream_bytes)
+        log = ProducedLog(self, secrets.token_hex(16), self._stream_bytes)
         fields = {**header, "producer": self.worker}
         flat = [word for pair in fields.items() for word in pair]
         try:
@@ -124,7 +124,7 @@ class LogWriter:
         self.running[log.id] = log
         return log
 
-    def drop(self, log: StreamLog) -> None:
+    def drop(self, log: ProducedLog) -> None:
         """Delete a log whose id was not given to any client."""
         self._forget(log)
         log.complete()
@@ -133,7 +133,7 @@ class LogWriter:
         except StoreUnavailable:
             return
 
-    def changed(self, log: StreamLog) -> None:
+    def changed(self, log: ProducedLog) -> None:
         """Write this log with the next batch."""
         self._dirty[log] = None
         if not log.taken:
@@ -190,10 +190,10 @@ class LogWriter:
         if ending:
             await _all([self._end(log) for log in ending])
 
-    def _groups(self, logs: list[StreamLog]) -> list[Sequence[StreamLog]]:
+    def _groups(self, logs: list[ProducedLog]) -> list[Sequence[ProducedLog]]:
         return script_groups(logs, one_node=self._store.backend.one_node)
 
-    async def _write(self, logs: Sequence[StreamLog]) -> None:
+    async def _write(self, logs: Sequence[ProducedLog]) -> None:
         batches = [log.unsent[0] for log in logs]
         # Two arguments for any number of logs: packing one costs as much as relaying a token.
         heads = [
@@ -223,7 +223,7 @@ class LogWriter:
             with contextlib.suppress(StoreUnavailable):
                 await self._store.pipeline(commands, _WRITE_SECONDS)
 
-    def _refused(self, log: StreamLog, error: str) -> None:
+    def _refused(self, log: ProducedLog, error: str) -> None:
         if not error:
             self.lose(log, FORGOTTEN)
             return
@@ -231,7 +231,7 @@ class LogWriter:
         overtaken = "equal or smaller" in error
         self.lose(log, OVERTAKEN if overtaken else reply(error).reason)
 
-    async def _end(self, log: StreamLog) -> None:
+    async def _end(self, log: ProducedLog) -> None:
         if log.lost or log.unconfirmed_since is not None:
             return
         entry = log.take_end()
@@ -272,7 +272,7 @@ class LogWriter:
             if times % _RENEWALS_PER_REPORT == 0:
                 await self._quota.report(list(self.running.values()), self._running_ttl)
 
-    def lose(self, log: StreamLog, reason: str) -> None:
+    def lose(self, log: ProducedLog, reason: str) -> None:
         """Give a log up for `reason`, one word; its stream continues without a log."""
         if log.lost or log.ended.is_set():
             return
@@ -286,7 +286,7 @@ class LogWriter:
         if reason not in {FORGOTTEN, OVERTAKEN}:
             self._orphans.abandon(log.id)
 
-    def _forget(self, log: StreamLog) -> None:
+    def _forget(self, log: ProducedLog) -> None:
         self.running.pop(log.id, None)
         self._unconfirmed.discard(log)
         self._dirty.pop(log, None)

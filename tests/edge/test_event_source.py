@@ -12,10 +12,10 @@ import pytest
 from proxy.state import aliases
 from proxy.state.error_map import StoreUnavailable
 from proxy.state.log_entry import End
-from proxy.state.stream_log import StreamLog
+from proxy.state.produced_log import ProducedLog
 from tests.edge.scripted_logs import COMPLETE, STREAM, ScriptedLogs, log_state
 from tests.integration.resume.asking import Answer, ask
-from tests.state.test_stream_log import Owner
+from tests.state.test_produced_log import Owner
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -54,11 +54,11 @@ class Asking:
         is_question = asked.keys[0][0] == "GET"
         return [self.answering.encode() if is_question and self.answering else None]
 
-    async def _open(self, header: Mapping[str, Any], _seconds: float) -> StreamLog:
+    async def _open(self, header: Mapping[str, Any], _seconds: float) -> ProducedLog:
         if self.refusal is not None:
             raise self.refusal
         self.opened.append(header)
-        return StreamLog(Owner(), "e" * 32, 10**6)
+        return ProducedLog(Owner(), "e" * 32, 10**6)
 
     async def ask(self, query: str = QUERY, **headers: str) -> Answer:
         return await ask(f"{self.worker.url}/v1/stream?{query}", **headers)

@@ -22,9 +22,9 @@ from proxy.relay.client_writer import ClientWriter
 from proxy.state.aliases import set_alias
 from proxy.state.error_map import StoreUnavailable
 from proxy.state.log_entry import End, Entry
-from proxy.state.stream_log import StreamLog
+from proxy.state.produced_log import ProducedLog
 from tests.relay.peers import FakeTransport
-from tests.state.test_stream_log import Owner
+from tests.state.test_produced_log import Owner
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -40,17 +40,17 @@ class Writer:
     def __init__(self, refusal: StoreUnavailable | None = None) -> None:
         self.refusal = refusal
         self.headers: list[Mapping[str, Any]] = []
-        self.dropped: list[StreamLog] = []
+        self.dropped: list[ProducedLog] = []
         self.waited_for = 0.0
 
-    async def open(self, header: Mapping[str, Any], seconds: float) -> StreamLog:
+    async def open(self, header: Mapping[str, Any], seconds: float) -> ProducedLog:
         self.waited_for = seconds
         if self.refusal is not None:
             raise self.refusal
         self.headers.append(header)
-        return StreamLog(Owner(), "5" * 32, 10**6)
+        return ProducedLog(Owner(), "5" * 32, 10**6)
 
-    def drop(self, log: StreamLog) -> None:
+    def drop(self, log: ProducedLog) -> None:
         self.dropped.append(log)
 
 
@@ -116,7 +116,7 @@ class Kept:
         )
         self.watchdog = Watchdog()
 
-    async def open(self) -> StreamLog:
+    async def open(self) -> ProducedLog:
         """It has a log, and its stream runs."""
         await self.recording.open("me")
         self.recording.watch_by(cast("Any", self.watchdog))

@@ -14,9 +14,9 @@ from proxy.state.error_map import StoreUnavailable
 from proxy.state.log_entry import End, Entry, EntryId, heartbeat_of, joined, keys_of
 from proxy.state.log_followers import LogFollowers
 from proxy.state.log_reader import LogGone, LogReader
-from proxy.state.stream_log import StreamLog
+from proxy.state.produced_log import ProducedLog
 from tests.state.answering_store import PIPELINE, AnsweringStore, Asked, until
-from tests.state.test_stream_log import Owner
+from tests.state.test_produced_log import Owner
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -97,15 +97,15 @@ class World:
         self.store = AnsweringStore(one_node=one_node, **(usual() | answers))
         self.blocking = Blocking(one_node=one_node)
         self.orphans = Orphans()
-        self.running: dict[str, StreamLog] = {}
+        self.running: dict[str, ProducedLog] = {}
         writer = SimpleNamespace(worker="here", running=self.running)
         self.followers = LogFollowers(
             self.store.as_store, self.blocking, cast("Any", writer), cast("Any", self.orphans)
         )
 
-    def produce(self, stream_id: str) -> StreamLog:
+    def produce(self, stream_id: str) -> ProducedLog:
         """A log that is made in this worker."""
-        log = self.running[stream_id] = StreamLog(Owner(), stream_id, 10**6)
+        log = self.running[stream_id] = ProducedLog(Owner(), stream_id, 10**6)
         return log
 
     async def reader(self, stream_id: str = ONE, lease: str = "lease") -> LogReader:

@@ -13,11 +13,11 @@ from tests.state.test_stream_logs import WORDS, event, logs_on, read
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from proxy.state.stream_log import StreamLog
+    from proxy.state.produced_log import ProducedLog
     from tests.fixtures.stores import StoreServer
 
 
-async def lost(log: StreamLog) -> str:
+async def lost(log: ProducedLog) -> str:
     """Why the log was given up, once it has been."""
     async with asyncio.timeout(20):
         while not log.lost:

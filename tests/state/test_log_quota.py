@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from proxy.state.error_map import StoreUnavailable
 from proxy.state.log_quota import LogQuota
-from proxy.state.stream_log import StreamLog
+from proxy.state.produced_log import ProducedLog
 from tests.state.scripted_store import ScriptedStore, as_store
-from tests.state.test_stream_log import Owner
+from tests.state.test_produced_log import Owner
 
 AWAY = StoreUnavailable("timeout")
 
 
-def log_with(stream_id: str, size: int) -> StreamLog:
+def log_with(stream_id: str, size: int) -> ProducedLog:
     """A log of which the store has so many bytes."""
-    log = StreamLog(Owner(), stream_id, 10**6)
+    log = ProducedLog(Owner(), stream_id, 10**6)
     log.kept_bytes = size
     return log
 

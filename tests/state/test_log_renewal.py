@@ -10,9 +10,9 @@ import pytest
 from proxy.state.error_map import StoreUnavailable
 from proxy.state.log_renewal import renew
 from proxy.state.log_unconfirmed import FORGOTTEN
-from proxy.state.stream_log import StreamLog
+from proxy.state.produced_log import ProducedLog
 from tests.state.test_log_unconfirmed import Writer
-from tests.state.test_stream_log import Owner
+from tests.state.test_produced_log import Owner
 
 if TYPE_CHECKING:
     from proxy.state.store import Store
@@ -37,8 +37,8 @@ class Sending:
         return cast("Store", self)
 
 
-def log_with(**header: str | bytes) -> StreamLog:
-    log = StreamLog(Owner(), "0" * 32, 100)
+def log_with(**header: str | bytes) -> ProducedLog:
+    log = ProducedLog(Owner(), "0" * 32, 100)
     log.header = dict(header)
     return log
 

@@ -8,29 +8,29 @@ import pytest
 
 from proxy.state.error_map import StoreUnavailable
 from proxy.state.log_unconfirmed import FORGOTTEN, MAX_OUTAGE_SECONDS, UnconfirmedBatches
-from proxy.state.stream_log import StreamLog
+from proxy.state.produced_log import ProducedLog
 from tests.state.scripted_store import ScriptedStore, as_store
-from tests.state.test_stream_log import Owner
+from tests.state.test_produced_log import Owner
 
 
 class Writer:
     """Remembers which logs it is to write again, and why it gave others up."""
 
     def __init__(self) -> None:
-        self.again: list[StreamLog] = []
+        self.again: list[ProducedLog] = []
         self.lost: list[str] = []
 
-    def changed(self, log: StreamLog) -> None:
+    def changed(self, log: ProducedLog) -> None:
         self.again.append(log)
 
-    def lose(self, log: StreamLog, reason: str) -> None:
+    def lose(self, log: ProducedLog, reason: str) -> None:
         log.give_up(reason)
         self.lost.append(reason)
 
 
-def unconfirmed_log(batches: int = 2) -> StreamLog:
+def unconfirmed_log(batches: int = 2) -> ProducedLog:
     """A log with so many batches of one event that the store has not confirmed."""
-    log = StreamLog(Owner(), "0" * 32, 100)
+    log = ProducedLog(Owner(), "0" * 32, 100)
     for _ in range(batches):
         log.add(b"one")
         log.take()

@@ -20,7 +20,7 @@ from tests.state.answering_store import PIPELINE, AnsweringStore, Asked, until
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
 
-    from proxy.state.stream_log import StreamLog
+    from proxy.state.produced_log import ProducedLog
 
 AWAY = StoreUnavailable("timeout")
 END = End("complete", whole=True)
@@ -80,7 +80,7 @@ async def writing(store: AnsweringStore, lost: list[str] | None = None) -> Async
         yield writer
 
 
-def batches(store: AnsweringStore, log: StreamLog) -> list[tuple[Any, ...]]:
+def batches(store: AnsweringStore, log: ProducedLog) -> list[tuple[Any, ...]]:
     """The batches of one log that were sent: number of the last event, lengths, bytes."""
     found = []
     for asked in store.calls("log_write"):

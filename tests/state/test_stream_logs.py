@@ -14,8 +14,8 @@ from proxy.state.backend import backend_for
 from proxy.state.error_map import StoreUnavailable
 from proxy.state.log_entry import End, Entry
 from proxy.state.log_reader import LogReader
+from proxy.state.produced_log import ProducedLog
 from proxy.state.store import LANES, Store
-from proxy.state.stream_log import StreamLog
 from proxy.state.stream_logs import StreamLogs, TooManyReaders
 from proxy.store_address import parse
 from tests.fixtures.stores import StoreServer, cluster, sentinel_set, store_server
@@ -55,7 +55,7 @@ async def logs_on(
             yield logs
 
 
-async def written(log: StreamLog) -> None:
+async def written(log: ProducedLog) -> None:
     """Wait until the store has all that was added."""
     async with asyncio.timeout(20):
         while log.waiting_bytes:
@@ -197,7 +197,7 @@ async def test_a_store_that_forgets_makes_an_ordinary_stream(own_server: StoreSe
         assert await logs.look(log.id, "me") is None
 
 
-async def reading_here(logs: StreamLogs, log: StreamLog) -> asyncio.Task[list[bytes]]:
+async def reading_here(logs: StreamLogs, log: ProducedLog) -> asyncio.Task[list[bytes]]:
     """A reader of this worker's own that has caught up."""
     reading = asyncio.create_task(read(logs, log.id, 0))
     async with asyncio.timeout(20):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from proxy.state.log_entry import End, Entry, EntryId, end_id, events_of
-from proxy.state.stream_log import StreamLog
+from proxy.state.produced_log import ProducedLog
 
 END = End("complete")
 
@@ -14,12 +14,12 @@ class Owner:
     def __init__(self) -> None:
         self.told = 0
 
-    def changed(self, log: StreamLog) -> None:
+    def changed(self, log: ProducedLog) -> None:
         self.told += 1
 
 
-def log_of(owner: Owner | None = None, most_bytes: int = 1000) -> StreamLog:
-    return StreamLog(owner or Owner(), "0" * 32, most_bytes)
+def log_of(owner: Owner | None = None, most_bytes: int = 1000) -> ProducedLog:
+    return ProducedLog(owner or Owner(), "0" * 32, most_bytes)
 
 
 def test_events_are_written_in_batches() -> None:

@@ -1,4 +1,4 @@
-"""The producer's side of one stream's log: collects events and cuts them into batches, no I/O."""
+"""The producer's side of one stream's log: batches its events, without I/O."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ Not an `Entry`, which takes ten times as long to make: each log has twenty batch
 class Owner(Protocol):
     """The writer of the batches."""
 
-    def changed(self, log: StreamLog) -> None:
+    def changed(self, log: ProducedLog) -> None:
         """Schedule this log to be written."""
 
 
-class StreamLog:
+class ProducedLog:
     """The log a producer adds events to. The attributes that `LogWriter` uses are public, too."""
 
     def __init__(self, owner: Owner, stream_id: str, max_bytes: int) -> None:
