@@ -22,10 +22,10 @@ from proxy.appliance.preflight import preflight
 from proxy.appliance.processes import Processes, Programs
 from proxy.appliance.run_directory import run_directory
 from proxy.appliance.status import ApplianceStatus
-from proxy.capacity import sized
 from proxy.container_limits import granted
 from proxy.meter import logs
 from proxy.meter.log_output import STDOUT
+from proxy.worker_sizing import sized
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable

@@ -18,7 +18,6 @@ import structlog
 import uvloop
 from aiohttp import web
 
-from proxy.capacity import sized
 from proxy.container_limits import granted, raise_oom_score
 from proxy.edge.app import create_runner
 from proxy.edge.heartbeat import Heartbeat
@@ -29,6 +28,7 @@ from proxy.errors import Drained
 from proxy.meter import logs
 from proxy.meter.tracing import SpansUnavailable
 from proxy.settings import Settings
+from proxy.worker_sizing import sized
 
 BACKLOG = 16_384
 """Connections that may wait to be accepted; the kernel's own limit may be lower."""

@@ -11,7 +11,6 @@ from typing import NamedTuple
 
 from aiohttp import web
 
-from proxy.capacity import LARGEST_BODIES
 from proxy.edge.admission import Admission, share
 from proxy.edge.auth import Keys
 from proxy.edge.body_memory import BodyMemory
@@ -30,6 +29,7 @@ from proxy.relay.watchdog import StreamWatchdog
 from proxy.settings import Settings
 from proxy.state.log_writer import LOSSES
 from proxy.upstream.upstreams import Upstreams
+from proxy.worker_sizing import LARGEST_BODIES
 
 PEER, SCHEME = "X-Sluice-Peer", "X-Sluice-Scheme"
 """The headers in which nginx passes its client's address and scheme."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.capacity import BASE_BYTES, STREAM_BYTES, WORKER_BYTES, sized
 from proxy.container_limits import ContainerLimits
 from proxy.settings import Settings
+from proxy.worker_sizing import BASE_BYTES, STREAM_BYTES, WORKER_BYTES, sized
 
 MIB = 1024 * 1024
 URL = "http://127.0.0.1:9/v1"
