@@ -326,8 +326,9 @@ async def test_slots_go_to_the_key_that_holds_fewest() -> None:
 
 
 async def test_who_waits_knows_the_place() -> None:
-    """First in line is 1; slots go round the keys; it is 0 with the slot."""
+    """First in line is 1; slots go round the keys; it is 0 before the line and with the slot."""
     admission = Admission(1, 10, 10.0)
+    assert admission.slot("a").position() == 0
     names = ["b1", "b2", "c1"]
     slots = {name: admission.slot(name[0]) for name in names}
     served = []

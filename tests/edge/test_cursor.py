@@ -38,6 +38,37 @@ def test_where_to_go_on(query: str, headers: dict[str, str], cursor: Cursor) -> 
     assert cursor_of(make_mocked_request("GET", f"/{query}", headers=headers), STREAM) == cursor
 
 
+EVENT_SOURCE = {
+    "Accept": "text/event-stream",
+    "Cache-Control": "no-cache",
+    "Sec-Fetch-Mode": "cors",
+}
+
+
+@pytest.mark.parametrize("query", ["", "?progress=1"])
+def test_a_browser_connects_for_the_first_time(query: str) -> None:
+    """It gets ids unasked: without them it would begin anew after every reconnect."""
+    request = make_mocked_request("GET", f"/{query}", headers=EVENT_SOURCE)
+    assert cursor_of(request, STREAM) == Cursor(0, ids=True)
+
+
+@pytest.mark.parametrize(
+    ("query", "cursor"),
+    [("?after=7", Cursor(7)), ("?ids=0", Cursor()), ("?after=7&ids=0", Cursor(7))],
+)
+def test_a_browsers_page_that_counts_for_itself(query: str, cursor: Cursor) -> None:
+    """What the URL says about the cursor goes before any guess."""
+    request = make_mocked_request("GET", f"/{query}", headers=EVENT_SOURCE)
+    assert cursor_of(request, STREAM) == cursor
+
+
+@pytest.mark.parametrize("missing", EVENT_SOURCE)
+def test_a_client_that_is_no_event_source(missing: str) -> None:
+    """A fetch or an SDK gets the upstream's bytes without ids, though it may send some of these."""
+    headers = {name: value for name, value in EVENT_SOURCE.items() if name != missing}
+    assert cursor_of(make_mocked_request("GET", "/", headers=headers), STREAM) == Cursor()
+
+
 @pytest.mark.parametrize(
     "header",
     [

@@ -255,6 +255,20 @@ def test_a_ranking_keeps_its_order_when_it_is_swept() -> None:
     assert found == sorted(keys, key=ranks.__getitem__)
 
 
+def test_the_lowest_rank_is_first_right_after_a_sweep() -> None:
+    """Though the keys that are left were put in the opposite order."""
+    ranking = Ranking()
+    for rank, key in enumerate("cba"):
+        ranking.put(key, (9 - rank,))
+    for rank in range(100, 300):
+        before = len(ranking._heap)
+        ranking.put("d", (rank,))
+        if len(ranking._heap) < before:
+            break
+    assert len(ranking._heap) == 4
+    assert ranking.first() == "a"
+
+
 @given(st.lists(st.integers(1, 30), max_size=20), st.integers(0, 40))
 def test_lengths_are_summed_up_to_any_of_them(lengths: list[int], most: int) -> None:
     """As a sum over all keys would say."""

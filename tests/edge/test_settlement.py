@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from proxy.edge.settlement import charge
+from proxy.edge.settlement import Charge, charge
 from proxy.edge.token_estimates import Expected
 from proxy.meter.tally import Tally, Usage
 from proxy.record import EndedBy, Family, RequestRecord
@@ -15,16 +15,22 @@ EXPECTED = Expected(10, 100)
 WHOLE = Usage(input=7, output=20)
 
 
-def charged(
+def settled(
     ended_by: EndedBy, counted: int = 0, usage: Usage | None = None, **known: Any
-) -> tuple[int, int, int]:
-    """Requests, input and output tokens."""
+) -> Charge:
     record = RequestRecord("id", "POST", "/v1/chat/completions", Family.CHAT, 0.0)
     record.ended_by, record.connected_at, record.upstream_status = ended_by, 1.0, 200
     finishing = known.pop("finishing", False)
     for name, value in known.items():
         setattr(record, name, value)
-    found = charge(record, Tally(counted=counted, usage=usage, finishing=finishing), EXPECTED)
+    return charge(record, Tally(counted=counted, usage=usage, finishing=finishing), EXPECTED)
+
+
+def charged(
+    ended_by: EndedBy, counted: int = 0, usage: Usage | None = None, **known: Any
+) -> tuple[int, int, int]:
+    """Requests, input and output tokens."""
+    found = settled(ended_by, counted, usage, **known)
     return found.requests, found.usage.input_total or 0, found.usage.output_total or 0
 
 
@@ -73,6 +79,8 @@ def test_an_answer_that_came_to_its_end(
         (5, None, False, (1, 10, 100)),
         (150, Usage(input=7, output=1), False, (1, 7, 150)),
         (20, WHOLE, True, (1, 7, 20)),
+        (20, WHOLE, False, (1, 7, 100)),
+        (130, WHOLE, True, (1, 7, 130)),
     ],
 )
 def test_an_answer_that_broke(
@@ -98,3 +106,28 @@ def test_a_second_upstream_that_could_not_be_reached() -> None:
     """The first had got the request, and refused it."""
     known: Any = {"connected_at": None, "sent_before": True, "upstream_status": None}
     assert charged(EndedBy.UPSTREAM_CUT, **known) == (1, 0, 0)
+
+
+def test_input_and_output_are_charged_together() -> None:
+    """`tokens_per_minute` counts both; a part that is not known counts as none."""
+    assert settled(EndedBy.COMPLETE, 20, WHOLE).tokens == 27
+    assert settled(EndedBy.COMPLETE, 20, Usage(output=20), family=Family.UNKNOWN).tokens == 20
+    assert settled(EndedBy.COMPLETE, 0, Usage(input=7), upstream_status=400).tokens == 7
+
+
+@pytest.mark.parametrize(
+    ("ended_by", "usage", "known", "stated"),
+    [
+        (EndedBy.COMPLETE, WHOLE, {}, True),
+        (EndedBy.CLIENT_LEFT, WHOLE, {"finishing": True, **LEFT}, True),
+        (EndedBy.CLIENT_LEFT, WHOLE, LEFT, False),
+        (EndedBy.COMPLETE, Usage(input=7), {}, False),
+        (EndedBy.COMPLETE, None, {}, False),
+        (EndedBy.COMPLETE, WHOLE, {"upstream_status": 500}, False),
+    ],
+)
+def test_what_estimates_learn_from(
+    ended_by: EndedBy, usage: Usage | None, known: Any, stated: Any
+) -> None:
+    """Only from a whole answer's own usage: a part of one would teach that answers are short."""
+    assert settled(ended_by, 20, usage, **known).stated is stated
