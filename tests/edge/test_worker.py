@@ -26,7 +26,7 @@ READY_SECONDS = 20.0
 def test_garbage_is_collected_once_it_serves(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its start has the collector disabled."""
     # Whatever else concerns the collector would stay so for the tests that follow.
-    for name in ("collect", "freeze", "set_threshold"):
+    for name in ("freeze", "set_threshold"):
         monkeypatch.setattr(gc, name, lambda *_: None)
     gc.disable()
     try:
