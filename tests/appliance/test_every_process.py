@@ -26,7 +26,7 @@ def sigterm_to_all(running: Running) -> None:
 
 def appliance(folder: Path, **settings: str) -> Running:
     """With its demo upstream and, for the limits of a key, its embedded store."""
-    given = {"SLUICE_WORKERS": "2", "SLUICE_UPSTREAM_URL": "", "SLUICE_KEYS": LIMITED}
+    given = {"SLUICE_UPSTREAM_URL": "", "SLUICE_KEYS": LIMITED}
     return Running(folder, "-m", "proxy", "run", **(given | settings))
 
 

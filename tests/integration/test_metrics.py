@@ -1,4 +1,4 @@
-"""What the scrape says is what happened: over four workers, under load, after a death."""
+"""What the scrape says is what happened: over three workers, under load, after a death."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.integration.faults.gateways import RunningGateway, eventually, fetch,
 from tests.integration.raw import BrokenOff, Line, post_json
 from tests.integration.scraping import Scrape, scrape, watched
 
-WORKERS = 4
+WORKERS = 3
 REQUESTS = "sluice_requests_total"
 OUTPUT = "gen_ai_client_token_usage_sum"
 OF_WHOLE = {"gen_ai_token_type": "output", "gen_ai_request_model": "whole"}
@@ -128,7 +128,7 @@ async def agrees(gateway: RunningGateway, truth: Truth, since: Scrape) -> Scrape
 
 
 async def test_the_scrape_equals_the_clients_count(gateway: RunningGateway) -> None:
-    """To the last token; and no counter ever went down while four workers wrote and one read."""
+    """To the last token; and no counter ever went down while three workers wrote and one read."""
     since, earlier = await scrape(gateway.admin_url), set(gateway.process.ended)
     truth = Truth()
     async with watched(gateway.admin_url) as scrapes:

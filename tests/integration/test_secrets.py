@@ -110,7 +110,7 @@ def guarded(request: pytest.FixtureRequest, upstream: gateways.Upstream) -> Iter
             "log_level": "debug",
             "log_format": request.param,
         }
-        gateway = stack.enter_context(gateways.appliance(upstream, workers=2, **given))
+        gateway = stack.enter_context(gateways.appliance(upstream, **given))
         settings = {
             f"SLUICE_{name.upper()}": text if isinstance(text, str) else json.dumps(text)
             for name, text in {**given, "upstream_url": f"{upstream.url}/v1"}.items()

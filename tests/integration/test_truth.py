@@ -20,7 +20,7 @@ from tests.integration.pausable_upstream import PausableUpstream
 from tests.integration.scraping import Scrape, scrape, watched
 from tests.upstream.peer import Peer
 
-WORKERS = 3
+WORKERS = 2
 FAMILIES = tuple(asking for asking in ASKINGS if asking.family is not Family.UNKNOWN)
 HELD = [*PACED, "left"]
 """Models whose answers stop in their middle until somebody lets them go on."""

@@ -21,7 +21,7 @@ from tests.integration.faults.test_asking_and_leaving import (
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from tests.integration.faults.gateways import RunningGateway
+    from tests.integration.faults.gateways import RunningGateway, Upstream
 
 pytestmark = [pytest.mark.kills, pytest.mark.timeout(120)]
 SECONDS = 4.0
@@ -55,11 +55,11 @@ def pid_of(gateway: RunningGateway) -> int:
 
 @pytest.mark.parametrize("fault", [kill_one, pause_one, freeze_one])
 async def test_all_who_left_are_counted_once(
-    fault: Callable[[RunningGateway], Awaitable[None]],
+    upstream: Upstream, fault: Callable[[RunningGateway], Awaitable[None]]
 ) -> None:
     """By the worker, by the next one that took over its queue, or by the supervisor."""
     async with asyncio.timeout(100):
-        with attacked_appliance() as (gateway, _):
+        with attacked_appliance(upstream) as (gateway, _):
             port = urlsplit(gateway.url).port or 0
             attack = await program(
                 "tests.integration.faults.leaving_clients", "close", HOST, port, SECONDS

@@ -72,7 +72,7 @@ def is_ready(running: Running) -> bool:
 )
 def test_nothing_ends_with_the_reader_of_the_log(reader: type, tmp_path: Path) -> None:
     """It starts, serves, restarts a worker and stops in order, all without a line."""
-    started = appliance(tmp_path)
+    started = appliance(tmp_path, SLUICE_WORKERS="1")
     with reader() as started.output, started as running:
         wait_until(lambda: is_ready(running), "ready")
         os.kill(running.status()["workers"][0]["pid"], signal.SIGKILL)

@@ -19,7 +19,7 @@ import pytest
 from tests.fixtures.ports import free_port
 from tests.integration.faults import gateways
 from tests.integration.faults.asking import CHAT
-from tests.integration.faults.gateways import RunningGateway
+from tests.integration.faults.gateways import RunningGateway, Upstream
 from tests.integration.faults.programs import output_of, program
 from tests.integration.raw import exchange
 from tests.integration.scraping import scrape
@@ -57,21 +57,25 @@ class Attacked:
 
 
 @contextmanager
-def attacked_appliance() -> Iterator[tuple[RunningGateway, int]]:
+def attacked_appliance(upstream: Upstream) -> Iterator[tuple[RunningGateway, int]]:
     """With a port for TLS."""
     tls_port = free_port()
-    with (
-        gateways.upstream() as upstream,
-        gateways.appliance(
-            upstream,
-            workers=2,
-            tls_port=tls_port,
-            tls_certificate=ONE.certificate,
-            tls_key=ONE.key,
-            log_level="error",
-        ) as gateway,
-    ):
+    with gateways.appliance(
+        upstream,
+        workers=2,
+        tls_port=tls_port,
+        tls_certificate=ONE.certificate,
+        tls_key=ONE.key,
+        log_level="error",
+    ) as gateway:
         yield gateway, tls_port
+
+
+@pytest.fixture(scope="module")
+def attacked(upstream: Upstream) -> Iterator[tuple[RunningGateway, int]]:
+    """An appliance for all attacks, and its port for TLS."""
+    with attacked_appliance(upstream) as running:
+        yield running
 
 
 async def keep_asking(
@@ -93,6 +97,7 @@ async def attack(gateway: RunningGateway, tls_port: int, how: str, seconds: floa
     port = tls_port if how == "reset" else int(urlsplit(gateway.url).port or 0)
     waits: list[tuple[float, float]] = []
     stop = asyncio.Event()
+    earlier = await outcomes_of(gateway)
     good = asyncio.create_task(keep_asking(gateway, waits, stop))
     while not waits and not good.done():
         await asyncio.sleep(0.01)
@@ -102,7 +107,7 @@ async def attack(gateway: RunningGateway, tls_port: int, how: str, seconds: floa
     stop.set()
     await good
     await gateway.settled()
-    outcomes = await outcomes_at_rest(gateway)
+    outcomes = await outcomes_at_rest(gateway) - earlier
     # With 499, or the status that had already been sent.
     left = sum(times for (ended_by, _), times in outcomes.items() if ended_by == "client_left")
     others = {
@@ -149,20 +154,18 @@ def all_are_counted(made: Attacked) -> None:
 
 
 @pytest.mark.parametrize("how", ["close", "reset"])
-async def test_a_moments_attack(how: str) -> None:
+async def test_a_moments_attack(attacked: tuple[RunningGateway, int], how: str) -> None:
     """A good client is served during and after it, and every request is counted."""
-    with attacked_appliance() as (gateway, tls_port):
-        made = await attack(gateway, tls_port, how, LIGHT_SECONDS)
+    made = await attack(*attacked, how, LIGHT_SECONDS)
     all_are_counted(made)
     assert made.longest_wait < LONGEST_WAIT_WHEN_BUSY
 
 
 @pytest.mark.burst
 @pytest.mark.parametrize("how", ["close", "reset"])
-async def test_a_long_attack(how: str) -> None:
+async def test_a_long_attack(attacked: tuple[RunningGateway, int], how: str) -> None:
     """A good client hardly notices it, neither during nor after it."""
-    with attacked_appliance() as (gateway, tls_port):
-        made = await attack(gateway, tls_port, how, HEAVY_SECONDS)
+    made = await attack(*attacked, how, HEAVY_SECONDS)
     print(  # noqa: T201 the figures are what this is run for
         f"\n{how}: {made.sent['requests']} requests on {made.sent['connections']} connections, "
         f"{made.sent.get('never taken', 0)} of them never taken, "

@@ -21,7 +21,7 @@ import pytest
 from tests.integration.faults import gateways
 from tests.integration.faults.asking import CHAT
 from tests.integration.faults.gap_recorder import MODEL
-from tests.integration.faults.gateways import RunningGateway
+from tests.integration.faults.gateways import RunningGateway, Upstream
 from tests.integration.faults.programs import output_of, program
 from tests.integration.raw import exchange
 from tests.upstream.peer import Connection, Peer, plain
@@ -62,9 +62,11 @@ class Greed:
 
 
 @contextmanager
-def attacked(kind: str, upstream_url: str, **settings: Any) -> Iterator[RunningGateway]:
-    """A gateway in front of an upstream for the greedy, and a quiet one."""
-    with gateways.upstream() as quiet, ExitStack() as stack:
+def attacked(
+    kind: str, upstream_url: str, quiet: Upstream, **settings: Any
+) -> Iterator[RunningGateway]:
+    """A gateway in front of an upstream for the greedy, and one that nobody else asks meanwhile."""
+    with ExitStack() as stack:
         upstreams = [
             {
                 "name": "attacked",
@@ -175,10 +177,10 @@ MOST = BUDGET + 3 * LARGEST + MARGIN
 
 
 @pytest.mark.parametrize("kind", ["worker", "nginx"])
-async def test_a_few_greedy_clients(kind: str) -> None:
+async def test_a_few_greedy_clients(kind: str, upstream: Upstream) -> None:
     """Two of each kind at once, and streams run on."""
     async with sink() as url:
-        with attacked(kind, url) as gateway:
+        with attacked(kind, url, upstream) as gateway:
 
             async def greedy() -> dict[str, int]:
                 made = await asyncio.gather(
@@ -193,10 +195,10 @@ async def test_a_few_greedy_clients(kind: str) -> None:
 @pytest.mark.burst
 @pytest.mark.parametrize("kind", ["worker", "nginx"])
 @pytest.mark.parametrize("how", ATTACKS)
-async def test_a_hundred_greedy_clients(kind: str, how: str) -> None:
+async def test_a_hundred_greedy_clients(kind: str, how: str, upstream: Upstream) -> None:
     """A hundred at once."""
     async with sink() as url:
-        with attacked(kind, url) as gateway:
+        with attacked(kind, url, upstream) as gateway:
             made = await watch(gateway, 20.0, lambda: attack(gateway, how, 100, 40.0))
     print(f"\n{how}, {kind}: {made}")  # noqa: T201 the figures are what this is run for
     is_bounded(made, 100, MOST, LONGEST_GAP)
@@ -209,10 +211,10 @@ async def interim_answers(connection: Connection) -> None:
     await connection.left()
 
 
-async def by_upstreams(kind: str, count: int) -> Greed:
+async def by_upstreams(kind: str, count: int, quiet: Upstream) -> Greed:
     """So many connections of an upstream that has nothing but interim answers."""
     async with Peer(interim_answers) as peer:
-        with attacked(kind, f"{peer.url}/v1") as gateway:
+        with attacked(kind, f"{peer.url}/v1", quiet) as gateway:
 
             async def greedy() -> dict[str, int]:
                 asked = (exchange(gateway.url, CHAT.request()) for _ in range(count))
@@ -223,8 +225,8 @@ async def by_upstreams(kind: str, count: int) -> Greed:
 
 
 @pytest.mark.parametrize("kind", ["worker", "nginx"])
-async def test_interim_answers_without_end(kind: str) -> None:
+async def test_interim_answers_without_end(kind: str, upstream: Upstream) -> None:
     """From fifty connections at once: 502 each, and nothing is kept of them."""
-    made = await by_upstreams(kind, 50)
+    made = await by_upstreams(kind, 50, upstream)
     assert set(made.seen) <= {"502", "503"}, made
     is_bounded(made, 50, MARGIN, LONGEST_GAP_WHEN_BUSY)

@@ -19,7 +19,7 @@ import pytest
 from tests.integration.faults import gateways
 from tests.integration.faults.asking import CHAT
 from tests.integration.faults.gap_recorder import MODEL
-from tests.integration.faults.gateways import RunningGateway
+from tests.integration.faults.gateways import RunningGateway, Upstream
 from tests.integration.faults.programs import output_of, program
 from tests.integration.raw import Line
 
@@ -51,16 +51,22 @@ GAP_SECONDS = 0.05
 StartGateway = Callable[..., RunningGateway]
 
 
+@pytest.fixture(scope="module")
+def attacked() -> Iterator[Upstream]:
+    """The upstream for bursts; the session's own, which nobody else asks meanwhile, is quiet."""
+    with gateways.upstream() as running:
+        yield running
+
+
 @pytest.fixture
-def start_gateway() -> Iterator[StartGateway]:
+def start_gateway(attacked: Upstream, upstream: Upstream) -> Iterator[StartGateway]:
     """Starts a gateway for one test, in front of an upstream for the burst and a quiet one."""
     with ExitStack() as stack:
 
         def start(kind: str, **settings: Any) -> RunningGateway:
-            attacked, quiet = (stack.enter_context(gateways.upstream()) for _ in range(2))
             upstreams = [
                 {"name": "attacked", "url": f"{attacked.url}/v1", "models": ["demo"]},
-                {"name": "quiet", "url": f"{quiet.url}/v1", "models": [MODEL]},
+                {"name": "quiet", "url": f"{upstream.url}/v1", "models": [MODEL]},
             ]
             make = gateways.appliance if kind == "nginx" else gateways.worker
             return stack.enter_context(
