@@ -24,9 +24,10 @@ from proxy.http.decompress import DecompressedBody
 from tests.appliance.running import alive, wait_until
 
 CHAT = route_of("/v1/chat/completions")
-LARGE = json.dumps(
-    {"messages": [{"role": "user", "content": "x" * 50}] * 200_000, "stream": True, "model": "m"}
-).encode()
+_MESSAGE = json.dumps({"role": "user", "content": "x" * 50})
+LARGE = (
+    f'{{"messages": [{", ".join([_MESSAGE] * 200_000)}], "stream": true, "model": "m"}}'.encode()
+)
 
 
 @pytest.fixture

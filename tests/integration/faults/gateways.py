@@ -37,8 +37,9 @@ class Process:
 
     popen: subprocess.Popen[bytes]
     url: str
-    lines: list[str] = field(default_factory=list)
-    ended: dict[str, dict[str, Any]] = field(default_factory=dict)
+    # Not in the repr, which asyncio makes of each finished fixture's task: lines are thousands.
+    lines: list[str] = field(default_factory=list, repr=False)
+    ended: dict[str, dict[str, Any]] = field(default_factory=dict, repr=False)
     """The log line of each finished request, by its id."""
 
     def read(self) -> None:
