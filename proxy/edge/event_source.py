@@ -18,7 +18,7 @@ from proxy.edge.downstream_response import DownstreamResponse
 from proxy.edge.forward import serve
 from proxy.edge.recording import Recording
 from proxy.edge.replay import View
-from proxy.edge.request_context import RequestContext, request_id_of
+from proxy.edge.request_context import RequestContext
 from proxy.edge.resumable_streams import owner_of
 from proxy.edge.stream_errors import Stopped
 from proxy.edge.streams_route import RETRY, go_on, handle, read
@@ -100,7 +100,6 @@ async def _start(
         headers.popall(name, None)
     headers[hdrs.CONTENT_TYPE] = "application/json"
     headers[hdrs.ACCEPT] = "text/event-stream"
-    headers["X-Request-ID"] = request_id_of(request)
     key = {"key": request.query["key"]} if "key" in request.query else {}
     asking = request.clone(
         method=hdrs.METH_POST,

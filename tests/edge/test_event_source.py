@@ -8,6 +8,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from proxy.state import aliases
 from proxy.state.error_map import StoreUnavailable
@@ -90,6 +91,14 @@ async def test_a_question_is_asked_for_the_browser(worker: Worker, demo: Demo) -
     async with asyncio.timeout(20):
         while not demo.state.seen:
             await asyncio.sleep(0.005)
+
+
+async def test_a_question_without_an_id_of_its_own(worker: Worker) -> None:
+    """The browser's answer, and the stream that is kept of it, bear the same id."""
+    asking = Asking(worker)
+    answer = await asking.ask()
+    [header] = asking.opened
+    assert header["request_id"] == answer.headers["X-Request-ID"]
 
 
 async def test_a_question_with_its_answer_read_is_asked_anew(worker: Worker) -> None:
@@ -227,11 +236,21 @@ async def test_a_store_that_is_away(worker: Worker, demo: Demo) -> None:
 
 
 async def test_an_answer_that_could_not_be_read(worker: Worker, demo: Demo) -> None:
-    """Without a log there is no reader: nothing is asked, and billed, for nobody."""
+    """Without a log there is no reader: nothing is asked, and billed, for nobody.
+
+    The browser's request and the one made of it are logged with the same end and error.
+    """
     asking = Asking(worker)
     asking.refusal = AWAY
-    answer = await asking.ask()
+    with capture_logs() as lines:
+        answer = await asking.ask()
     assert (answer.status, answer.headers["Retry-After"]) == (503, "1")
+    logged = [
+        (line["method"], line["ended_by"], line["error"])
+        for line in lines
+        if line["event"] == "request"
+    ]
+    assert logged == [(method, "failed", "streams_unavailable") for method in ("POST", "GET")]
     assert asking.told == []
     assert demo.state.seen == 0
 

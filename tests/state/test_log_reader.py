@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import pytest
@@ -92,6 +94,23 @@ async def test_once_it_has_caught_up_it_is_handed_what_comes() -> None:
     assert list(found.events) == [b"a"]
     reader.close()
     assert followers.joined == []
+
+
+async def test_it_waits_until_something_comes() -> None:
+    """It is woken by what is handed to it, and by bad news; it would wait for long otherwise."""
+    reader = reader_of(ScriptedStore([]))
+    for tell in (
+        partial(reader.offer, batch(1, b"a"), EntryId(0)),
+        partial(reader.fail, LogGone()),
+    ):
+        waits = asyncio.create_task(reader.next(3600))
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert not waits.done()
+        tell()
+        await asyncio.wait([waits], timeout=20)
+        assert waits.done()
+    assert isinstance(waits.exception(), LogGone)
 
 
 async def test_what_is_offered_twice_is_had_once() -> None:
