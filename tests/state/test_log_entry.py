@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from proxy.state.log_entry import (
+    LOGS_AT_ONCE,
     End,
     Entry,
     EntryId,
@@ -17,6 +18,7 @@ from proxy.state.log_entry import (
     joined,
     keys_of,
     pairs_of,
+    script_groups,
 )
 
 EVENTS = [b"data: 1\n\n", b"", b"data: \xff\r\n\r\n"]
@@ -79,3 +81,14 @@ def test_what_wakes_a_worker_is_not_its_heartbeat() -> None:
 def test_the_first_event_of_an_empty_entry() -> None:
     """It would be the next one."""
     assert Entry(EntryId(4)).first == 5
+
+
+@pytest.mark.parametrize(
+    ("one_node", "sizes"), [(True, [LOGS_AT_ONCE, 3]), (False, [1] * (LOGS_AT_ONCE + 3))]
+)
+def test_logs_that_share_a_call(one_node: bool, sizes: list[int]) -> None:
+    """Each log is in one call, in order; a call stays short, and on one node of a cluster."""
+    logs = list(range(LOGS_AT_ONCE + 3))
+    groups = script_groups(logs, one_node=one_node)
+    assert [len(group) for group in groups] == sizes
+    assert [log for group in groups for log in group] == logs

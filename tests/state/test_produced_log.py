@@ -136,9 +136,25 @@ def test_a_lost_log_goes_on_for_who_reads_it_here_and_for_nobody_else() -> None:
 def test_an_ended_log_is_not_lost() -> None:
     """All of it is in the store."""
     log = log_of()
-    log.ended.set()
+    log.complete()
+    assert log.ended.is_set()
     log.give_up("store away")
     assert log.lost == ""
+
+
+def test_nothing_that_is_over_holds_on_to_its_request() -> None:
+    """What it called is let go with its end, whether it is stored, lost before or lost after it."""
+    stored, lost_before, lost_after = log_of(), log_of(), log_of()
+    for log in (stored, lost_before, lost_after):
+        log.gone = log.stopped = lambda: None
+    stored.complete()
+    lost_before.give_up("full")
+    assert lost_before.stopped is not None
+    lost_before.end(END)
+    lost_after.end(END)
+    lost_after.give_up("full")
+    for log in (stored, lost_before, lost_after):
+        assert (log.gone, log.stopped, log.progress, log.batched) == (None, None, None, None)
 
 
 def test_what_waits_for_the_store_is_bounded() -> None:
