@@ -20,10 +20,10 @@ ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.sta
 LOOPBACK = "127.0.0.1"
 
 
-def sluice(*words: str, **settings: str) -> subprocess.CompletedProcess[str]:
+def sluice(*arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
     """Run a command to its end."""
     return subprocess.run(
-        [sys.executable, "-m", "proxy", *words],
+        [sys.executable, "-m", "proxy", *arguments],
         env=ENVIRONMENT | settings,
         capture_output=True,
         text=True,

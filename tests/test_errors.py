@@ -10,8 +10,8 @@ from proxy.record import Family
 
 
 def _all_kinds(kind: type[SluiceError] = SluiceError) -> list[type[SluiceError]]:
-    found = [] if kind is SluiceError else [kind]
-    return found + [deeper for below in kind.__subclasses__() for deeper in _all_kinds(below)]
+    kinds = [] if kind is SluiceError else [kind]
+    return kinds + [deeper for below in kind.__subclasses__() for deeper in _all_kinds(below)]
 
 
 KINDS = [kind for kind in _all_kinds() if kind.__module__ == errors.__name__]

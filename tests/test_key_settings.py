@@ -83,17 +83,17 @@ def test_defaults_hold_for_what_a_key_does_not_say() -> None:
 def test_the_short_form_is_a_key_without_limits() -> None:
     """Defaults are for `[[keys]]`; what the short form meant, it means."""
     defaults = KeyDefaults(requests_per_minute=10)
-    found = all_keys([key()], defaults, {"old": SecretStr("sk-old")})
-    assert [(entry.name, entry.limited) for entry in found] == [("web", True), ("old", False)]
+    keys = all_keys([key()], defaults, {"old": SecretStr("sk-old")})
+    assert [(entry.name, entry.limited) for entry in keys] == [("web", True), ("old", False)]
 
 
 @pytest.mark.parametrize(
-    ("short", "words"),
+    ("short", "message"),
     [({"web": "sk-other"}, "two keys are called 'web'"), ({"b": "sk-web"}, "are the same key")],
 )
-def test_two_keys_that_cannot_be_told_apart(short: dict[str, str], words: str) -> None:
+def test_two_keys_that_cannot_be_told_apart(short: dict[str, str], message: str) -> None:
     """A name and a secret each belong to one key; the complaint holds no secret."""
     secrets = {name: SecretStr(secret) for name, secret in short.items()}
-    with pytest.raises(ValueError, match=words) as refused:
+    with pytest.raises(ValueError, match=message) as refused:
         all_keys([key()], KeyDefaults(), secrets)
     assert "sk-" not in str(refused.value)

@@ -39,8 +39,8 @@ def test_every_new_key_is_another(capsys: pytest.CaptureFixture[str]) -> None:
     """They are random."""
     main(["keys", "new", "a"])
     main(["keys", "new", "a"])
-    found = re.findall(r"^  (sk-\S+)$", capsys.readouterr().out, re.MULTILINE)
-    assert len(set(found)) == 2
+    secrets = re.findall(r"^  (sk-\S+)$", capsys.readouterr().out, re.MULTILINE)
+    assert len(set(secrets)) == 2
 
 
 def test_a_name_that_cannot_be_one(capsys: pytest.CaptureFixture[str]) -> None:

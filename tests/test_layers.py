@@ -70,8 +70,8 @@ def wrong_arrows(source: str, module: str) -> list[str]:
     room = room_of(module)
     package = module if module.endswith(".__init__") else module.rpartition(".")[0]
     allowed = BELOW[room] | {room}
-    found = imported(ast.parse(source), package.removesuffix(".__init__"))
-    return [f"{room} -> {target}" for target in found if room_of(target) not in allowed]
+    modules = imported(ast.parse(source), package.removesuffix(".__init__"))
+    return [f"{room} -> {target}" for target in modules if room_of(target) not in allowed]
 
 
 def module_name(path: Path) -> str:
@@ -87,12 +87,12 @@ def test_imports_only_go_down() -> None:
 
 def circles(arrows: dict[str, set[str]]) -> list[list[str]]:
     """Files that import each other, directly or by way of others, types included."""
-    found, order = [], graphlib.TopologicalSorter(arrows)
+    cycles, order = [], graphlib.TopologicalSorter(arrows)
     try:
         order.prepare()
     except graphlib.CycleError as error:
-        found.append(list(error.args[1]))
-    return found
+        cycles.append(list(error.args[1]))
+    return cycles
 
 
 def test_no_circle_between_files() -> None:

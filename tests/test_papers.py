@@ -27,9 +27,9 @@ def test_the_licence_is_the_whole_text() -> None:
 def test_the_forge_runs_every_python_that_is_promised() -> None:
     """Classifiers, the workflow's matrix and `requires-python` name the same versions."""
     promised = [
-        found[1]
-        for found in map(re.compile(r".* :: (3\.\d+)$").match, PROJECT["classifiers"])
-        if found
+        match[1]
+        for match in map(re.compile(r".* :: (3\.\d+)$").match, PROJECT["classifiers"])
+        if match
     ]
     matrix = workflow()["jobs"]["test"]["strategy"]["matrix"]["python"]
     assert matrix == promised

@@ -28,6 +28,6 @@ def test_what_is_written_is_read_again_secrets_too() -> None:
 def test_only_what_may_change_is_taken_over() -> None:
     """And what else has changed is named."""
     before, after = Settings(retries=1), Settings(retries=2, upstreams=(OWN,))
-    found = shared_settings.merged(before, after)
-    assert (found.retries, found.upstreams) == (1, (OWN,))
+    merged = shared_settings.merged(before, after)
+    assert (merged.retries, merged.upstreams) == (1, (OWN,))
     assert shared_settings.frozen_changes(before, after) == ["SLUICE_RETRIES"]

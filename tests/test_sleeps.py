@@ -42,12 +42,12 @@ def long_sleeps(source: str) -> list[float]:
 
 def test_no_test_sleeps_long() -> None:
     """Unless its file is listed with the reason."""
-    found = {
+    sleeps = {
         str(path.relative_to(TESTS)): seconds
         for path in FILES
         if (seconds := long_sleeps(path.read_text()))
     }
-    assert found.keys() == LONG.keys(), found
+    assert sleeps.keys() == LONG.keys(), sleeps
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,7 @@ def test_a_good_url(url: str, address: StoreAddress) -> None:
 
 
 @pytest.mark.parametrize(
-    ("url", "words"),
+    ("url", "message"),
     [
         ("cache:6379", "a store is one of"),
         ("http://cache", "a store is one of"),
@@ -55,9 +55,9 @@ def test_a_good_url(url: str, address: StoreAddress) -> None:
         ("redis://user:secret", "a port is a number"),
     ],
 )
-def test_a_bad_url(url: str, words: str) -> None:
+def test_a_bad_url(url: str, message: str) -> None:
     """It is said what would be right, never the password."""
-    with pytest.raises(ValueError, match=words) as refused:
+    with pytest.raises(ValueError, match=message) as refused:
         parse(url)
     assert "secret" not in str(refused.value)
 

@@ -28,20 +28,20 @@ def made(**values: object) -> Settings:
 
 def test_128_mib_hold_one_worker_and_what_it_takes() -> None:
     """Although there are processors for two; what was chosen fits."""
-    found = sized(made(), ContainerLimits(128 * MIB, True, 2))
-    assert found.settings.workers == 1
-    assert 100 <= found.settings.max_streams < 1000
-    assert found.settings.queue_size == found.settings.max_streams
-    needed = BASE_BYTES + WORKER_BYTES + found.settings.max_streams * STREAM_BYTES
+    sizing = sized(made(), ContainerLimits(128 * MIB, True, 2))
+    assert sizing.settings.workers == 1
+    assert 100 <= sizing.settings.max_streams < 1000
+    assert sizing.settings.queue_size == sizing.settings.max_streams
+    needed = BASE_BYTES + WORKER_BYTES + sizing.settings.max_streams * STREAM_BYTES
     assert needed < 128 * MIB
-    assert "128 MiB of memory (the container's limit)" in found.why
-    assert found.warnings == ()
+    assert "128 MiB of memory (the container's limit)" in sizing.why
+    assert sizing.warnings == ()
 
 
 def test_where_there_is_enough_the_defaults_hold() -> None:
     """A worker for each processor, and the slots that the table of settings promises."""
-    found = sized(made(), ContainerLimits(16_384 * MIB, False, 4))
-    assert found.chosen == {
+    sizing = sized(made(), ContainerLimits(16_384 * MIB, False, 4))
+    assert sizing.chosen == {
         "workers": 4,
         "max_streams": 1000,
         "queue_size": 1000,
@@ -64,10 +64,10 @@ def test_more_memory_never_holds_less(memory: int) -> None:
 def test_what_is_set_stays_and_is_warned_of() -> None:
     """By name, with what would fit."""
     settings = made(workers=4, max_streams=500)
-    found = sized(settings, ContainerLimits(128 * MIB, True, 1))
-    assert (found.settings.workers, found.settings.max_streams) == (4, 500)
-    assert set(found.chosen) == {"queue_size", "body_memory_bytes"}
-    memory, processors = found.warnings
+    sizing = sized(settings, ContainerLimits(128 * MIB, True, 1))
+    assert (sizing.settings.workers, sizing.settings.max_streams) == (4, 500)
+    assert set(sizing.chosen) == {"queue_size", "body_memory_bytes"}
+    memory, processors = sizing.warnings
     assert "SLUICE_WORKERS (1 would fit)" in memory
     assert "SLUICE_WORKERS is 4, and there are 1 processors" in processors
 
@@ -84,6 +84,6 @@ def test_a_worker_alone_has_all_of_it() -> None:
 
 def test_a_setting_stands_in_for_the_limit() -> None:
     """Where the machine is shared and no control group says how much is ours."""
-    found = sized(made(memory_bytes=128 * MIB), ContainerLimits(16_384 * MIB, False, 4))
-    assert found.settings.workers == 1
-    assert "SLUICE_MEMORY_BYTES" in found.why
+    sizing = sized(made(memory_bytes=128 * MIB), ContainerLimits(16_384 * MIB, False, 4))
+    assert sizing.settings.workers == 1
+    assert "SLUICE_MEMORY_BYTES" in sizing.why

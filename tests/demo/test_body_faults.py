@@ -41,7 +41,7 @@ def test_nothing_strikes() -> None:
 
 
 @pytest.mark.parametrize(
-    ("faults", "said", "last"),
+    ("faults", "expected", "last"),
     [
         ({"cut": 0}, [], CLOSE),
         ({"cut": 2}, FRAMES[:2], CLOSE),
@@ -53,10 +53,10 @@ def test_nothing_strikes() -> None:
         ({"cut_clean": 1}, FRAMES[:1], FINISH),
     ],
 )
-def test_cuts(faults: dict[str, Any], said: list[bytes], last: Step) -> None:
+def test_cuts(faults: dict[str, Any], expected: list[bytes], last: Step) -> None:
     """Just so much is sent, and the end is the one that the fault names."""
     steps = struck(**faults)
-    assert sent(steps) == said
+    assert sent(steps) == expected
     assert steps[-1] == last
 
 

@@ -24,17 +24,22 @@ sys.exit(run(parser.parse_args()))
 """
 
 
-def parsed(*words: str) -> argparse.Namespace:
+def parsed(*arguments: str) -> argparse.Namespace:
     """Parse the options as `sluice demo` does."""
     parser = argparse.ArgumentParser()
     add_arguments(parser)
-    return parser.parse_args(words)
+    return parser.parse_args(arguments)
 
 
-async def command(*words: str) -> tuple[asyncio.subprocess.Process, str]:
+async def command(*arguments: str) -> tuple[asyncio.subprocess.Process, str]:
     """Start the command, and give its process and the first line it says."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", SCRIPT, *words, stderr=subprocess.PIPE, cwd=Path(__file__).parents[2]
+        sys.executable,
+        "-c",
+        SCRIPT,
+        *arguments,
+        stderr=subprocess.PIPE,
+        cwd=Path(__file__).parents[2],
     )
     assert process.stderr is not None
     line = await asyncio.wait_for(process.stderr.readline(), 20)
@@ -88,11 +93,13 @@ def test_the_page(capsys: pytest.CaptureFixture[str]) -> None:
     assert "| `cut-utf8` |" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("words", [("--rate", "fast"), ("--tokens", "-1"), ("--ttft", "soon")])
-def test_options_that_are_wrong(words: tuple[str, str], capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("arguments", [("--rate", "fast"), ("--tokens", "-1"), ("--ttft", "soon")])
+def test_options_that_are_wrong(
+    arguments: tuple[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
     """The option is named, and what would be right."""
     with pytest.raises(SystemExit):
-        parsed(*words)
+        parsed(*arguments)
     error = capsys.readouterr().err
-    assert words[0] in error
+    assert arguments[0] in error
     assert "0 or more" in error

@@ -47,21 +47,21 @@ def events_in(body: bytes) -> list[bytes]:
 
 def dispatched(body: bytes) -> list[tuple[str, str]]:
     """Parse as the HTML standard says (section 9.2.6); the breaks inside data are taken out."""
-    found: list[tuple[str, str]] = []
+    events: list[tuple[str, str]] = []
     name = ""
     data: list[str] = []
     for line in re.split("\r\n|\r|\n", body.decode().removeprefix("\ufeff")):
         field, _, value = line.partition(":")
         value = value.removeprefix(" ")
         if not line and data:
-            found.append((name, "".join(data)))
+            events.append((name, "".join(data)))
         if not line:
             name, data = "", []
         elif field == "event":
             name = value
         elif field == "data":
             data.append(value)
-    return found
+    return events
 
 
 async def plain(demo: Demo, family: str) -> Heard:

@@ -34,14 +34,14 @@ def test_the_key_wherever_it_stands(headers: dict[str, str], path: str, key: str
 
 
 @pytest.mark.parametrize(
-    ("body", "words"),
+    ("body", "message"),
     [(b"{", "parse"), (b"", "parse"), (b"[1]", "must be an object"), (b"\xff\xfe{", "parse")],
 )
-async def test_a_body_that_is_no_json_object(demo: Demo, body: bytes, words: str) -> None:
+async def test_a_body_that_is_no_json_object(demo: Demo, body: bytes, message: str) -> None:
     """It is answered with 400 and a reason."""
     heard = await call(demo.port, request("/v1/chat/completions", body))
     assert heard.status == 400
-    assert words in heard.json()["error"]["message"]
+    assert message in heard.json()["error"]["message"]
 
 
 async def test_a_body_above_the_limit(locked_demo: Demo) -> None:

@@ -118,8 +118,8 @@ async def test_chat_reasoning(gpt: openai.AsyncOpenAI) -> None:
 
 def thought(delta: Any) -> str | None:
     """Read the field that the SDK has no type for."""
-    found: str | None = getattr(delta, "reasoning_content", None)
-    return found
+    reasoning: str | None = getattr(delta, "reasoning_content", None)
+    return reasoning
 
 
 async def test_a_field_instead_of_the_model(gpt: openai.AsyncOpenAI) -> None:

@@ -63,10 +63,10 @@ class ScriptedLogs:
 
     async def look(self, stream_id: str, owner: str) -> LogState | None:
         self.asked.append(("look", stream_id, owner))
-        found = self.looks.pop(0) if len(self.looks) > 1 else self.looks[0]
-        if isinstance(found, Exception):
-            raise found
-        return cast("LogState | None", found)
+        outcome = self.looks.pop(0) if len(self.looks) > 1 else self.looks[0]
+        if isinstance(outcome, Exception):
+            raise outcome
+        return cast("LogState | None", outcome)
 
     async def exists(self, _stream_id: str) -> bool:
         return self.anybodys

@@ -39,18 +39,18 @@ def test_the_workers_shares_add_up(total: int, workers: int) -> None:
 async def test_never_more_than_the_cap() -> None:
     """However many come, no more than the slots are inside at once."""
     gate = admission(slots=3, queue=100)
-    inside = most = 0
+    inside = peak = 0
 
     async def hold_slot() -> None:
-        nonlocal inside, most
+        nonlocal inside, peak
         async with gate.slot():
             inside += 1
-            most = max(most, inside)
+            peak = max(peak, inside)
             await asyncio.sleep(0)
             inside -= 1
 
     await asyncio.gather(*(hold_slot() for _ in range(50)))
-    assert most == 3
+    assert peak == 3
     assert (gate.taken, gate.waiting) == (0, 0)
 
 
@@ -101,14 +101,14 @@ async def test_a_full_line() -> None:
 async def test_those_who_are_refused_at_once_come_back_apart() -> None:
     """Over some seconds, nobody before it is of use and nobody much later."""
     gate = admission(queue=0)
-    told = []
+    delays = []
     async with gate.slot():
         for _ in range(200):
             with pytest.raises(Overloaded) as refused:
                 await _pass(gate)
-            told.append(headers_of(refused.value)["Retry-After"])
-    assert set(told) >= {"2", "3", "4", "5"}
-    assert set(told) <= {"1", "2", "3", "4", "5"}
+            delays.append(headers_of(refused.value)["Retry-After"])
+    assert set(delays) >= {"2", "3", "4", "5"}
+    assert set(delays) <= {"1", "2", "3", "4", "5"}
 
 
 async def test_a_wait_that_is_too_long() -> None:

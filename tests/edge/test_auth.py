@@ -36,9 +36,9 @@ KEYS = Keys(
 )
 def test_a_known_key(headers: dict[str, str], query: dict[str, str]) -> None:
     """Wherever an SDK puts it, it gives its configured name."""
-    found = KEYS.key_of(CIMultiDict(headers), MultiDict(query))
-    assert found is not None
-    assert found.name == "web"
+    key = KEYS.key_of(CIMultiDict(headers), MultiDict(query))
+    assert key is not None
+    assert key.name == "web"
 
 
 @pytest.mark.parametrize(
@@ -59,9 +59,9 @@ def test_no_key_or_a_wrong_one_or_an_expired_one(headers: dict[str, str]) -> Non
 
 def test_until_the_moment_it_expires() -> None:
     """A key is good up to that moment, and gives what is configured for it."""
-    found = KEYS.key_of(CIMultiDict({"x-api-key": "sk-batch"}), MultiDict())
-    assert found is not None
-    assert found.name == "batch"
+    key = KEYS.key_of(CIMultiDict({"x-api-key": "sk-batch"}), MultiDict())
+    assert key is not None
+    assert key.name == "batch"
 
 
 def test_no_keys_configured() -> None:

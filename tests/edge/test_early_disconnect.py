@@ -25,13 +25,13 @@ ELSEWHERE = "/openai/v1"
 def pair(request: pytest.FixtureRequest) -> Iterator[tuple[socket.socket, socket.socket]]:
     """A client and the connection that a server has accepted from it."""
     if request.param == "unix":
-        one, other = socket.socketpair()
+        client, server = socket.socketpair()
     else:
         with socket.create_server(("127.0.0.1", 0)) as listening:
-            one = socket.create_connection(listening.getsockname())
-            other = listening.accept()[0]
-    with one, other:
-        yield one, other
+            client = socket.create_connection(listening.getsockname())
+            server = listening.accept()[0]
+    with client, server:
+        yield client, server
 
 
 @pytest.mark.parametrize(
@@ -110,9 +110,9 @@ def test_a_request_keeps_the_id_that_nginx_gave_it() -> None:
     assert record.request_id == "r-1"
     assert record.own_id == ""
     own = b"0123456789abcdef" * 2
-    told = request_of(head[:-2] + b"X-Sluice-Request-ID: %s\r\n\r\n" % own, ())
-    assert told is not None
-    assert (told.request_id, told.own_id) == ("r-1", own.decode())
+    parsed = request_of(head[:-2] + b"X-Sluice-Request-ID: %s\r\n\r\n" % own, ())
+    assert parsed is not None
+    assert (parsed.request_id, parsed.own_id) == ("r-1", own.decode())
     other = request_of(head.replace(b"r-1", b"r 1"), ())
     assert other is not None
     assert len(other.request_id) == 32

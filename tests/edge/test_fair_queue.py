@@ -45,8 +45,8 @@ def test_the_next_slot_goes_to_the_key_that_holds_fewest() -> None:
         line.slot_taken(key)
     full_of(line, "g", "g", "m", "m", "new")
     served = []
-    while (found := line.next()) is not None:
-        served.append(found)
+    while (waiter := line.next()) is not None:
+        served.append(waiter)
     assert served == [("new", 4), ("m", 2), ("g", 0), ("m", 3), ("g", 1)]
 
 
@@ -203,8 +203,8 @@ def _come(line: FairQueue[int], model: Model, key: str, number: int) -> None:
         gone = line.make_room(key)
         waits = model.waits
         if gone is None:
-            most = max(waits.values(), default=0)
-            assert waits[key] + 1 >= most
+            longest = max(waits.values(), default=0)
+            assert waits[key] + 1 >= longest
             return
         assert waits[gone[0]] == max(waits.values())
         assert waits[key] < waits[gone[0]]
@@ -219,14 +219,14 @@ def _free(line: FairQueue[int], model: Model, key: str) -> None:
     if model.held[key]:
         model.held[key] -= 1
         line.slot_released(key)
-    found = line.next()
-    assert (found is None) == (not model.line)
-    if found is not None:
+    next_up = line.next()
+    assert (next_up is None) == (not model.line)
+    if next_up is not None:
         held = model.held
-        assert held[found[0]] == min(held[key] for key, _ in model.line)
-        assert found == next(waiter for waiter in model.line if waiter[0] == found[0])
-        model.line.remove(found)
-        held[found[0]] += 1
+        assert held[next_up[0]] == min(held[key] for key, _ in model.line)
+        assert next_up == next(waiter for waiter in model.line if waiter[0] == next_up[0])
+        model.line.remove(next_up)
+        held[next_up[0]] += 1
 
 
 def test_a_ranking_does_not_grow_with_its_history() -> None:
@@ -248,11 +248,11 @@ def test_a_ranking_keeps_its_order_when_it_is_swept() -> None:
         place = number % len(keys)
         ranking.put(keys[place], (number // len(keys) * (place - 3) % 17, -place))
     ranks = dict(ranking._entries)
-    found = []
+    ranked = []
     while (first := ranking.first()) is not None:
-        found.append(first)
+        ranked.append(first)
         ranking.drop(first)
-    assert found == sorted(keys, key=ranks.__getitem__)
+    assert ranked == sorted(keys, key=ranks.__getitem__)
 
 
 def test_the_lowest_rank_is_first_right_after_a_sweep() -> None:
@@ -270,10 +270,10 @@ def test_the_lowest_rank_is_first_right_after_a_sweep() -> None:
 
 
 @given(st.lists(st.integers(1, 30), max_size=20), st.integers(0, 40))
-def test_lengths_are_summed_up_to_any_of_them(lengths: list[int], most: int) -> None:
+def test_lengths_are_summed_up_to_any_of_them(lengths: list[int], limit: int) -> None:
     """As a sum over all keys would say."""
     tree = Lengths(30)
     for length in lengths:
         for size in range(1, length + 1):
             tree.change(size, 1)
-    assert tree.up_to(most) == sum(min(length, most) for length in lengths)
+    assert tree.up_to(limit) == sum(min(length, limit) for length in lengths)

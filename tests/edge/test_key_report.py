@@ -21,8 +21,8 @@ KEY = KeySettings(
 
 def test_each_limit_with_what_is_left() -> None:
     """Never the key."""
-    found = limits_report(KEY, Figures(7, 1.0, 40, 1.0, 1, 1.5, 0.0, 3600.0))
-    assert found == {
+    report = limits_report(KEY, Figures(7, 1.0, 40, 1.0, 1, 1.5, 0.0, 3600.0))
+    assert report == {
         "requests_per_minute": {"limit": 10, "used": 3, "left": 7},
         "tokens_per_minute": {"limit": 100, "used": 60, "left": 40},
         "max_streams": {"limit": 4, "used": 1, "left": 3},
@@ -34,13 +34,13 @@ def test_each_limit_with_what_is_left() -> None:
             "ends_in_seconds": 3600,
         },
     }
-    assert "sk-1" not in str(found)
+    assert "sk-1" not in str(report)
 
 
 def test_a_store_that_says_nothing() -> None:
     """What there is is told, and nothing made up."""
-    found = limits_report(KEY, None)
-    assert found["requests_per_minute"] == {"limit": 10, "used": None, "left": None}
+    report = limits_report(KEY, None)
+    assert report["requests_per_minute"] == {"limit": 10, "used": None, "left": None}
 
 
 def test_a_key_without_limits() -> None:

@@ -24,7 +24,7 @@ def test_what_is_allowed(path: str, model: str | None) -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "model", "words"),
+    ("path", "model", "message"),
     [
         ("/v1/files", None, "it may call /v1/chat/*, /v1/models."),
         ("/v1/chat/completions", "claude-2", "it may use gpt-*, claude."),
@@ -32,11 +32,11 @@ def test_what_is_allowed(path: str, model: str | None) -> None:
         ("/v1/files", "gpt-5", "it may call"),
     ],
 )
-def test_what_is_not(path: str, model: str | None, words: str) -> None:
+def test_what_is_not(path: str, model: str | None, message: str) -> None:
     """It is said what would be allowed."""
     reason = refusal(KEY, path, model)
     assert reason is not None
-    assert words in reason
+    assert message in reason
 
 
 def test_a_key_without_rights_of_its_own_may_do_all() -> None:

@@ -36,8 +36,8 @@ async def limited(
 
 
 async def figures(worker: Worker) -> Any:
-    found = await worker.state.limiter.figures(worker.state.settings.all_keys)
-    return found["one"]
+    by_key = await worker.state.limiter.figures(worker.state.settings.all_keys)
+    return by_key["one"]
 
 
 async def nothing_left_over(worker: Worker) -> Any:
@@ -46,10 +46,10 @@ async def nothing_left_over(worker: Worker) -> Any:
     loop = asyncio.get_running_loop()
     end = loop.time() + 5
     while True:
-        found = await figures(worker)
-        if not found.streams and not found.held_usd:
-            return found
-        assert loop.time() < end, f"left over: {found}"
+        left = await figures(worker)
+        if not left.streams and not left.held_usd:
+            return left
+        assert loop.time() < end, f"left over: {left}"
         await asyncio.sleep(0.02)
 
 
@@ -78,8 +78,8 @@ async def test_settled_by_usage(start_worker: StartWorker, store: StoreServer) -
     usage = json.loads(body)["usage"]
     assert status == 200
     assert int(headers["x-ratelimit-remaining-tokens"]) <= 50_000
-    found = await nothing_left_over(worker)
-    assert 0 <= found.tokens_left - (100_000 - usage["total_tokens"]) <= usage["total_tokens"]
+    left = await nothing_left_over(worker)
+    assert 0 <= left.tokens_left - (100_000 - usage["total_tokens"]) <= usage["total_tokens"]
 
 
 async def test_a_key_at_its_streams_waits(start_worker: StartWorker, store: StoreServer) -> None:
@@ -123,7 +123,7 @@ async def test_a_spent_budget(start_worker: StartWorker, store: StoreServer, tmp
 
 
 @pytest.mark.parametrize(
-    ("path", "more", "words"),
+    ("path", "more", "expected"),
     [
         (CHAT, {}, {"type": "requests"}),
         ("/v1/messages", {"max_tokens": 5}, {"type": "rate_limit_error"}),
@@ -135,7 +135,7 @@ async def test_a_spent_budget(start_worker: StartWorker, store: StoreServer, tmp
     ],
 )
 async def test_the_refusal_in_each_family(
-    start_worker: StartWorker, store: StoreServer, path: str, more: Any, words: Any
+    start_worker: StartWorker, store: StoreServer, path: str, more: Any, expected: Any
 ) -> None:
     """An SDK raises its own exception for it; Anthropic's has its own fields, too."""
     worker = await limited(start_worker, store, requests_per_minute=1)
@@ -152,7 +152,7 @@ async def test_the_refusal_in_each_family(
         if path == "/v1/messages":
             assert headers["anthropic-ratelimit-requests-limit"] == "1"
             assert headers["anthropic-ratelimit-requests-reset"].endswith("Z")
-    assert words.items() <= answers[1][2]["error"].items()
+    assert expected.items() <= answers[1][2]["error"].items()
 
 
 async def test_what_passes_through_counts_too(
@@ -161,11 +161,11 @@ async def test_what_passes_through_counts_too(
     """A list of models is a request like any other."""
     worker = await limited(start_worker, store, requests_per_minute=1)
     async with aiohttp.ClientSession() as http:
-        found = []
+        statuses = []
         for _ in range(2):
             async with http.get(worker.url + "/v1/models", headers=AS_KEY) as answer:
-                found.append(answer.status)
-    assert found == [200, 429]
+                statuses.append(answer.status)
+    assert statuses == [200, 429]
 
 
 async def test_closed_without_a_store(start_worker: StartWorker, store: StoreServer) -> None:
@@ -252,10 +252,10 @@ async def test_open_without_a_store(
     )
     store.freeze()
     try:
-        found = [(await ask(worker.url, chat(), **AS_KEY))[0] for _ in range(6)]
+        statuses = [(await ask(worker.url, chat(), **AS_KEY))[0] for _ in range(6)]
     finally:
         store.thaw()
-    assert found == [200] * 6
+    assert statuses == [200] * 6
     await until(lambda: worker.state.limiter.reservations.held == 0, "a reservation is held")
     assert demo.state.seen == 6
 

@@ -95,12 +95,12 @@ async def test_the_usage_that_an_answer_states(
             ) as answer,
         ):
             assert (answer.status, json.loads(await answer.read())["model"]) == (200, "made-up-1")
-        found = await nothing_left_over(worker)
-    assert found.requests_left == 9
+        left = await nothing_left_over(worker)
+    assert left.requests_left == 9
     # A minute's tokens come back at 16,667 a second.
-    charged = TOKENS - found.tokens_left
+    charged = TOKENS - left.tokens_left
     assert charged <= used
-    assert found.spent_usd == pytest.approx(used * 10 / 1_000_000)
+    assert left.spent_usd == pytest.approx(used * 10 / 1_000_000)
 
 
 async def test_a_key_that_counts_no_tokens(start_worker: StartWorker, store: StoreServer) -> None:

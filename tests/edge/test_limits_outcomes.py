@@ -141,8 +141,8 @@ async def test_an_outcome(
     endings = Endings(worker, monkeypatch)
     await told(worker, chat(model) if model else [])
     assert (await endings.of_one()).ended_by is ended_by
-    found = await nothing_left_over(worker)
-    assert 2 - found.requests_left == requests
+    left = await nothing_left_over(worker)
+    assert 2 - left.requests_left == requests
 
 
 async def test_an_upstream_that_takes_no_connection(
@@ -155,8 +155,8 @@ async def test_an_upstream_that_takes_no_connection(
         endings = Endings(worker, monkeypatch)
         await told(worker, chat())
     assert (await endings.of_one()).ended_by is EndedBy.CONNECT_TIMEOUT
-    found = await nothing_left_over(worker)
-    assert (found.requests_left, found.tokens_left) == (2, 100_000)
+    left = await nothing_left_over(worker)
+    assert (left.requests_left, left.tokens_left) == (2, 100_000)
 
 
 async def test_a_client_that_takes_nothing(
@@ -206,9 +206,9 @@ async def test_a_limit_that_says_no(
     await told(worker, chat())
     record = await endings.of_one()
     assert (record.ended_by, record.error) == (EndedBy.LIMITED, "requests_per_minute")
-    found = await nothing_left_over(worker)
-    assert found.tokens_left >= before.tokens_left
-    assert found.spent_usd == before.spent_usd
+    left = await nothing_left_over(worker)
+    assert left.tokens_left >= before.tokens_left
+    assert left.spent_usd == before.spent_usd
 
 
 @pytest.mark.parametrize("moment", ["before the answer", "in the waiting line"])
@@ -248,10 +248,10 @@ async def test_a_client_that_leaves(
     worker = await limited(start_worker, store, settings, **LIMITS)
     await left(worker, "demo;tokens=30;rate=60")
     await demo.state.until(lambda state: not state.open)
-    found = await nothing_left_over(worker)
-    assert found.requests_left == 1
+    remaining = await nothing_left_over(worker)
+    assert remaining.requests_left == 1
     # What came is far less than what was expected of a model that nobody knows.
-    assert found.tokens_left > 100_000 - 200
+    assert remaining.tokens_left > 100_000 - 200
 
 
 async def test_a_drain(start_worker: StartWorker, store: StoreServer) -> None:

@@ -51,8 +51,8 @@ def _cut(*, cut: bool) -> Step:
     return step
 
 
-def _says(*words: str) -> Step:
-    return lambda store, _: store.command(*words)
+def _says(*command: str) -> Step:
+    return lambda store, _: store.command(*command)
 
 
 TROUBLES: dict[str, tuple[Step, Step]] = {

@@ -28,21 +28,21 @@ async def test_the_list(
     keys = ({"name": "a", "key": "sk-a", "models": ["demo"]}, {"name": "b", "key": "sk-b"})
     worker = await start_worker(keys=keys)
     async with aiohttp.ClientSession() as http:
-        found = []
+        documents = []
         for key in ("sk-a", "sk-b"):
             headers = {"x-api-key": key, **more}
             async with http.get(worker.url + path, headers=headers) as answer:
                 assert answer.status == 200
-                found.append(await answer.json())
-    names = [entry[name].removeprefix("models/") for entry in found[0][member]]
+                documents.append(await answer.json())
+    names = [entry[name].removeprefix("models/") for entry in documents[0][member]]
     assert names == ["demo"]
-    assert len(found[1][member]) > 1
-    if "first_id" in found[0]:
-        assert found[0]["first_id"] == found[0]["last_id"] == "demo"
+    assert len(documents[1][member]) > 1
+    if "first_id" in documents[0]:
+        assert documents[0]["first_id"] == documents[0]["last_id"] == "demo"
 
 
 @pytest.mark.parametrize(
-    ("answer", "status", "words"),
+    ("answer", "status", "text"),
     [
         (plain(b"no list"), 502, b"is not JSON"),
         (plain(b"[]"), 502, b"unknown format"),
@@ -55,7 +55,7 @@ async def test_the_list(
     ids=["no JSON", "an array", "no list in it", "too long", "odd entries", "empty", "an error"],
 )
 async def test_what_an_upstream_may_say(
-    start_worker: StartWorker, answer: bytes, status: int, words: bytes
+    start_worker: StartWorker, answer: bytes, status: int, text: bytes
 ) -> None:
     """What cannot be looked through is not shown; an error goes on as it is."""
     async with Peer(serves(answer)) as peer:
@@ -66,11 +66,11 @@ async def test_what_an_upstream_may_say(
         )
         async with (
             aiohttp.ClientSession() as http,
-            http.get(worker.url + "/v1/models", headers=KEY) as found,
+            http.get(worker.url + "/v1/models", headers=KEY) as response,
         ):
-            body = await found.read()
-    assert found.status == status
-    assert words in body
+            body = await response.read()
+    assert response.status == status
+    assert text in body
 
 
 async def test_one_of_them(start_worker: StartWorker) -> None:

@@ -18,27 +18,27 @@ LAST = Entry(EntryId(4), (1,), b"x")
 @pytest.mark.parametrize("family", list(Family))
 def test_every_family_has_an_end(family: Family, lives: bool, code: str) -> None:
     """One more event, in its own form where it has one, that says why; never a clean end."""
-    words, end = orphan_end({"family": family, "created": "1"}, LAST, lives)
+    terminal, end = orphan_end({"family": family, "created": "1"}, LAST, lives)
     assert (end.error, end.events, end.whole) == (code, 5, False)
-    assert words.endswith(b"\n\n")
-    assert code.encode() in words or family in {Family.GEMINI, Family.RESPONSES}
+    assert terminal.endswith(b"\n\n")
+    assert code.encode() in terminal or family in {Family.GEMINI, Family.RESPONSES}
 
 
 def test_the_number_and_the_id_go_on_from_what_was_seen() -> None:
     """A client of the responses API orders by number, and knows its response by id."""
     seen = b'data: {"response":{"id":"resp_7"},"sequence_number":8}\n\n{"sequence_number":9}'
-    words = terminal_event_after({"family": "responses"}, LogLost("Lost."), seen)
-    assert b'"sequence_number": 10' in words or b'"sequence_number":10' in words
-    assert b"resp_7" in words
+    terminal = terminal_event_after({"family": "responses"}, LogLost("Lost."), seen)
+    assert b'"sequence_number": 10' in terminal or b'"sequence_number":10' in terminal
+    assert b"resp_7" in terminal
 
 
 def test_the_id_of_the_header_goes_before_what_a_text_says() -> None:
     """A model may write anything."""
     seen = b'{"response":{"id":"resp_evil"}}'
     header = {"family": "responses", "response_id": "resp_true"}
-    words = terminal_event_after(header, LogLost("Lost."), seen)
-    assert b"resp_true" in words
-    assert b"resp_evil" not in words
+    terminal = terminal_event_after(header, LogLost("Lost."), seen)
+    assert b"resp_true" in terminal
+    assert b"resp_evil" not in terminal
 
 
 @pytest.mark.parametrize(

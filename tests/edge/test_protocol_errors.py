@@ -62,7 +62,7 @@ async def said(port: int, sent: bytes) -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("sent", "words"),
+    ("sent", "message"),
     [
         (b"\x16\x03\x01\r\n\r\n", "not valid HTTP"),
         (b"GET / HTTP/1.1\r\nHost: x\r\nKey: sk-secret\x01\r\n\r\n", "not valid HTTP"),
@@ -71,15 +71,15 @@ async def said(port: int, sent: bytes) -> bytes:
     ids=["garbage", "control", "long"],
 )
 async def test_it_is_refused_as_json(
-    port: int, sent: bytes, words: str, caplog: pytest.LogCaptureFixture
+    port: int, sent: bytes, message: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """With a request id; the connection ends, and no log repeats what was sent."""
     caplog.set_level("DEBUG")
     with capture_logs() as lines:
         head, _, body = (await said(port, sent)).partition(b"\r\n\r\n")
-    assert head.split(b" ", 2)[1] == (b"431" if words == "too long" else b"400")
+    assert head.split(b" ", 2)[1] == (b"431" if message == "too long" else b"400")
     error = json.loads(body)["error"]
-    assert words in error["message"]
+    assert message in error["message"]
     assert error["request_id"].encode() in head
     assert b"sk-secret" not in body
     [line] = [line for line in lines if line["event"] == "malformed_request"]
@@ -168,14 +168,16 @@ async def test_it_has_one_id_and_is_counted_once(own: str) -> None:
     request_id = json.loads(body)["error"]["request_id"]
     assert f"x-request-id: {request_id}" in answer.decode().lower()
     assert request_id == own or not own
-    told = [line for line in lines if line["event"] == "request"]
-    assert [(line["request_id"], line["ended_by"]) for line in told] == [(request_id, "rejected")]
-    found = [
+    entries = [line for line in lines if line["event"] == "request"]
+    assert [(line["request_id"], line["ended_by"]) for line in entries] == [
+        (request_id, "rejected")
+    ]
+    samples = [
         line
         for line in counted.splitlines()
         if line.startswith("sluice_requests_total{") and 'ended_by="rejected"' in line
     ]
-    assert [line.rpartition(" ")[2] for line in found] == ["1.0"], found
+    assert [line.rpartition(" ")[2] for line in samples] == ["1.0"], samples
 
 
 async def _refused_by_a_worker(settings: Settings, own: str) -> tuple[bytes, bytes, str]:

@@ -218,8 +218,8 @@ async def test_a_log_that_cannot_be_read_on(error: Exception, code: str) -> None
     """The reader is told so in the stream's own shape, and the body looks cut."""
     world = World()
     assert not await world.replay(of(ONE), error)
-    words = json.loads(world.sent.removeprefix(ONE + b"data: "))
-    assert words["error"]["code"] == code
+    document = json.loads(world.sent.removeprefix(ONE + b"data: "))
+    assert document["error"]["code"] == code
     assert world.ended == (EndedBy.FAILED, code)
 
 

@@ -28,8 +28,8 @@ async def test_figures_for_a_client_that_asks(worker: Worker) -> None:
     """They come as a last comment, after the end mark, and only on request."""
     _, _, plain = await ask(worker.url, chat())
     assert plain.endswith(b"data: [DONE]\n\n")
-    _, _, told = await ask(worker.url, chat(), **{"Sluice-Figures": "trailing"})
-    last = told.splitlines()[-1]
+    _, _, body = await ask(worker.url, chat(), **{"Sluice-Figures": "trailing"})
+    last = body.splitlines()[-1]
     assert last.startswith(b": sluice-figures ")
     assert b"output_tokens=3" in last
     assert b"ttft_seconds=" in last
@@ -47,13 +47,13 @@ async def test_no_figures_in_a_stream_of_gemini_s(worker: Worker) -> None:
     assert b"sluice-figures" not in body
 
 
-@pytest.mark.parametrize("words", ["length-long", "length-long=1"])
-async def test_a_body_of_unknown_form_that_is_cut(worker: Worker, words: str) -> None:
+@pytest.mark.parametrize("fault", ["length-long", "length-long=1"])
+async def test_a_body_of_unknown_form_that_is_cut(worker: Worker, fault: str) -> None:
     """It is not closed cleanly, so an HTTP client sees it."""
     async with aiohttp.ClientSession() as http:
         with pytest.raises(aiohttp.ClientError):
             async with http.post(
-                worker.url + CHAT, json=chat(f"demo;tokens=50;{words}", stream=False)
+                worker.url + CHAT, json=chat(f"demo;tokens=50;{fault}", stream=False)
             ) as answer:
                 await answer.read()
 

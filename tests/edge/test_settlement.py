@@ -30,8 +30,8 @@ def charged(
     ended_by: EndedBy, counted: int = 0, usage: Usage | None = None, **known: Any
 ) -> tuple[int, int, int]:
     """Requests, input and output tokens."""
-    found = settled(ended_by, counted, usage, **known)
-    return found.requests, found.usage.input_total or 0, found.usage.output_total or 0
+    actual = settled(ended_by, counted, usage, **known)
+    return actual.requests, actual.usage.input_total or 0, actual.usage.output_total or 0
 
 
 LEFT = {"client_left_at": 2.0}

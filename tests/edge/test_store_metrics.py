@@ -12,10 +12,10 @@ from proxy.meter.key_instruments import KeyInstruments
 def test_calls_and_state() -> None:
     """Each call with what came of it, and whether the store is there."""
     registry = CollectorRegistry()
-    told = StoreMetrics(KeyInstruments(Maker(registry)))
-    told.call(0.001, "ok")
-    told.call(0.05, "timeout")
-    told.state(available=False)
+    metrics = StoreMetrics(KeyInstruments(Maker(registry)))
+    metrics.call(0.001, "ok")
+    metrics.call(0.05, "timeout")
+    metrics.state(available=False)
     calls = "sluice_store_call_seconds_count"
     assert registry.get_sample_value(calls, {"result": "timeout"}) == 1
     assert registry.get_sample_value("sluice_store_up") == 0

@@ -70,13 +70,13 @@ async def test_who_leaves_the_line_lets_the_next_look(monkeypatch: pytest.Monkey
 async def test_the_lines_of_all_keys_have_one_bound() -> None:
     """A place is free again with the first that leaves, whatever its key."""
     lines = StreamLimitQueues(2)
-    found = [lines.full]
+    full = [lines.full]
     with lines.place("a"):
-        found.append(lines.full)
+        full.append(lines.full)
         with lines.place("b"):
-            found.append(lines.full)
-        found.append(lines.full)
-    assert found == [False, False, True, False]
+            full.append(lines.full)
+        full.append(lines.full)
+    assert full == [False, False, True, False]
 
 
 async def test_waited_in_vain() -> None:

@@ -87,14 +87,14 @@ def test_forwarded_counts_where_there_is_no_x_forwarded_for() -> None:
 )
 def test_what_only_costs_time_is_not_read(peer: str, header: str) -> None:
     """What a stranger says, and more than proxies can have written: the peer is the client."""
-    found = TRUSTED.client(
+    client = TRUSTED.client(
         peer,
         scheme="http",
         host="h.example",
         headers=CIMultiDict({"Forwarded": header}),
         forwarded=lambda: pytest.fail("it was read"),
     )
-    assert found.address == peer
+    assert client.address == peer
 
 
 def test_a_scheme_that_is_none_is_not_believed() -> None:

@@ -20,9 +20,9 @@ def made(*upstreams: dict[str, str], key: str, **more: object) -> Settings:
 
 
 def called(state: WorkerState, key: str) -> str:
-    found = state.keys.key_of(CIMultiDict({"X-Api-Key": key}), CIMultiDict())
-    assert found is not None
-    return found.name
+    matched = state.keys.key_of(CIMultiDict({"X-Api-Key": key}), CIMultiDict())
+    assert matched is not None
+    return matched.name
 
 
 async def test_all_parts_are_swapped() -> None:

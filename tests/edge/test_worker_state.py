@@ -31,13 +31,13 @@ async def test_an_upstream_with_clocks_of_its_own() -> None:
 
 async def test_behind_nginx_its_word_on_the_connection_is_taken() -> None:
     """Alone the connection itself is looked at, whatever the request says."""
-    told = {"Host": "h.example", "X-Sluice-Peer": "192.0.2.7", "X-Sluice-Scheme": "https"}
+    headers = {"Host": "h.example", "X-Sluice-Peer": "192.0.2.7", "X-Sluice-Scheme": "https"}
     transport = mock.Mock()
     transport.get_extra_info.side_effect = {"peername": ("127.0.0.9", 1)}.get
     settings = Settings(upstreams=(upstream("a"),))
     for behind, address, scheme in ((True, "192.0.2.7", "https"), (False, "127.0.0.9", "http")):
         async with open_worker_state(settings, behind_nginx=behind) as state:
-            request = make_mocked_request("GET", "/", headers=told, transport=transport)
+            request = make_mocked_request("GET", "/", headers=headers, transport=transport)
             assert state.client_of(request)[:4] == (address, address, scheme, "h.example")
 
 

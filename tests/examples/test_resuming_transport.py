@@ -23,9 +23,9 @@ QUESTION: Any = [{"role": "user", "content": "Hello"}]
 def transport(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
     """The module as it is copied: beside what it imports. Waits are short."""
     monkeypatch.syspath_prepend(EXAMPLES / "python")
-    found = importlib.import_module("resuming_transport")
+    module = importlib.import_module("resuming_transport")
     monkeypatch.setattr("time.sleep", lambda _: None)
-    yield found
+    yield module
     for name in ("resuming_transport", "resumption"):
         sys.modules.pop(name, None)
 

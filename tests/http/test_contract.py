@@ -181,12 +181,12 @@ ELSEWHERE = {
 def test_nothing_else_goes_below_the_documented_interface() -> None:
     """Whatever imports aiohttp's inner modules lies in `proxy/http`, or is listed with a reason."""
     root = Path(__file__).parents[2]
-    found = set()
+    imports = set()
     for path in sorted((root / "proxy").rglob("*.py")):
         if path.parent.name == "http":
             continue
         name = str(path.relative_to(root))
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.ImportFrom) and INTERNAL.fullmatch(node.module or ""):
-                found.add((name, node.module))
-    assert found == set(ELSEWHERE)
+                imports.add((name, node.module))
+    assert imports == set(ELSEWHERE)

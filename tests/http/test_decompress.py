@@ -14,9 +14,9 @@ TEXT = b'{"model": "m"}' * 100
 EVENTS = b"data: 1\n\n" * 50
 
 
-def decompress(body: bytes, coding: str, most: int) -> bytes:
+def decompress(body: bytes, coding: str, max_bytes: int) -> bytes:
     """All of a request's body at once."""
-    return b"".join(iter(DecompressedBody(body, coding, most).piece, b""))
+    return b"".join(iter(DecompressedBody(body, coding, max_bytes).piece, b""))
 
 
 def raw_deflate(data: bytes) -> bytes:

@@ -73,8 +73,8 @@ async def test_an_answer_and_what_follows_may_be_cut_anywhere(
 ) -> None:
     """Extra bytes in the very segment that ends an answer cost its connection."""
     method, answer, body = ANSWERS[kind]
-    told = answer + b"HT"
-    parts = [told[at : at + size] for at in range(0, len(told), size)]
+    sent = answer + b"HT"
+    parts = [sent[at : at + size] for at in range(0, len(sent), size)]
     async with Peer(says(*parts), serves(answer)) as peer:
         assert await whole(await send(transport, peer, ask(method))) == body
         async with asyncio.timeout(DEADLINE):
@@ -167,8 +167,8 @@ async def test_a_head_that_is_none_is_named(transport: Transport, head: bytes, w
 @pytest.mark.parametrize("size", [1, 7, 100_000])
 async def test_a_few_interim_answers_are_dropped(transport: Transport, size: int) -> None:
     """However they are cut, the answer comes after them, a stream too."""
-    told = INTERIM * 60 + GOOD
-    async with Peer(says(*(told[at : at + size] for at in range(0, len(told), size)))) as peer:
+    sent = INTERIM * 60 + GOOD
+    async with Peer(says(*(sent[at : at + size] for at in range(0, len(sent), size)))) as peer:
         assert await whole(await send(transport, peer)) == b"data: 1\n\n"
 
 

@@ -37,11 +37,11 @@ class Clock:
 
 def counted(directory: Path, *ids: str) -> set[str] | None:
     """Those that were counted."""
-    found = counted_among(directory, set(map(hash_of, ids)))
+    hashes = counted_among(directory, set(map(hash_of, ids)))
     return (
         None
-        if found is None
-        else {request_id for request_id in ids if hash_of(request_id) in found}
+        if hashes is None
+        else {request_id for request_id in ids if hash_of(request_id) in hashes}
     )
 
 
@@ -120,5 +120,5 @@ def test_a_full_disk_in_a_burst(tmp_path: Path) -> None:
         here = CountedRequests(path_of(str(disk), 0), Clock())
         for name in "abcd":
             count(here, name, IN_A_SEGMENT)
-        found = counted(disk, "a-0", "d-0")
-        assert found == {"d-0"}
+        counted_ids = counted(disk, "a-0", "d-0")
+        assert counted_ids == {"d-0"}

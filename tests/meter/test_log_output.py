@@ -96,9 +96,9 @@ def test_a_full_disk_tears_no_later_line(tmp_path: Path) -> None:
                 stream.write(LINE * 100)
             filler.unlink()
             stream.write(LINE)
-        *_, torn, told, last = (disk / "log").read_bytes().splitlines(keepends=True)
+        *_, torn, report, last = (disk / "log").read_bytes().splitlines(keepends=True)
     assert torn.rstrip(b"\n") in LINE
-    assert json.loads(told)["event"] == "lines_lost"
+    assert json.loads(report)["event"] == "lines_lost"
     assert last == LINE
 
 

@@ -125,11 +125,11 @@ def test_a_request_that_was_never_answered_has_no_figures(seen: Counted) -> None
     assert seen.value("sluice_model_requests_total", **model, ended_by="shed") == 1
     assert seen.names() >= {"sluice_requests", "gen_ai_server_request_duration_seconds"}
     for metric in seen.registry.collect():
-        told = {
+        expected = {
             *("sluice_requests", "sluice_model_requests"),
             *("sluice_bytes", "sluice_queue_wait_seconds"),
         }
-        if metric.name.startswith(("gen_ai", "sluice")) and metric.name not in told:
+        if metric.name.startswith(("gen_ai", "sluice")) and metric.name not in expected:
             counts = [s.value for s in metric.samples if s.name.endswith(("_count", "_total"))]
             own = metric.name == "gen_ai_server_request_duration_seconds"
             assert sum(counts) == own, metric.name

@@ -62,7 +62,7 @@ def test_a_large_house_stays_small_in_a_scrape(house: House) -> None:
 def test_the_cap_on_models_is_one_for_all_workers(house: House) -> None:
     """Though each met other models first."""
     for label in ("model", "gen_ai_request_model", "gen_ai_response_model"):
-        names = {found[label] for _, found, _ in samples(house) if label in found}
+        names = {labels[label] for _, labels, _ in samples(house) if label in labels}
         assert len(names - {"", "other"}) == full_worker.MODELS
 
 
@@ -96,4 +96,4 @@ def samples(house: House) -> list[tuple[str, dict[str, str], float]]:
 
 def total(house: House, name: str) -> float:
     """The sum over all label values."""
-    return sum(value for found, _, value in samples(house) if found == name)
+    return sum(value for sample, _, value in samples(house) if sample == name)

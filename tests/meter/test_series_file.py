@@ -78,16 +78,16 @@ def test_what_finds_no_room_is_counted_in_memory_and_written_later(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nothing raises, the missing series is counted, and nothing is lost once there is room."""
-    clock, told = Clock(), []
+    clock, refusals = Clock(), []
     with small_disk(tmp_path / "disk", "128k") as disk:
         filler = disk / "filler"
         allocate(filler, 128 * 1024)
         files = Files(str(disk), "worker-0", clock)
-        files.refused = lambda: told.append(1)
+        files.refused = lambda: refusals.append(1)
         monkeypatch.setattr(values, "ValueClass", value_class(files))
         made = Counter("made", "Things.", ["kind"], registry=CollectorRegistry())
         made.labels("a").inc(3)
-        assert told == [1]
+        assert refusals == [1]
         assert (disk / "counter_worker-0.db").stat().st_size == 0
         assert collect(str(disk)) == b""
         filler.unlink()
@@ -102,17 +102,17 @@ def test_a_histogram_is_kept_whole_or_not_at_all(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where only some of its buckets fit, none is in the file; all are once there is room."""
-    clock, told = Clock(), []
+    clock, refusals = Clock(), []
     with small_disk(tmp_path / "disk", "128k") as disk:
         files = Files(str(disk), "w", clock)
-        files.refused = lambda: told.append(1)
+        files.refused = lambda: refusals.append(1)
         monkeypatch.setattr(values, "ValueClass", value_class(files))
         waits = Histogram("waits", "Waits.", ["of"], registry=CollectorRegistry())
         waits.labels("first").observe(1)
         path = disk / "histogram_w.db"
         allocate(disk / "filler", 64 * 1024)
         number = 0
-        while not told:
+        while not refusals:
             number += 1
             waits.labels(f"m-{number}").observe(1)
         mine = f'"of": "m-{number}"'

@@ -34,11 +34,11 @@ def test_all_workers_share_one_cap(tmp_path: Path) -> None:
 
 def test_processes_that_admit_at_once_keep_to_the_cap(tmp_path: Path) -> None:
     """Nobody's name is lost or torn in two."""
-    words = (
+    script = (
         "from proxy.meter.shared_name_set import SharedNameSet as K; import pathlib, sys; "
         "p, w = sys.argv[1:]; k = K(50, pathlib.Path(p)); [k.admit(f'{w}-{n}') for n in range(40)]"
     )
-    command = [sys.executable, "-c", words, str(tmp_path / "names")]
+    command = [sys.executable, "-c", script, str(tmp_path / "names")]
     running = [subprocess.Popen([*command, str(number)], cwd=ROOT) for number in range(3)]
     assert [process.wait() for process in running] == [0, 0, 0]
     lines = (tmp_path / "names").read_text().splitlines()

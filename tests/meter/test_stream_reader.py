@@ -209,8 +209,8 @@ def test_likeness_tells_what_parsing_tells(chunks: list[Any]) -> None:
     events = [json.dumps(chunk, separators=(",", ":")).encode() for chunk in chunks]
     quick, thorough = reader_for(Family.CHAT), reader_for(Family.CHAT)
     for second, data in enumerate(events):
-        told = quick.token(b"data: %b\n\n" % data, float(second))
-        kind = EventKind.DATA if told else quick.event(b"", data, float(second))
+        recognized = quick.token(b"data: %b\n\n" % data, float(second))
+        kind = EventKind.DATA if recognized else quick.event(b"", data, float(second))
         assert kind is thorough.event(b"", data, float(second))
     assert quick.tally == thorough.tally
     assert quick.finished() == thorough.finished()

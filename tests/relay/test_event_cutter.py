@@ -98,8 +98,8 @@ def test_whole_reads_are_split_as_they_are_framed(
     assert (cutter.feed(data), cutter.rest) == (events, rest)
     cutter = EventCutter()
     assert cutter.feed(b"data: ") == []
-    found = cutter.feed(b"half\n\n" + data)
-    assert (found, cutter.rest) == ([b"data: half\n\n", *events], rest)
+    cut = cutter.feed(b"half\n\n" + data)
+    assert (cut, cutter.rest) == ([b"data: half\n\n", *events], rest)
 
 
 def test_a_comment_of_an_earlier_read_stays_before_its_event() -> None:

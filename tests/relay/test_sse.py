@@ -218,8 +218,8 @@ def test_the_events_that_browsers_dispatch() -> None:
     """They are those that the framer finds, at every cut."""
     for text, expected in event_source_cases():
         for chunks in ([text], byte_by_byte(text)):
-            found = [(n.decode(), d.decode(errors="replace")) for n, d in told(chunks)]
-            assert found == expected, text
+            events = [(n.decode(), d.decode(errors="replace")) for n, d in told(chunks)]
+            assert events == expected, text
 
 
 LINES = st.sampled_from(

@@ -33,11 +33,11 @@ def test_it_is_kept_for_a_day() -> None:
     assert set_question("question", "0" * 32, 7)[-2:] == ("EX", 7)
 
 
-@pytest.mark.parametrize("found", [None, 5])
-async def test_what_was_never_kept_is_not_made_up(found: object) -> None:
+@pytest.mark.parametrize("stored", [None, 5])
+async def test_what_was_never_kept_is_not_made_up(stored: object) -> None:
     """Neither of an id nor of a question."""
-    assert await get_alias(as_store(ScriptedStore([found])), "resp_1") is None
-    assert await stream_of_question(as_store(ScriptedStore([found])), "question") is None
+    assert await get_alias(as_store(ScriptedStore([stored])), "resp_1") is None
+    assert await stream_of_question(as_store(ScriptedStore([stored])), "question") is None
 
 
 async def test_a_question_that_has_been_answered_is_forgotten() -> None:

@@ -35,10 +35,10 @@ async def test_a_cluster() -> None:
 @pytest.mark.store
 async def test_a_sentinel_set_whose_master_dies() -> None:
     """The replica is found as soon as the Sentinels have made it the master."""
-    with sentinel_set() as found:
-        async with connected(found.url, seconds=0.5) as store:
+    with sentinel_set() as sentinels:
+        async with connected(sentinels.url, seconds=0.5) as store:
             assert await _let_in(store) == 3
-            await asyncio.to_thread(found.master.kill)
+            await asyncio.to_thread(sentinels.master.kill)
             with pytest.raises(StoreUnavailable):
                 await _let_in(store)
             async with asyncio.timeout(40):

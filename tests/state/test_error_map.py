@@ -28,8 +28,12 @@ from proxy.state.error_map import StoreUnavailable, mapped
 )
 def test_a_foreign_exception(error: Exception, reason: str, hopeless: bool) -> None:
     """Each gets a word for logs, which tells nothing of addresses or keys."""
-    found = mapped(error)
-    assert (found.reason, found.hopeless, str(found)) == (reason, hopeless, reason)
+    unavailable = mapped(error)
+    assert (unavailable.reason, unavailable.hopeless, str(unavailable)) == (
+        reason,
+        hopeless,
+        reason,
+    )
 
 
 def test_our_own_stays_itself() -> None:

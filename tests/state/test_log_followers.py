@@ -63,8 +63,8 @@ class Blocking:
 
     def positions(self, place: int = -1) -> dict[bytes | str, bytes | str]:
         """What a read asked for: each key with the entry after which it goes on."""
-        words = self.asked[place]
-        named = words[words.index("STREAMS") + 1 :]
+        command = self.asked[place]
+        named = command[command.index("STREAMS") + 1 :]
         half = len(named) // 2
         return dict(zip(named[:half], named[half:], strict=True))
 
@@ -170,9 +170,9 @@ async def some_time() -> None:
 
 async def read(reader: LogReader) -> list[bytes]:
     """The next events that the reader is given."""
-    found = await reader.next(20)
-    assert found is not None
-    return list(found.events)
+    entry = await reader.next(20)
+    assert entry is not None
+    return list(entry.events)
 
 
 async def test_what_is_made_here_is_handed_on_without_the_store() -> None:
@@ -186,9 +186,9 @@ async def test_what_is_made_here_is_handed_on_without_the_store() -> None:
         log.unsent.clear()
         log.end(End("complete"))
         log.take_end()
-        found = await reader.next(20)
-        assert found is not None
-        assert found.end == End("complete")
+        entry = await reader.next(20)
+        assert entry is not None
+        assert entry.end == End("complete")
         assert world.blocking.asked == []
 
 

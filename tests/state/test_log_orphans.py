@@ -89,9 +89,9 @@ async def test_a_store_that_was_away_too_long_ends_the_log_when_it_is_back(
         assert await lost(log) == "store away"
         own_server.thaw()
         await until(lambda: other.store.available)
-        found = await read(other, log.id, 0)
+        events = await read(other, log.id, 0)
     # What was on its way when it froze may have arrived.
-    assert found == [*map(event, range(1, len(found))), WORDS]
+    assert events == [*map(event, range(1, len(events))), WORDS]
 
 
 async def test_what_a_dead_worker_had_written_is_not_counted_for_ever(

@@ -59,9 +59,9 @@ def reader_of(
 async def test_it_begins_after_its_cursor(cursor: int, first: int, events: list[bytes]) -> None:
     """Also where that lies in the middle of a batch."""
     reader = reader_of(ScriptedStore([raw(batch(3, b"a", b"b", b"c"))]), cursor)
-    found = await reader.next(1)
-    assert found is not None
-    assert (found.first, list(found.events), reader.seen) == (first, events, 3)
+    received = await reader.next(1)
+    assert received is not None
+    assert (received.first, list(received.events), reader.seen) == (first, events, 3)
 
 
 async def test_the_end_comes_last_and_with_its_tail() -> None:
@@ -89,9 +89,9 @@ async def test_once_it_has_caught_up_it_is_handed_what_comes() -> None:
     assert await reader.next(0.0) is None
     assert followers.joined == [reader]
     reader.offer(batch(1, b"a"), EntryId(0))
-    found = await reader.next(1)
-    assert found is not None
-    assert list(found.events) == [b"a"]
+    received = await reader.next(1)
+    assert received is not None
+    assert list(received.events) == [b"a"]
     reader.close()
     assert followers.joined == []
 
@@ -120,9 +120,9 @@ async def test_what_is_offered_twice_is_had_once() -> None:
     reader.offer(batch(1, b"a"), EntryId(0))
     reader.offer(batch(2, b"b"), EntryId(1))
     reader.offer(batch(2, b"b"), EntryId(1))
-    found = await reader.next(1)
-    assert found is not None
-    assert (found.first, list(found.events)) == (2, [b"b"])
+    received = await reader.next(1)
+    assert received is not None
+    assert (received.first, list(received.events)) == (2, [b"b"])
     assert not reader._queue
 
 
@@ -133,8 +133,8 @@ async def test_what_it_cannot_be_handed_in_order_it_reads_later() -> None:
     reader = reader_of(store, followers=followers)
     reader.offer(batch(2, b"b"), EntryId(1))
     followers.position = EntryId(2)
-    found = [await reader.next(1), await reader.next(1)]
-    assert [list(events.events) for events in found if events] == [[b"a"], [b"b"]]
+    batches = [await reader.next(1), await reader.next(1)]
+    assert [list(events.events) for events in batches if events] == [[b"a"], [b"b"]]
 
 
 async def test_a_slow_reader_is_not_queued_for_without_bound() -> None:

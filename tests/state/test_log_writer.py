@@ -82,15 +82,15 @@ async def writing(store: AnsweringStore, lost: list[str] | None = None) -> Async
 
 def batches(store: AnsweringStore, log: ProducedLog) -> list[tuple[Any, ...]]:
     """The batches of one log that were sent: number of the last event, lengths, bytes."""
-    found = []
+    written = []
     for asked in store.calls("log_write"):
         start = 0
         for key, (last, _, lengths) in zip(asked.keys, json.loads(asked.arguments[0]), strict=True):
             end = start + sum(lengths)
             if key == log.keys[1]:
-                found.append((last, lengths, asked.arguments[1][start:end]))
+                written.append((last, lengths, asked.arguments[1][start:end]))
             start = end
-    return found
+    return written
 
 
 async def test_a_worker_is_seen_to_live_before_its_first_log_can_be_found() -> None:
@@ -390,8 +390,8 @@ async def test_the_account_hears_how_large_logs_are() -> None:
         log.add(b"four")
         log.end(END)
         await log.ended.wait()
-        await until(lambda: [log.id, 1000] in [words[::2] for words in told(store)])
-    assert sum(words[1] for words in told(store)) == 4
+        await until(lambda: [log.id, 1000] in [command[::2] for command in told(store)])
+    assert sum(command[1] for command in told(store)) == 4
 
 
 async def test_a_worker_that_stops_writes_what_has_ended() -> None:

@@ -117,14 +117,14 @@ def test_who_reads_here_has_each_entry_at_once_and_the_end_once() -> None:
 
 def test_a_lost_log_goes_on_for_who_reads_it_here_and_for_nobody_else() -> None:
     """Without a reader nothing is gathered that will never be written."""
-    told: list[str] = []
+    calls: list[str] = []
     log = log_of()
-    log.gone = lambda: told.append("gone")
+    log.gone = lambda: calls.append("gone")
     log.add(b"one")
     log.take()
     log.give_up("full")
     log.give_up("again")
-    assert (log.lost, told, log.waiting_bytes) == ("full", ["gone"], 0)
+    assert (log.lost, calls, log.waiting_bytes) == ("full", ["gone"], 0)
     assert log.ended.is_set()
     log.add(b"two")
     assert log.events == 1

@@ -199,14 +199,14 @@ async def test_a_store_that_is_not_there_at_the_start(name: str) -> None:
 
 async def test_what_metrics_are_told(own_server: StoreServer, name: str) -> None:
     """How long each call took and how it went, and when the store comes and goes."""
-    told: list[object] = []
+    observed: list[object] = []
 
     class Telling(Observer):
         def call(self, seconds: float, result: str) -> None:
-            told.append((seconds >= 0, result))
+            observed.append((seconds >= 0, result))
 
         def state(self, *, available: bool) -> None:
-            told.append(available)
+            observed.append(available)
 
     backend = backend_for(parse(own_server.url), LANES)
     async with Store(backend, 5.0, Telling()) as store:
@@ -215,4 +215,4 @@ async def test_what_metrics_are_told(own_server: StoreServer, name: str) -> None
         await asyncio.to_thread(own_server.kill)
         with pytest.raises(StoreUnavailable):
             await count(store, name)
-    assert told == [True, (True, "ok"), False, (True, "unreachable")]
+    assert observed == [True, (True, "ok"), False, (True, "unreachable")]

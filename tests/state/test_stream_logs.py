@@ -62,15 +62,15 @@ async def written(log: ProducedLog) -> None:
             await asyncio.sleep(0.01)
 
 
-async def read(logs: StreamLogs, stream: str, cursor: int, most: int = 10**6) -> list[bytes]:
+async def read(logs: StreamLogs, stream: str, cursor: int, max_events: int = 10**6) -> list[bytes]:
     """Events from a cursor on, until the end or until so many have come."""
-    found = await logs.read(stream, "me", cursor)
-    assert found is not None
-    reader: LogReader = found[1]
+    log_and_reader = await logs.read(stream, "me", cursor)
+    assert log_and_reader is not None
+    reader: LogReader = log_and_reader[1]
     events: list[bytes] = []
     try:
         async with asyncio.timeout(20):
-            while len(events) < most:
+            while len(events) < max_events:
                 batch = await reader.next(0.5)
                 if batch is not None:
                     events += batch.events
@@ -78,7 +78,7 @@ async def read(logs: StreamLogs, stream: str, cursor: int, most: int = 10**6) ->
                         break
     finally:
         logs.leave(reader)
-    return events[:most]
+    return events[:max_events]
 
 
 def event(number: int) -> bytes:
@@ -140,12 +140,12 @@ async def _check(server: StoreServer, pauses: list[int], breaks: list[list[int]]
                 seen += await read(logs, stream, len(seen), part)
             return seen + await read(logs, stream, len(seen))
 
-        found = await asyncio.gather(
+        readings = await asyncio.gather(
             *(broken_reader((one, other)[n % 2], parts) for n, parts in enumerate(breaks))
         )
         await producing
     expected = [event(number) for number in range(1, len(pauses) + 1)]
-    assert all(seen == expected for seen in found)
+    assert all(seen == expected for seen in readings)
 
 
 async def test_a_producer_that_dies_is_buried_once(server: StoreServer) -> None:
@@ -158,8 +158,8 @@ async def test_a_producer_that_dies_is_buried_once(server: StoreServer) -> None:
             for task in dying.writer._tasks:
                 task.cancel()
             async with asyncio.timeout(15):
-                found = await asyncio.gather(read(logs, log.id, 0), read(other, log.id, 1))
-        assert list(found) == [[event(1), WORDS], [WORDS]]
+                readings = await asyncio.gather(read(logs, log.id, 0), read(other, log.id, 1))
+        assert list(readings) == [[event(1), WORDS], [WORDS]]
         state = await logs.look(log.id, "me")
         assert state is not None
         assert state.end is not None
@@ -174,11 +174,11 @@ async def test_whose_it_is_and_how_many_may_read(server: StoreServer) -> None:
         assert await logs.look(stream, "you") is None
         assert await logs.read(stream, "you", 0) is None
         assert await logs.stop(stream, "you") is False
-        found = await logs.read(stream, "me", 0)
-        assert found is not None
+        log_and_reader = await logs.read(stream, "me", 0)
+        assert log_and_reader is not None
         with pytest.raises(TooManyReaders):
             await logs.read(stream, "me", 0)
-        logs.leave(found[1])
+        logs.leave(log_and_reader[1])
         assert await logs.stop(stream, "me") is True
 
 
@@ -250,9 +250,9 @@ async def test_a_cluster() -> None:
     try:
         async with logs_on(url) as logs, logs_on(url) as other:
             made = [await produce(logs, [10] * 30) for _ in range(5)]
-            found = await asyncio.gather(*(read(other, stream, 0) for stream, _ in made))
+            readings = await asyncio.gather(*(read(other, stream, 0) for stream, _ in made))
             await asyncio.gather(*(task for _, task in made))
-        assert found == [[event(number) for number in range(1, 31)]] * 5
+        assert readings == [[event(number) for number in range(1, 31)]] * 5
     finally:
         await asyncio.to_thread(context.__exit__, None, None, None)
 

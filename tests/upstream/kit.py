@@ -80,13 +80,13 @@ def judge(first: bytes) -> errors.SluiceError | None:
 
 
 async def ask(
-    upstreams: Upstreams, asked: Call | None = None, told: RequestRecord | None = None
+    upstreams: Upstreams, asked: Call | None = None, record: RequestRecord | None = None
 ) -> UpstreamResponse:
     """Ask with the judge above, and have `told` written in the place of the call's own record."""
     sent = asked or call()
-    if told is not None:
-        told.model = sent.record.model
-        sent = replace(sent, record=told)
+    if record is not None:
+        record.model = sent.record.model
+        sent = replace(sent, record=record)
     return await upstreams.request(sent, is_decidable=enough, find_error=judge)
 
 

@@ -34,18 +34,18 @@ from tests.upstream.peer import (
 
 async def test_a_stream_is_handed_out_with_its_first_event() -> None:
     """The first bytes are read, the rest is left to the reader, and the times are told."""
-    told = new_record()
+    record = new_record()
     async with Peer(says(GOOD)) as peer, opened(peer) as upstreams:
-        response = await ask(upstreams, told=told)
+        response = await ask(upstreams, record=record)
         assert response.first == b"data: 1\n\n"
         assert await whole(response) == b"data: 1\n\n"
-    assert (told.attempts, told.upstream, told.upstream_status) == (1, "default", 200)
+    assert (record.attempts, record.upstream, record.upstream_status) == (1, "default", 200)
     times = [
-        told.started_at,
-        told.called_at,
-        told.connected_at,
-        told.headers_at,
-        told.first_byte_at,
+        record.started_at,
+        record.called_at,
+        record.connected_at,
+        record.headers_at,
+        record.first_byte_at,
     ]
     assert None not in times
     assert times == sorted(times)  # type: ignore[type-var]
@@ -124,12 +124,12 @@ async def test_the_first_token_clock_waits_for_the_request() -> None:
         Peer(script) as peer,
         opened(peer, first_token_timeout_seconds=1) as upstreams,
     ):
-        told = new_record()
-        response = await ask(upstreams, call(body=b"x" * 16_000_000), told)
+        record = new_record()
+        response = await ask(upstreams, call(body=b"x" * 16_000_000), record)
         assert await whole(response) == b"data: 1\n\n"
-        assert told.called_at is not None
-        assert told.connected_at is not None
-        assert told.connected_at - told.called_at >= 1.2
+        assert record.called_at is not None
+        assert record.connected_at is not None
+        assert record.connected_at - record.called_at >= 1.2
 
 
 async def test_an_answer_before_the_request_has_left_is_taken() -> None:
@@ -195,10 +195,10 @@ async def test_a_caller_that_leaves_ends_the_call(parts: list[bytes], reached: s
     async with Peer(script) as peer, opened(peer) as upstreams:
         # The best of three: the machine may be busy with something else.
         for _ in range(3):
-            told = new_record()
-            task = asyncio.create_task(ask(upstreams, told=told))
+            record = new_record()
+            task = asyncio.create_task(ask(upstreams, record=record))
             async with asyncio.timeout(DEADLINE):
-                while getattr(told, reached) is None:
+                while getattr(record, reached) is None:
                     await asyncio.sleep(0.001)
             cancelled = asyncio.get_running_loop().time()
             task.cancel()
@@ -212,10 +212,10 @@ async def test_a_caller_that_leaves_ends_the_call(parts: list[bytes], reached: s
 
 async def test_a_stream_is_not_judged_after_the_commit() -> None:
     """The upstream's own words go out as they are: there is no other status to give."""
-    told = new_record()
-    told.committed_at = time.monotonic()
+    record = new_record()
+    record.committed_at = time.monotonic()
     async with Peer(serves(OVERLOADED, GOOD)) as peer, opened(peer) as upstreams:
-        assert b"overloaded" in await whole(await ask(upstreams, told=told))
+        assert b"overloaded" in await whole(await ask(upstreams, record=record))
 
 
 async def test_an_old_connection_that_closes_costs_no_attempt() -> None:
@@ -228,9 +228,9 @@ async def test_an_old_connection_that_closes_costs_no_attempt() -> None:
 
     async with Peer(once, says(GOOD)) as peer, opened(peer) as upstreams:
         await whole(await ask(upstreams))
-        told = new_record()
-        assert await whole(await ask(upstreams, told=told)) == b"data: 1\n\n"
-        assert told.attempts == 1
+        record = new_record()
+        assert await whole(await ask(upstreams, record=record)) == b"data: 1\n\n"
+        assert record.attempts == 1
         assert upstreams.status()[0]["failures_in_a_row"] == 0
 
 

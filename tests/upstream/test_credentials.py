@@ -110,7 +110,7 @@ def test_a_key_in_the_query_stays_behind(path: str, expected: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "found"),
+    ("path", "expected"),
     [
         ("/v1/x;key=s", True),
         ("/v1/x;a=b;api-key=s/y", True),
@@ -124,6 +124,6 @@ def test_a_key_in_the_query_stays_behind(path: str, expected: str) -> None:
         ("/v1/models/ft:gpt;key", False),
     ],
 )
-def test_a_key_in_the_path(path: str, found: bool) -> None:
+def test_a_key_in_the_path(path: str, expected: bool) -> None:
     """As a parameter of a segment, or of a query that only some server finds."""
-    assert key_in_path(path) is found
+    assert key_in_path(path) is expected

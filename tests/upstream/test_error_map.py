@@ -132,19 +132,19 @@ def test_each_foreign_error_has_a_name_of_ours(
 ) -> None:
     """All of them are caught, and none is taken for another."""
     assert isinstance(error, CLIENT_ERRORS)
-    found = map_request_error(error, "a", in_pool_queue=False)
-    assert type(found) is named
-    assert "secret.internal" not in found.happened
+    mapped = map_request_error(error, "a", in_pool_queue=False)
+    assert type(mapped) is named
+    assert "secret.internal" not in mapped.happened
 
 
 def test_a_certificate_is_refused_in_words() -> None:
     """The operator reads what is wrong with it."""
     bad = ssl.SSLCertVerificationError(1, "x")
     bad.verify_message = "certificate has expired"
-    found = map_request_error(
+    mapped = map_request_error(
         aiohttp.ClientConnectorCertificateError(KEY, bad), "a", in_pool_queue=False
     )
-    assert found.happened == "Upstream a cannot be reached by TLS: certificate has expired."
+    assert mapped.happened == "Upstream a cannot be reached by TLS: certificate has expired."
 
 
 def test_a_broken_body_is_a_cut() -> None:

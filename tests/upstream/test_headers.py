@@ -107,9 +107,13 @@ def test_the_way_here_is_told(before: Fields, hop: Hop, after: Fields) -> None:
 
 def test_the_upstream_need_not_learn_who_the_client_is() -> None:
     """Neither what others said of it nor what Sluice knows; how it came is no secret."""
-    told = [("X-Forwarded-For", "1.1.1.1"), ("Forwarded", "for=1.1.1.1"), ("x_real_ip", "1.1.1.1")]
+    address_fields = [
+        ("X-Forwarded-For", "1.1.1.1"),
+        ("Forwarded", "for=1.1.1.1"),
+        ("x_real_ip", "1.1.1.1"),
+    ]
     hop = Hop("10.0.0.9", "https", "gateway", tells_client=False)
-    assert through([*told, ("X-Kept", "1")], hop) == [
+    assert through([*address_fields, ("X-Kept", "1")], hop) == [
         ("X-Kept", "1"),
         ("X-Forwarded-Proto", "https"),
     ]

@@ -31,9 +31,9 @@ KEY = ConnectionKey("h", 1, False, True, None, None, None)
 def no_descriptors() -> Iterator[None]:
     """Let this process have no further descriptor."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    most = max(int(path.name) for path in Path("/proc/self/fd").iterdir())
+    highest = max(int(path.name) for path in Path("/proc/self/fd").iterdir())
     held = []
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most + 1, hard))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (highest + 1, hard))
     try:
         while True:
             try:

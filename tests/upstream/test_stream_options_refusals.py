@@ -46,12 +46,12 @@ async def test_a_refusal_of_what_was_added_is_not_the_clients(body: bytes) -> No
     counts = Counts()
     async with Peer(serves(body, GOOD)) as peer, opened(peer) as upstreams:
         upstreams.observe(counts)
-        told = new_record()
-        response = await ask(upstreams, asked(), told)
+        record = new_record()
+        response = await ask(upstreams, asked(), record)
         assert (response.status, await whole(response)) == (200, b"data: 1\n\n")
         assert peer.bodies == [WITH, WITHOUT]
-        assert not told.hides_usage
-        assert told.attempts == 1
+        assert not record.hides_usage
+        assert record.attempts == 1
         assert counts.heard == []
         assert await whole(await ask(upstreams, asked())) == b"data: 1\n\n"
         assert peer.bodies[2:] == [WITHOUT]
@@ -99,10 +99,10 @@ async def test_it_is_remembered_by_upstream_and_model() -> None:
         opened(peer) as upstreams,
     ):
         await whole(await ask(upstreams, asked()))
-        told = new_record()
-        await whole(await ask(upstreams, asked("other"), told))
+        record = new_record()
+        await whole(await ask(upstreams, asked("other"), record))
         assert peer.bodies[2:] == [WITH]
-        assert told.hides_usage
+        assert record.hides_usage
 
 
 @pytest.mark.parametrize(("common", "own", "sent"), [(True, False, WITHOUT), (False, True, WITH)])
@@ -112,11 +112,11 @@ async def test_an_upstream_has_a_word_of_its_own(common: bool, own: bool, sent: 
         Peer(serves(GOOD)) as peer,
         opened(upstream("a", peer, include_usage=own), include_usage=common) as upstreams,
     ):
-        told = new_record()
+        record = new_record()
         assert upstreams.asks_for_usage is own
-        await whole(await ask(upstreams, asked(), told))
+        await whole(await ask(upstreams, asked(), record))
         assert peer.bodies == [sent]
-        assert told.hides_usage is own
+        assert record.hides_usage is own
 
 
 def test_a_refusal_is_forgotten_in_time() -> None:

@@ -112,7 +112,7 @@ async def test_what_is_wrong_with_it_is_said_and_nothing_else(
         record = new_record()
         async with Upstreams(given) as upstreams:
             with pytest.raises(ConnectFailed) as raised:
-                await ask(upstreams, told=record)
+                await ask(upstreams, record=record)
     assert raised.value.happened == f"Upstream default cannot be reached by TLS: {reason}."
     assert raised.value.fault.status == 502
     assert [attempt.error for attempt in record.tries] == ["upstream_unreachable"] * 3
@@ -122,8 +122,8 @@ def test_a_file_that_is_none_is_named(tmp_path: Path) -> None:
     """With the setting and what is wrong with it."""
     empty = tmp_path / "ca.pem"
     empty.write_text("nothing")
-    for path, words in ((empty, "no PEM certificate"), (tmp_path / "none", "cannot be read")):
-        with pytest.raises(ValueError, match=words) as raised:
+    for path, message in ((empty, "no PEM certificate"), (tmp_path / "none", "cannot be read")):
+        with pytest.raises(ValueError, match=message) as raised:
             TrustStores().context("SLUICE_UPSTREAM_CA", str(path))
         assert "SLUICE_UPSTREAM_CA" in str(raised.value)
 

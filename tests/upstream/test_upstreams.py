@@ -51,12 +51,12 @@ from tests.upstream.peer import (
 )
 async def test_a_passing_failure_is_tried_again(first: bytes, reason: str) -> None:
     """The client sees the good second answer and nothing of the first."""
-    counts, told = Counts(), new_record()
+    counts, record = Counts(), new_record()
     async with Peer(serves(first, GOOD), serves(GOOD)) as peer, opened(peer) as upstreams:
         upstreams.observe(counts)
-        assert await whole(await ask(upstreams, told=told)) == b"data: 1\n\n"
+        assert await whole(await ask(upstreams, record=record)) == b"data: 1\n\n"
         assert peer.bodies == [b'{"model":"m"}'] * 2
-    assert told.attempts == 2
+    assert record.attempts == 2
     assert counts.heard == [("retried", "default", reason)]
 
 
@@ -65,28 +65,28 @@ async def test_each_attempt_is_written_down() -> None:
     busy = plain(b"busy", "503 Service Unavailable", {"Retry-After": "0", "request-id": "req_1"})
     late = plain(b"late", "200 OK", {"X-Request-ID": "req_2"})
     async with Peer(serves(busy, OVERLOADED, late)) as peer, opened(peer) as upstreams:
-        told = new_record()
-        await whole(await ask(upstreams, told=told))
+        record = new_record()
+        await whole(await ask(upstreams, record=record))
     assert [
         (attempt.upstream, attempt.status, attempt.error, attempt.request_id)
-        for attempt in told.tries
+        for attempt in record.tries
     ] == [
         ("default", 503, "", "req_1"),
         ("default", 200, "upstream_overloaded", ""),
         ("default", 200, "", "req_2"),
     ]
-    assert all(0 <= attempt.seconds < 60 for attempt in told.tries)
-    assert told.upstream_request_id == "req_2"
+    assert all(0 <= attempt.seconds < 60 for attempt in record.tries)
+    assert record.upstream_request_id == "req_2"
 
 
 async def test_an_attempt_that_reached_nobody_is_written_down_too() -> None:
     """With the error in the place of a status."""
     settings = {"retries": 1, "upstream_url": "http://127.0.0.1:9"}
     async with Upstreams(Settings.model_validate(settings)) as upstreams:
-        told = new_record()
+        record = new_record()
         with pytest.raises(errors.ConnectFailed):
-            await ask(upstreams, told=told)
-    assert [(attempt.status, attempt.error) for attempt in told.tries] == [
+            await ask(upstreams, record=record)
+    assert [(attempt.status, attempt.error) for attempt in record.tries] == [
         (None, "upstream_unreachable")
     ] * 2
 
@@ -94,14 +94,14 @@ async def test_an_attempt_that_reached_nobody_is_written_down_too() -> None:
 async def test_an_attempt_that_a_leaving_client_ended_is_written_down_too() -> None:
     """Nobody failed; it says so."""
     async with Peer(says()) as peer, opened(peer) as upstreams:
-        told = new_record()
-        asking = asyncio.create_task(ask(upstreams, told=told))
-        while told.connected_at is None:
+        record = new_record()
+        asking = asyncio.create_task(ask(upstreams, record=record))
+        while record.connected_at is None:
             await asyncio.sleep(0.005)
         asking.cancel()
         with pytest.raises(asyncio.CancelledError):
             await asking
-    assert [(attempt.upstream, attempt.error) for attempt in told.tries] == [
+    assert [(attempt.upstream, attempt.error) for attempt in record.tries] == [
         ("default", "cancelled")
     ]
 
@@ -134,41 +134,41 @@ async def test_when_attempts_run_out_the_upstreams_own_words_reach_the_client() 
     """Status, body, Retry-After and rate-limit headers of the last refusal."""
     limits = {"Retry-After": "0", "x-ratelimit-remaining-requests": "0"}
     refusal = plain(b"slow down", "429 Too Many Requests", limits)
-    told = new_record()
+    record = new_record()
     async with Peer(serves(refusal)) as peer, opened(peer, retries=1) as upstreams:
-        response = await ask(upstreams, told=told)
+        response = await ask(upstreams, record=record)
         assert (response.status, response.reason) == (429, "Too Many Requests")
         assert limits.items() <= dict(response.headers).items()
         assert await whole(response) == b"slow down"
         assert len(peer.heads) == 2
         assert peer.accepted == 1, "a refusal read whole keeps its connection"
-    assert (told.attempts, told.upstream_status) == (2, 429)
+    assert (record.attempts, record.upstream_status) == (2, 429)
 
 
 async def test_an_upstreams_refusal_is_worth_more_than_a_lost_connection() -> None:
     """If the last attempt meets no upstream, the refusal before it goes to the client."""
-    told = new_record()
+    record = new_record()
 
     async def once(connection: Connection) -> None:
         await connection.request()
         await connection.say(BUSY)
 
     async with Peer(once, says(then="reset")) as peer, opened(peer, retries=1) as upstreams:
-        response = await ask(upstreams, told=told)
+        response = await ask(upstreams, record=record)
         assert (response.status, await whole(response)) == (503, b"busy")
-    assert (told.attempts, told.upstream_status) == (2, 503)
+    assert (record.attempts, record.upstream_status) == (2, 503)
 
 
 async def test_an_unreachable_upstream_is_an_error_of_ours() -> None:
     """After all attempts, the last one's error says what happened."""
     async with Peer(says()) as gone:
         url = gone.url
-    told = new_record()
+    record = new_record()
     settings = Settings.model_validate({"upstream_url": url, "retries": 1})
     async with Upstreams(settings) as upstreams:
         with pytest.raises(errors.ConnectFailed):
-            await ask(upstreams, told=told)
-    assert told.attempts == 2
+            await ask(upstreams, record=record)
+    assert record.attempts == 2
 
 
 async def test_a_pause_beyond_the_cap_ends_the_attempts() -> None:
@@ -206,31 +206,31 @@ async def test_a_caller_that_leaves_during_the_backoff_leaves_nothing() -> None:
 
 async def test_nothing_is_tried_again_after_the_commit() -> None:
     """The attempt under way goes on, but its failure is final, and handed out as it comes."""
-    told = new_record()
+    record = new_record()
     refusal = plain(b"x" * 1_000_000, "503 Service Unavailable")
 
     async def script(connection: Connection) -> None:
         await connection.request()
-        told.committed_at = time.monotonic()
+        record.committed_at = time.monotonic()
         await connection.say(refusal)
         await connection.left()
 
     async with Peer(script, serves(GOOD)) as peer, opened(peer) as upstreams:
-        response = await ask(upstreams, told=told)
+        response = await ask(upstreams, record=record)
         assert (response.status, len(await whole(response))) == (503, 1_000_000)
         assert len(peer.heads) == 1
 
 
 async def test_the_commit_ends_the_backoff() -> None:
     """A commit between two attempts leaves the refusal as the last word."""
-    told = new_record()
+    record = new_record()
     refusal = plain(b"later", "503 Service Unavailable", {"Retry-After": "9"})
     async with Peer(serves(refusal, GOOD)) as peer, opened(peer) as upstreams:
-        task = asyncio.create_task(ask(upstreams, told=told))
+        task = asyncio.create_task(ask(upstreams, record=record))
         async with asyncio.timeout(DEADLINE):
             while not peer.heads or upstreams.status()[0]["streams"]:
                 await asyncio.sleep(0.01)
-            told.committed_at = time.monotonic()
+            record.committed_at = time.monotonic()
             response = await task
         assert (response.status, await whole(response)) == (503, b"later")
 
@@ -238,15 +238,15 @@ async def test_the_commit_ends_the_backoff() -> None:
 async def test_a_sibling_is_asked_before_the_same_again() -> None:
     """A failure moves the request on at once, however long the first one wants to pause."""
     refusal = plain(b"", "503 Service Unavailable", {"Retry-After": "5"})
-    counts, told = Counts(), new_record()
+    counts, record = Counts(), new_record()
     async with Peer(serves(refusal)) as bad, Peer(serves(GOOD)) as good:
         both = upstream("bad", bad, priority=0), upstream("good", good, priority=1)
         async with opened(*both) as upstreams:
             upstreams.observe(counts)
             began = time.monotonic()
-            assert await whole(await ask(upstreams, told=told)) == b"data: 1\n\n"
+            assert await whole(await ask(upstreams, record=record)) == b"data: 1\n\n"
             assert time.monotonic() - began < 1.0
-            assert told.upstream == "good"
+            assert record.upstream == "good"
             assert upstreams.status()[0]["benched_for_seconds"] == pytest.approx(5, abs=1)
             await whole(await ask(upstreams))
             assert len(bad.heads) == 1, "a benched upstream is left alone"

@@ -14,8 +14,8 @@ CONTENTS = [{"parts": [{"text": "hello"}]}]
 
 def parts_of(value: Any) -> list[Any]:
     """Give a chunk's parts."""
-    found: list[Any] = value["candidates"][0]["content"]["parts"]
-    return found
+    parts: list[Any] = value["candidates"][0]["content"]["parts"]
+    return parts
 
 
 def test_chunks_look_like_the_recorded_ones() -> None:

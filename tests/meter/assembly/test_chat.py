@@ -43,8 +43,8 @@ def test_a_tool_call_loses_its_place_in_the_stream() -> None:
     call = {"index": 0, "id": "t", "function": {"name": "f", "arguments": "{}"}}
     document = whole_chat(events(piece(0, delta={"tool_calls": [call]})))
     assert document is not None
-    [found] = document["choices"][0]["message"]["tool_calls"]
-    assert found == {"id": "t", "function": {"name": "f", "arguments": "{}"}}
+    [tool_call] = document["choices"][0]["message"]["tool_calls"]
+    assert tool_call == {"id": "t", "function": {"name": "f", "arguments": "{}"}}
 
 
 def test_a_legacy_completion() -> None:

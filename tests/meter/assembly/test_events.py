@@ -10,7 +10,7 @@ from proxy.meter.assembly.events import documents, merged, merged_fields
 
 
 @pytest.mark.parametrize(
-    ("event", "found"),
+    ("event", "expected"),
     [
         (b'data: {"a":1}\n\n', [{"a": 1}]),
         (b'data:{"a":1}\r\n\r\n', [{"a": 1}]),
@@ -25,9 +25,9 @@ from proxy.meter.assembly.events import documents, merged, merged_fields
         (b"", []),
     ],
 )
-def test_the_documents_of_events(event: bytes, found: list[Any]) -> None:
+def test_the_documents_of_events(event: bytes, expected: list[Any]) -> None:
     """Marks, comments and what cannot be read are left out, however deep it is."""
-    assert list(documents([event])) == found
+    assert list(documents([event])) == expected
 
 
 @pytest.mark.parametrize(
