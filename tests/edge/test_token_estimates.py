@@ -27,3 +27,16 @@ def test_names_are_the_clients_to_choose() -> None:
     for number in range(3000):
         estimates.learn(str(number), 10, Expected(5, 5), 1)
     assert len(estimates._models) == 1024
+
+
+def test_an_answer_of_several_choices() -> None:
+    """It teaches how long each of them is: one asked alone later is not expected to be as long."""
+    estimates = Estimates()
+    estimates.learn("m", 100, Expected(20, 300), 3)
+    assert estimates.expected("m", 100, 0, 1).output == 100
+    assert estimates.expected("m", 100, 0, 2).output == 200
+
+
+def test_what_a_request_is_expected_to_use_of_a_keys_tokens() -> None:
+    """Input and output together."""
+    assert Expected(3, 4).tokens == 7
