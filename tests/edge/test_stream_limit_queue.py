@@ -17,6 +17,8 @@ async def test_first_come_first_served() -> None:
 
     async def wait(name: str) -> None:
         with lines.place("key") as place:
+            assert lines.has_waiters("key")
+            assert not lines.has_waiters("another")
             assert await place.wait_turn(until)
             order.append(name)
 
