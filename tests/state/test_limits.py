@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 import uuid
 from multiprocessing import get_context
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -14,7 +16,7 @@ from proxy.key_settings import KeyDefaults
 from proxy.state.limits import NOTHING, KeyLedger, Limit, Limits, Usage
 from tests.fixtures.stores import StoreServer
 from tests.state.conftest import connected
-from tests.state.model import MINUTE, Model
+from tests.state.model import MINUTE, Model, period_of
 from tests.state.race import race
 
 START = 1_798_761_600.0
@@ -233,6 +235,72 @@ async def test_a_period_of_the_calendar(server: StoreServer, name: str) -> None:
         assert (refused.limit, refused.wait) == (Limit.BUDGET, 86_340.0)
         clock.now += refused.wait
         assert (await ledger.reserve("b", Usage(1, 0, 0.5))).limit is None
+
+
+DATES = [
+    *(dt.datetime(2028, month, 1, tzinfo=dt.UTC) for month in range(1, 13)),
+    dt.datetime(1970, 1, 1, tzinfo=dt.UTC),
+    dt.datetime(2000, 2, 29, 12, tzinfo=dt.UTC),
+    dt.datetime(2027, 2, 28, 23, 59, 59, tzinfo=dt.UTC),
+    dt.datetime(2028, 2, 29, 23, 59, 59, tzinfo=dt.UTC),
+    dt.datetime(2028, 12, 31, 23, 59, 59, tzinfo=dt.UTC),
+    dt.datetime(2100, 2, 28, 1, tzinfo=dt.UTC),
+    dt.datetime(2100, 3, 31, 1, tzinfo=dt.UTC),
+]
+"""Each month's beginning, and where calendars go wrong: ends of months, leap years, 2100."""
+
+
+@pytest.mark.parametrize("kind", ["day", "month"])
+async def test_every_period_ends_when_the_calendar_says(
+    server: StoreServer, name: str, kind: Any
+) -> None:
+    """What is spent counts until that second and is forgotten with it."""
+    limits = Limits(budget_usd=1.0, budget_period=kind)
+    async with connected(server.url) as store:
+        for date in DATES:
+            clock = Clock(date.timestamp())
+            ledger = KeyLedger(store, f"{name}{date:%Y%m%d}", limits, clock)
+            await ledger.settle("r", Usage(1, 0, 0.1))
+            ends = period_of(kind, round(clock.now * 1e6))[1] / 1e6
+            figures = await ledger.figures()
+            assert (figures.spent_usd, figures.period_ends_in) == (0.1, ends - clock.now), date
+            clock.now = ends - 0.5
+            assert (await ledger.figures()).spent_usd == 0.1, date
+            clock.now = ends
+            assert (await ledger.figures()).spent_usd == 0.0, date
+
+
+async def test_a_request_that_runs_into_the_next_period(server: StoreServer, name: str) -> None:
+    """It was asked for in the old one: the new budget is whole, and nothing of it is held."""
+    clock = Clock(START - 1.0)
+    async with connected(server.url) as store:
+        ledger = KeyLedger(store, name, Limits(budget_usd=1.0, budget_period="month"), clock)
+        await ledger.reserve("runs over", Usage(1, 0, 0.5))
+        await ledger.reserve("ends later", Usage(1, 0, 0.1))
+        clock.now += 2.0
+        await ledger.settle("runs over", Usage(1, 0, 0.4))
+        figures = await ledger.figures()
+        assert (figures.spent_usd, figures.held_usd) == (0.0, 0.0)
+        await ledger.reserve("new", Usage(1, 0, 0.3))
+        await ledger.settle("ends later", Usage(1, 0, 0.1))
+        figures = await ledger.figures()
+    assert (figures.spent_usd, figures.held_usd) == (0.0, 0.3)
+
+
+async def test_limits_that_a_key_gets_while_it_is_used(server: StoreServer, name: str) -> None:
+    """What it did while it had none is not held against it, and counts as no debt."""
+    clock = Clock()
+    async with connected(server.url) as store:
+        free = KeyLedger(store, name, Limits(max_streams=9), clock)
+        for n in range(3):
+            await free.reserve(f"{n}", Usage(1, 500))
+            await free.settle(f"{n}", Usage(1, 500))
+        limited = KeyLedger(
+            store, name, Limits(requests_per_minute=1, tokens_per_minute=100), clock
+        )
+        verdict = await limited.reserve("first", Usage(1, 100))
+    assert verdict.limit is None
+    assert (verdict.figures.requests_left, verdict.figures.tokens_left) == (0, 0)
 
 
 async def test_the_wait_is_true(server: StoreServer, name: str) -> None:
