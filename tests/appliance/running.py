@@ -42,22 +42,22 @@ def alive(pid: int) -> bool:
 
 def children_of(pid: int) -> list[int]:
     """All descendants of a process."""
-    found = []
+    pids = []
     for task in Path(f"/proc/{pid}/task").glob("*/children"):
         # Whoever ends meanwhile has no children any more.
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):
             for child in map(int, task.read_text().split()):
-                found += [child, *children_of(child)]
-    return found
+                pids += [child, *children_of(child)]
+    return pids
 
 
 def commands_of(running: Running) -> str:
     """The command lines of all that a supervisor has started."""
-    words = []
+    commands = []
     for pid in children_of(running.process.pid):
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-            words.append(Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " "))
-    return "\n".join(words)
+            commands.append(Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " "))
+    return "\n".join(commands)
 
 
 class Running:

@@ -78,12 +78,12 @@ def test_a_comparison_takes_as_long_whatever_is_shown(monkeypatch: pytest.Monkey
     """Digests are compared, in constant time: neither a right beginning nor a length shows."""
     compared: list[tuple[bytes, bytes]] = []
 
-    def compare(one: bytes, other: bytes) -> bool:
-        compared.append((one, other))
-        return one == other
+    def compare(first: bytes, second: bytes) -> bool:
+        compared.append((first, second))
+        return first == second
 
     monkeypatch.setattr(hmac, "compare_digest", compare)
     for token in ("", "t", "t0ken", "t0ken2", "x" * 4000, "\u00e9"):
         assert has_token({"Authorization": f"Bearer {token}"}, "t0ken") is (token == "t0ken")
-    assert {(len(one), len(other)) for one, other in compared} == {(32, 32)}
+    assert {(len(first), len(second)) for first, second in compared} == {(32, 32)}
     assert len(compared) == 6

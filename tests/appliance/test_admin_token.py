@@ -91,9 +91,9 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Running,
         yield running.ready(), file
 
 
-def command(running: Running, *words: str, **settings: str) -> subprocess.CompletedProcess[str]:
+def command(running: Running, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "proxy", *words],
+        [sys.executable, "-m", "proxy", *arguments],
         env=settings | {"SLUICE_ADMIN_PORT": str(running.admin_port)},
         capture_output=True,
         text=True,
@@ -118,11 +118,11 @@ async def test_commands_beside_it_show_it(guarded: tuple[Running, Path]) -> None
     assert "ready" in given.stdout
     assert "SLUICE_ADMIN_TOKEN" in without.stderr
     keys = '[{"name": "web", "key": "s-1", "requests_per_minute": 60}]'
-    found = await asyncio.to_thread(
+    completed = await asyncio.to_thread(
         command, running, "keys", "list", SLUICE_KEYS=keys, SLUICE_CONFIG=str(file)
     )
-    assert found.returncode == 0
-    assert "is unknown" not in found.stderr
+    assert completed.returncode == 0
+    assert "is unknown" not in completed.stderr
     assert TOKEN not in running.out + running.err
 
 

@@ -21,10 +21,10 @@ def test_the_urls_can_be_followed_from_this_machine() -> None:
 
 def test_the_curl_line_streams_from_the_demo_as_it_stands() -> None:
     """Pasted into a shell it is a whole command: no key, no placeholder."""
-    words = shlex.split(curl_line(Settings()))
-    assert words[:2] == ["curl", "-N"]
-    assert words[2] == "http://127.0.0.1:8080/v1/chat/completions"
-    body = json.loads(words[words.index("-d") + 1])
+    arguments = shlex.split(curl_line(Settings()))
+    assert arguments[:2] == ["curl", "-N"]
+    assert arguments[2] == "http://127.0.0.1:8080/v1/chat/completions"
+    body = json.loads(arguments[arguments.index("-d") + 1])
     assert body["stream"] is True
     assert "$" not in curl_line(Settings())
 

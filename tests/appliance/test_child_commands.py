@@ -28,12 +28,12 @@ def test_children_run_this_very_package(tmp_path: Path) -> None:
 
 def test_a_worker_knows_its_place() -> None:
     """Which one it is, of how many, where it listens, and that nginx is in front."""
-    words = child_commands.worker(Path("/run/x/worker-1.sock"), 1, 4)
-    assert words[0] == sys.executable
-    assert words[words.index("--unix") + 1] == "/run/x/worker-1.sock"
-    assert words[words.index("--index") + 1] == "1"
-    assert words[words.index("--workers") + 1] == "4"
-    assert "--behind-nginx" in words
+    command = child_commands.worker(Path("/run/x/worker-1.sock"), 1, 4)
+    assert command[0] == sys.executable
+    assert command[command.index("--unix") + 1] == "/run/x/worker-1.sock"
+    assert command[command.index("--index") + 1] == "1"
+    assert command[command.index("--workers") + 1] == "4"
+    assert "--behind-nginx" in command
 
 
 def test_the_environment_is_the_supervisors_and_more() -> None:

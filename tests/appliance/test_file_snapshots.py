@@ -42,8 +42,8 @@ def named(tmp_path: Path) -> Settings:
 
 
 def paths_of(settings: Settings) -> list[str]:
-    found = [getattr(settings, name) for name in ("prices", "upstream_ca", "tls_certificate")]
-    return [*found, settings.tls_key, settings.tls_client_ca, settings.upstreams[0].ca]
+    paths = [getattr(settings, name) for name in ("prices", "upstream_ca", "tls_certificate")]
+    return [*paths, settings.tls_key, settings.tls_client_ca, settings.upstreams[0].ca]
 
 
 def test_what_lies_on_the_disk_later_does_not_matter(named: Settings, tmp_path: Path) -> None:

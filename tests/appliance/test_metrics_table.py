@@ -16,12 +16,12 @@ def test_the_page_is_up_to_date() -> None:
 
 def test_every_metric_has_its_labels_and_its_meaning() -> None:
     """Those of the workers and those of the supervisor, each once, by the name of a scrape."""
-    found = {metric.name: metric for metric in described()}
-    assert len(found) == len(described())
-    assert found["sluice_requests_total"].labels[-1] == "ended_by"
-    assert found["sluice_requests_total"].kind == "counter"
-    assert found["sluice_process_up"].labels == ("process",)
-    assert all(metric.text.endswith(".") for metric in found.values())
+    metrics = {metric.name: metric for metric in described()}
+    assert len(metrics) == len(described())
+    assert metrics["sluice_requests_total"].labels[-1] == "ended_by"
+    assert metrics["sluice_requests_total"].kind == "counter"
+    assert metrics["sluice_process_up"].labels == ("process",)
+    assert all(metric.text.endswith(".") for metric in metrics.values())
 
 
 def test_a_file_is_brought_up_to_date(tmp_path: Path) -> None:

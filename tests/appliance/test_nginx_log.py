@@ -13,8 +13,8 @@ AT = "2026/11/21 07:52:49"
 def access(**fields: Any) -> bytes:
     """An access line."""
     known = {"event": "access", "level": "info", "timestamp": "t", "connection": 3}
-    told = {"status": "200", "path": "/v1/x", "request_id": "r-1", "completed": "OK"}
-    return json.dumps(known | told | {"own": 0, "listed": 1} | fields).encode() + b"\n"
+    served = {"status": "200", "path": "/v1/x", "request_id": "r-1", "completed": "OK"}
+    return json.dumps(known | served | {"own": 0, "listed": 1} | fields).encode() + b"\n"
 
 
 def cut(connection: int = 3, path: str = "/v1/x") -> bytes:
@@ -103,8 +103,8 @@ def test_nothing_that_a_client_sends_ends_the_log() -> None:
 
 def test_what_is_not_listed_is_told_and_not_written() -> None:
     """Whoever counts hears of every line."""
-    written, told = Written(), list[dict[str, Any]]()
-    log = NginxLog(write=written, on_access=lambda fields: told.append(dict(fields)))
+    written, requests = Written(), list[dict[str, Any]]()
+    log = NginxLog(write=written, on_access=lambda fields: requests.append(dict(fields)))
     log.access(access(listed=0, own=1, status="502"))
     assert written.lines == []
-    assert [request["status"] for request in told] == [502]
+    assert [request["status"] for request in requests] == [502]

@@ -74,7 +74,7 @@ _READING = "while reading client request line"
 
 
 @pytest.mark.parametrize(
-    ("told", "request_line"),
+    ("complaint", "request_line"),
     [
         (_HEADER % "invalid" + '"X-Api-Key\\x20: SECRET"', "GET /v1/x HTTP/1.1"),
         (_HEADER % "too long" + '"X-Api-Key: SECRET..."', "GET /v1/x HTTP/1.1"),
@@ -88,9 +88,11 @@ _READING = "while reading client request line"
         ("it broke", "GET /v1/token=SECRET/x HTTP/1.1"),
     ],
 )
-def test_no_key_that_a_client_wrote_comes_through(told: str, request_line: str) -> None:
+def test_no_key_that_a_client_wrote_comes_through(complaint: str, request_line: str) -> None:
     """Whatever nginx quotes of a client's bytes is left behind."""
-    _, fields = error_fields(f'{AT} [info] 1#1: *3 {told}, {OF_CLIENT}request: "{request_line}"')
+    _, fields = error_fields(
+        f'{AT} [info] 1#1: *3 {complaint}, {OF_CLIENT}request: "{request_line}"'
+    )
     assert "SECRET" not in json.dumps(fields)
     assert fields["message"]
 

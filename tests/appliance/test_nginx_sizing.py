@@ -73,8 +73,8 @@ def test_half_as_many_processes_as_workers(workers: int, processes: int) -> None
     limits = {"hard_limit": 1_000_000, "somaxconn": 4096}
     sizes = nginx_sizing.sizes_for(Settings(workers=workers), **limits)
     assert sizes.processes == processes
-    told = nginx_sizing.sizes_for(Settings(workers=workers, nginx_workers=3), **limits)
-    assert told.processes == 3
+    computed = nginx_sizing.sizes_for(Settings(workers=workers, nginx_workers=3), **limits)
+    assert computed.processes == 3
 
 
 @pytest.mark.parametrize(("streams", "warned"), [(100, False), (1000, True)])

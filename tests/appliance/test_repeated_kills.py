@@ -25,12 +25,12 @@ class Kernel:
 def test_two_kills_for_want_of_memory_are_enough() -> None:
     """Whichever workers they met; within a minute."""
     kernel = Kernel()
-    kills, found = kernel.watch(), []
+    kills, verdicts = kernel.watch(), []
     for now, count, worker in ((0, 6, 0), (61, 7, 1), (70, 8, 0), (71, 9, 0)):
         kernel.now, kernel.count = now, count
         kills.look()
-        found.append(kills.died(worker, Run(True, 137, 50.0, "")))
-    assert found == [False, False, True, False]
+        verdicts.append(kills.died(worker, Run(True, 137, 50.0, "")))
+    assert verdicts == [False, False, True, False]
 
 
 def test_without_the_kernels_word_three_short_lives_of_one_worker_are() -> None:

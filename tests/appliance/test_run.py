@@ -75,12 +75,12 @@ def test_who_dies_first_for_want_of_memory(shared: Running) -> None:
 def scraped(running: Running) -> Counter[str]:
     """Every counter of `/metrics`, by its name and labels."""
     text = running.get("/metrics", admin=True)[1].decode()
-    found: Counter[str] = Counter()
+    samples: Counter[str] = Counter()
     for family in text_string_to_metric_families(text):
         if family.type == "counter":
             for sample in family.samples:
-                found[f"{sample.name}{sorted(sample.labels.items())}"] = int(sample.value)
-    return found
+                samples[f"{sample.name}{sorted(sample.labels.items())}"] = int(sample.value)
+    return samples
 
 
 def requests_counted(running: Running, **labels: str) -> int:

@@ -32,9 +32,9 @@ SENT = [0.0, 0.2, 0.4, 0.6]
 def test_late_events_are_seen(arrived: list[float], content: bool) -> None:
     """Events that come together, wholly or in groups, were held back by somebody."""
     events = [TimedEvent(sent, came) for sent, came in zip(SENT, arrived, strict=True)]
-    words = verdict(events)
-    assert (words is None) is content
-    assert content or "proxy_buffering off" in str(words)
+    advice = verdict(events)
+    assert (advice is None) is content
+    assert content or "proxy_buffering off" in str(advice)
 
 
 def test_no_events_are_no_good_news() -> None:

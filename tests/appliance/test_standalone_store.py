@@ -28,10 +28,10 @@ def _pid(socket: Path) -> int | None:
     for path in Path("/proc").iterdir():
         if path.name.isdigit():
             try:
-                words = (path / "cmdline").read_bytes()
+                command_line = (path / "cmdline").read_bytes()
             except OSError:
                 continue
-            if str(socket).encode() in words:
+            if str(socket).encode() in command_line:
                 return int(path.name)
     return None
 

@@ -27,8 +27,8 @@ QUICK = json.dumps(
 def pid_of(running: Running, process: str) -> int:
     """The process id of nginx, or of the first worker."""
     status = running.status()
-    found: int = status["nginx"]["pid"] if process == "nginx" else status["workers"][0]["pid"]
-    return found
+    pid: int = status["nginx"]["pid"] if process == "nginx" else status["workers"][0]["pid"]
+    return pid
 
 
 def certificate_of(port: int) -> str:

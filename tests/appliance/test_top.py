@@ -132,7 +132,7 @@ def test_nobody_there_is_said_in_one_line(capsys: pytest.CaptureFixture[str]) ->
 
 
 @pytest.mark.parametrize(
-    ("changed", "words"),
+    ("changed", "message"),
     [
         ({"/status": None}, "answers with 404. Is this the admin port"),
         ({"/status": b"<html>"}, "is not Sluice's admin port"),
@@ -145,13 +145,13 @@ def test_somebody_else_is_not_taken_for_sluice(
     pages: Pages,
     capsys: pytest.CaptureFixture[str],
     changed: dict[str, bytes | None],
-    words: str,
+    message: str,
 ) -> None:
     """The public port, or another program's."""
     answered = {path: body for path, body in (pages | changed).items() if body is not None}
     with admin(answered) as url:
         assert top.run(url) == 1
-    assert words in capsys.readouterr().err
+    assert message in capsys.readouterr().err
 
 
 def test_a_wrong_scheme_is_no_crash(capsys: pytest.CaptureFixture[str]) -> None:

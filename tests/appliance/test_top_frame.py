@@ -80,7 +80,7 @@ def test_a_gateway_without_work_shows_no_invented_figures() -> None:
 
 
 @pytest.mark.parametrize(
-    ("trouble", "words"),
+    ("trouble", "expected"),
     [
         ({"states": {"out": 2}, "back_in_seconds": 7.6}, "out                3     2.5"),
         ({"states": {"out": 1, "up": 1}}, "1 out, 1 up"),
@@ -89,9 +89,9 @@ def test_a_gateway_without_work_shows_no_invented_figures() -> None:
         ({"failures_in_a_row": 2}, "2 failed in a row"),
     ],
 )
-def test_an_upstream_in_trouble_says_which(trouble: dict[str, Any], words: str) -> None:
+def test_an_upstream_in_trouble_says_which(trouble: dict[str, Any], expected: str) -> None:
     """Out, half out, benched, or about to be."""
-    assert words in text(STATUS | {"upstreams": {"east": CALM | trouble}})
+    assert expected in text(STATUS | {"upstreams": {"east": CALM | trouble}})
 
 
 def test_a_worker_that_does_not_answer_is_still_listed() -> None:

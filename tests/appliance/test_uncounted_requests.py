@@ -37,12 +37,12 @@ def ledger(tmp_path: Path) -> Iterator[UncountedRequests]:
 
 def counted(directory: Path) -> Counter[tuple[str, str]]:
     """Requests by status and outcome."""
-    found: Counter[tuple[str, str]] = Counter()
+    counts: Counter[tuple[str, str]] = Counter()
     for family in text_string_to_metric_families(collect(str(directory)).decode()):
         for sample in family.samples:
             if sample.name == "sluice_requests_total":
-                found[sample.labels["status"], sample.labels["ended_by"]] += int(sample.value)
-    return found
+                counts[sample.labels["status"], sample.labels["ended_by"]] += int(sample.value)
+    return counts
 
 
 def die_with(directory: Path, *ids: str, status: int = 0) -> None:

@@ -52,7 +52,7 @@ READY, WAITING, SILENT = ProcessState.READY, ProcessState.WAITING, ProcessState.
 
 
 @pytest.mark.parametrize(
-    ("states", "found", "away"),
+    ("states", "expected", "away"),
     [
         ((WAITING, WAITING), [True, True], False),
         ((READY, WAITING), [True, False], True),
@@ -61,12 +61,12 @@ READY, WAITING, SILENT = ProcessState.READY, ProcessState.WAITING, ProcessState.
     ],
 )
 async def test_nginx_finds_who_is_ready_or_everybody(
-    tmp_path: Path, states: tuple[ProcessState, ...], found: list[bool], *, away: bool
+    tmp_path: Path, states: tuple[ProcessState, ...], expected: list[bool], *, away: bool
 ) -> None:
     """And is told while one is out of its way: then it may try another for any request."""
     two = Two(tmp_path)
     two.become(READY, SILENT)
-    assert two.become(*states) == found
+    assert two.become(*states) == expected
     assert two.run.worker_away.exists() is away
     two.sockets.close()
 
@@ -98,17 +98,17 @@ async def test_who_waits_for_a_worker_that_stays_away_is_turned_away(
 ) -> None:
     """After the queue's time, and again; not once it is back."""
     two = Two(tmp_path, queue_timeout_seconds=0.02)
-    told = asyncio.Queue[Any]()
-    monkeypatch.setattr(two.sockets, "_reject_backlog", told.put_nowait)
+    rejected = asyncio.Queue[Any]()
+    monkeypatch.setattr(two.sockets, "_reject_backlog", rejected.put_nowait)
     two.workers[1].ready.set()
     two.become(READY, SILENT)
     async with asyncio.timeout(20):
-        assert await told.get() is await told.get() is two.sockets[1]
+        assert await rejected.get() is await rejected.get() is two.sockets[1]
     two.become(READY, READY)
-    while not told.empty():
-        told.get_nowait()
+    while not rejected.empty():
+        rejected.get_nowait()
     await asyncio.sleep(0.05)
-    assert told.empty()
+    assert rejected.empty()
     two.sockets.close()
 
 

@@ -67,23 +67,23 @@ class Clients:
         if situation.status != 502:  # What the gateway says itself is no upstream's answer.
             self.ledger.received(len(answer.body))
         if situation.answered:
-            found = expected_tally(asking.family, answer.body, streamed=situation.stream)
-            self.ledger.answered(asking.family, model, found)
+            tally = expected_tally(asking.family, answer.body, streamed=situation.stream)
+            self.ledger.answered(asking.family, model, tally)
 
     async def hears_no_usage(self, family: Asking) -> None:
         """Send a request without usage, which the gateway requests and hides."""
         asking = asked(family, "hidden", usage=False)
         words = f"tokens={self.chance.randrange(5, 40)}"
         answer, _ = await read_answer(self.gateway.url, asking.request(words, self.run()))
-        found = expected_tally(asking.family, answer.body)
-        assert not found.usage
+        tally = expected_tally(asking.family, answer.body)
+        assert not tally.usage
         self.ended(asking, "hidden", 200, "complete")
         self.ledger.received(len(answer.body))
         if asking.family is Family.CHAT:
-            found = expected_tally(
+            tally = expected_tally(
                 asking.family, await self.from_upstream(asked(family, "hidden"), words)
             )
-        self.ledger.answered(asking.family, "hidden", found)
+        self.ledger.answered(asking.family, "hidden", tally)
 
     async def is_refused(self, path: str) -> None:
         """Send an invalid request."""

@@ -55,12 +55,12 @@ Counts = Counter[tuple[str, ...]]
 
 def counted(scrape: Scrape) -> Counts:
     """Reduce a scrape to those names and labels, without zeros, as in any `Counter`."""
-    found: Counter[Any] = Counter()
+    counts: Counter[Any] = Counter()
     for name, labels in _VIEWS.items():
         for own, value in scrape.by(name):
             if name != _PACE or own["gen_ai_request_model"] in PACED:
-                found[name, *(own[label] for label in labels)] += value  # type: ignore[assignment]
-    return +found
+                counts[name, *(own[label] for label in labels)] += value  # type: ignore[assignment]
+    return +counts
 
 
 @dataclass

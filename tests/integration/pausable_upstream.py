@@ -40,9 +40,9 @@ class PausableUpstream:
     async def __call__(self, connection: Connection) -> None:
         """Answer one request after the other."""
         while True:
-            found = _RUN.search(await connection.request())
-            assert found
-            held = self.answers[found[1].decode()]
+            match = _RUN.search(await connection.request())
+            assert match
+            held = self.answers[match[1].decode()]
             await connection.say(EVENTS, chunk(held.before))
             await held.resume.wait()
             await connection.say(chunk(held.rest), LAST_CHUNK)

@@ -99,17 +99,17 @@ def _total_tokens(stream: bytes) -> int:
 async def standing(gateway: RunningGateway, name: str) -> dict[str, Any]:
     """Return what `/status` states of a key: each limit with what is used and left."""
     status = await asyncio.to_thread(fetch, f"{gateway.admin_url}/status")
-    found: dict[str, Any] = status["keys"][name]
-    return found
+    usage: dict[str, Any] = status["keys"][name]
+    return usage
 
 
 async def settled(gateway: RunningGateway, name: str) -> dict[str, Any]:
     """Return the same once the store has no stream of the key left."""
-    found: dict[str, Any] = {}
+    usage: dict[str, Any] = {}
 
     async def nothing_runs() -> bool:
-        found.update(await standing(gateway, name))
-        return not found["max_streams"]["used"]
+        usage.update(await standing(gateway, name))
+        return not usage["max_streams"]["used"]
 
-    await eventually(nothing_runs, f"a stream is left over: {found}", seconds=SETTLED_SECONDS)
-    return found
+    await eventually(nothing_runs, f"a stream is left over: {usage}", seconds=SETTLED_SECONDS)
+    return usage

@@ -35,9 +35,9 @@ class Scrape:
 
     def by(self, name: str, **labels: str) -> Iterator[tuple[dict[str, str], float]]:
         """Return the time series of a name that have these labels."""
-        for (found, pairs), value in self.samples.items():
+        for (metric, pairs), value in self.samples.items():
             own = dict(pairs)
-            if found == name and labels.items() <= own.items():
+            if metric == name and labels.items() <= own.items():
                 yield own, value
 
     def never_went_down_since(self, before: Scrape) -> None:

@@ -81,15 +81,15 @@ async def test_too_many_a_second(gateway: RunningGateway, target: str) -> None:
 
 async def logged(gateway: RunningGateway, request_id: str) -> dict[str, Any]:
     """What nginx wrote of a request, which no worker has seen."""
-    found: list[dict[str, Any]] = []
+    entries: list[dict[str, Any]] = []
 
     async def written() -> bool:
         lines = [line for line in gateway.process.lines if f'"{request_id}"' in line]
-        found[:] = map(json.loads, lines)
-        return bool(found)
+        entries[:] = map(json.loads, lines)
+        return bool(entries)
 
     await eventually(written, "there is no line of it")
-    (line,) = found
+    (line,) = entries
     return line
 
 

@@ -115,8 +115,8 @@ async def test_the_line_over_all_workers() -> None:
 def status_of(sluice: RunningGateway) -> dict[str, Any]:
     """What the admin port says of it."""
     with urllib.request.urlopen(f"{sluice.admin_url}/status", timeout=5) as answer:
-        found: dict[str, Any] = json.load(answer)
-    return found
+        status: dict[str, Any] = json.load(answer)
+    return status
 
 
 async def nothing_runs(sluice: RunningGateway) -> None:

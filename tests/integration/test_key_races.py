@@ -120,8 +120,8 @@ async def test_the_last_request(course: Course) -> None:
     assert race.seconds < 60, "the minute is over, and so is what this shows"
     assert race.statuses == {200: 1, 429: course.clients - 1}
     assert race.errors == {"rate_limit_exceeded": course.clients - 1}
-    found = await settled(course.gateways[0], "requests")
-    assert found["requests_per_minute"] == {"limit": 1, "used": 1, "left": 0}
+    usage = await settled(course.gateways[0], "requests")
+    assert usage["requests_per_minute"] == {"limit": 1, "used": 1, "left": 0}
 
 
 @pytest.mark.timeout(240, method="thread")
@@ -142,9 +142,9 @@ async def test_the_last_tokens(course: Course) -> None:
     assert race.statuses[429] == course.clients - race.winners
     beyond = race.tokens - race.winners * reserved
     assert race.tokens <= TOKENS_PER_MINUTE + refilled + beyond
-    found = await settled(course.gateways[0], "tokens")
+    usage = await settled(course.gateways[0], "tokens")
     # Each has used more than it had reserved: nothing is there again so soon.
-    assert found["tokens_per_minute"]["left"] == 0
+    assert usage["tokens_per_minute"]["left"] == 0
 
 
 @pytest.mark.timeout(240, method="thread")

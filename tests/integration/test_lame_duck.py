@@ -163,14 +163,14 @@ async def until(
 
 async def ending_frames(reader: asyncio.StreamReader) -> list[str]:
     """Up to the end of the connection; h2 itself reads nothing more after a GOAWAY."""
-    found = []
+    frames = []
     async with asyncio.timeout(raw.DEADLINE):
         with contextlib.suppress(asyncio.IncompleteReadError):
             while True:
                 head = await reader.readexactly(9)
                 await reader.readexactly(int.from_bytes(head[:3], "big"))
                 if head[3] == 7:
-                    found.append(GOAWAY)
+                    frames.append(GOAWAY)
                 elif head[3] in {0, 1} and head[4] & 1:
-                    found.append(END_STREAM)
-    return found
+                    frames.append(END_STREAM)
+    return frames

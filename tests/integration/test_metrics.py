@@ -103,14 +103,14 @@ async def load(gateway: RunningGateway, truth: Truth, number: int) -> None:
 async def agrees(gateway: RunningGateway, truth: Truth, since: Scrape) -> Scrape:
     """Wait until the scrape has as many requests as the clients; then all the rest must agree."""
     wanted = sum(truth.ended.values())
-    found: list[Scrape] = []
+    scrapes: list[Scrape] = []
 
     async def all_counted() -> bool:
-        found[:] = [await scrape(gateway.admin_url)]
-        return found[0].sum(REQUESTS) - since.sum(REQUESTS) >= wanted
+        scrapes[:] = [await scrape(gateway.admin_url)]
+        return scrapes[0].sum(REQUESTS) - since.sum(REQUESTS) >= wanted
 
     await eventually(all_counted, "not every request was counted")
-    (now,) = found
+    (now,) = scrapes
 
     def grown(name: str, **labels: str) -> float:
         return now.sum(name, **labels) - since.sum(name, **labels)
@@ -145,15 +145,15 @@ async def test_the_scrape_equals_the_clients_count(gateway: RunningGateway) -> N
 
 async def logged(gateway: RunningGateway, earlier: set[str], wanted: int) -> list[dict[str, Any]]:
     """So many log lines of requests that have ended since; they come by a pipe."""
-    found: list[dict[str, Any]] = []
+    lines: list[dict[str, Any]] = []
 
     async def all_read() -> bool:
         ended = dict(gateway.process.ended)
-        found[:] = [line for request_id, line in ended.items() if request_id not in earlier]
-        return len(found) >= wanted
+        lines[:] = [line for request_id, line in ended.items() if request_id not in earlier]
+        return len(lines) >= wanted
 
     await eventually(all_read, "not every request was logged")
-    return found
+    return lines
 
 
 async def test_levels_are_what_is_there(gateway: RunningGateway) -> None:
@@ -181,11 +181,11 @@ async def test_a_killed_worker_loses_nothing_that_had_been_counted(gateway: Runn
         after.never_went_down_since(before)
         await asyncio.gather(*(load(gateway, more, n) for n in range(40)))
     wanted = truth.tokens + more.tokens
-    found: list[Scrape] = []
+    scrapes: list[Scrape] = []
 
     async def all_counted() -> bool:
-        found[:] = [await scrape(gateway.admin_url)]
-        return found[0].sum(OUTPUT, **OF_WHOLE) - since.sum(OUTPUT, **OF_WHOLE) >= wanted
+        scrapes[:] = [await scrape(gateway.admin_url)]
+        return scrapes[0].sum(OUTPUT, **OF_WHOLE) - since.sum(OUTPUT, **OF_WHOLE) >= wanted
 
     await eventually(all_counted, "not every token was counted")
     now = await in_flight(gateway, 0)
@@ -216,11 +216,11 @@ async def test_a_cut_by_a_dying_worker_is_seen(gateway: RunningGateway) -> None:
 
 async def in_flight(gateway: RunningGateway, streams: int) -> Scrape:
     """A scrape that has so many streams in flight; levels are told once a second."""
-    found: list[Scrape] = []
+    scrapes: list[Scrape] = []
 
     async def so_many() -> bool:
-        found[:] = [await scrape(gateway.admin_url)]
-        return found[0].sum("sluice_streams_in_flight") == streams
+        scrapes[:] = [await scrape(gateway.admin_url)]
+        return scrapes[0].sum("sluice_streams_in_flight") == streams
 
     await eventually(so_many, f"there are not {streams} streams in flight")
-    return found[0]
+    return scrapes[0]

@@ -66,19 +66,19 @@ def chat(words: str, query: str, fields: Fields, *, stream: bool = True) -> byte
 
 def asked() -> list[bytes]:
     """Every place with every kind of key, and every kind of ending."""
-    found = [
+    requests = [
         chat("tokens=3", query, fields)
         for key in (VALID, EXPIRED, WRONG)
         for query, fields in places(key).values()
     ]
     query, fields = places(VALID)["bearer"]
     for words in ("refuse", "status=401", "garbage", "tokens=9;cut=5", "tokens=9;error=5", "reset"):
-        found += [chat(words, query, fields), chat(words, query, fields, stream=False)]
-    found.append(request("GET", f"/v1/models?key={VALID}", fields=fields))
-    found.append(request("GET", f"/nowhere?key={VALID}", fields=fields))
-    found.append(request("GET", f"/v1/unknown?api_key={VALID}", fields=fields))
-    found.append(request("POST", CHAT, f'{{"model": "{VALID}'.encode(), fields))
-    return found
+        requests += [chat(words, query, fields), chat(words, query, fields, stream=False)]
+    requests.append(request("GET", f"/v1/models?key={VALID}", fields=fields))
+    requests.append(request("GET", f"/nowhere?key={VALID}", fields=fields))
+    requests.append(request("GET", f"/v1/unknown?api_key={VALID}", fields=fields))
+    requests.append(request("POST", CHAT, f'{{"model": "{VALID}'.encode(), fields))
+    return requests
 
 
 @dataclass(frozen=True)
@@ -120,13 +120,13 @@ def guarded(request: pytest.FixtureRequest, upstream: gateways.Upstream) -> Iter
 
 async def answers(gateway: RunningGateway) -> list[bytes]:
     """All that clients are told."""
-    found = []
+    texts = []
     for sent in asked():
         async with await Line.open(gateway.url) as line:
             with contextlib.suppress(BrokenOff):
                 answer = await line.whole(sent)
-                found.append(repr(answer.headers).encode() + answer.body)
-    return found
+                texts.append(repr(answer.headers).encode() + answer.body)
+    return texts
 
 
 def fetched(gateway: RunningGateway, path: str, accept: str = "*/*") -> bytes:
@@ -134,15 +134,15 @@ def fetched(gateway: RunningGateway, path: str, accept: str = "*/*") -> bytes:
     headers = {"Authorization": f"Bearer {TOKEN}", "Accept": accept}
     asking = urllib.request.Request(gateway.admin_url + path, headers=headers)
     with urllib.request.urlopen(asking, timeout=10) as answer:
-        found: bytes = answer.read()
-    return found
+        body: bytes = answer.read()
+    return body
 
 
-def said_by(settings: dict[str, str], *words: str) -> bytes:
+def said_by(settings: dict[str, str], *arguments: str) -> bytes:
     """All that a command of `sluice` writes."""
     clean = {name: text for name, text in os.environ.items() if not name.startswith("SLUICE_")}
     done = subprocess.run(
-        [sys.executable, "-m", "proxy", *words],
+        [sys.executable, "-m", "proxy", *arguments],
         env=clean | settings,
         capture_output=True,
         timeout=50,
@@ -167,9 +167,9 @@ def command_lines(gateway: RunningGateway) -> bytes:
 async def test_nothing_that_comes_out_has_a_key(guarded: Guarded) -> None:
     """Logs, answers, metrics, status, store, command lines, and a worker's crash."""
     gateway = guarded.gateway
-    told = await answers(gateway)
-    assert len(told) > len(asked()) // 2
-    assert not [text for text in told if MARK.encode() in text]
+    texts = await answers(gateway)
+    assert len(texts) > len(asked()) // 2
+    assert not [text for text in texts if MARK.encode() in text]
     outputs = {path: fetched(gateway, path) for path in ("/metrics", "/status")}
     outputs["the page"] = fetched(gateway, "/", "text/html")
     outputs["the store"] = in_store(guarded.store)

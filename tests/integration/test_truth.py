@@ -89,10 +89,10 @@ async def noticed(gateway: RunningGateway, runs: set[str]) -> None:
 
 async def agreed(clients: Clients) -> Scrape:
     """A scrape that has what the clients have, neither more nor less."""
-    found = await scrape(clients.gateway.admin_url)
-    counts, truth = counted(found), clients.ledger.counts
+    scraped = await scrape(clients.gateway.admin_url)
+    counts, truth = counted(scraped), clients.ledger.counts
     assert (counts - truth, truth - counts) == ({}, {})
-    return found
+    return scraped
 
 
 @pytest.fixture

@@ -71,13 +71,13 @@ class StreamClients:
 
 def counted(running: Running) -> Counter[str]:
     """What `/metrics` says of chat requests, by outcome."""
-    found: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
     text = running.get("/metrics", admin=True)[1].decode()
     for family in text_string_to_metric_families(text):
         for sample in family.samples:
             if sample.name == "sluice_requests_total" and sample.labels["route"] == CHAT:
-                found[sample.labels["ended_by"]] += int(sample.value)
-    return +found
+                counts[sample.labels["ended_by"]] += int(sample.value)
+    return +counts
 
 
 def in_flight(running: Running) -> float:

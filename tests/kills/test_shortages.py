@@ -85,8 +85,8 @@ def short_of_memory(pids: list[int], spare: int) -> Iterator[None]:
     limits = {pid: resource.prlimit(pid, resource.RLIMIT_AS) for pid in pids}
     for pid in pids:
         pages = int(Path(f"/proc/{pid}/statm").read_text().split()[0])
-        most = pages * resource.getpagesize() + spare
-        resource.prlimit(pid, resource.RLIMIT_AS, (most, limits[pid][1]))
+        limit = pages * resource.getpagesize() + spare
+        resource.prlimit(pid, resource.RLIMIT_AS, (limit, limits[pid][1]))
     yield
     for pid in pids:
         with contextlib.suppress(ProcessLookupError):

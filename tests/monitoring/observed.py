@@ -52,18 +52,18 @@ class Observed:
 
     def in_the_end(self, expr: str, label: str) -> dict[str, float]:
         """What a query gives when all is over, by one label."""
-        found = self.prometheus.ask("query", query=expr, time=self.until)["result"]
-        return {series["metric"].get(label, ""): float(series["value"][1]) for series in found}
+        result = self.prometheus.ask("query", query=expr, time=self.until)["result"]
+        return {series["metric"].get(label, ""): float(series["value"][1]) for series in result}
 
     @cache  # noqa: B019 one lives as long as its tests
     def values(self, dashboard: str) -> Mapping[str, str]:
         """Every variable of a dashboard, with all that there is chosen by name."""
         chosen: dict[str, str] = {}
         for name, query in variables(loaded()[dashboard]).items():
-            found = re.fullmatch(r"label_values\((.*), (\w+)\)", query)
-            assert found, query
-            series = filled_in(found[1], chosen)
-            values = self.prometheus.ask(f"label/{found[2]}/values", **{"match[]": series})
+            match = re.fullmatch(r"label_values\((.*), (\w+)\)", query)
+            assert match, query
+            series = filled_in(match[1], chosen)
+            values = self.prometheus.ask(f"label/{match[2]}/values", **{"match[]": series})
             chosen[name] = several([value for value in values if value])
         return chosen
 

@@ -57,14 +57,14 @@ class Prometheus:
 
     def samples(self, expr: str, start: float, end: float, step: float = 1.0) -> list[float]:
         """All numbers that a query gives over a time."""
-        found = self.ask("query_range", query=expr, start=start, end=end, step=step)["result"]
-        numbers = (float(value) for series in found for _, value in series["values"])
+        result = self.ask("query_range", query=expr, start=start, end=end, step=step)["result"]
+        numbers = (float(value) for series in result for _, value in series["values"])
         return [number for number in numbers if number == number]  # noqa: PLR0124 NaN is no figure
 
     def now(self, expr: str) -> list[float]:
         """The numbers that a query gives at this moment."""
-        found = self.ask("query", query=expr)["result"]
-        return [float(series["value"][1]) for series in found]
+        result = self.ask("query", query=expr)["result"]
+        return [float(series["value"][1]) for series in result]
 
 
 @contextlib.contextmanager

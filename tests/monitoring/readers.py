@@ -46,18 +46,18 @@ async def _by_response_id(load: Asking, key: str) -> None:
     ask = Ask("/v1/responses", body, PACE, 2, _RESUMABLE)
     async with load.asked(ask, key) as answer:
         kept = "Sluice-Stream-Id" in answer.headers
-        found = re.search(rb'"id":"(resp_\w+)"', await answer.content.readany())
-    if kept and found:
-        name = found[1].decode()
+        match = re.search(rb'"id":"(resp_\w+)"', await answer.content.readany())
+    if kept and match:
+        name = match[1].decode()
         await _read(load, key, f"/v1/responses/{name}?stream=true&starting_after=0")
 
 
 async def _by_event_source(load: Asking, key: str) -> None:
     url = _EVENT_SOURCE + uuid.uuid4().hex
     async with load.asked(Ask(url, None, PACE, 2), key) as answer:
-        found = re.search(rb"^id: (\S+)$", await answer.content.readany(), re.MULTILINE)
-    if found:
-        await _read(load, key, url, **{"Last-Event-ID": found[1].decode()})
+        match = re.search(rb"^id: (\S+)$", await answer.content.readany(), re.MULTILINE)
+    if match:
+        await _read(load, key, url, **{"Last-Event-ID": match[1].decode()})
 
 
 async def _by_location(load: Asking, key: str) -> None:

@@ -72,7 +72,7 @@ def test_every_instrument_is_shown_somewhere() -> None:
 def test_queries_use_only_what_grafana_fills_in(name: str) -> None:
     """Every variable in a query is one of the dashboard's, or Grafana's own."""
     known = {*variables(loaded()[name]), "__rate_interval", "__range"}
-    used = {found for query in queries() for found in re.findall(r"\$(\w+)", query.expr)}
+    used = {variable for query in queries() for variable in re.findall(r"\$(\w+)", query.expr)}
     assert used <= known
 
 

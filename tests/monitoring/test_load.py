@@ -19,7 +19,7 @@ pytestmark = NEEDS_PROMETHEUS
 
 def test_the_load_was_of_every_kind(observed: Observed) -> None:
     """Outcomes that a dashboard must tell apart have all happened."""
-    found = observed.prometheus.ask("label/ended_by/values")
+    outcomes = observed.prometheus.ask("label/ended_by/values")
     assert {
         "complete",
         "client_left",
@@ -30,7 +30,7 @@ def test_the_load_was_of_every_kind(observed: Observed) -> None:
         "shed",
         "rejected",
         "limited",
-    } <= set(found)
+    } <= set(outcomes)
 
 
 def test_each_answer_is_counted_once(observed: Observed) -> None:

@@ -45,9 +45,9 @@ def test_every_rule_works_on_real_metrics(observed: Observed) -> None:
 @pytest.mark.parametrize("name", RECORDS)
 def test_every_recording_rule_records(observed: Observed, name: str) -> None:
     """Shares, from 0 to 1."""
-    found = observed.samples(name)
-    assert found
-    assert all(0 <= share <= 1 for share in found)
+    shares = observed.samples(name)
+    assert shares
+    assert all(0 <= share <= 1 for share in shares)
 
 
 def test_alerts_have_cause_where_there_is_one(observed: Observed) -> None:

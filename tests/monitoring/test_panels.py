@@ -26,9 +26,9 @@ def test_every_panel_has_something_to_show(observed: Observed, query: Asked, cho
     names = variables(loaded()[query.dashboard])
     values = observed.values(query.dashboard) if chosen != "all" else dict.fromkeys(names, ".*")
     # Over the whole time also where a panel shows one moment: that would be the last.
-    found = observed.samples(filled_in(query.expr, values))
-    assert found, query.expr
-    assert any(found) == (query.panel not in NOTHING), found
+    samples = observed.samples(filled_in(query.expr, values))
+    assert samples, query.expr
+    assert any(samples) == (query.panel not in NOTHING), samples
 
 
 def test_every_variable_offers_what_there_was(observed: Observed) -> None:

@@ -20,10 +20,10 @@ def files(folder: str) -> list[str]:
     return sorted(path.name for path in (MONITORING / folder).glob("*.yml"))
 
 
-def promtool(*words: str) -> None:
+def promtool(*arguments: str) -> None:
     """Run it in the folder that Prometheus would read; its complaint is the failure."""
     done = subprocess.run(
-        ["promtool", *words], cwd=MONITORING, capture_output=True, text=True, check=False
+        ["promtool", *arguments], cwd=MONITORING, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
 

@@ -43,9 +43,9 @@ class ModelServer:
     url: str
     log: Path
 
-    def has_logged(self, words: str) -> int:
+    def has_logged(self, text: str) -> int:
         """How often it has said something."""
-        return self.log.read_text(encoding="utf-8", errors="replace").count(words)
+        return self.log.read_text(encoding="utf-8", errors="replace").count(text)
 
 
 @contextmanager

@@ -58,8 +58,8 @@ async def stays(url: str, asking: Asking, kind: Kind) -> str:
     async with await Line.open(url) as line:
         head = await line.ask(asking.request(f"{PACE};{kind.words}"))
         if head.status >= 400:
-            said = await line.body()
-            return "refused" if kind.allowed == REFUSED else f"{head.status} {said!r}"
+            text = await line.body()
+            return "refused" if kind.allowed == REFUSED else f"{head.status} {text!r}"
         try:
             body = await line.body()
         except BrokenOff as broken:

@@ -42,13 +42,13 @@ def body_of(number: int, rate: float) -> dict[str, Any]:
 
 def text_of(events: list[bytes]) -> str:
     """What the answer says."""
-    found = []
+    parts = []
     for event in events:
         data = event.partition(b"data: ")[2].strip()
         if data.startswith(b"{"):
             choices = json.loads(data)["choices"]
-            found += [choice["delta"].get("content") or "" for choice in choices]
-    return "".join(found)
+            parts += [choice["delta"].get("content") or "" for choice in choices]
+    return "".join(parts)
 
 
 @dataclass
@@ -117,11 +117,11 @@ class ResumingClients:
 
 async def texts_of(http: aiohttp.ClientSession, upstream: str) -> list[str]:
     """What the upstream itself says to every question."""
-    found = []
+    texts = []
     for number in range(QUESTIONS):
         async with http.post(upstream + CHAT, json=body_of(number, 0)) as answer:
-            found.append(text_of(EventCutter().feed(await answer.read())))
-    return found
+            texts.append(text_of(EventCutter().feed(await answer.read())))
+    return texts
 
 
 async def main(url: str, upstream: str, seconds: float, streams: int, rate: float) -> None:

@@ -40,12 +40,15 @@ Pair = tuple["RunningGateway", "RunningGateway"]
 def workers() -> Iterator[Pair]:
     """Two on one store."""
     with gateways.upstream() as upstream, store_server() as store:
-        told: dict[str, Any] = {
+        settings: dict[str, Any] = {
             "store_url": store.url,
             "store_timeout_seconds": 2,
             "log_level": "error",
         }
-        with gateways.worker(upstream, **told) as one, gateways.worker(upstream, **told) as other:
+        with (
+            gateways.worker(upstream, **settings) as one,
+            gateways.worker(upstream, **settings) as other,
+        ):
             yield one, other
 
 

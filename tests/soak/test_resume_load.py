@@ -85,9 +85,9 @@ async def watch(running: Running, looks: list[Look]) -> None:
     while True:
         memory = await asyncio.to_thread(running.gateway.memory)
         reply = await asyncio.to_thread(running.store.command, "INFO", "memory")
-        found = re.search(r"used_memory:(\d+)", reply)
-        assert found
-        sizes = (memory["workers"], memory["nginx"], int(found[1]))
+        match = re.search(r"used_memory:(\d+)", reply)
+        assert match
+        sizes = (memory["workers"], memory["nginx"], int(match[1]))
         looks.append(Look(time.monotonic() - began, *(size / MIB for size in sizes)))
         await asyncio.sleep(2.0)
 

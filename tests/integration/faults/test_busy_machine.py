@@ -61,5 +61,5 @@ async def test_a_busy_worker_keeps_its_streams() -> None:
 
 async def workers_of(gateway: gateways.RunningGateway) -> list[dict[str, Any]]:
     """What `/status` says of them."""
-    found = await asyncio.to_thread(gateways.fetch, f"{gateway.admin_url}/status")
-    return list(found["workers"])
+    status = await asyncio.to_thread(gateways.fetch, f"{gateway.admin_url}/status")
+    return list(status["workers"])

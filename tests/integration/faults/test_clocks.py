@@ -42,10 +42,10 @@ async def test_connect(start_every: StartWorker, recorder: Recorder, unreachable
     front = await start_every(upstream_url=unreachable, connect_timeout_seconds=0.1, retries=0)
 
     async def check(asking: Asking) -> None:
-        told = await recorder.ask(front, asking)
-        assert told.outcome == (504, "connect_timeout", "upstream_connect_timeout")
-        assert code_of(told.answer.json()["error"]) == "upstream_connect_timeout"
-        assert told.record.connected_at is None
+        recorded = await recorder.ask(front, asking)
+        assert recorded.outcome == (504, "connect_timeout", "upstream_connect_timeout")
+        assert code_of(recorded.answer.json()["error"]) == "upstream_connect_timeout"
+        assert recorded.record.connected_at is None
 
     await for_each(ASKINGS, check)
 
@@ -56,9 +56,9 @@ async def test_first_token_before_the_answer(start_every: StartWorker, recorder:
 
     async def check(asking: Asking) -> None:
         for words in ("hang-before", "hang-headers"):
-            told = await recorder.ask(front, asking, words)
-            assert told.outcome == (504, "first_token_timeout", "first_token_timeout")
-            assert [call.ended_by for call in told.calls] == ["left"]
+            recorded = await recorder.ask(front, asking, words)
+            assert recorded.outcome == (504, "first_token_timeout", "first_token_timeout")
+            assert [call.ended_by for call in recorded.calls] == ["left"]
 
     await for_each(ASKINGS, check)
 
@@ -72,11 +72,11 @@ async def test_first_token_in_the_stream(start_every: StartWorker, recorder: Rec
             words = "pings=0.02;ttft=30"
         else:
             words = "open=0;ttft=30;pings=0.02"
-        told = await recorder.ask(front, asking, words)
-        assert told.outcome == (200, "first_token_timeout", "first_token_timeout")
-        assert told.error(asking)["request_id"] == told.record.request_id
-        assert not told.clean
-        assert [call.ended_by for call in told.calls] == ["left"]
+        recorded = await recorder.ask(front, asking, words)
+        assert recorded.outcome == (200, "first_token_timeout", "first_token_timeout")
+        assert recorded.error(asking)["request_id"] == recorded.record.request_id
+        assert not recorded.clean
+        assert [call.ended_by for call in recorded.calls] == ["left"]
 
     await for_each(ASKINGS, check)
 
@@ -97,9 +97,9 @@ async def test_the_first_token_is_waited_for_from_the_request_sent(
         front = await start_every(
             upstream_url=upstream.url, first_token_timeout_seconds=0.4, retries=0
         )
-        told = await recorder.ask(front, large)
-    assert told.outcome == (200, "complete", "")
-    assert told.seconds > 0.8
+        recorded = await recorder.ask(front, large)
+    assert recorded.outcome == (200, "complete", "")
+    assert recorded.seconds > 0.8
 
 
 async def test_idle(start_every: StartWorker, recorder: Recorder) -> None:
@@ -107,11 +107,11 @@ async def test_idle(start_every: StartWorker, recorder: Recorder) -> None:
     front = await start_every(idle_timeout_seconds=0.1, first_token_timeout_seconds=LATER)
 
     async def check(asking: Asking) -> None:
-        told = await recorder.ask(front, asking, "hang=4")
-        assert told.outcome == (200, "idle_timeout", "idle_timeout")
-        assert told.error(asking)["request_id"] == told.record.request_id
-        assert not told.clean
-        assert [call.ended_by for call in told.calls] == ["left"]
+        recorded = await recorder.ask(front, asking, "hang=4")
+        assert recorded.outcome == (200, "idle_timeout", "idle_timeout")
+        assert recorded.error(asking)["request_id"] == recorded.record.request_id
+        assert not recorded.clean
+        assert [call.ended_by for call in recorded.calls] == ["left"]
 
     await for_each(ASKINGS, check)
 
@@ -123,9 +123,9 @@ async def test_pings_do_not_wind_the_idle_clock(
     front = await start_every(idle_timeout_seconds=0.2, first_token_timeout_seconds=LATER)
 
     async def check(asking: Asking) -> None:
-        told = await recorder.ask(front, asking, "rate=0.05;pings=0.02")
-        assert told.outcome == (200, "idle_timeout", "idle_timeout")
-        assert told.seconds < LATER / 3
+        recorded = await recorder.ask(front, asking, "rate=0.05;pings=0.02")
+        assert recorded.outcome == (200, "idle_timeout", "idle_timeout")
+        assert recorded.seconds < LATER / 3
 
     await for_each(ASKINGS, check)
 
@@ -135,10 +135,10 @@ async def test_total(start_every: StartWorker, recorder: Recorder) -> None:
     front = await start_every(total_timeout_seconds=1)
 
     async def check(asking: Asking) -> None:
-        told = await recorder.ask(front, asking, "rate=100;tokens=100000")
-        assert told.outcome == (200, "total_timeout", "total_timeout")
-        assert told.error(asking)["request_id"] == told.record.request_id
-        assert len(told.events) > 2
+        recorded = await recorder.ask(front, asking, "rate=100;tokens=100000")
+        assert recorded.outcome == (200, "total_timeout", "total_timeout")
+        assert recorded.error(asking)["request_id"] == recorded.record.request_id
+        assert len(recorded.events) > 2
 
     await for_each(ASKINGS, check)
 
@@ -146,8 +146,8 @@ async def test_total(start_every: StartWorker, recorder: Recorder) -> None:
 async def test_total_before_the_answer(start_every: StartWorker, recorder: Recorder) -> None:
     """The whole of an answer includes the wait for its beginning, and all attempts at it."""
     front = await start_every(total_timeout_seconds=0.2)
-    told = await recorder.ask(front, CHAT, "hang-before")
-    assert told.outcome == (504, "total_timeout", "total_timeout")
+    recorded = await recorder.ask(front, CHAT, "hang-before")
+    assert recorded.outcome == (504, "total_timeout", "total_timeout")
 
 
 async def test_a_client_that_takes_nothing(start_every: StartWorker, recorder: Recorder) -> None:
@@ -193,9 +193,9 @@ async def test_clocks_that_are_off(start_every: StartWorker, recorder: Recorder)
         ping_interval_seconds=0,
         commit_after_seconds=0,
     )
-    told = await recorder.ask(front, CHAT, "hang-before=0.2;rate=10;tokens=3")
-    assert told.outcome == (200, "complete", "")
-    assert pings_in(told.answer.body) == 0
+    recorded = await recorder.ask(front, CHAT, "hang-before=0.2;rate=10;tokens=3")
+    assert recorded.outcome == (200, "complete", "")
+    assert pings_in(recorded.answer.body) == 0
 
 
 async def test_an_upstream_with_clocks_of_its_own(

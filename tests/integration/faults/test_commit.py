@@ -35,18 +35,18 @@ async def test_a_silent_upstream_is_bridged(
     front = await start_every(**SOON)
 
     async def check(asking: Asking) -> None:
-        told = await recorder.ask(front, asking, f"seed=same;{words}")
-        assert told.outcome == (200, "complete", "")
-        assert told.clean
-        assert pings_in(told.answer.body) >= 2
+        recorded = await recorder.ask(front, asking, f"seed=same;{words}")
+        assert recorded.outcome == (200, "complete", "")
+        assert recorded.clean
+        assert pings_in(recorded.answer.body) >= 2
         assert (
-            without_pings(told.answer.body)[0]
+            without_pings(recorded.answer.body)[0]
             == without_pings(await recorder.healthy(asking, "seed=same"))[0]
         )
-        assert told.answer.headers["Content-Type"].startswith("text/event-stream")
-        assert told.answer.headers["Cache-Control"] == "no-cache, no-transform"
-        assert told.answer.headers["X-Accel-Buffering"] == "no"
-        assert len(told.calls) == 1
+        assert recorded.answer.headers["Content-Type"].startswith("text/event-stream")
+        assert recorded.answer.headers["Cache-Control"] == "no-cache, no-transform"
+        assert recorded.answer.headers["X-Accel-Buffering"] == "no"
+        assert len(recorded.calls) == 1
 
     await for_each(UNDERSTOOD, check)
 
@@ -82,16 +82,16 @@ async def test_after_the_commit_nothing_is_tried_again(
     front = await start_every(**SOON)
 
     async def check(asking: Asking) -> None:
-        told = await recorder.ask(front, asking, f"hang-before=0.3;{words}")
-        assert told.answer.status == 200
-        assert told.record.error == error
-        assert told.record.ended_by == ("upstream_cut" if error else "error_event")
-        assert len(told.calls) == 1
-        assert pings_in(told.answer.body) >= 1
-        assert asking.end_mark not in told.answer.body
-        assert told.clean is not bool(error)
+        recorded = await recorder.ask(front, asking, f"hang-before=0.3;{words}")
+        assert recorded.answer.status == 200
+        assert recorded.record.error == error
+        assert recorded.record.ended_by == ("upstream_cut" if error else "error_event")
+        assert len(recorded.calls) == 1
+        assert pings_in(recorded.answer.body) >= 1
+        assert asking.end_mark not in recorded.answer.body
+        assert recorded.clean is not bool(error)
         if error:
-            assert told.error(asking)["request_id"] == told.record.request_id
+            assert recorded.error(asking)["request_id"] == recorded.record.request_id
 
     await for_each(UNDERSTOOD, check)
 
@@ -101,11 +101,11 @@ async def test_the_commit_ends_the_waiting_for_another_attempt(
 ) -> None:
     """An attempt that failed before the commit is not followed by one after it."""
     front = await start_every(**{**SOON, "retry_after_cap_seconds": 5})
-    told = await recorder.ask(front, CHAT, "status=503;retry-after=3")
-    assert told.answer.status == 200
-    assert told.record.ended_by == "upstream_cut"
-    assert len(told.calls) == 1
-    assert told.seconds < 3
+    recorded = await recorder.ask(front, CHAT, "status=503;retry-after=3")
+    assert recorded.answer.status == 200
+    assert recorded.record.ended_by == "upstream_cut"
+    assert len(recorded.calls) == 1
+    assert recorded.seconds < 3
 
 
 @pytest.mark.parametrize("status", [401, 429, 503])
@@ -116,10 +116,10 @@ async def test_before_the_commit_the_status_is_true(
     front = await start_every(commit_after_seconds=30, retries=0)
 
     async def check(asking: Asking) -> None:
-        told = await recorder.ask(front, asking, f"hang-before=0.1;status={status}")
-        assert told.outcome == (status, "complete", "")
-        assert told.answer.headers["Content-Type"].startswith("application/json")
-        assert told.answer.json()["error"]
+        recorded = await recorder.ask(front, asking, f"hang-before=0.1;status={status}")
+        assert recorded.outcome == (status, "complete", "")
+        assert recorded.answer.headers["Content-Type"].startswith("application/json")
+        assert recorded.answer.json()["error"]
 
     await for_each(UNDERSTOOD, check)
 
@@ -131,11 +131,11 @@ async def test_the_clocks_run_on_after_the_commit(
     front = await start_every(**SOON, first_token_timeout_seconds=0.4)
 
     async def check(asking: Asking) -> None:
-        told = await recorder.ask(front, asking, "hang-before")
-        assert told.outcome == (200, "first_token_timeout", "first_token_timeout")
-        assert told.error(asking)["request_id"] == told.record.request_id
-        assert not told.clean
-        assert pings_in(told.answer.body) >= 2
+        recorded = await recorder.ask(front, asking, "hang-before")
+        assert recorded.outcome == (200, "first_token_timeout", "first_token_timeout")
+        assert recorded.error(asking)["request_id"] == recorded.record.request_id
+        assert not recorded.clean
+        assert pings_in(recorded.answer.body) >= 2
 
     await for_each(UNDERSTOOD, check)
 
@@ -146,9 +146,9 @@ async def test_no_commit_while_nobody_asked_for_a_stream(
     """An answer in one piece has one status, however long it takes."""
     front = await start_every(**SOON)
     whole = CHAT.with_body(CHAT.body.replace(b'"stream": true', b'"stream": false'))
-    told = await recorder.ask(front, whole, "hang-before=0.4")
-    assert told.outcome == (200, "complete", "")
-    assert told.answer.json()["choices"]
+    recorded = await recorder.ask(front, whole, "hang-before=0.4")
+    assert recorded.outcome == (200, "complete", "")
+    assert recorded.answer.json()["choices"]
     late = await recorder.ask(front, whole, "hang-before=0.4;status=404")
     assert late.outcome == (404, "complete", "")
 
@@ -156,19 +156,19 @@ async def test_no_commit_while_nobody_asked_for_a_stream(
 async def test_the_commit_can_be_switched_off(start_every: StartWorker, recorder: Recorder) -> None:
     """0: the status waits for the upstream for as long as the clocks let it."""
     front = await start_every(commit_after_seconds=0, ping_interval_seconds=0.02, retries=0)
-    told = await recorder.ask(front, CHAT, "hang-before=0.3;status=404")
-    assert told.outcome == (404, "complete", "")
+    recorded = await recorder.ask(front, CHAT, "hang-before=0.3;status=404")
+    assert recorded.outcome == (404, "complete", "")
 
 
 async def test_pings_can_be_switched_off(start_every: StartWorker, recorder: Recorder) -> None:
     """0: the 200 goes out all the same, and silence stays silence."""
     front = await start_every(commit_after_seconds=0.05, ping_interval_seconds=0)
-    told = await recorder.ask(front, CHAT, "hang-before=0.3;hang=3;hang-for=0.2")
-    assert told.outcome == (200, "complete", "")
-    assert told.record.committed_at is not None
-    assert told.record.first_byte_at is not None
-    assert told.record.committed_at < told.record.first_byte_at
-    assert pings_in(told.answer.body) == 0
+    recorded = await recorder.ask(front, CHAT, "hang-before=0.3;hang=3;hang-for=0.2")
+    assert recorded.outcome == (200, "complete", "")
+    assert recorded.record.committed_at is not None
+    assert recorded.record.first_byte_at is not None
+    assert recorded.record.committed_at < recorded.record.first_byte_at
+    assert pings_in(recorded.answer.body) == 0
 
 
 @pytest.mark.parametrize("form", ["", "crlf", "cr", "comments", "multiline"])
@@ -180,9 +180,9 @@ async def test_pings_stand_between_events(
 
     async def check(asking: Asking) -> None:
         words = f"seed=same;{form};tokens=4"
-        told = await recorder.ask(front, asking, f"{words};rate=8")
-        body = told.answer.body
-        assert told.outcome == (200, "complete", "")
+        recorded = await recorder.ask(front, asking, f"{words};rate=8")
+        body = recorded.answer.body
+        assert recorded.outcome == (200, "complete", "")
         assert pings_in(body) >= 2
         assert without_pings(body)[0] == without_pings(await recorder.healthy(asking, words))[0]
         assert unpinged(body) == unpinged(await recorder.healthy(asking, words))
@@ -199,8 +199,8 @@ async def test_no_ping_inside_an_event(
     words = f"seed=same;{form};tokens=2"
 
     async def check(asking: Asking) -> None:
-        told = await recorder.ask(front, asking, f"{words};drip-pause=0.06")
-        body = told.answer.body
+        recorded = await recorder.ask(front, asking, f"{words};drip-pause=0.06")
+        body = recorded.answer.body
         assert without_pings(body)[0] == without_pings(await recorder.healthy(asking, words))[0]
         assert unpinged(body) == unpinged(await recorder.healthy(asking, words))
 
@@ -212,9 +212,9 @@ async def test_pings_and_single_bytes(start_every: StartWorker, recorder: Record
     front = await start_every(ping_interval_seconds=0.01)
     words = "seed=same;crlf;tokens=1;drip=40"
     want = await recorder.healthy(CHAT, words)
-    told = await recorder.ask(front, CHAT, f"{words};drip-pause=0.02")
-    assert without_pings(told.answer.body)[0] == without_pings(want)[0]
-    assert unpinged(told.answer.body) == unpinged(want)
+    recorded = await recorder.ask(front, CHAT, f"{words};drip-pause=0.02")
+    assert without_pings(recorded.answer.body)[0] == without_pings(want)[0]
+    assert unpinged(recorded.answer.body) == unpinged(want)
 
 
 @pytest.mark.parametrize("after", [0.02, 30])
@@ -225,10 +225,10 @@ async def test_no_reader_loses_text_to_a_ping(
     front = await start_every(ping_interval_seconds=0.02, commit_after_seconds=after)
 
     async def check(asking: Asking) -> None:
-        told = await recorder.ask(front, asking, "seed=same;tokens=3;rate=10;ttft=0.2")
+        recorded = await recorder.ask(front, asking, "seed=same;tokens=3;rate=10;ttft=0.2")
         healthy = await recorder.healthy(asking, "seed=same;tokens=3")
-        assert pings_in(told.answer.body) >= 2
-        assert texts(told.answer.body, asking) == texts(healthy, asking)
+        assert pings_in(recorded.answer.body) >= 2
+        assert texts(recorded.answer.body, asking) == texts(healthy, asking)
 
     await for_each(UNDERSTOOD, check)
 
@@ -249,6 +249,8 @@ async def test_many_silent_streams_are_bridged_at_once(
 ) -> None:
     """Each has its own time; none waits for another's."""
     front = await start_every(**SOON)
-    told = await asyncio.gather(*(recorder.ask(front, CHAT, "hang-before=0.4") for _ in range(20)))
-    assert {request.outcome for request in told} == {(200, "complete", "")}
-    assert min(pings_in(request.answer.body) for request in told) >= 1
+    requests = await asyncio.gather(
+        *(recorder.ask(front, CHAT, "hang-before=0.4") for _ in range(20))
+    )
+    assert {request.outcome for request in requests} == {(200, "complete", "")}
+    assert min(pings_in(request.answer.body) for request in requests) >= 1

@@ -161,12 +161,12 @@ async def attack(gateway: RunningGateway, how: str, count: int, seconds: float) 
     return seen
 
 
-def is_bounded(made: Greed, count: int, most: int, longest_gap: float) -> None:
+def is_bounded(made: Greed, count: int, max_growth: int, longest_gap: float) -> None:
     """Each had an answer that says what is wrong, if anything; nothing grew, nobody stood still."""
     before, worst, after = made.memory
     assert sum(made.seen.values()) == count, made
     assert set(made.seen) <= {"200", "408", "413", "502", "503"}, made
-    assert worst - before < most, made
+    assert worst - before < max_growth, made
     assert after - before < MARGIN, made
     assert max(made.gaps) < longest_gap, made
 

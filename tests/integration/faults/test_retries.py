@@ -33,10 +33,10 @@ async def test_what_passes_is_tried_again(
     front = await start_every(retries=2)
 
     async def check(asking: Asking) -> None:
-        told = await recorder.ask(front, asking, f"seed=same;fail=1;{words}")
-        assert told.outcome == (200, "complete", "")
-        assert told.answer.body == await recorder.healthy(asking, "seed=same")
-        assert len(told.calls) == 2
+        recorded = await recorder.ask(front, asking, f"seed=same;fail=1;{words}")
+        assert recorded.outcome == (200, "complete", "")
+        assert recorded.answer.body == await recorder.healthy(asking, "seed=same")
+        assert len(recorded.calls) == 2
 
     await for_each(ASKINGS, check)
 
@@ -49,9 +49,9 @@ async def test_what_does_not_pass_is_not_tried_again(
     front = await start_every(retries=3)
 
     async def check(asking: Asking) -> None:
-        told = await recorder.ask(front, asking, f"status={status}")
-        assert told.outcome == (status, "complete", "")
-        assert len(told.calls) == 1
+        recorded = await recorder.ask(front, asking, f"status={status}")
+        assert recorded.outcome == (status, "complete", "")
+        assert len(recorded.calls) == 1
 
     await for_each(ASKINGS, check)
 
@@ -61,8 +61,8 @@ async def test_a_500_is_tried_again_where_the_operator_says_so(
 ) -> None:
     """By `SLUICE_RETRY_ON_500`."""
     front = await start_every(retry_on_500=True)
-    told = await recorder.ask(front, CHAT, "fail=1;status=500")
-    assert (told.outcome, len(told.calls)) == ((200, "complete", ""), 2)
+    recorded = await recorder.ask(front, CHAT, "fail=1;status=500")
+    assert (recorded.outcome, len(recorded.calls)) == ((200, "complete", ""), 2)
 
 
 @pytest.mark.parametrize("status", [429, 503, 529])
@@ -71,19 +71,19 @@ async def test_given_up(start_every: StartWorker, recorder: Recorder, status: in
     front = await start_every(retries=1)
 
     async def check(asking: Asking) -> None:
-        told = await recorder.ask(front, asking, f"status={status};{AT_ONCE}")
-        assert told.outcome == (status, "complete", "")
-        assert len(told.calls) == 2
-        assert told.answer.headers["Retry-After"] == "0"
-        assert told.answer.headers["retry-after-ms"] == "0"
-        assert told.answer.json()["error"]["message"]
-        assert status != 429 or _limits(told) >= _known_limits(asking)
+        recorded = await recorder.ask(front, asking, f"status={status};{AT_ONCE}")
+        assert recorded.outcome == (status, "complete", "")
+        assert len(recorded.calls) == 2
+        assert recorded.answer.headers["Retry-After"] == "0"
+        assert recorded.answer.headers["retry-after-ms"] == "0"
+        assert recorded.answer.json()["error"]["message"]
+        assert status != 429 or _limits(recorded) >= _known_limits(asking)
 
     await for_each(ASKINGS, check)
 
 
-def _limits(told: RecordedRequest) -> set[str]:
-    return {name.lower() for name in told.answer.headers if "ratelimit" in name.lower()}
+def _limits(recorded: RecordedRequest) -> set[str]:
+    return {name.lower() for name in recorded.answer.headers if "ratelimit" in name.lower()}
 
 
 def _known_limits(asking: Asking) -> set[str]:
@@ -98,9 +98,9 @@ async def test_the_pause_that_an_upstream_asks_for_is_kept(
 ) -> None:
     """Not a moment earlier: it would only be refused again."""
     front = await start_every(retries=1)
-    told = await recorder.ask(front, CHAT, "fail=1;status=429;retry-after=0.4")
-    first, second = told.calls
-    assert told.outcome == (200, "complete", "")
+    recorded = await recorder.ask(front, CHAT, "fail=1;status=429;retry-after=0.4")
+    first, second = recorded.calls
+    assert recorded.outcome == (200, "complete", "")
     assert first.ended_at is not None
     assert second.started_at - first.ended_at >= 0.39
 
@@ -110,18 +110,18 @@ async def test_a_pause_that_is_too_long_is_the_clients_to_keep(
 ) -> None:
     """It is told at once when to come again, rather than made to wait."""
     front = await start_every(retries=3, retry_after_cap_seconds=2)
-    told = await recorder.ask(front, CHAT, "status=503;retry-after=30")
-    assert told.outcome == (503, "complete", "")
-    assert told.answer.headers["Retry-After"] == "30"
-    assert told.answer.headers["retry-after-ms"] == "30000"
-    assert len(told.calls) == 1
+    recorded = await recorder.ask(front, CHAT, "status=503;retry-after=30")
+    assert recorded.outcome == (503, "complete", "")
+    assert recorded.answer.headers["Retry-After"] == "30"
+    assert recorded.answer.headers["retry-after-ms"] == "30000"
+    assert len(recorded.calls) == 1
 
 
 async def test_no_retries(start_every: StartWorker, recorder: Recorder) -> None:
     """0: every failure is the client's to handle."""
     front = await start_every(retries=0)
-    told = await recorder.ask(front, CHAT, f"fail=1;status=503;{AT_ONCE}")
-    assert (told.outcome, len(told.calls)) == ((503, "complete", ""), 1)
+    recorded = await recorder.ask(front, CHAT, f"fail=1;status=503;{AT_ONCE}")
+    assert (recorded.outcome, len(recorded.calls)) == ((503, "complete", ""), 1)
     lost = await recorder.ask(front, CHAT, "fail=1;reset")
     assert (lost.outcome[0], len(lost.calls)) == (502, 1)
 
@@ -134,9 +134,9 @@ async def test_never_after_the_commit(
     front = await start_every(retries=3)
 
     async def check(asking: Asking) -> None:
-        told = await recorder.ask(front, asking, f"fail=1;{words}")
-        assert told.answer.status == 200
-        assert len(told.calls) == 1
+        recorded = await recorder.ask(front, asking, f"fail=1;{words}")
+        assert recorded.answer.status == 200
+        assert len(recorded.calls) == 1
 
     await for_each(ASKINGS, check)
 
@@ -147,11 +147,11 @@ async def test_retries_are_a_small_part_of_the_traffic(
     """An upstream that refuses everything is not asked many times as much as before."""
     front = await start_every(retries=5, eject_after_failures=1000, eject_failure_rate=1)
     requests = 100
-    told = await asyncio.gather(
+    recorded_requests = await asyncio.gather(
         *(recorder.ask(front, CHAT, f"status=503;{AT_ONCE}") for _ in range(requests))
     )
-    assert {recorded.outcome[0] for recorded in told} == {503}
-    further = sum(len(recorded.calls) for recorded in told) - requests
+    assert {recorded.outcome[0] for recorded in recorded_requests} == {503}
+    further = sum(len(recorded.calls) for recorded in recorded_requests) - requests
     # What little time earns is left room for: the machine may be slow.
     assert further <= retry.MIN_TOKENS + requests * retry.TOKENS_PER_REQUEST + 5
     assert further >= retry.MIN_TOKENS
@@ -167,10 +167,10 @@ async def test_the_whole_body_is_sent_again(
     run = uuid.uuid4().hex
     fields = [("X-Demo", f"fail=1;status=503;{AT_ONCE}"), ("X-Demo-Run", run)]
     answer = await exchange(front.url, request("POST", "/v1/echo?a=b", body, fields))
-    told = answer.json()
+    echo = answer.json()
     assert answer.status == 200
-    assert told["target"] == "/v1/echo?a=b"
-    assert told["body"] == {"bytes": size, "sha256": hashlib.sha256(body).hexdigest()}
+    assert echo["target"] == "/v1/echo?a=b"
+    assert echo["body"] == {"bytes": size, "sha256": hashlib.sha256(body).hexdigest()}
     assert [call.body_bytes for call in await recorder.calls(run)] == [size, size]
 
 
@@ -197,10 +197,10 @@ async def test_an_error_that_hides_in_a_200_has_a_true_status_when_given_up(
     front = await start_every(retries=1)
 
     async def check(asking: Asking) -> None:
-        told = await recorder.ask(front, asking, "overloaded")
-        assert told.outcome == (503, "error_event", "upstream_overloaded")
-        assert len(told.calls) == 2
-        assert int(told.answer.headers["Retry-After"]) >= 1
-        assert json.loads(told.answer.body)["error"]
+        recorded = await recorder.ask(front, asking, "overloaded")
+        assert recorded.outcome == (503, "error_event", "upstream_overloaded")
+        assert len(recorded.calls) == 2
+        assert int(recorded.answer.headers["Retry-After"]) >= 1
+        assert json.loads(recorded.answer.body)["error"]
 
     await for_each(ASKINGS, check)

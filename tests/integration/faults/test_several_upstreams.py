@@ -80,8 +80,8 @@ async def test_a_model_goes_by_another_name_there(
         for asking in ASKINGS:
             if asking.family == "unknown":
                 continue
-            told = await recorder.ask(front, asking.of_model("mine"))
-            assert told.answer.status == 200
+            recorded = await recorder.ask(front, asking.of_model("mine"))
+            assert recorded.answer.status == 200
             sent = upstream.heads[-1] + upstream.bodies[-1]
             assert b"theirs" in sent
             assert b"mine" not in sent
@@ -107,9 +107,9 @@ async def test_a_tier_that_fails(start_every: StartWorker, recorder: Recorder) -
             upstream_url=None,
             upstreams=[at("first", ill.url), at("second", recorder.demo.url, priority=1)],
         )
-        told = await recorder.ask(front, CHAT)
-    assert told.outcome == (200, "complete", "")
-    assert (told.record.upstream, told.record.attempts) == ("second", 2)
+        recorded = await recorder.ask(front, CHAT)
+    assert recorded.outcome == (200, "complete", "")
+    assert (recorded.record.upstream, recorded.record.attempts) == ("second", 2)
 
 
 async def test_a_sibling_goes_first(start_every: StartWorker, recorder: Recorder) -> None:
@@ -124,10 +124,10 @@ async def test_a_sibling_goes_first(start_every: StartWorker, recorder: Recorder
                 at("three", three.url, priority=2),
             ],
         )
-        told = await recorder.ask(front, CHAT)
-        assert told.outcome == (200, "complete", "")
+        recorded = await recorder.ask(front, CHAT)
+        assert recorded.outcome == (200, "complete", "")
         assert (len(one.heads), len(two.heads), len(three.heads)) == (1, 1, 1)
-        assert told.record.upstream == "three"
+        assert recorded.record.upstream == "three"
 
 
 async def test_weights(start_every: StartWorker, recorder: Recorder, other: Demo) -> None:
@@ -148,14 +148,14 @@ async def test_the_less_loaded_is_asked(
     front = await start_every(
         upstream_url=None, upstreams=[at("one", recorder.demo.url), at("two", other.url)]
     )
-    told = [asyncio.create_task(recorder.ask(front, CHAT, "hang=1")) for _ in range(30)]
+    tasks = [asyncio.create_task(recorder.ask(front, CHAT, "hang=1")) for _ in range(30)]
     await until(
         lambda: len(recorder.demo.state.open) + len(other.state.open) == 30, "not all began"
     )
     loads = (len(recorder.demo.state.open), len(other.state.open))
-    for request in told:
+    for request in tasks:
         request.cancel()
-    await asyncio.gather(*told, return_exceptions=True)
+    await asyncio.gather(*tasks, return_exceptions=True)
     assert max(loads) <= 2 * min(loads) + 2
 
 
@@ -184,8 +184,8 @@ async def test_a_failing_upstream_is_taken_out_and_comes_back(
         assert len(ill.heads) == 3
         mended.set()
         await until(lambda: state_of(front, "ill")["back_in_seconds"] == 0, "it stays out")
-        told = await asyncio.gather(*(recorder.ask(front, CHAT) for _ in range(5)))
-        assert {request.outcome for request in told} == {(200, "complete", "")}
+        requests = await asyncio.gather(*(recorder.ask(front, CHAT) for _ in range(5)))
+        assert {request.outcome for request in requests} == {(200, "complete", "")}
         await until(lambda: state_of(front, "ill")["state"] == "up", "it does not come back")
         assert (await recorder.ask(front, CHAT)).record.upstream == "ill"
 
@@ -239,10 +239,12 @@ async def test_its_own_limit(start_every: StartWorker, recorder: Recorder, other
             at("next", other.url, priority=1, max_streams=1),
         ],
     )
-    told = [asyncio.create_task(recorder.ask(front, CHAT, "hang=1;hang-for=0.6")) for _ in range(3)]
+    tasks = [
+        asyncio.create_task(recorder.ask(front, CHAT, "hang=1;hang-for=0.6")) for _ in range(3)
+    ]
     await until(lambda: len(recorder.demo.state.open) + len(other.state.open) == 3, "not all began")
     refused = await recorder.ask(front, CHAT)
-    went = Counter([(await request).record.upstream for request in told])
+    went = Counter([(await request).record.upstream for request in tasks])
     assert went == {"small": 2, "next": 1}
     assert refused.outcome == (503, "shed", "overloaded")
     assert int(refused.answer.headers["Retry-After"]) >= 1
@@ -305,6 +307,6 @@ async def test_a_refusal_of_all_is_the_last_ones(
             upstreams=[at("one", one.url), at("two", two.url, priority=1)],
             retries=1,
         )
-        told = await recorder.ask(front, CHAT)
-        assert told.outcome == (429, "complete", "")
-        assert told.answer.json()["error"]["message"] == "mine"
+        recorded = await recorder.ask(front, CHAT)
+        assert recorded.outcome == (429, "complete", "")
+        assert recorded.answer.json()["error"]["message"] == "mine"

@@ -50,10 +50,10 @@ def worker_of(gateway: RunningGateway) -> int:
 
 
 @contextlib.contextmanager
-def limited(pid: int, what: int, most: int) -> Iterator[None]:
+def limited(pid: int, what: int, limit: int) -> Iterator[None]:
     """A process has no more of it for a while."""
     before = resource.prlimit(pid, what)
-    resource.prlimit(pid, what, (most, before[1]))
+    resource.prlimit(pid, what, (limit, before[1]))
     try:
         yield
     finally:
@@ -80,8 +80,8 @@ async def nothing_is_left_of_it(gateway: RunningGateway, outcomes: set[str]) -> 
     await gateway.settled()
     ended = [entry["ended_by"] for entry in gateway.process.ended.values()]
     assert set(ended) <= outcomes, ended
-    found = await asyncio.to_thread(gateways.fetch, gateway.status_url)
-    seen = found["upstreams"]
+    status = await asyncio.to_thread(gateways.fetch, gateway.status_url)
+    seen = status["upstreams"]
     for response in seen.values() if isinstance(seen, dict) else seen:
         assert response["failures_in_a_row"] == 0, response
         assert "ejected" not in json.dumps(response), response

@@ -76,14 +76,14 @@ async def answered(url: str, sent: bytes) -> tuple[int, bytes]:
 
 async def wrong_with(url: str, sent: bytes, status: int) -> str:
     """What is wrong with an answer of the admin port; empty if nothing is."""
-    found, told = await answered(url, sent)
-    if found != status:
-        return f"{found} instead of {status}: {told[:200]!r}"
-    if MARK in told or b"access-control-" in told.lower():
-        return f"it tells what it may not: {told[:200]!r}"
-    body = told.rpartition(b"\n{")[2]
+    got, response = await answered(url, sent)
+    if got != status:
+        return f"{got} instead of {status}: {response[:200]!r}"
+    if MARK in response or b"access-control-" in response.lower():
+        return f"it tells what it may not: {response[:200]!r}"
+    body = response.rpartition(b"\n{")[2]
     if status >= 400 and not {"message", "code"} <= set(json.loads(b"{" + body)["error"]):
-        return f"it is not in Sluice's words: {told[:200]!r}"
+        return f"it is not in Sluice's words: {response[:200]!r}"
     return ""
 
 
@@ -93,11 +93,11 @@ async def test_the_admin_port_answers_no_page_of_others() -> None:
     async with Peer(answers_all) as peer:
         upstream = Upstream(Process(None, peer.url))  # type: ignore[arg-type] # it runs here
         with gateways.appliance(upstream, admin_hosts="sluice.example") as front:
-            found = {
+            complaints = {
                 name: await wrong_with(front.admin_url, sent, status) for name, sent, status in ROWS
             }
-    wrong = {name: words for name, words in found.items() if words}
-    assert not wrong, "\n".join(f"{name}: {words}" for name, words in wrong.items())
+    wrong = {name: complaint for name, complaint in complaints.items() if complaint}
+    assert not wrong, "\n".join(f"{name}: {complaint}" for name, complaint in wrong.items())
     assert not [line for line in front.process.lines if MARK.decode() in line]
 
 

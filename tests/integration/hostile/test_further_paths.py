@@ -97,15 +97,15 @@ async def test_further_prefixes_are_no_holes(nginx: NginxProgram | None) -> None
     """What is listed passes as it is, known by its end; all else stays shut, and is told."""
     async with Peer(answers_all) as peer:
         with fronts(nginx, peer, keys=False, paths=",".join(PATHS)) as front:
-            found = {}
+            complaints = {}
             for row in rows_as_read(ROWS, nginx):
-                found[row.name] = await wrong_with(front, peer, row, row.sent, row.status)
+                complaints[row.name] = await wrong_with(front, peer, row, row.sent, row.status)
             lost = await exchange(front.url, get(b"/chat/completions"))
-        told = [line for line in front.process.lines if MARK.decode() in line]
-        told += [line for line in front.process.lines if OPERATOR.decode() in line]
-    wrong = {name: words for name, words in found.items() if words}
-    assert not wrong, "\n".join(f"{name}: {words}" for name, words in wrong.items())
-    assert not told
+        secrets = [line for line in front.process.lines if MARK.decode() in line]
+        secrets += [line for line in front.process.lines if OPERATOR.decode() in line]
+    wrong = {name: complaint for name, complaint in complaints.items() if complaint}
+    assert not wrong, "\n".join(f"{name}: {complaint}" for name, complaint in wrong.items())
+    assert not secrets
     message = json.loads(lost.body)["error"]["message"]
     for word in ("/v1, /v1beta", *PATHS, "base URL must end in /v1"):
         assert word in message

@@ -106,13 +106,13 @@ def reached_wrongly(row: Http2Row, heads: list[bytes], bodies: list[bytes]) -> s
         for head, body in zip(heads, bodies, strict=True)
         if not head.startswith(b"GET /v1/good HTTP/1.1\r\n")
     ]
-    found = tuple(head.split(b"\r\n")[0].rpartition(b" HTTP/")[0] for head, _ in reached)
-    if found != row.reached:
-        return f"{found} reached it, not {row.reached}"
-    told = b"\n".join(head + body for head, body in reached).lower()
+    targets = tuple(head.split(b"\r\n")[0].rpartition(b" HTTP/")[0] for head, _ in reached)
+    if targets != row.reached:
+        return f"{targets} reached it, not {row.reached}"
+    received = b"\n".join(head + body for head, body in reached).lower()
     for word in (*row.never, MARK):
-        if word in told:
-            return f"{word!r} reached it: {told[:400]!r}"
+        if word in received:
+            return f"{word!r} reached it: {received[:400]!r}"
     if row.received is not None and [body for _, body in reached] != [row.received]:
         return f"the body of {reached} is another one"
     return ""
@@ -125,13 +125,13 @@ async def test_a_hostile_request_by_http2_reaches_nobody(nginx: NginxProgram) ->
     async with Peer(answers_all) as peer:
         with by_tls(nginx, peer) as (front, port):
             rows = [http2_as_read(row, nginx) for row in ROWS]
-            found = {row.name: await wrong_with(port, peer, row) for row in rows}
-        told = [
+            complaints = {row.name: await wrong_with(port, peer, row) for row in rows}
+        leaks = [
             line for line in front.process.lines for key in (MARK, OPERATOR) if key.decode() in line
         ]
-    wrong = {name: words for name, words in found.items() if words}
-    assert not wrong, "\n".join(f"{name}: {words}" for name, words in wrong.items())
-    assert not told, told[:5]
+    wrong = {name: complaint for name, complaint in complaints.items() if complaint}
+    assert not wrong, "\n".join(f"{name}: {complaint}" for name, complaint in wrong.items())
+    assert not leaks, leaks[:5]
     assert len({row.name for row in ROWS}) == len(ROWS) >= 100
 
 
@@ -171,15 +171,15 @@ async def test_frames_and_floods_end_only_their_own_connection(nginx: NginxProgr
     """What breaks the rules ends the connection; a flood costs nobody else an answer or memory."""
     async with Peer(answers_all) as peer:
         with by_tls(nginx, peer) as (front, port):
-            found = {row.name: await broken_wrongly(port, row) for row in BROKEN + IGNORED}
+            complaints = {row.name: await broken_wrongly(port, row) for row in BROKEN + IGNORED}
             before = front.memory()["nginx"]
-            found |= {flood.name: await flooded(port, flood) for flood in FLOODS}
+            complaints |= {flood.name: await flooded(port, flood) for flood in FLOODS}
             grown = front.memory()["nginx"] - before
             await front.settled()
-    wrong = {name: words for name, words in found.items() if words}
-    assert not wrong, "\n".join(f"{name}: {words}" for name, words in wrong.items())
+    wrong = {name: complaint for name, complaint in complaints.items() if complaint}
+    assert not wrong, "\n".join(f"{name}: {complaint}" for name, complaint in wrong.items())
     assert grown < MOST_GROWTH
-    assert len(found) == len(BROKEN + IGNORED + FLOODS) >= 45
+    assert len(complaints) == len(BROKEN + IGNORED + FLOODS) >= 45
 
 
 async def endless(connection: Connection) -> None:

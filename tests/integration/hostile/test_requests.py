@@ -79,19 +79,19 @@ async def asked(url: str, sent: bytes, *, closes: bool = False) -> tuple[Whole |
 def reached_wrongly(row: Row, heads: list[bytes], bodies: list[bytes], status: int) -> str:
     """What is wrong with what reached the upstream; empty if nothing is."""
     reached = row.reached if status < 400 else ()
-    found = tuple(
+    targets = tuple(
         line.rpartition(b" HTTP/")[0] for line in (head.split(b"\r\n")[0] for head in heads)
     )
-    if found != reached:
-        return f"{found} reached it, not {reached}"
-    told = b"\n".join(heads + bodies).lower()
+    if targets != reached:
+        return f"{targets} reached it, not {reached}"
+    received = b"\n".join(heads + bodies).lower()
     for word in (*row.never, MARK, CLIENT):
-        if word in told:
-            return f"{word!r} reached it: {told[:400]!r}"
-    for word in row.has if found else ():
-        if word not in told:
-            return f"{word!r} did not reach it: {told[:400]!r}"
-    if row.body is not None and found and bodies != [row.body]:
+        if word in received:
+            return f"{word!r} reached it: {received[:400]!r}"
+    for word in row.has if targets else ():
+        if word not in received:
+            return f"{word!r} did not reach it: {received[:400]!r}"
+    if row.body is not None and targets and bodies != [row.body]:
         return f"the body {bodies!r} reached it"
     return ""
 
@@ -160,16 +160,16 @@ async def test_a_hostile_request_reaches_nobody(nginx: NginxProgram | None, keys
         with fronts(nginx, peer, keys=keys) as front:
             for row in rows_as_read(ROWS, nginx):
                 for name, sent, status in variants(row, keys=keys):
-                    if words := await wrong_with(front, peer, row, sent, status):
-                        wrong[name] = words
-        told = [
+                    if complaint := await wrong_with(front, peer, row, sent, status):
+                        wrong[name] = complaint
+        leaks = [
             line
             for line in front.process.lines
             for key in (MARK, OPERATOR, CLIENT)
             if key.decode() in line
         ]
-    assert not wrong, "\n".join(f"{name}: {words}" for name, words in wrong.items())
-    assert not told, told[:5]
+    assert not wrong, "\n".join(f"{name}: {complaint}" for name, complaint in wrong.items())
+    assert not leaks, leaks[:5]
     # What is said to people at the start is no JSON.
     first = next(at for at, line in enumerate(front.process.lines) if "request_id" in line)
     assert not [line for line in front.process.lines[first:] if _is_no_json(line)]

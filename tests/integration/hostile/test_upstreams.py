@@ -38,7 +38,7 @@ async def got(url: str, number: int, row: Row) -> tuple[Head, bytes, bool]:
 def complaint(row: Row, head: Head, body: bytes, *, cut: bool) -> str:
     """What is wrong with what a client got for a row; empty if nothing is."""
     fields = "".join(f"\n{name}: {value}" for name, value in head.headers.items())
-    told = f"{head.reason}{fields}\n".encode("latin-1").lower() + body.lower()
+    received = f"{head.reason}{fields}\n".encode("latin-1").lower() + body.lower()
     if head.status != row.status:
         return f"{head.status} instead of {row.status}: {body[:200]!r}"
     if cut is not row.cut:
@@ -46,11 +46,11 @@ def complaint(row: Row, head: Head, body: bytes, *, cut: bool) -> str:
     if row.body is not None and body != row.body:
         return f"the body is {body[:200]!r}"
     for word in row.never:
-        if word in told:
-            return f"{word!r} is in it: {told[:300]!r}"
+        if word in received:
+            return f"{word!r} is in it: {received[:300]!r}"
     for word in row.has:
-        if word not in told:
-            return f"{word!r} is not in it: {told[:300]!r}"
+        if word not in received:
+            return f"{word!r} is not in it: {received[:300]!r}"
     if head.status == 502:
         json.loads(body)
     return ""
@@ -87,9 +87,9 @@ async def test_a_hostile_upstream_harms_only_its_own_answer(start_every: StartWo
         # What an upstream says late, while the next request is on its way to it, is the answer.
         first = [await one(*numbered) for numbered in enumerate(AFTERWARDS)]
         rest = enumerate(ROWS[len(AFTERWARDS) :], len(AFTERWARDS))
-        found = first + await asyncio.gather(*(one(*numbered) for numbered in rest))
-        wrong = {name: words for name, words in found if words}
-        assert not wrong, "\n".join(f"{name}: {words}" for name, words in wrong.items())
+        complaints = first + await asyncio.gather(*(one(*numbered) for numbered in rest))
+        wrong = {name: text for name, text in complaints if text}
+        assert not wrong, "\n".join(f"{name}: {text}" for name, text in wrong.items())
 
 
 def test_the_table_is_as_long_as_it_is_said_to_be() -> None:

@@ -66,8 +66,8 @@ _HTTP2_OTHERWISE_BEFORE: dict[Version, dict[str, Reading]] = {
 def programs() -> list[NginxProgram]:
     """The nginx that Sluice would run, and those that `TEST_NGINX` names."""
     more = filter(None, os.environ.get("TEST_NGINX", "").split(os.pathsep))
-    found = [nginx_program.find(), *map(nginx_program.find, more)]
-    return list({program.path: program for program in found}.values())
+    programs_found = [nginx_program.find(), *map(nginx_program.find, more)]
+    return list({program.path: program for program in programs_found}.values())
 
 
 _PROGRAMS = programs()

@@ -60,24 +60,24 @@ async def asked(
 async def ask(url: str, method: str = "GET", body: Any = None, **headers: str) -> Answer:
     """The whole answer, or as much of it as came."""
     async with asked(url, method, body, **headers) as answer:
-        found = Answer(answer.status, dict(answer.headers))
+        read = Answer(answer.status, dict(answer.headers))
         try:
             while part := await answer.content.readany():
-                found.body += part
+                read.body += part
         except aiohttp.ClientError:
-            found.whole = False
-        return found
+            read.whole = False
+        return read
 
 
 async def begun(url: str, body: Any, events: int, path: str = CHAT, **headers: str) -> Answer:
     """A resumable stream whose client leaves after so many events."""
     async with asked(url + path, "POST", body, **RESUMABLE, **headers) as answer:
-        found = Answer(answer.status, dict(answer.headers), whole=False)
-        while len(found.events) < events:
+        read = Answer(answer.status, dict(answer.headers), whole=False)
+        while len(read.events) < events:
             part = await answer.content.readany()
             assert part, "it ended before that"
-            found.body += part
-    return found
+            read.body += part
+    return read
 
 
 async def ended(url: str, stream: str, seconds: float = 20.0) -> dict[str, Any]:
@@ -85,8 +85,8 @@ async def ended(url: str, stream: str, seconds: float = 20.0) -> dict[str, Any]:
     deadline = asyncio.get_running_loop().time() + seconds
     while True:
         async with asked(f"{url}/v1/streams/{stream}", Accept="application/json") as answer:
-            found: dict[str, Any] = await answer.json()
-        if found.get("status") == "ended":
-            return found
-        assert asyncio.get_running_loop().time() < deadline, found
+            state: dict[str, Any] = await answer.json()
+        if state.get("status") == "ended":
+            return state
+        assert asyncio.get_running_loop().time() < deadline, state
         await asyncio.sleep(0.05)

@@ -111,6 +111,6 @@ def _link(namespace: str, number: int, which: int) -> Link:
     return Link(here, ours)
 
 
-def _ip(*words: str) -> None:
-    done = subprocess.run(["ip", *words], capture_output=True, timeout=_SECONDS, check=False)
-    assert not done.returncode, f"ip {' '.join(words)}: {done.stderr.decode(errors='replace')}"
+def _ip(*arguments: str) -> None:
+    done = subprocess.run(["ip", *arguments], capture_output=True, timeout=_SECONDS, check=False)
+    assert not done.returncode, f"ip {' '.join(arguments)}: {done.stderr.decode(errors='replace')}"

@@ -38,12 +38,12 @@ def machine(upstream: Upstream, store: str = "", **settings: Any) -> Iterator[Ru
 
 def everything_of(of: RunningGateway) -> list[int]:
     """The process ids of an appliance: the supervisor, nginx, its workers, and the worker's."""
-    found, rest = [], [of.process.popen.pid]
+    pids, rest = [], [of.process.popen.pid]
     while rest:
-        found.append(pid := rest.pop())
+        pids.append(pid := rest.pop())
         for children in Path(f"/proc/{pid}/task").glob("*/children"):
             rest += map(int, children.read_text("ascii").split())
-    return found
+    return pids
 
 
 class Late:
@@ -94,8 +94,8 @@ async def ready(of: RunningGateway) -> None:
     """Wait until all its parts are there again."""
 
     async def is_ready() -> bool:
-        found = await status(of)
-        return all(worker["state"] == "ready" for worker in found["workers"])
+        document = await status(of)
+        return all(worker["state"] == "ready" for worker in document["workers"])
 
     await gateways.eventually(is_ready, "it did not come back", seconds=30)
 
@@ -104,8 +104,8 @@ def metric(of: RunningGateway, name: str, labels: str = "") -> float:
     """The sum of a metric over all its samples whose labels hold these words."""
     with urllib.request.urlopen(f"{of.admin_url}/metrics", timeout=5) as answer:
         lines = answer.read().decode().splitlines()
-    found = (line for line in lines if line.startswith(name) and labels in line)
-    return sum(float(line.rpartition(" ")[2]) for line in found)
+    samples = (line for line in lines if line.startswith(name) and labels in line)
+    return sum(float(line.rpartition(" ")[2]) for line in samples)
 
 
 class Watched:

@@ -103,8 +103,8 @@ async def test_a_response_goes_to_the_upstream_that_made_it(
         async def create(**more: str) -> tuple[str, str]:
             body = {"model": "demo;tokens=2", "input": "Hi"} | more
             async with http.post(f"{worker.url}/v1/responses", json=body) as answer:
-                found = await answer.json()
-            return found["id"], asked_upstreams[-1]
+                response = await answer.json()
+            return response["id"], asked_upstreams[-1]
 
         for _ in range(4):
             made, upstream = await create()

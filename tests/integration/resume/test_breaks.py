@@ -46,12 +46,12 @@ async def read_with_breaks(
 ) -> list[bytes]:
     """All events, over as many connections as it takes."""
     events: list[bytes] = []
-    for which, most in breaks:
+    for which, max_events in breaks:
         async with asked(f"{urls[which]}{path}?after={len(events)}") as answer:
             if answer.status == 204:
                 return events
             assert answer.status == 200
-            cutter, left = EventCutter(), most
+            cutter, left = EventCutter(), max_events
             while left > 0 and (part := await answer.content.read(left)):
                 events += cutter.feed(part)
                 left -= len(part)
@@ -70,10 +70,10 @@ async def every_event_once(
     model = f"demo;seed={seed};tokens=30;rate=100;ttft=0"
     made = await ask(urls[0] + CHAT, "POST", chat(model), Prefer="respond-async")
     path = f"/v1/streams/{made.stream}"
-    found = await asyncio.gather(*(read_with_breaks(urls, path, breaks) for breaks in readers))
+    readings = await asyncio.gather(*(read_with_breaks(urls, path, breaks) for breaks in readers))
     everything = await ask(urls[1] + path)
     assert everything.body.endswith(b"data: [DONE]\n\n")
-    assert found == [everything.events] * len(readers)
+    assert readings == [everything.events] * len(readers)
     return everything.body
 
 

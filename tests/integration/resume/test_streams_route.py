@@ -74,9 +74,9 @@ async def test_what_is_no_stream_or_no_cursor(front: Worker, path: str, status: 
     """Unknown ids are 404, cursors that are none 400: never the stream from its beginning."""
     known = await ask(front.url + CHAT, "POST", chat(), **RESUMABLE)
     await ended(front.url, known.stream)
-    found = await ask(f"{front.url}/v1/streams/{path.format(id=known.stream)}")
-    assert found.status == status
-    assert json.loads(found.body)["error"]["request_id"]
+    answer = await ask(f"{front.url}/v1/streams/{path.format(id=known.stream)}")
+    assert answer.status == status
+    assert json.loads(answer.body)["error"]["request_id"]
 
 
 async def test_another_key_sees_nothing(front: Worker) -> None:

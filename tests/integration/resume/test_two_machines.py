@@ -41,11 +41,11 @@ async def test_many_readers_at_once(two: tuple[Worker, Worker]) -> None:
     made = await ask(one.url + CHAT, "POST", chat("demo;tokens=60;rate=60"), Prefer="respond-async")
     path = f"/v1/streams/{made.stream}"
     afters = [0, 0, 1, 5, 0, 2]
-    found = await asyncio.gather(
+    answers = await asyncio.gather(
         *(ask(f"{(one, other)[n % 2].url}{path}?after={after}") for n, after in enumerate(afters))
     )
-    whole = found[0].events
-    for after, answer in zip(afters, found, strict=True):
+    whole = answers[0].events
+    for after, answer in zip(afters, answers, strict=True):
         assert answer.whole
         assert answer.events == whole[after:]
 
@@ -140,8 +140,8 @@ async def test_the_store_freezes_in_mid_stream(
 
 async def _until_there(worker: Worker, stream: str) -> None:
     for _ in range(100):
-        found = await ask(f"{worker.url}/v1/streams/{stream}", Accept="application/json")
-        if found.status == 200 and b'"ended_by"' in found.body:
+        state = await ask(f"{worker.url}/v1/streams/{stream}", Accept="application/json")
+        if state.status == 200 and b'"ended_by"' in state.body:
             return
         await asyncio.sleep(0.1)
     raise AssertionError("the log never ended")

@@ -114,9 +114,9 @@ async def test_other_methods(start_front: StartWorker, store: StoreServer) -> No
     front = await start_front(store_url=store.url, store_timeout_seconds=5)
     made = await ask(front.url + CHAT, "POST", chat("demo;tokens=2"), **RESUMABLE)
     for method in ("POST", "PUT", "PATCH"):
-        found = await ask(f"{front.url}/v1/streams/{made.stream}", method)
-        assert (method, found.status) == (method, 405)
-        allowed = set(found.headers["Allow"].replace(" ", "").split(","))
+        answer = await ask(f"{front.url}/v1/streams/{made.stream}", method)
+        assert (method, answer.status) == (method, 405)
+        allowed = set(answer.headers["Allow"].replace(" ", "").split(","))
         assert allowed == {"GET", "HEAD", "DELETE"}
 
 
