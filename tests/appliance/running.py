@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from tests.fixtures.polling import pause_after
 from tests.fixtures.ports import free_port
 
 if TYPE_CHECKING:
@@ -25,10 +26,11 @@ _DRIVE = Path(__file__).with_name("drive.py")
 
 def wait_until(condition: Callable[[], object], what: str) -> None:
     """Ask again and again until it is so; fail if it takes too long."""
-    end = time.monotonic() + DEADLINE
+    began = time.monotonic()
     while not condition():
-        assert time.monotonic() < end, f"never came: {what}"
-        time.sleep(0.01)
+        waited = time.monotonic() - began
+        assert waited < DEADLINE, f"never came: {what}"
+        time.sleep(pause_after(waited))
 
 
 def alive(pid: int) -> bool:

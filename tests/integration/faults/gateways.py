@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.fixtures.polling import pause_after
 from tests.fixtures.ports import free_port
 from tests.integration.faults.observed_worker import STATUS_SOCKET
 
@@ -161,10 +162,11 @@ async def eventually(
     condition: Callable[[], Any], otherwise: str, *, seconds: float = SETTLE_SECONDS
 ) -> None:
     """Wait until an asynchronous condition is true; fail with `otherwise` after `seconds`."""
-    deadline = time.monotonic() + seconds
+    began = time.monotonic()
     while not await condition():
-        assert time.monotonic() < deadline, otherwise
-        await asyncio.sleep(0.01)
+        waited = time.monotonic() - began
+        assert waited < seconds, otherwise
+        await asyncio.sleep(pause_after(waited))
 
 
 async def kill(gateway: RunningGateway, worker: int) -> None:
@@ -250,6 +252,7 @@ def appliance(
         _environment(behind, given),
         f"{admin_url}/readyz",
         descriptors=descriptors,
+        says="Sluice is ready",
     ) as process:
         yield RunningGateway("nginx", process, behind, f"{admin_url}/status", admin_url)
 
@@ -274,6 +277,7 @@ def _running(
     ready: str,
     program: str = "proxy",
     descriptors: int = 0,
+    says: str = "",
 ) -> Iterator[Process]:
     clean = {name: text for name, text in os.environ.items() if not name.startswith("SLUICE_")}
     limit = ["prlimit", f"--nofile={descriptors}:{descriptors}"] if descriptors else []
@@ -288,7 +292,7 @@ def _running(
     reading = threading.Thread(target=process.read, daemon=True)
     reading.start()
     try:
-        _wait_until_it_answers(process, ready if ready.startswith("http") else url + ready)
+        _wait_until_it_answers(process, ready if ready.startswith("http") else url + ready, says)
         yield process
     finally:
         popen.send_signal(signal.SIGTERM)
@@ -302,13 +306,22 @@ def _running(
         popen.stdout.close()
 
 
-def _wait_until_it_answers(process: Process, url: str) -> None:
-    deadline = time.monotonic() + START_SECONDS
-    while True:
-        with contextlib.suppress(OSError), urllib.request.urlopen(url, timeout=1) as answer:
-            if answer.status == 200:
-                return
+def _wait_until_it_answers(process: Process, url: str, says: str) -> None:
+    """Wait until it has written `says`, without asking it meanwhile, and answers."""
+    began = time.monotonic()
+    while not (_has_said(process, says) and _answers(url)):
+        waited = time.monotonic() - began
         output = "\n".join(process.lines)
         assert process.popen.poll() is None, f"it ended at its start:\n{output}"
-        assert time.monotonic() < deadline, f"it does not answer:\n{output}"
-        time.sleep(0.01)
+        assert waited < START_SECONDS, f"it does not answer:\n{output}"
+        time.sleep(pause_after(waited))
+
+
+def _has_said(process: Process, words: str) -> bool:
+    return not words or any(words in line for line in list(process.lines))
+
+
+def _answers(url: str) -> bool:
+    with contextlib.suppress(OSError), urllib.request.urlopen(url, timeout=1) as answer:
+        return bool(answer.status == 200)
+    return False
