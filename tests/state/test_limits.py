@@ -13,7 +13,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from proxy.key_settings import KeyDefaults
+from proxy.state import script
 from proxy.state.limits import NOTHING, KeyLedger, Limit, Limits, Usage
+from proxy.state.store import key_of
 from tests.fixtures.stores import StoreServer
 from tests.state.conftest import connected
 from tests.state.model import MINUTE, Model, period_of
@@ -235,6 +237,30 @@ async def test_a_period_of_the_calendar(server: StoreServer, name: str) -> None:
         assert (refused.limit, refused.wait) == (Limit.BUDGET, 86_340.0)
         clock.now += refused.wait
         assert (await ledger.reserve("b", Usage(1, 0, 0.5))).limit is None
+
+
+async def test_the_servers_clock(server: StoreServer, name: str) -> None:
+    """Workers of several machines agree by it, to the microsecond."""
+    async with connected(server.url) as store:
+        times = []
+        for _ in range(2):
+            [[seconds, microseconds]] = await store.pipeline([("TIME",)], 5.0)
+            times.append(int(seconds) * 1_000_000 + int(microseconds))
+            keys = [key_of(name, part) for part in ("state", "leases")]
+            times.append((await store.run(script.load("usage"), keys, ("", 0, 0, "")))[3])
+    assert times == sorted(times)
+
+
+async def test_nothing_of_a_key_is_kept_for_ever(server: StoreServer, name: str) -> None:
+    """Keys that are used no more leave nothing behind, though their last worker died."""
+    async with connected(server.url) as store:
+        ledger = KeyLedger(store, name, Limits(requests_per_minute=3, budget_usd=1.0))
+        for reservation in ("ends", "dies"):
+            await ledger.reserve(reservation, Usage())
+        await ledger.settle("ends", Usage())
+        keys = [key_of(name, part) for part in ("state", "leases", "held", "settled")]
+        ttls = await store.pipeline([("PTTL", key) for key in keys], 5.0)
+    assert all(ttl > 0 for ttl in ttls), ttls
 
 
 DATES = [
