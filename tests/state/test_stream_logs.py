@@ -10,9 +10,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from proxy.state import script
 from proxy.state.backend import backend_for
 from proxy.state.error_map import StoreUnavailable
-from proxy.state.log_entry import End, Entry
+from proxy.state.log_entry import End, Entry, keys_of
 from proxy.state.log_reader import LogReader
 from proxy.state.produced_log import ProducedLog
 from proxy.state.store import LANES, Store
@@ -23,6 +24,7 @@ from tests.fixtures.stores import StoreServer, cluster, sentinel_set, store_serv
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
+LOOK = script.load("log_look", "log")
 WORDS = b'data: {"error": "lost"}\n\n'
 
 
@@ -180,6 +182,30 @@ async def test_whose_it_is_and_how_many_may_read(server: StoreServer) -> None:
             await logs.read(stream, "me", 0)
         logs.leave(log_and_reader[1])
         assert await logs.stop(stream, "me") is True
+
+
+async def test_who_has_died_takes_no_readers_place(server: StoreServer) -> None:
+    """A lease that is not renewed ends; one call that is made twice is one reader."""
+    async with logs_on(server.url, readers=2) as logs:
+        stream, producing = await produce(logs, [0])
+        await producing
+        keys = keys_of(stream)
+        dead = [("ZADD", keys[2], 1, f"dead {n}") for n in range(2)]
+        await logs.store.pipeline(dead, 5.0)
+        looked = await logs.look(stream, "me")
+        assert looked is not None
+        assert looked.readers == 0
+        for _ in range(2):
+            asked: tuple[str | int, ...] = ("me", "the lease", 60_000, 2)
+            state, _header, _first, _last, readers = await logs.store.run(LOOK, keys, asked)
+            assert (state, readers) == (b"ok", 1)
+        assert await logs.store.pipeline([("PTTL", keys[2])], 5.0) > [120_000]
+        second = await logs.read(stream, "me", 0)
+        assert second is not None
+        state, *_ = await logs.store.run(LOOK, keys, asked)
+        assert state == b"ok"
+        with pytest.raises(TooManyReaders):
+            await logs.read(stream, "me", 0)
 
 
 async def test_a_store_that_forgets_makes_an_ordinary_stream(own_server: StoreServer) -> None:
