@@ -11,6 +11,7 @@ import ssl
 import stat
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -18,6 +19,9 @@ from proxy.appliance.certificate import not_after
 from tests.appliance.running import DEADLINE, Running, alive, children_of, wait_until
 from tests.fixtures.ports import free_port
 from tests.nginx.pem import ONE, TWO, ending
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 QUICK = json.dumps(
     {"first_delay": 0.02, "check": 0.1, "final_events": 0.3, "flush": 1.0, "stop": 0.3}
@@ -42,24 +46,27 @@ def expiry_in(running: Running) -> float:
     return float(text.partition("\nsluice_tls_certificate_expiry_timestamp_seconds ")[2].split()[0])
 
 
-def test_it_says_where_it_listens_and_how_to_try_it(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """One for the tests that only ask it something."""
+    with Running(tmp_path_factory.mktemp("shared"), SLUICE_WORKERS="2") as running:
+        yield running.ready()
+
+
+def test_it_says_where_it_listens_and_how_to_try_it(shared: Running) -> None:
     """Once everything answers, stdout has both URLs and a curl line; probes are answered."""
-    with Running(tmp_path, SLUICE_WORKERS="2") as running:
-        running.ready()
-        assert f"http://127.0.0.1:{running.port}" in running.out
-        assert f"http://127.0.0.1:{running.admin_port}" in running.out
-        assert "curl -N" in running.out
-        assert running.get("/readyz")[0] == running.get("/readyz", admin=True)[0] == 200
-        assert [worker["state"] for worker in running.status()["workers"]] == ["ready", "ready"]
+    assert f"http://127.0.0.1:{shared.port}" in shared.out
+    assert f"http://127.0.0.1:{shared.admin_port}" in shared.out
+    assert "curl -N" in shared.out
+    assert shared.get("/readyz")[0] == shared.get("/readyz", admin=True)[0] == 200
+    assert [worker["state"] for worker in shared.status()["workers"]] == ["ready", "ready"]
 
 
-def test_operators_routes_are_not_public(tmp_path: Path) -> None:
+def test_operators_routes_are_not_public(shared: Running) -> None:
     """`/metrics` and `/status` are the admin port's; the public one passes them to the workers."""
-    with Running(tmp_path) as running:
-        running.ready()
-        assert b"sluice_process_up" in running.get("/metrics", admin=True)[1]
-        assert b"sluice_process_up" not in running.get("/metrics")[1]
-        assert running.get("/internal/status")[0] == 404
+    assert b"sluice_process_up" in shared.get("/metrics", admin=True)[1]
+    assert b"sluice_process_up" not in shared.get("/metrics")[1]
+    assert shared.get("/internal/status")[0] == 404
 
 
 @pytest.mark.parametrize("process", ["worker", "nginx"])

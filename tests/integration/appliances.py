@@ -12,7 +12,7 @@ from tests.integration.faults import gateways
 from tests.integration.faults.gateways import RunningGateway
 from tests.nginx.pem import ONE
 
-WORKERS = 3
+WORKERS = 2
 ORIGIN = "https://app.example.com"
 
 
