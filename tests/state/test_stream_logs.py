@@ -15,6 +15,7 @@ from proxy.state.backend import backend_for
 from proxy.state.error_map import StoreUnavailable
 from proxy.state.log_entry import End, Entry, keys_of
 from proxy.state.log_reader import LogReader
+from proxy.state.log_unconfirmed import FORGOTTEN
 from proxy.state.produced_log import ProducedLog
 from proxy.state.store import LANES, Store
 from proxy.state.stream_logs import StreamLogs, TooManyReaders
@@ -182,6 +183,16 @@ async def test_whose_it_is_and_how_many_may_read(server: StoreServer) -> None:
             await logs.read(stream, "me", 0)
         logs.leave(log_and_reader[1])
         assert await logs.stop(stream, "me") is True
+
+
+async def test_the_end_of_a_log_that_the_store_has_no_more(server: StoreServer) -> None:
+    """It is lost, not ended: nobody could read it."""
+    async with logs_on(server.url) as logs:
+        log = await logs.writer.open({"owner": "me"})
+        await logs.store.pipeline([("DEL", key) for key in log.keys], 5.0)
+        log.end(End("complete"))
+        await asyncio.wait_for(log.ended.wait(), 20)
+        assert log.lost == FORGOTTEN
 
 
 async def test_who_has_died_takes_no_readers_place(server: StoreServer) -> None:
