@@ -19,6 +19,8 @@ from tests.upstream.peer import EVENTS, LAST_CHUNK, Connection, Peer, chunk
 JSON = ("Content-Type", "application/json")
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
 ASKS_FOR_USAGE = {"stream_options": {"include_usage": True}}
+DEMO_WORDS = ("", "crlf", "cr", "comments;fields", "multiline", "no-space", "bom", "pings")
+_DEMO_STREAMS: dict[bytes, bytes] = {}
 
 
 def whole(raw: bytes) -> Iterator[bytes]:
@@ -127,14 +129,8 @@ async def test_only_the_usage_chunk_is_kept_from_who_did_not_ask(
 async def test_a_stream_of_each_family_passes_unchanged(
     start_every: StartWorker, demo: Demo, http: aiohttp.ClientSession, cut: Cut
 ) -> None:
-    """The same with streams that are always at hand, odd forms among them."""
-    words = ["", "crlf", "cr", "comments;fields", "multiline", "no-space", "bom", "pings"]
-    streams: dict[bytes, bytes] = {}
-    for family in FAMILIES:
-        for number, word in enumerate(words):
-            path, body = body_for(family, f"tokens=9;{word}", **_usage(family))
-            async with http.post(demo.url + path, data=body) as answer:
-                streams[f"{family}-{number}".encode()] = await answer.read()
+    """The same with the demo's streams, odd forms among them."""
+    streams = await demo_streams(demo, http)
     async with Peer(replays(cut, streams)) as peer:
         front = await start_every(upstream_url=peer.url)
         async with await Line.open(front.url) as line:
@@ -143,6 +139,17 @@ async def test_a_stream_of_each_family_passes_unchanged(
                 document = {"model": "m", "stream": True, **ASKS_FOR_USAGE}
                 got = await line.whole(ask(PATHS[family], name.decode(), document))
                 assert (name, got.body) == (name, raw)
+
+
+async def demo_streams(demo: Demo, http: aiohttp.ClientSession) -> dict[bytes, bytes]:
+    """The demo's streams of each family, asked for once in all tests."""
+    if not _DEMO_STREAMS:
+        for family in FAMILIES:
+            for number, word in enumerate(DEMO_WORDS):
+                path, body = body_for(family, f"tokens=9;{word}", **_usage(family))
+                async with http.post(demo.url + path, data=body) as answer:
+                    _DEMO_STREAMS[f"{family}-{number}".encode()] = await answer.read()
+    return _DEMO_STREAMS
 
 
 def _usage(family: str) -> dict[str, Any]:
