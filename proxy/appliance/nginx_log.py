@@ -1,8 +1,8 @@
 """Rewrites nginx's access and error logs: valid lines, without keys, each with a request id.
 
-nginx knows no request id where it complains, but the number of the connection. So a complaint
-waits a moment for the access line of the same connection, which has the id; and that line learns
-from the complaint whether the answer was cut, which nginx itself calls complete.
+A line of the error log has the number of the connection, but no request id. So it is held for a
+moment, until the access line of the same connection brings the id. In turn, the error line shows
+that a response was cut, where the access line calls it complete.
 """
 
 from __future__ import annotations

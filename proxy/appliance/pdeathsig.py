@@ -1,13 +1,13 @@
-"""Ties a program to its parent: `pdeathsig.py PARENT_PID SIGNAL DEAF PROGRAM ARGUMENTS…`.
+"""Ties a program to its parent: `pdeathsig.py PARENT_PID SIGNAL IGNORE PROGRAM ARGUMENTS…`.
 
 The kernel sends SIGNAL as soon as the parent dies (PR_SET_PDEATHSIG, prctl(2)), so that no child is
 orphaned. This is a small program that then executes the child's, without the rest of the package:
 code between fork and exec of a process with threads must not take locks.
 
-With DEAF=1 the program never hears SIGTERM. systemd, by default, sends it to every process of a
-service, and nginx takes it for "cut all streams": there it is the supervisor alone that decides.
-nginx would install a handler whatever it inherits, so the kernel is told to leave that one call
-without effect (seccomp(2)).
+With IGNORE=1 the program ignores SIGTERM. systemd, by default, sends it to every process of a
+service, and nginx would cut all streams at once; only the supervisor decides when nginx stops. An
+inherited SIG_IGN is not enough, because nginx installs a handler of its own: the kernel is told to
+leave that call without effect (seccomp(2)).
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def main(arguments: list[str]) -> None:
     parent, signal_number, ignores_sigterm, *command = arguments
     libc = ctypes.CDLL(None, use_errno=True)
     if ignores_sigterm == "1":
-        _hear_no_sigterm(libc, command[0])
+        _ignore_sigterm(libc, command[0])
     if libc.prctl(_PR_SET_PDEATHSIG, int(signal_number), 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), "prctl refused the death signal")
     # If the parent died before the call, no signal would ever come.
@@ -52,7 +52,7 @@ def main(arguments: list[str]) -> None:
         os.execv(command[0], command)  # noqa: S606 no shell is the point
 
 
-def _hear_no_sigterm(libc: ctypes.CDLL, program: str) -> None:
+def _ignore_sigterm(libc: ctypes.CDLL, program: str) -> None:
     """Ignore SIGTERM, and keep the program from handling it, where the system allows that."""
     known = _SIGACTION.get(os.uname().machine)
     if known is None or _has_capabilities(program):

@@ -1,1 +1,1 @@
-"""HTTP in: who may come, how many at once, and the flow of one request from end to end."""
+"""HTTP in: authentication, admission, limits, and the flow of one request from end to end."""

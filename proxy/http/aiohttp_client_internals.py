@@ -1,4 +1,4 @@
-"""What aiohttp's client documents no way to do with a session or a response's body."""
+"""Operations on a client session or a response's body for which aiohttp documents no way."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What aiohttp's server documents no way to do with a request or a response."""
+"""Operations on a server's request or response for which aiohttp documents no way."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The store: its connection, the limits of keys and their scripts; nobody else speaks Redis."""
+"""The store: its connection, the limits of keys and scripts; no other package speaks Redis."""

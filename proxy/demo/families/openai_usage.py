@@ -1,4 +1,4 @@
-"""Usage as OpenAI's chat and legacy completions say it."""
+"""Builds the usage of OpenAI's chat completions and legacy completions."""
 
 from __future__ import annotations
 

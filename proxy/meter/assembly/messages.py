@@ -1,4 +1,4 @@
-"""A message from its events (Anthropic API reference, "Streaming messages")."""
+"""Assembles a message from its events (Anthropic API reference, "Streaming messages")."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The stream readers that count: one file per API family."""
+"""The stream readers, which count tokens and detect the end: one file per API family."""
