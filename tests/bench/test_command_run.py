@@ -12,11 +12,11 @@ from bench.command_run import add_run, run_report, run_run
 from bench.rounds import Run
 
 
-def told(*words: str) -> argparse.Namespace:
+def told(*arguments: str) -> argparse.Namespace:
     """A command line, parsed."""
     parser = argparse.ArgumentParser()
     add_run(parser)
-    return parser.parse_args(words)
+    return parser.parse_args(arguments)
 
 
 def test_a_run_is_written_down(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ FOUND = [(12, 3), (10**16, 10**16 - 1)]
 def read(pieces: list[bytes]) -> list[tuple[int, int]]:
     """What a reader finds in the pieces."""
     reader = StampReader()
-    return [found for piece in pieces for found in reader.feed(piece)]
+    return [stamp for piece in pieces for stamp in reader.feed(piece)]
 
 
 def test_a_stamp_is_written() -> None:

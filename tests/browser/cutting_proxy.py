@@ -73,14 +73,14 @@ class CuttingProxy:
                         connection.shutdown(socket.SHUT_RDWR)
                 asking.join(5)
 
-    def _copy(self, source: socket.socket, target: socket.socket, most: int) -> None:
+    def _copy(self, source: socket.socket, target: socket.socket, max_bytes: int) -> None:
         """Copy until one side ends; after `most` bytes, if any, the connection is reset."""
         passed = 0
         with contextlib.suppress(OSError):
-            while piece := source.recv(min(_PIECE, most - passed) if most else _PIECE):
+            while piece := source.recv(min(_PIECE, max_bytes - passed) if max_bytes else _PIECE):
                 target.sendall(piece)
                 passed += len(piece)
-                if most and passed >= most:
+                if max_bytes and passed >= max_bytes:
                     self.cuts += 1
                     _reset(target)
                     return

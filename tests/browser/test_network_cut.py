@@ -62,8 +62,8 @@ def resumed_reads(appliance: Appliance) -> float:
     """How often a reader came for a stream that had begun."""
     with urllib.request.urlopen(f"{appliance.admin}/metrics", timeout=5) as answer:
         lines = answer.read().decode().splitlines()
-    found = (line for line in lines if line.startswith("sluice_resumed_reads_total"))
-    return sum(float(line.rpartition(" ")[2]) for line in found)
+    samples = (line for line in lines if line.startswith("sluice_resumed_reads_total"))
+    return sum(float(line.rpartition(" ")[2]) for line in samples)
 
 
 @pytest.mark.parametrize("way", WAYS)

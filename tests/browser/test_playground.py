@@ -244,10 +244,10 @@ def test_nothing_serious_for_accessibility(
     expect(page.locator(ENDED)).to_contain_text("Finished", timeout=15_000)
     for summary in page.locator("aside summary").all():
         summary.click()
-    found = Axe().run(page).response["violations"]
+    violations = Axe().run(page).response["violations"]
     serious = [
         (violation["id"], violation["nodes"][0]["html"])
-        for violation in found
+        for violation in violations
         if violation["impact"] in {"serious", "critical"}
     ]
     assert not serious

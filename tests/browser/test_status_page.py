@@ -72,9 +72,11 @@ def test_nothing_serious_for_accessibility(
     page = context.new_page()
     page.goto(f"{appliance.admin}/")
     expect(page.locator("#state")).to_contain_text("ready")
-    found = Axe().run(page).response["violations"]
+    violations = Axe().run(page).response["violations"]
     assert not [
-        violation["id"] for violation in found if violation["impact"] in {"serious", "critical"}
+        violation["id"]
+        for violation in violations
+        if violation["impact"] in {"serious", "critical"}
     ]
     context.close()
 

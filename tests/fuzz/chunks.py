@@ -44,10 +44,10 @@ def decoded(text: bytes) -> tuple[bytes, bytes] | None:
     body = b""
     while True:
         line, text = _line(text)
-        found = _LINE.fullmatch(line or b"")
-        if found is None:
+        match = _LINE.fullmatch(line or b"")
+        if match is None:
             return None
-        size = int(found[1], 16)
+        size = int(match[1], 16)
         if not size:
             break
         if text[size : size + 2] != b"\r\n":

@@ -35,13 +35,13 @@ class Target(NamedTuple):
 
     def seeds(self, turns: int = 1, more: Iterable[bytes] = ()) -> list[bytes]:
         """Every text with every choice, cut in so many of the ways; more texts, with one each."""
-        found = [
+        seeds = [
             made(text, CUTS[(first + second + turn) % len(CUTS)], choice)
             for first, text in enumerate(self.texts)
             for second, choice in enumerate(self.choices)
             for turn in range(turns)
         ]
-        return found + [
+        return seeds + [
             made(text, CUTS[n % len(CUTS)], self.choices[n % len(self.choices)])
             for n, text in enumerate(more)
         ]
@@ -64,8 +64,8 @@ def pieces(text: bytes, sizes: bytes, mark: re.Pattern[bytes]) -> list[bytes]:
     at = 0
     while at < len(text):
         size = sizes[len(cut) % len(sizes)] if sizes else len(text)
-        found = None if size else mark.search(text, at)
-        end = at + size if size else found.end() if found else len(text)
+        match = None if size else mark.search(text, at)
+        end = at + size if size else match.end() if match else len(text)
         cut.append(text[at:end])
         at = end
     return cut

@@ -54,15 +54,15 @@ def bounded_events(cut: list[bytes]) -> None:
     with patch.object(sse, "HELD_BYTES", 1 << 20):
         true = [event for event in Framer().feed(b"".join(cut)) if _core(event)]
     framer = Framer()
-    found: list[ServerSentEvent] = []
+    events: list[ServerSentEvent] = []
     for piece in cut:
-        found += _taken(framer, piece)
+        events += _taken(framer, piece)
         assert len(framer.partial) <= sse.HELD_BYTES
         assert len(framer._head or b"") <= sse.HEAD_BYTES
         assert len(framer._tail) <= sse.TAIL_BYTES
-    found = [event for event in found if event.tail is not None or _core(event)]
-    assert len(found) == len(true)
-    for event, held in zip(found, true, strict=True):
+    events = [event for event in events if event.tail is not None or _core(event)]
+    assert len(events) == len(true)
+    for event, held in zip(events, true, strict=True):
         if event.tail is None:
             assert _told([event]) == _told([held])
         else:

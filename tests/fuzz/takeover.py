@@ -144,10 +144,10 @@ async def _plain(wire: Wire, cut: list[bytes], error: Exception | None) -> Answe
 async def _read(wire: Wire, error: Exception | None) -> Answer:
     """The answer as aiohttp tells it, once all has come."""
     wire.lose(error)
-    found = await _head(wire.protocol)
-    if found is None:
+    head_and_payload = await _head(wire.protocol)
+    if head_and_payload is None:
         return Answer(None)
-    head, payload = found
+    head, payload = head_and_payload
     body = b"" if payload is EMPTY_PAYLOAD else payload._read_nowait(-1)
     return Answer(head, body, payload.is_eof() and payload.exception() is None)
 

@@ -12,9 +12,9 @@ NAMES = ("sse", "stream", "chunks", "takeover")
 
 def target(name: str) -> Target:
     """The target of this name; what it fuzzes is imported only now, so that it can be traced."""
-    found = import_module(f"tests.fuzz.{name}").TARGET
-    assert isinstance(found, Target)
-    return found
+    loaded = import_module(f"tests.fuzz.{name}").TARGET
+    assert isinstance(loaded, Target)
+    return loaded
 
 
 def recorded(longest: int) -> list[bytes]:

@@ -161,8 +161,8 @@ def test_a_bad_setting_stops_the_start() -> None:
 def test_no_build_tool_is_left_in_the_image() -> None:
     """Neither a compiler nor pip nor a package index is there for an intruder to use."""
     tools = "gcc cc clang make pip pip3 uv"
-    found = docker("run", "--rm", "--entrypoint", "bash", IMAGE, "-c", f"command -v {tools}; true")
-    assert found == ""
+    paths = docker("run", "--rm", "--entrypoint", "bash", IMAGE, "-c", f"command -v {tools}; true")
+    assert paths == ""
     import_pip = "import importlib.util as u; print(u.find_spec('pip'), u.find_spec('ensurepip'))"
     assert docker("run", "--rm", "--entrypoint", "python", IMAGE, "-c", import_pip) == "None None"
 

@@ -38,8 +38,8 @@ def test_a_contestant_s_launch(contestant: Contestant, tmp_path: Path) -> None:
         assert contestant.name == "direct"
         return
     written = "".join(path.read_text() for path in tmp_path.iterdir())
-    told = written + " ".join(launch.command) + json.dumps([launch.environment, launch.headers])
-    assert "18000" in told
+    launched = written + " ".join(launch.command) + json.dumps([launch.environment, launch.headers])
+    assert "18000" in launched
 
 
 def test_everybody_stands_once() -> None:

@@ -15,9 +15,9 @@ def test_a_hundred_values(percent: float, value: int) -> None:
 
 def test_one_value() -> None:
     """It is every percentile."""
-    found = distribution([7])
-    assert found is not None
-    assert (found.p50, found.p99, found.largest) == (7, 7, 7)
+    percentiles = distribution([7])
+    assert percentiles is not None
+    assert (percentiles.p50, percentiles.p99, percentiles.largest) == (7, 7, 7)
 
 
 def test_no_value() -> None:
@@ -28,6 +28,6 @@ def test_no_value() -> None:
 
 def test_several_rounds() -> None:
     """The median and the range."""
-    found = summarise([3, 1, 2])
-    assert found is not None
-    assert (found.median, found.lowest, found.highest, found.rounds) == (2, 1, 3, 3)
+    spread = summarise([3, 1, 2])
+    assert spread is not None
+    assert (spread.median, spread.lowest, spread.highest, spread.rounds) == (2, 1, 3, 3)

@@ -5,8 +5,8 @@ from bench.measure.machine import machine, machine_busy
 
 def test_this_machine() -> None:
     """Everything that a reader needs beside a figure is known."""
-    found = machine()
-    assert all(found[key] for key in ("processor", "cores", "kernel", "system", "descriptors"))
+    described = machine()
+    assert all(described[key] for key in ("processor", "cores", "kernel", "system", "descriptors"))
 
 
 def test_how_busy_it_is() -> None:

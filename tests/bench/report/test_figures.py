@@ -8,19 +8,19 @@ from tests.bench.report.results import CPU, run
 
 def test_a_ratio_over_two_rounds() -> None:
     """Each round is compared with bare nginx of the same round, never with another's."""
-    found = summary(FIGURES["cpu50"], "appliance", CPU)
-    assert found is not None
-    assert found.lowest == pytest.approx(1.8)
-    assert found.highest == pytest.approx(2.2)
-    assert shown(found, FIGURES["cpu50"]) == "2.00 (1.80-2.20)"
+    ratio = summary(FIGURES["cpu50"], "appliance", CPU)
+    assert ratio is not None
+    assert ratio.lowest == pytest.approx(1.8)
+    assert ratio.highest == pytest.approx(2.2)
+    assert shown(ratio, FIGURES["cpu50"]) == "2.00 (1.80-2.20)"
 
 
 def test_a_round_without_bare_nginx() -> None:
     """It has no ratio."""
     runs = [*CPU, run("tokens-50", "appliance", 2, cpu_us_per_token=500.0)]
-    found = summary(FIGURES["cpu50"], "appliance", runs)
-    assert found is not None
-    assert found.rounds == 2
+    ratio = summary(FIGURES["cpu50"], "appliance", runs)
+    assert ratio is not None
+    assert ratio.rounds == 2
 
 
 def test_a_difference() -> None:
@@ -29,8 +29,8 @@ def test_a_difference() -> None:
         run("first-token", "nginx", added_us={"p50": 100.0}),
         run("first-token", "worker", added_us={"p50": 350.0}),
     ]
-    found = summary(FIGURES["ttft50"], "worker", runs)
-    assert shown(found, FIGURES["ttft50"]) == "0.25 ms"
+    difference = summary(FIGURES["ttft50"], "worker", runs)
+    assert shown(difference, FIGURES["ttft50"]) == "0.25 ms"
 
 
 def test_a_figure_that_was_not_measured() -> None:

@@ -9,15 +9,15 @@ from bench.upstream.events import STREAM_END, Chunks, answer
 
 def events(data: bytes) -> list[dict[str, Any]]:
     """The JSON of every event in chunked coding, chunk sizes checked."""
-    found = []
+    documents = []
     while data:
         size, _, data = data.partition(b"\r\n")
         event, data = data[: int(size, 16)], data[int(size, 16) :]
         assert data.startswith(b"\r\n")
         data = data[2:]
         if event.startswith(b"data: {"):
-            found.append(json.loads(event.removeprefix(b"data: ")))
-    return found
+            documents.append(json.loads(event.removeprefix(b"data: ")))
+    return documents
 
 
 def test_a_token() -> None:

@@ -20,10 +20,10 @@ ALL = [
 def test_requests_cut_anywhere(size: int) -> None:
     """Every request is read once and whole, a tail begins the next one."""
     reader, data = RequestReader(), PLAIN + CHUNKED + BARE
-    found = [
+    requests = [
         request for i in range(0, len(data), size) for request in reader.feed(data[i : i + size])
     ]
-    assert found == ALL
+    assert requests == ALL
 
 
 @pytest.mark.parametrize(
