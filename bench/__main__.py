@@ -26,25 +26,25 @@ def main() -> None:
     add_run(commands.add_parser("run", help="the benchmark"))
     add_report(commands.add_parser("report", help="table of an earlier run, anew"))
     add_guard(commands.add_parser("guard", help="instructions per token against the figure"))
-    told = parser.parse_args()
+    arguments = parser.parse_args()
     # Ended from outside, it still ends what it started.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with contextlib.suppress(KeyboardInterrupt):
-        _run(told)
+        _run(arguments)
 
 
-def _run(told: argparse.Namespace) -> None:
-    match told.command:
+def _run(arguments: argparse.Namespace) -> None:
+    match arguments.command:
         case "upstream":
-            uvloop.run(run_upstream(told.host, told.port, told.pace))
+            uvloop.run(run_upstream(arguments.host, arguments.port, arguments.pace))
         case "load":
-            run_load(told)
+            run_load(arguments)
         case "run":
-            run_run(told)
+            run_run(arguments)
         case "report":
-            run_report(told)
+            run_report(arguments)
         case _:
-            run_guard(told)
+            run_guard(arguments)
 
 
 if __name__ == "__main__":

@@ -61,18 +61,27 @@ def run_load(arguments: argparse.Namespace) -> None:
     announce("result", figures=_figures(arguments))
 
 
-def _figures(told: argparse.Namespace) -> dict[str, Any]:
-    headers = dict(header.split(": ", 1) for header in told.header)
-    target = Target(told.host, told.port, told.path, told.model, headers)
-    match told.kind:
+def _figures(arguments: argparse.Namespace) -> dict[str, Any]:
+    headers = dict(header.split(": ", 1) for header in arguments.header)
+    target = Target(arguments.host, arguments.port, arguments.path, arguments.model, headers)
+    match arguments.kind:
         case "streams":
             streams = StreamLoad(
-                told.streams, told.pace, told.ramp, told.settle, told.window, told.patience
+                arguments.streams,
+                arguments.pace,
+                arguments.ramp,
+                arguments.settle,
+                arguments.window,
+                arguments.patience,
             )
             return uvloop.run(StreamRun(target, streams).run())
         case "first":
-            first = FirstLoad(told.requests, told.warm_up, told.pace, told.patience)
+            first = FirstLoad(
+                arguments.requests, arguments.warm_up, arguments.pace, arguments.patience
+            )
             return uvloop.run(measure_first(target, first))
         case _:
-            plain = PlainLoad(told.connections, told.pace, told.warm_up, told.window)
+            plain = PlainLoad(
+                arguments.connections, arguments.pace, arguments.warm_up, arguments.window
+            )
             return uvloop.run(PlainRun(target, plain).run())

@@ -38,20 +38,20 @@ def add_report(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("raw", type=Path, help="the JSON file of a run")
 
 
-def run_run(told: argparse.Namespace) -> None:
+def run_run(arguments: argparse.Namespace) -> None:
     """Runs it all; what is done so far is written after every turn.
 
     Raises SystemExit for an unknown name.
     """
     try:
-        contestants = by_name(told.contestants.split(","))
-        scenarios = scenarios_by_name(told.scenarios.split(","))
+        contestants = by_name(arguments.contestants.split(","))
+        scenarios = scenarios_by_name(arguments.scenarios.split(","))
     except KeyError as error:
         raise SystemExit(f"no such contestant or scenario: {error.args[0]}") from error
     versions, absent = present(contestants)
     for name, reason in absent.items():
         print(f"{name} is absent: {reason}")
-    rounds = 1 if told.quick else told.rounds
+    rounds = 1 if arguments.quick else arguments.rounds
     results: dict[str, Any] = {
         "began": time.strftime("%Y-%m-%d %H:%M"),
         "command": shlex.join(["python", "-m", "bench", *sys.argv[1:]]),
@@ -62,20 +62,21 @@ def run_run(told: argparse.Namespace) -> None:
         "absent": absent,
         "runs": [],
     }
-    told.results.mkdir(parents=True, exist_ok=True)
-    raw = told.results / f"{told.label or ('quick' if told.quick else 'latest')}.json"
+    arguments.results.mkdir(parents=True, exist_ok=True)
+    label = arguments.label or ("quick" if arguments.quick else "latest")
+    raw = arguments.results / f"{label}.json"
     there = [contestant for contestant in contestants if contestant.name in versions]
-    for run in run_rounds(scenarios, there, rounds, quick=told.quick, tell=_tell):
+    for run in run_rounds(scenarios, there, rounds, quick=arguments.quick, tell=_tell):
         results["runs"].append(run.as_dict())
         write(raw, results)
     print(report(results))
     print(f"written: {raw} and its .md")
 
 
-def run_report(told: argparse.Namespace) -> None:
+def run_report(arguments: argparse.Namespace) -> None:
     """Writes the table of an earlier run again."""
-    results = json.loads(told.raw.read_text(encoding="utf-8"))
-    write(told.raw, results)
+    results = json.loads(arguments.raw.read_text(encoding="utf-8"))
+    write(arguments.raw, results)
     print(report(results))
 
 
@@ -89,14 +90,14 @@ def write(raw: Path, results: dict[str, Any]) -> None:
 
 
 def _commit() -> str:
-    said = subprocess.run(
+    completed = subprocess.run(
         ["git", "describe", "--always", "--dirty"],
         cwd=BENCH.parent,
         capture_output=True,
         text=True,
         check=False,
     )
-    return said.stdout.strip() or "outside of git"
+    return completed.stdout.strip() or "outside of git"
 
 
 def _tell(text: str) -> None:

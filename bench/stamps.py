@@ -33,7 +33,7 @@ class StampReader:
         """The stamps that became complete with these bytes, as (sent, due)."""
         if self._rest:
             data = self._rest + data
-        found = [(int(sent), int(due)) for sent, due in _STAMP.findall(data)]
+        stamps = [(int(sent), int(due)) for sent, due in _STAMP.findall(data)]
         begun = data.rfind(b"@", max(0, len(data) - LENGTH + 1))
         self._rest = data[begun:] if begun >= 0 else b""
-        return found
+        return stamps

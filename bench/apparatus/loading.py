@@ -48,12 +48,12 @@ def load(
         assert process.stdout is not None
         assert process.stderr is not None
         for line in process.stdout:
-            said = json.loads(line)
-            if said["event"] == "window":
-                first = _read_at(said["start"], probe)
-                last = _read_at(said["end"], probe)
-            elif said["event"] == "result":
-                return Loaded(said["figures"], first, last)
+            event = json.loads(line)
+            if event["event"] == "window":
+                first = _read_at(event["start"], probe)
+                last = _read_at(event["end"], probe)
+            elif event["event"] == "result":
+                return Loaded(event["figures"], first, last)
         words = process.stderr.read().decode(errors="replace").strip().splitlines()
     raise ContestantError(f"the load ended early: {words[-1] if words else 'the time was over'}")
 

@@ -40,13 +40,13 @@ def upstream(pace: Pace, cores: Cores) -> Iterator[int]:
 
     Raises ContestantError when it does not come up.
     """
-    words = [sys.executable, "-m", "bench", "upstream", "--pace", str(pace)]
-    with started(Command(words, cores.apparatus)) as process:
+    command = [sys.executable, "-m", "bench", "upstream", "--pace", str(pace)]
+    with started(Command(command, cores.apparatus)) as process:
         assert process.stdout is not None
-        said = process.stdout.readline()
-        if not said:
+        line = process.stdout.readline()
+        if not line:
             raise ContestantError("the paced upstream did not start")
-        yield int(said)
+        yield int(line)
 
 
 @contextlib.contextmanager

@@ -45,7 +45,7 @@ def _nginx(place: Place) -> Launch:
     return Launch([finding.program("nginx"), "-c", path, "-e", str(place.directory / "error.log")])
 
 
-def _sluice(place: Place, *words: str) -> Launch:
+def _sluice(place: Place, *arguments: str) -> Launch:
     most_streams = str(_SLUICE_STREAMS_PER_CORE * place.cores)
     environment = {
         "SLUICE_UPSTREAM_URL": f"http://{place.upstream}/v1",
@@ -59,7 +59,7 @@ def _sluice(place: Place, *words: str) -> Launch:
         "PYTHONPATH": str(BENCH.parent),
         "TMPDIR": str(place.directory),
     }
-    return Launch([sys.executable, "-m", "proxy", *words], environment)
+    return Launch([sys.executable, "-m", "proxy", *arguments], environment)
 
 
 def _haproxy(place: Place) -> Launch:

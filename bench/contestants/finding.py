@@ -39,11 +39,11 @@ def program_version(name: str, flag: str = "-v") -> str:
 
     Raises AbsentError.
     """
-    said = subprocess.run([program(name), flag], capture_output=True, text=True, check=False)
-    found = _VERSION.search(said.stdout + said.stderr)
-    if found is None:
+    completed = subprocess.run([program(name), flag], capture_output=True, text=True, check=False)
+    match = _VERSION.search(completed.stdout + completed.stderr)
+    if match is None:
         raise AbsentError(f"{name} {flag} says no version")
-    return found.group()
+    return match.group()
 
 
 def venv_program(peer: str, name: str) -> str:
@@ -63,8 +63,8 @@ def venv_version(peer: str, distribution: str) -> str:
     Raises AbsentError.
     """
     pattern = f"venv/lib/python3*/site-packages/{distribution.replace('-', '_')}-*.dist-info"
-    for found in sorted((peers_directory() / peer).glob(pattern)):
-        return found.name.removesuffix(".dist-info").rpartition("-")[2]
+    for directory in sorted((peers_directory() / peer).glob(pattern)):
+        return directory.name.removesuffix(".dist-info").rpartition("-")[2]
     raise AbsentError(_why_not_installed(peer))
 
 

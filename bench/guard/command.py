@@ -34,7 +34,7 @@ def add_guard(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--figures", type=Path, default=FIGURES)
 
 
-def run_guard(told: argparse.Namespace) -> None:
+def run_guard(arguments: argparse.Namespace) -> None:
     """Measures and compares.
 
     Raises SystemExit when the figure is exceeded or cannot be measured.
@@ -42,31 +42,31 @@ def run_guard(told: argparse.Namespace) -> None:
     measured = measure()
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
     figures: dict[str, int] = {}
-    if told.figures.exists():
-        figures = json.loads(told.figures.read_text(encoding="utf-8"))
-    if told.record:
+    if arguments.figures.exists():
+        figures = json.loads(arguments.figures.read_text(encoding="utf-8"))
+    if arguments.record:
         figures[version] = measured
-        told.figures.write_text(json.dumps(figures, indent=1, sort_keys=True) + "\n", "utf-8")
+        arguments.figures.write_text(json.dumps(figures, indent=1, sort_keys=True) + "\n", "utf-8")
         print(f"{measured:,} instructions per token on Python {version}, recorded")
         return
-    passed, words = judge(measured, figures.get(version), version)
-    print(words)
+    passed, sentence = judge(measured, figures.get(version), version)
+    print(sentence)
     if not passed:
         raise SystemExit(1)
 
 
 def judge(measured: int, committed: int | None, version: str) -> tuple[bool, str]:
     """Whether the measured cost may stay, and the sentence that says so."""
-    said = f"{measured:,} instructions per token on Python {version}"
+    sentence = f"{measured:,} instructions per token on Python {version}"
     if committed is None:
-        return True, f"{said}; there is no figure to hold it to: python -m bench guard --record"
+        return True, f"{sentence}; there is no figure to hold it to: python -m bench guard --record"
     change = measured / committed - 1
-    said += f", {change:+.1%} against the committed {committed:,}"
+    sentence += f", {change:+.1%} against the committed {committed:,}"
     if measured * 100 > committed * (100 + TOLERANCE_PERCENT):
-        return False, f"{said}: a token has become too expensive (limit +{TOLERANCE_PERCENT} %)"
+        return False, f"{sentence}: a token has become too expensive (limit +{TOLERANCE_PERCENT} %)"
     if measured * 100 < committed * (100 - TOLERANCE_PERCENT):
-        return True, f"{said}: cheaper; commit the new figure: python -m bench guard --record"
-    return True, said
+        return True, f"{sentence}: cheaper; commit the new figure: python -m bench guard --record"
+    return True, sentence
 
 
 def measure() -> int:
@@ -98,7 +98,7 @@ def _count(valgrind: str, tokens: int) -> int:
             timeout=_SECONDS,
             check=False,
         )
-    found = _COLLECTED.search(done.stderr)
-    if done.returncode or found is None:
+    match = _COLLECTED.search(done.stderr)
+    if done.returncode or match is None:
         raise SystemExit(f"callgrind failed: {done.stderr.decode(errors='replace')[-400:]}")
-    return int(found[1])
+    return int(match[1])

@@ -53,10 +53,10 @@ def family(root: int) -> list[int]:
                 # The name in brackets may hold anything, brackets and spaces too.
                 fields = (entry / "stat").read_text().rpartition(")")[2].split()
                 children.setdefault(int(fields[1]), []).append(int(entry.name))
-    found = [root]
-    for pid in found:
-        found.extend(children.get(pid, ()))
-    return found
+    pids = [root]
+    for pid in pids:
+        pids.extend(children.get(pid, ()))
+    return pids
 
 
 def cpu_nanoseconds(pid: int) -> int:

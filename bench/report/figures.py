@@ -83,12 +83,13 @@ def summary(figure: Figure, contestant: str, runs: Iterable[RawRun]) -> Summary 
     return summarise([(value - base) * figure.scale for value, base in both])
 
 
-def shown(found: Summary | None, figure: Figure) -> str:
+def shown(measured: Summary | None, figure: Figure) -> str:
     """`median (lowest-highest)`, or a dash."""
-    if found is None:
+    if measured is None:
         return "-"
     median, lowest, highest = (
-        f"{value:,.{figure.digits}f}" for value in (found.median, found.lowest, found.highest)
+        f"{value:,.{figure.digits}f}"
+        for value in (measured.median, measured.lowest, measured.highest)
     )
     unit = f" {figure.unit}" if figure.unit else ""
-    return f"{median}{unit}" if found.rounds == 1 else f"{median}{unit} ({lowest}-{highest})"
+    return f"{median}{unit}" if measured.rounds == 1 else f"{median}{unit} ({lowest}-{highest})"

@@ -39,6 +39,6 @@ def read_pace(text: str) -> Pace | None:
     return pace if pace.rate > 0 and pace.tokens > 0 and pace.ttft >= 0 else None
 
 
-def choose_pace(said: list[str], default: Pace) -> Pace:
+def choose_pace(candidates: list[str], default: Pace) -> Pace:
     """The first of the places where a request said its pace; the default if none did."""
-    return next(filter(None, map(read_pace, said)), default)
+    return next(filter(None, map(read_pace, candidates)), default)

@@ -130,8 +130,12 @@ class Conversation(asyncio.Protocol):
         except ValueError as error:
             raise BadRequestError("no JSON") from error
         model = str(body.get("model", ""))
-        said = [request.headers.get("x-pace", ""), parse_qs(url.query).get("pace", [""])[0], model]
-        pace = choose_pace(said, self._default)
+        candidates = [
+            request.headers.get("x-pace", ""),
+            parse_qs(url.query).get("pace", [""])[0],
+            model,
+        ]
+        pace = choose_pace(candidates, self._default)
         if not body.get("stream"):
             self.send(answer(model, pace.tokens, arrived))
             return

@@ -21,17 +21,17 @@ class Tap:
 
     def __init__(self) -> None:
         self.receiver: CallbackRelay | None = None
-        self.told: list[str] = []
+        self.calls: list[str] = []
         self.stopped = False
 
     def flow(self, receiver: CallbackRelay) -> None:
         self.receiver = receiver
 
     def pause(self) -> None:
-        self.told.append("pause")
+        self.calls.append("pause")
 
     def resume(self) -> None:
-        self.told.append("resume")
+        self.calls.append("resume")
 
     def stop(self) -> None:
         self.stopped = True
@@ -91,10 +91,10 @@ async def test_a_client_that_lags_pauses_the_upstream_until_it_has_caught_up() -
     await joined.settle()
     joined.relay.received(MUCH)
     await joined.settle()
-    assert joined.tap.told == ["pause"]
+    assert joined.tap.calls == ["pause"]
     joined.transport.take_all()
     await joined.settle()
-    assert joined.tap.told == ["pause", "resume"]
+    assert joined.tap.calls == ["pause", "resume"]
     joined.relay.ended(None)
     await joined.task
 
@@ -106,7 +106,7 @@ async def test_a_client_that_catches_up_before_anybody_looked_is_read_for_again(
     joined.relay.received(MUCH)
     joined.transport.take_all()
     await joined.settle()
-    assert joined.tap.told == ["pause", "resume"]
+    assert joined.tap.calls == ["pause", "resume"]
     joined.relay.ended(None)
     await joined.task
 
