@@ -26,25 +26,25 @@ def main() -> None:
     add_run(commands.add_parser("run", help="the benchmark"))
     add_report(commands.add_parser("report", help="table of an earlier run, anew"))
     add_guard(commands.add_parser("guard", help="instructions per token against the figure"))
-    arguments = parser.parse_args()
+    args = parser.parse_args()
     # Ended from outside, it still ends what it started.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with contextlib.suppress(KeyboardInterrupt):
-        _run(arguments)
+        _run(args)
 
 
-def _run(arguments: argparse.Namespace) -> None:
-    match arguments.command:
+def _run(args: argparse.Namespace) -> None:
+    match args.command:
         case "upstream":
-            uvloop.run(run_upstream(arguments.host, arguments.port, arguments.pace))
+            uvloop.run(run_upstream(args.host, args.port, args.pace))
         case "load":
-            run_load(arguments)
+            run_load(args)
         case "run":
-            run_run(arguments)
+            run_run(args)
         case "report":
-            run_report(arguments)
+            run_report(args)
         case _:
-            run_guard(arguments)
+            run_guard(args)
 
 
 if __name__ == "__main__":

@@ -61,27 +61,18 @@ def run_load(arguments: argparse.Namespace) -> None:
     announce("result", figures=_figures(arguments))
 
 
-def _figures(arguments: argparse.Namespace) -> dict[str, Any]:
-    headers = dict(header.split(": ", 1) for header in arguments.header)
-    target = Target(arguments.host, arguments.port, arguments.path, arguments.model, headers)
-    match arguments.kind:
+def _figures(args: argparse.Namespace) -> dict[str, Any]:
+    headers = dict(header.split(": ", 1) for header in args.header)
+    target = Target(args.host, args.port, args.path, args.model, headers)
+    match args.kind:
         case "streams":
             streams = StreamLoad(
-                arguments.streams,
-                arguments.pace,
-                arguments.ramp,
-                arguments.settle,
-                arguments.window,
-                arguments.patience,
+                args.streams, args.pace, args.ramp, args.settle, args.window, args.patience
             )
             return uvloop.run(StreamRun(target, streams).run())
         case "first":
-            first = FirstLoad(
-                arguments.requests, arguments.warm_up, arguments.pace, arguments.patience
-            )
+            first = FirstLoad(args.requests, args.warm_up, args.pace, args.patience)
             return uvloop.run(measure_first(target, first))
         case _:
-            plain = PlainLoad(
-                arguments.connections, arguments.pace, arguments.warm_up, arguments.window
-            )
+            plain = PlainLoad(args.connections, args.pace, args.warm_up, args.window)
             return uvloop.run(PlainRun(target, plain).run())

@@ -38,20 +38,20 @@ def add_report(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("raw", type=Path, help="the JSON file of a run")
 
 
-def run_run(arguments: argparse.Namespace) -> None:
+def run_run(args: argparse.Namespace) -> None:
     """Runs it all; what is done so far is written after every turn.
 
     Raises SystemExit for an unknown name.
     """
     try:
-        contestants = by_name(arguments.contestants.split(","))
-        scenarios = scenarios_by_name(arguments.scenarios.split(","))
+        contestants = by_name(args.contestants.split(","))
+        scenarios = scenarios_by_name(args.scenarios.split(","))
     except KeyError as error:
         raise SystemExit(f"no such contestant or scenario: {error.args[0]}") from error
     versions, absent = present(contestants)
     for name, reason in absent.items():
         print(f"{name} is absent: {reason}")
-    rounds = 1 if arguments.quick else arguments.rounds
+    rounds = 1 if args.quick else args.rounds
     results: dict[str, Any] = {
         "began": time.strftime("%Y-%m-%d %H:%M"),
         "command": shlex.join(["python", "-m", "bench", *sys.argv[1:]]),
@@ -62,21 +62,21 @@ def run_run(arguments: argparse.Namespace) -> None:
         "absent": absent,
         "runs": [],
     }
-    arguments.results.mkdir(parents=True, exist_ok=True)
-    label = arguments.label or ("quick" if arguments.quick else "latest")
-    raw = arguments.results / f"{label}.json"
+    args.results.mkdir(parents=True, exist_ok=True)
+    label = args.label or ("quick" if args.quick else "latest")
+    raw = args.results / f"{label}.json"
     there = [contestant for contestant in contestants if contestant.name in versions]
-    for run in run_rounds(scenarios, there, rounds, quick=arguments.quick, tell=_tell):
+    for run in run_rounds(scenarios, there, rounds, quick=args.quick, tell=_tell):
         results["runs"].append(run.as_dict())
         write(raw, results)
     print(report(results))
     print(f"written: {raw} and its .md")
 
 
-def run_report(arguments: argparse.Namespace) -> None:
+def run_report(args: argparse.Namespace) -> None:
     """Writes the table of an earlier run again."""
-    results = json.loads(arguments.raw.read_text(encoding="utf-8"))
-    write(arguments.raw, results)
+    results = json.loads(args.raw.read_text(encoding="utf-8"))
+    write(args.raw, results)
     print(report(results))
 
 

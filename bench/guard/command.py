@@ -34,7 +34,7 @@ def add_guard(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--figures", type=Path, default=FIGURES)
 
 
-def run_guard(arguments: argparse.Namespace) -> None:
+def run_guard(args: argparse.Namespace) -> None:
     """Measures and compares.
 
     Raises SystemExit when the figure is exceeded or cannot be measured.
@@ -42,11 +42,11 @@ def run_guard(arguments: argparse.Namespace) -> None:
     measured = measure()
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
     figures: dict[str, int] = {}
-    if arguments.figures.exists():
-        figures = json.loads(arguments.figures.read_text(encoding="utf-8"))
-    if arguments.record:
+    if args.figures.exists():
+        figures = json.loads(args.figures.read_text(encoding="utf-8"))
+    if args.record:
         figures[version] = measured
-        arguments.figures.write_text(json.dumps(figures, indent=1, sort_keys=True) + "\n", "utf-8")
+        args.figures.write_text(json.dumps(figures, indent=1, sort_keys=True) + "\n", "utf-8")
         print(f"{measured:,} instructions per token on Python {version}, recorded")
         return
     passed, sentence = judge(measured, figures.get(version), version)
