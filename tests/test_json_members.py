@@ -33,7 +33,7 @@ def read(body: bytes) -> bytes:
     ],
 )
 def test_bytes_that_are_no_utf8(body: bytes, byte: int) -> None:
-    """The first of them is named, also where it lies on the border between two pieces."""
+    """The first of them is named, also where it lies on the boundary between two pieces."""
     with pytest.raises(BadRequest, match=rf"not valid UTF-8 \(byte {byte}\)"):
         read(body)
 

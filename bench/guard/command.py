@@ -49,13 +49,13 @@ def run_guard(args: argparse.Namespace) -> None:
         args.figures.write_text(json.dumps(figures, indent=1, sort_keys=True) + "\n", "utf-8")
         print(f"{measured:,} instructions per token on Python {version}, recorded")
         return
-    passed, sentence = judge(measured, figures.get(version), version)
+    passed, sentence = compare(measured, figures.get(version), version)
     print(sentence)
     if not passed:
         raise SystemExit(1)
 
 
-def judge(measured: int, committed: int | None, version: str) -> tuple[bool, str]:
+def compare(measured: int, committed: int | None, version: str) -> tuple[bool, str]:
     """Whether the measured cost may stay, and the sentence that says so."""
     sentence = f"{measured:,} instructions per token on Python {version}"
     if committed is None:

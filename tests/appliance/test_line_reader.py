@@ -31,7 +31,7 @@ def test_only_whole_lines_are_passed_on() -> None:
 
 
 def test_a_last_line_without_an_end_is_not_lost() -> None:
-    """What a dying process could still write counts, even if the line has no end."""
+    """What a process wrote last counts, even if the line has no end."""
     got, last = pumped(b"whole\ncut of")
     assert got[-1] == b"cut of\n"
     assert last == "whole\ncut of"

@@ -132,18 +132,18 @@ async def test_later_it_is_given_up_only_if_nobody_does_its_work(
     await asyncio.wait_for(task, DEADLINE)
 
 
-async def test_between_two_lives_its_burial_is_done() -> None:
-    """What a dead child left is cleared away before the next one starts."""
-    buried: list[int | None] = []
+async def test_on_exit_runs_before_the_restart() -> None:
+    """What the ended process left is cleared away before the next one starts."""
+    cleared: list[int | None] = []
 
-    async def bury() -> None:
-        buried.append(monitor.pid)
+    async def clear() -> None:
+        cleared.append(monitor.pid)
 
-    monitor = ProcessMonitor(shell("sleep 60"), yes, on_exit=bury, restart_policy=QUICK)
+    monitor = ProcessMonitor(shell("sleep 60"), yes, on_exit=clear, restart_policy=QUICK)
     task = await running(monitor)
     monitor.send(signal.SIGKILL)
     await until(lambda: monitor.restarts == 1 and monitor.state is ProcessState.READY)
-    assert buried == [None]
+    assert cleared == [None]
     monitor.stop(signal.SIGTERM)
     await asyncio.wait_for(task, DEADLINE)
 

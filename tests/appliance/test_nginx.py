@@ -16,7 +16,7 @@ RUN = RunDirectory(Path("/run/x"), None)
 
 
 def test_its_secrets_stay_ours(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What reads strangers' bytes does not have the upstream's key in its environment."""
+    """nginx, which reads unchecked bytes, does not have the upstream's key in its environment."""
     monkeypatch.setenv("SLUICE_UPSTREAM_API_KEY", "sk-secret")
     environment = nginx.process_spec(PROGRAM, RUN).environment
     assert environment is not None

@@ -27,20 +27,20 @@ def processes(*, nginx_user: str | None = None, **settings: Any) -> Processes:
 
 def test_without_an_upstream_there_is_a_demo_and_the_workers_are_told() -> None:
     """The demo comes first, and its address is the workers' upstream."""
-    hired = processes(workers=2, resumable="off")
-    assert [monitor.name for monitor in hired.all] == ["demo", "worker-0", "worker-1", "nginx"]
-    environment = hired.workers[1]._spec.environment
-    assert hired.demo is not None
+    appliance = processes(workers=2, resumable="off")
+    assert [monitor.name for monitor in appliance.all] == ["demo", "worker-0", "worker-1", "nginx"]
+    environment = appliance.workers[1]._spec.environment
+    assert appliance.demo is not None
     assert environment is not None
     assert environment["SLUICE_UPSTREAM_URL"].startswith("http://127.0.0.1:")
-    assert hired.demo._spec.command[-1] in environment["SLUICE_UPSTREAM_URL"]
+    assert appliance.demo._spec.command[-1] in environment["SLUICE_UPSTREAM_URL"]
 
 
 def test_with_an_upstream_there_is_no_demo() -> None:
     """Nobody gets made-up answers by accident."""
-    hired = processes(workers=1, resumable="off", **UPSTREAM)
-    assert hired.demo is None
-    assert [monitor.name for monitor in hired.behind_nginx] == ["worker-0"]
+    appliance = processes(workers=1, resumable="off", **UPSTREAM)
+    assert appliance.demo is None
+    assert [monitor.name for monitor in appliance.behind_nginx] == ["worker-0"]
 
 
 LIMITED = [{"name": "web", "key": "sk-web", "max_streams": 1}]
@@ -48,9 +48,9 @@ LIMITED = [{"name": "web", "key": "sk-web", "max_streams": 1}]
 
 def test_a_key_with_a_limit_brings_a_store() -> None:
     """It is there before the workers, which are told where; nobody else gets one."""
-    hired = processes(workers=1, keys=LIMITED, **UPSTREAM)
-    assert [monitor.name for monitor in hired.behind_nginx] == ["store", "worker-0"]
-    environment = hired.workers[0]._spec.environment
+    appliance = processes(workers=1, keys=LIMITED, **UPSTREAM)
+    assert [monitor.name for monitor in appliance.behind_nginx] == ["store", "worker-0"]
+    environment = appliance.workers[0]._spec.environment
     assert environment is not None
     assert environment["SLUICE_STORE_URL"] == "unix:///run/x/store.sock"
     for more in ({"keys": [{"name": "web", "key": "k"}]}, {"keys": LIMITED, "store_url": "off"}):
@@ -61,8 +61,8 @@ def test_resumable_streams_bring_a_store_where_there_is_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Without a program for it everything else works all the same."""
-    hired = processes(workers=1, **UPSTREAM)
-    assert [monitor.name for monitor in hired.behind_nginx] == ["store", "worker-0"]
+    appliance = processes(workers=1, **UPSTREAM)
+    assert [monitor.name for monitor in appliance.behind_nginx] == ["store", "worker-0"]
     monkeypatch.setattr("proxy.appliance.store_program.candidates", lambda: iter(()))
     with capture_logs() as logged:
         assert processes(workers=1, **UPSTREAM).store is None
@@ -112,8 +112,8 @@ def test_sockets_are_open_to_nginx_only_where_it_is_somebody_else(
     nginx_user: str | None, umask: int
 ) -> None:
     """Without another user, what workers write is theirs alone."""
-    hired = processes(nginx_user=nginx_user, workers=1, **UPSTREAM)
-    assert hired.workers[0]._spec.umask == umask
+    appliance = processes(nginx_user=nginx_user, workers=1, **UPSTREAM)
+    assert appliance.workers[0]._spec.umask == umask
 
 
 async def test_what_a_dead_worker_had_in_flight_is_forgotten(tmp_path: Path) -> None:
@@ -122,14 +122,14 @@ async def test_what_a_dead_worker_had_in_flight_is_forgotten(tmp_path: Path) -> 
     run.metrics.mkdir()
     for name in ("gauge_livesum_worker-0.db", "gauge_livesum_worker-1.db", "counter_worker-0.db"):
         (run.metrics / name).touch()
-    hired = Processes(
+    appliance = Processes(
         Settings(workers=2, resumable="off", **UPSTREAM),
         run,
         Programs(NginxProgram("nginx", (1, 26))),
     )
-    buried = hired.workers[0]._on_exit
-    assert buried is not None
-    await buried()
+    on_exit = appliance.workers[0]._on_exit
+    assert on_exit is not None
+    await on_exit()
     left = await asyncio.to_thread(os.listdir, run.metrics)
     assert sorted(left) == ["counter_worker-0.db", "gauge_livesum_worker-1.db"]
 
@@ -147,8 +147,8 @@ def test_serving_takes_nginx_and_one_worker(
     nginx: ProcessState, workers: list[ProcessState], serving: bool
 ) -> None:
     """One worker that is away does not take the machine out of service; all of them do."""
-    hired = processes(workers=2, **UPSTREAM)
-    hired.nginx.state = nginx
-    for monitor, state in zip(hired.workers, workers, strict=True):
+    appliance = processes(workers=2, **UPSTREAM)
+    appliance.nginx.state = nginx
+    for monitor, state in zip(appliance.workers, workers, strict=True):
         monitor.state = state
-    assert hired.serving is serving
+    assert appliance.serving is serving

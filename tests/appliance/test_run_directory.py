@@ -72,7 +72,7 @@ def test_what_a_killed_supervisor_left_is_cleared_away(
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a directory away")
 def test_as_root_nginx_becomes_nobody() -> None:
-    """What reads strangers' bytes has no rights; the directory is its own, and still private."""
+    """Nginx has no rights, since it reads unchecked bytes; its directory is private still."""
     with run_directory() as run:
         assert run.nginx_user is not None
         user, _group = run.nginx_user.split()

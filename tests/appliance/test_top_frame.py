@@ -90,7 +90,7 @@ def test_a_gateway_without_work_shows_no_invented_figures() -> None:
     ],
 )
 def test_an_upstream_in_trouble_says_which(trouble: dict[str, Any], expected: str) -> None:
-    """Out, half out, benched, or about to be."""
+    """Ejected, half open, cooling down, or about to be."""
     assert expected in text(STATUS | {"upstreams": {"east": CALM | trouble}})
 
 

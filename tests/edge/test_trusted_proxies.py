@@ -86,7 +86,7 @@ def test_forwarded_counts_where_there_is_no_x_forwarded_for() -> None:
     ("peer", "header"), [("203.0.113.1", "for=1.1.1.1"), ("10.0.0.1", "=,=" * 400)]
 )
 def test_what_only_costs_time_is_not_read(peer: str, header: str) -> None:
-    """What a stranger says, and more than proxies can have written: the peer is the client."""
+    """An untrusted peer's header, or one too long to be true: the peer is the client."""
     client = TRUSTED.client(
         peer,
         scheme="http",

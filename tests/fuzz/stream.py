@@ -56,7 +56,7 @@ def check(data: bytes) -> None:
 
 
 def relayed(case: Case, cut: list[bytes]) -> Verdict:
-    """Relay the pieces, hold the stream to its promises wherever it may end, and judge it."""
+    """Relay the pieces, hold the stream to its promises wherever it may end, and check it."""
     text = b"".join(cut)
     reader = reader_for(case.family)
     relay = EventStream(case.family, reader, hides_usage=case.hides)

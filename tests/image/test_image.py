@@ -94,7 +94,7 @@ def test_sigterm_lets_a_stream_finish(hardened: Container) -> None:
 
 
 def test_no_stream_begins_during_the_drain(hardened: Container) -> None:
-    """While the last stream ends, a newcomer is turned away at once instead of left hanging."""
+    """While the last stream ends, a new request is refused at once instead of left hanging."""
     events = stream(hardened, tokens=150, rate=50)
     next(events)
     docker("kill", "--signal", "TERM", hardened.name)
@@ -105,7 +105,7 @@ def test_no_stream_begins_during_the_drain(hardened: Container) -> None:
         except (httpx.ConnectError, httpx.ReadError, httpx.RemoteProtocolError):
             return True
 
-    wait_until(turned_away, "newcomers are turned away", seconds=2)
+    wait_until(turned_away, "new requests are refused", seconds=2)
     assert len(content(list(events))) > 0
     assert docker("wait", hardened.name) == "0"
 

@@ -58,7 +58,7 @@ def haproxy(folder: Path, a: str, b: str, *, option: str = "") -> Iterator[str]:
 
 
 async def one_more(url: str, number: int, seen: Counter[str]) -> None:
-    """A newcomer with a stream of about a second; what it saw is counted."""
+    """A new request with a stream of about a second; what it saw is counted."""
     body = {"model": "demo;tokens=20;rate=20", "stream": True, "messages": []}
     await asyncio.sleep(number * 0.05)
     try:
@@ -84,10 +84,10 @@ async def test_nobody_is_refused_and_nothing_is_cut(tmp_path: Path) -> None:
         haproxy(tmp_path, a.url, b.url) as url,
     ):
         await reachable(url)
-        newcomers = [asyncio.create_task(one_more(url, number, seen)) for number in range(240)]
+        requests = [asyncio.create_task(one_more(url, number, seen)) for number in range(240)]
         await until(lambda: served(a) > 0, "the first has served nobody")
         a.process.popen.send_signal(signal.SIGTERM)
-        await asyncio.gather(*newcomers)
+        await asyncio.gather(*requests)
         assert await asyncio.to_thread(a.process.popen.wait, 40) == 0
         assert seen == {"complete": 240}
         assert served(b) > 120

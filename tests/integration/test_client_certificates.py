@@ -72,14 +72,14 @@ async def test_who_shows_a_good_one_is_served(guarded: Guarded, http2: bool) -> 
     assert answer.headers["Strict-Transport-Security"] == "max-age=300"
 
 
-@pytest.mark.parametrize("own", [None, ONE], ids=["none", "a stranger's"])
+@pytest.mark.parametrize("own", [None, ONE], ids=["none", "of another CA"])
 @pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/messages", "/readyz"])
 async def test_who_shows_none_or_another_is_told_so(
     guarded: Guarded, own: Pair | None, path: str
 ) -> None:
     """400 in the family's shape, that says what is missing; nothing reaches a worker."""
-    async with client(own) as stranger:
-        answer = await stranger.post(guarded.url + path, json=STREAM)
+    async with client(own) as other:
+        answer = await other.post(guarded.url + path, json=STREAM)
     assert answer.status_code == 400
     error = answer.json()["error"]
     assert error["code"] == "client_certificate_required"

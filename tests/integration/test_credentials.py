@@ -100,7 +100,7 @@ async def test_a_known_key_is_let_in(start_front: StartWorker, fields: Fields) -
     assert arrived(answer.json())["Authorization"] == f"Bearer {OWN}"
 
 
-@pytest.mark.parametrize("fields", [[], [("Authorization", "Bearer sk-of-a-stranger")]])
+@pytest.mark.parametrize("fields", [[], [("Authorization", "Bearer sk-unknown")]])
 @pytest.mark.parametrize(
     ("path", "wanted"),
     [

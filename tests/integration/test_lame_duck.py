@@ -108,7 +108,7 @@ async def test_it_ends_by_itself(kind: str, upstream: gateways.Upstream) -> None
 
 
 async def test_http2_clients_are_told_to_go_away(upstream: gateways.Upstream) -> None:
-    """GOAWAY on a connection that is there, and to a newcomer, who has its answer all the same."""
+    """GOAWAY on a connection that is there, and to a new one, which has its answer all the same."""
     tls_port = free_port()
     with gateway(
         "appliance", upstream, tls_port=tls_port, tls_certificate=ONE.certificate, tls_key=ONE.key

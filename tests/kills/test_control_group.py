@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.kills, pytest.mark.timeout(150)]
 MEBIBYTE = 1024 * 1024
 GROUP_BYTES = 320 * MEBIBYTE
-HUNGRY, BODY_BYTES = 16, 24 * MEBIBYTE
+LARGE_REQUESTS, BODY_BYTES = 16, 24 * MEBIBYTE
 HELD = "demo;ttft=6;tokens=2"
 """The upstream answers late: a body is held until then, since it may have to be sent again."""
 LIMITS = ("memory.max", "memory.limit_in_bytes")
@@ -81,13 +81,13 @@ def test_the_kernel_kills_for_want_of_memory(tmp_path: Path) -> None:
             running.ready()
             streams = StreamClients(running.port, 10)
             time.sleep(1.0)
-            saw = StreamClients(running.port, HUNGRY, model=HELD, padding=BODY_BYTES).wait()
+            saw = StreamClients(running.port, LARGE_REQUESTS, model=HELD, padding=BODY_BYTES).wait()
             saw += streams.wait()
             metrics = all_counted(running, saw)
             restarts = sum(worker["restarts"] for worker in running.status()["workers"])
             wait_until(lambda: running.get("/readyz", admin=True)[0] == 200, "ready again")
             assert StreamClients(running.port, 2, model=SHORT).wait() == {COMPLETE: 2}
-    assert saw.total() == HUNGRY + 10
+    assert saw.total() == LARGE_REQUESTS + 10
     assert restarts > 0, "nobody was killed"
     # Who waits for a worker that is not started again is told to come again.
     lost = saw[CUT] + saw["502"]

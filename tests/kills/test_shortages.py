@@ -33,7 +33,7 @@ sys.argv[1:] = ["run"]
 runpy.run_module("proxy", run_name="__main__")
 """
 SIZE = 20
-HUNGRY = 16
+LARGE_REQUESTS = 16
 BODY_BYTES = 8 * 1024 * 1024
 CLOCK = Path(__file__).with_name("jumping_clock.c")
 LIMITED = (
@@ -100,14 +100,16 @@ def test_out_of_memory(tmp_path: Path) -> None:
         streams = StreamClients(running.port, 10)
         time.sleep(1.0)
         with short_of_memory(workers(running), 4 * 1024 * 1024):
-            saw = StreamClients(running.port, HUNGRY, model=SHORT, padding=BODY_BYTES).wait()
+            saw = StreamClients(
+                running.port, LARGE_REQUESTS, model=SHORT, padding=BODY_BYTES
+            ).wait()
         assert streams.wait() == {COMPLETE: 10}
         saw += streams.seen
         saw += StreamClients(running.port, 2, model=SHORT).wait()
         metrics = all_counted(running, saw)
         assert nobody_died(running)
         assert no_upstream_is_blamed(running)
-    assert saw[COMPLETE] + saw["503"] + saw["502"] == HUNGRY + 12
+    assert saw[COMPLETE] + saw["503"] + saw["502"] == LARGE_REQUESTS + 12
     assert metrics == refused(saw)
     report.write("out of memory", saw, metrics)
 

@@ -1,4 +1,4 @@
-"""A worker of a large house: `python -m tests.meter.full_worker DIR NUMBER`.
+"""A worker with many models, keys and upstreams: `python -m tests.meter.full_worker DIR NUMBER`.
 
 It counts its share of what so many models, keys and upstreams ask, failures of every common kind
 among them, and ends; each worker meets every model, every key and every upstream.

@@ -25,7 +25,7 @@ print(size, (time.process_time() - began) / 3, (peak() - before) * 1024)
 """
 
 
-class House(NamedTuple):
+class Scrape(NamedTuple):
     """What four workers left in a directory, and what one scrape of it costs."""
 
     directory: Path
@@ -35,7 +35,7 @@ class House(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def house(tmp_path_factory: pytest.TempPathFactory) -> House:
+def scrape(tmp_path_factory: pytest.TempPathFactory) -> Scrape:
     """A hundred models, fifty keys and two upstreams, in four workers."""
     directory = tmp_path_factory.mktemp("metrics")
     command = [sys.executable, "-m", "tests.meter.full_worker", str(directory)]
@@ -48,25 +48,25 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> House:
         capture_output=True,
         text=True,
     ).stdout.split()
-    return House(directory, int(output[0]), float(output[1]), int(output[2]))
+    return Scrape(directory, int(output[0]), float(output[1]), int(output[2]))
 
 
-def test_a_large_house_stays_small_in_a_scrape(house: House) -> None:
+def test_a_scrape_of_many_series_stays_small(scrape: Scrape) -> None:
     """Under 12,000 series, 2 MB, a second and some memory, however many workers there are."""
-    assert house.bytes < 2_000_000
-    assert house.cpu_seconds < 1
-    assert house.memory < 40_000_000
-    assert len(samples(house)) < 12_000
+    assert scrape.bytes < 2_000_000
+    assert scrape.cpu_seconds < 1
+    assert scrape.memory < 40_000_000
+    assert len(samples(scrape)) < 12_000
 
 
-def test_the_cap_on_models_is_one_for_all_workers(house: House) -> None:
+def test_the_cap_on_models_is_one_for_all_workers(scrape: Scrape) -> None:
     """Though each met other models first."""
     for label in ("model", "gen_ai_request_model", "gen_ai_response_model"):
-        names = {labels[label] for _, labels, _ in samples(house) if label in labels}
+        names = {labels[label] for _, labels, _ in samples(scrape) if label in labels}
         assert len(names - {"", "other"}) == full_worker.MODELS
 
 
-def test_nothing_is_lost_in_fewer_series(house: House) -> None:
+def test_nothing_is_lost_in_fewer_series(scrape: Scrape) -> None:
     """Every request is counted by key and by model, and so is every dollar."""
     models, keys, upstreams = 2 * full_worker.MODELS, full_worker.KEYS, full_worker.UPSTREAMS
     whole = models * keys * upstreams
@@ -78,15 +78,15 @@ def test_nothing_is_lost_in_fewer_series(house: House) -> None:
         "sluice_model_requests_total",
         "gen_ai_server_request_duration_seconds_count",
     ):
-        assert total(house, name) == requests
+        assert total(scrape, name) == requests
     for name in ("sluice_cost_usd_total", "sluice_model_cost_usd_total"):
-        assert total(house, name) == whole * 0.25
+        assert total(scrape, name) == whole * 0.25
 
 
 @cache
-def samples(house: House) -> list[tuple[str, dict[str, str], float]]:
+def samples(scrape: Scrape) -> list[tuple[str, dict[str, str], float]]:
     """What the scrape shows."""
-    text = collect(str(house.directory)).decode()
+    text = collect(str(scrape.directory)).decode()
     return [
         (sample.name, sample.labels, sample.value)
         for family in text_string_to_metric_families(text)
@@ -94,6 +94,6 @@ def samples(house: House) -> list[tuple[str, dict[str, str], float]]:
     ]
 
 
-def total(house: House, name: str) -> float:
+def total(scrape: Scrape, name: str) -> float:
     """The sum over all label values."""
-    return sum(value for sample, _, value in samples(house) if sample == name)
+    return sum(value for sample, _, value in samples(scrape) if sample == name)

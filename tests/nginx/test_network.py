@@ -115,7 +115,7 @@ async def test_the_proxy_protocol_tells_who_connected(program: NginxProgram) -> 
 
 
 async def test_a_client_certificate_is_wanted(program: NginxProgram, tmp_path: Path) -> None:
-    """None and a stranger's are refused before a worker hears of it; the right one is served."""
+    """None and another CA's are refused before a worker hears of it; the right one is served."""
     expired = Pair(ending(TWO, tmp_path, b"20010101000000Z"), TWO.key)
     rows = ((None, "NONE"), (ONE, "self"), (expired, "expired"), (TWO, ""))
     async with Front(program, **TLS, tls_client_ca=TWO.certificate) as front:

@@ -117,8 +117,8 @@ async def comes(url: str, dice: random.Random, seen: Counter[str]) -> None:
     seen[verdict] += 1
 
 
-async def guest(url: str, until: float, seed: int, seen: Counter[str]) -> None:
-    """Come again and again."""
+async def client(url: str, until: float, seed: int, seen: Counter[str]) -> None:
+    """Send requests until the time is over."""
     dice = random.Random(seed)
     while time.monotonic() < until:
         await comes(url, dice, seen)
@@ -126,12 +126,12 @@ async def guest(url: str, until: float, seed: int, seen: Counter[str]) -> None:
 
 
 async def main(url: str, seconds: float, number: int, seed: int) -> None:
-    """All guests for so long; prints what they saw as JSON."""
+    """Run all clients for so long; print what they saw as JSON."""
     seen: Counter[str] = Counter()
     until = time.monotonic() + seconds
-    async with asyncio.TaskGroup() as guests:
+    async with asyncio.TaskGroup() as clients:
         for index in range(number):
-            guests.create_task(guest(url, until, seed + index, seen))
+            clients.create_task(client(url, until, seed + index, seen))
     print(json.dumps(seen))  # noqa: T201 its output
 
 

@@ -26,7 +26,7 @@ from proxy.relay.event_cutter import EventCutter
 CHAT = "/v1/chat/completions"
 TOKENS = 60
 QUESTIONS = 20
-"""As many answers are known by heart; every reader asks one of them."""
+"""So many different answers; every reader asks for one of them."""
 _SEED = 13
 _READS = (4.0, 40.0)
 _AWAY = (0.0, 3.0)

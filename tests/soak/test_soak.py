@@ -21,7 +21,7 @@ from tests.integration.faults.programs import output_of, program
 SECONDS = float(os.environ.get("SLUICE_SOAK_SECONDS", "1200"))
 SETTLING_SECONDS = min(60.0, SECONDS / 4)
 """In the first minute pools, caches and label sets fill."""
-GUESTS = 60
+CLIENTS = 60
 SEED = 20
 LOOK_SECONDS = 2.0
 MIB = 1024 * 1024
@@ -89,7 +89,7 @@ async def test_many_minutes_of_everything(gateway: RunningGateway) -> None:
 
     watch = Watch(gateway)
     watching = asyncio.create_task(watch.run())
-    coming = await program("tests.soak.mixed_clients", gateway.url, SECONDS, GUESTS, SEED)
+    coming = await program("tests.soak.mixed_clients", gateway.url, SECONDS, CLIENTS, SEED)
     # They fail if one of them sees what it must not see.
     seen: dict[str, int] = await output_of(coming)
     watching.cancel()

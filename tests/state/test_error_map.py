@@ -37,6 +37,6 @@ def test_a_foreign_exception(error: Exception, reason: str, hopeless: bool) -> N
 
 
 def test_our_own_stays_itself() -> None:
-    """It crosses the border once."""
+    """An error that is mapped already stays the same."""
     error = StoreUnavailable("busy")
     assert mapped(error) is error

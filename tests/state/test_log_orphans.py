@@ -105,11 +105,11 @@ async def test_what_a_dead_worker_had_written_is_not_counted_for_ever(
         return int(fields[1]) if len(fields) > 1 else 0
 
     async with logs_on(own_server.url, ttl_seconds=2) as logs:
-        async with logs_on(own_server.url, ttl_seconds=2) as dying:
-            log = await dying.writer.open({"owner": "me"})
+        async with logs_on(own_server.url, ttl_seconds=2) as lost:
+            log = await lost.writer.open({"owner": "me"})
             log.add(b"data: " + b"x" * 5000 + b"\n\n")
             await until(lambda: counted() > 5000)
-            for task in dying.writer._tasks:
+            for task in lost.writer._tasks:
                 task.cancel()
         running = await logs.writer.open({"owner": "me"})
         running.add(event(1))

@@ -154,11 +154,11 @@ async def _check(server: StoreServer, pauses: list[int], breaks: list[list[int]]
 async def test_a_producer_that_dies_is_buried_once(server: StoreServer) -> None:
     """Two workers find its heartbeat gone; the log gets one terminal event and one end."""
     async with logs_on(server.url) as logs, logs_on(server.url) as other:
-        async with logs_on(server.url) as dying:
-            log = await dying.writer.open({"owner": "me"})
+        async with logs_on(server.url) as lost:
+            log = await lost.writer.open({"owner": "me"})
             log.add(event(1))
             await written(log)
-            for task in dying.writer._tasks:
+            for task in lost.writer._tasks:
                 task.cancel()
             async with asyncio.timeout(15):
                 readings = await asyncio.gather(read(logs, log.id, 0), read(other, log.id, 1))

@@ -70,24 +70,24 @@ async def whole(response: UpstreamResponse) -> bytes:
 
 
 def enough(first: bytes) -> bool:
-    """Judge by the first whole event that is no comment."""
+    """Whether there is a whole event that is no comment."""
     return any(not event.startswith(b":") for event in first.split(b"\n\n")[:-1])
 
 
-def judge(first: bytes) -> errors.SluiceError | None:
-    """Take an event that says so for an overload."""
+def overload_in(first: bytes) -> errors.SluiceError | None:
+    """An error if an event reports an overload."""
     return errors.UpstreamOverloaded("It says so.") if b"overloaded" in first else None
 
 
 async def ask(
     upstreams: Upstreams, asked: Call | None = None, record: RequestRecord | None = None
 ) -> UpstreamResponse:
-    """Ask with the judge above, and have `told` written in the place of the call's own record."""
+    """Send a call with the two functions above; `record` replaces the record of the call."""
     sent = asked or call()
     if record is not None:
         record.model = sent.record.model
         sent = replace(sent, record=record)
-    return await upstreams.request(sent, is_decidable=enough, find_error=judge)
+    return await upstreams.request(sent, is_decidable=enough, find_error=overload_in)
 
 
 def upstream(name: str, peer: Peer, **more: object) -> UpstreamSettings:

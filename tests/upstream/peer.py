@@ -109,7 +109,7 @@ class Peer:
         try:
             await script(connection)
         except (OSError, asyncio.IncompleteReadError):
-            pass  # The other side left in the middle, which is for the test to judge.
+            pass  # The other side left in the middle, which is for the test to check.
         finally:
             writer.close()
             with contextlib.suppress(OSError):

@@ -1,4 +1,4 @@
-"""One attempt: its clock, its judge, and what it leaves behind."""
+"""One attempt: its timeouts, the check of its first event, and what it leaves behind."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from tests.upstream.kit import (
     ask,
     call,
     enough,
-    judge,
     new_record,
     opened,
+    overload_in,
     whole,
 )
 from tests.upstream.peer import (
@@ -33,7 +33,7 @@ from tests.upstream.peer import (
 
 
 async def test_a_stream_is_handed_out_with_its_first_event() -> None:
-    """The first bytes are read, the rest is left to the reader, and the times are told."""
+    """The first bytes are read, the rest is left to the reader, and the times are recorded."""
     record = new_record()
     async with Peer(says(GOOD)) as peer, opened(peer) as upstreams:
         response = await ask(upstreams, record=record)
@@ -63,8 +63,8 @@ async def test_what_came_with_the_head_is_at_hand(answer: bytes, first: bytes) -
         assert await whole(handed_out) == first
 
 
-async def test_a_comment_is_not_enough_to_judge_by() -> None:
-    """The judge sees the bytes so far until they suffice, and none of them is lost."""
+async def test_a_comment_does_not_decide() -> None:
+    """The check gets all bytes so far until they suffice, and none of them is lost."""
     parts = [chunk(b": ping\n\n"), chunk(b"data: "), chunk(b"1\n\n"), LAST_CHUNK]
     async with Peer(says(EVENTS, *parts)) as peer, opened(peer) as upstreams:
         assert await whole(await ask(upstreams)) == b": ping\n\ndata: 1\n\n"
@@ -267,7 +267,7 @@ async def test_a_beginning_without_end_is_held_as_long_as_there_is_room() -> Non
 
     async with Peer(undecided) as peer, opened(peer) as upstreams:
         response = await upstreams.request(
-            call(), is_decidable=enough, find_error=judge, may_hold=may_hold
+            call(), is_decidable=enough, find_error=overload_in, may_hold=may_hold
         )
         assert 4000 < len(response.first) == sum(counted) < 20_000
         assert (await whole(response)).endswith(b"x" * 1000 + b'overloaded"\n\n')

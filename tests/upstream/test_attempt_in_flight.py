@@ -63,7 +63,7 @@ def test_a_status_is_a_verdict(status: int, failures: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "key", "benched"),
+    ("status", "key", "cools_down"),
     [
         (429, "own", True),
         (429, "", False),
@@ -73,12 +73,14 @@ def test_a_status_is_a_verdict(status: int, failures: int) -> None:
         (200, "own", False),
     ],
 )
-def test_a_pause_benches_where_it_holds_for_everybody(status: int, key: str, benched: bool) -> None:
+def test_retry_after_cools_down_where_it_holds_for_everybody(
+    status: int, key: str, cools_down: bool
+) -> None:
     """A limit on one client's own key is no reason to keep the next client away."""
     pool, member = one(key)
     with AttemptInFlight(pool, member) as in_flight:
         in_flight.report_status(status, 30.0)
-    assert (member.health.cooling_until > 0) is benched
+    assert (member.health.cooling_until > 0) is cools_down
 
 
 @pytest.mark.parametrize("error", [asyncio.CancelledError, RuntimeError])

@@ -1,4 +1,4 @@
-"""Foreign errors cross the border once, each under its own name."""
+"""Each library error becomes one of Sluice's errors, once."""
 
 from __future__ import annotations
 

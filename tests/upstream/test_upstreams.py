@@ -249,7 +249,7 @@ async def test_a_sibling_is_asked_before_the_same_again() -> None:
             assert record.upstream == "good"
             assert upstreams.status()[0]["benched_for_seconds"] == pytest.approx(5, abs=1)
             await whole(await ask(upstreams))
-            assert len(bad.heads) == 1, "a benched upstream is left alone"
+            assert len(bad.heads) == 1, "an upstream that cools down is left alone"
     assert counts.heard == [("retried", "bad", "status_503")]
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bench.guard import command
-from bench.guard.command import FIGURES, judge, run_guard
+from bench.guard.command import FIGURES, compare, run_guard
 
 
 @pytest.mark.parametrize(
@@ -16,12 +16,12 @@ from bench.guard.command import FIGURES, judge, run_guard
 )
 def test_a_cost_against_the_figure(measured: int, committed: int | None, passed: bool) -> None:
     """Up to a tenth more passes; on a Python without a figure there is nothing to exceed."""
-    assert judge(measured, committed, "3.11")[0] is passed
+    assert compare(measured, committed, "3.11")[0] is passed
 
 
 def test_a_cheaper_token() -> None:
     """The figure should follow, or the next regression hides in it."""
-    assert "commit the new figure" in judge(50, 100, "3.11")[1]
+    assert "commit the new figure" in compare(50, 100, "3.11")[1]
 
 
 def test_recording_and_exceeding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

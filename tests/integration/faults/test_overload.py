@@ -164,7 +164,7 @@ async def test_a_burst(start_gateway: StartGateway, kind: str) -> None:
 
 @pytest.mark.burst
 @pytest.mark.timeout(300)
-async def test_a_shops_worst_second(start_gateway: StartGateway) -> None:
+async def test_sixteen_times_the_cap_at_once(start_gateway: StartGateway) -> None:
     """8,000 at once against a cap of 500; those who are being served do not notice."""
     gateway = start_gateway(
         "nginx",

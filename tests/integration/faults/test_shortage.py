@@ -23,7 +23,7 @@ from tests.integration.raw import Line, Whole
 
 SPARE_BYTES = 2 * 1024 * 1024
 BODY = b'{"model":"demo","stream":true,"messages":[],"x":"%s"}' % (b"x" * 6 * 1024 * 1024)
-HUNGRY = 6
+LARGE_REQUESTS = 6
 CLIENTS = 160
 FEW_DESCRIPTORS = 128
 SILENT = 1200
@@ -110,7 +110,7 @@ async def test_out_of_address_space(kind: str, upstream: Upstream) -> None:
                     *(
                         ask(gateway, family.with_body(BODY).request("tokens=1"))
                         for family in (CHAT, BY_FAMILY[Family.MESSAGES])
-                        for _ in range(HUNGRY // 2)
+                        for _ in range(LARGE_REQUESTS // 2)
                     )
                 )
             assert b"[DONE]" in await stream.body()
