@@ -42,6 +42,7 @@ class PacedListener(web.SockSite):
         "_left",
         "_listening",
         "_loop",
+        "_others",
         "_pause",
         "_rejecting",
         "_starting",
@@ -58,6 +59,8 @@ class PacedListener(web.SockSite):
         self._starting: set[asyncio.Task[object]] = set()
         self._pause: asyncio.TimerHandle | None = None
         self._descriptors = Descriptors()
+        self._others = self._descriptors.lowest_free()
+        """Descriptors that are no connections, as of the start."""
         self._rejecting: set[asyncio.Task[None]] = set()
         self._waiting_since = self._loop.time()
         """When the backlog was last seen empty."""
@@ -89,7 +92,7 @@ class PacedListener(web.SockSite):
     def _resume_accepting(self) -> None:
         self._pause = None
         self._descriptors.look_again()
-        if not self._has_room(self._descriptors.lowest_free() - 1):
+        if not self._has_room(self._descriptors.lowest_free() - 1, *self._connections()):
             self._reject_waiting()
             self._pause = self._loop.call_later(_PAUSE_SECONDS, self._resume_accepting)
             return
@@ -97,11 +100,13 @@ class PacedListener(web.SockSite):
 
     def _accept(self) -> None:
         is_scheduled = bool(self._accepted)
+        clients, upstreams = self._connections()
         try:
             with contextlib.suppress(InterruptedError, ConnectionAbortedError):
                 while self._pause is None:
                     self._accepted.append(self._listening.accept()[0])
-                    if not self._has_room(self._accepted[-1].fileno()):
+                    clients += 1
+                    if not self._has_room(self._accepted[-1].fileno(), clients, upstreams):
                         _log.warning("accept_paused", reason="too few file descriptors are left")
                         self._pause_accepting()
         except BlockingIOError:
@@ -161,16 +166,24 @@ class PacedListener(web.SockSite):
         self._start_connection(connection)
         return True
 
-    def _has_room(self, given: int) -> bool:
-        """Whether descriptors suffice for one more client and for the accepted ones."""
-        if self._descriptors.plenty(given):
+    def _has_room(self, given: int, clients: int, upstreams: int) -> bool:
+        """Whether descriptors suffice for one more client beside those that are here.
+
+        `given` is the latest descriptor: all below it are in use, and connections may use more
+        above, as the kernel assigns the lowest free number (POSIX, 2.14).
+        """
+        used = max(given + 1, self._others + clients + upstreams)
+        if self._descriptors.plenty(used):
             return True
         self._descriptors.look_again()
+        return self._descriptors.room_for(used, clients - upstreams)
+
+    def _connections(self) -> tuple[int, int]:
+        """Return the numbers of connections to clients and to upstreams. Takes time for each."""
         server, state = self._application_runner.server, self._worker_state()
-        if server is None or state is None:
-            return True
-        here = len(self._accepted) + len(self._starting) + len(server.connections)
-        return self._descriptors.room_for(given, here - sum(state.upstreams.connections()))
+        started = 0 if server is None else len(server.connections)
+        upstreams = 0 if state is None else sum(state.upstreams.connections())
+        return len(self._accepted) + len(self._starting) + started, upstreams
 
     def _worker_state(self) -> WorkerState | None:
         """Return the worker's state; None in an application that is not Sluice's."""

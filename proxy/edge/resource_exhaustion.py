@@ -33,10 +33,7 @@ def _limit() -> int:
 
 @dataclass
 class Descriptors:
-    """How many descriptors this process may still open, judged by the latest one's number.
-
-    The kernel assigns the lowest free number (POSIX, 2.14), so all below it are in use.
-    """
+    """How many descriptors this process may still open."""
 
     limit: int = field(default_factory=_limit)
     """As it was when there were last few left: prlimit(1) may change it at any time."""
@@ -50,16 +47,17 @@ class Descriptors:
         """Learn the limit anew. Cheap, but not for every client."""
         self.limit = _limit()
 
-    def room_for(self, given: int, pending: int) -> bool:
-        """Whether one more client can be served if `given` is the latest descriptor.
+    def room_for(self, used: int, pending: int) -> bool:
+        """Whether one more client can be served if so many descriptors are `used`.
 
-        A client needs two, one for its upstream; `pending` clients still need their second one.
+        A client needs two, one for its upstream; `pending` clients still need their second one. It
+        is negative if there are idle connections to upstreams.
         """
-        return self.limit - given - 1 - self.reserve >= pending + 2
+        return self.limit - used - self.reserve >= 1 + max(0, pending + 1)
 
-    def plenty(self, given: int) -> bool:
+    def plenty(self, used: int) -> bool:
         """Whether there is room even if every open descriptor were a client that needs a second."""
-        return self.room_for(given, given + 1)
+        return self.room_for(used, used)
 
     def lowest_free(self) -> int:
         """Return the number that the kernel would assign next; the limit if none is free."""

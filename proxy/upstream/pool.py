@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
@@ -193,4 +194,5 @@ def _preferring(candidate: Candidate, name: str) -> Candidate:
 
 
 def _left(until: float, now: float) -> float:
-    return round(max(0.0, until - now), 3)
+    """Return the seconds left, rounded up: 0 is now, not half a millisecond from now."""
+    return math.ceil(max(0.0, until - now) * 1000) / 1000

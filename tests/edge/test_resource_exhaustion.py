@@ -7,6 +7,7 @@ import errno
 import json
 import os
 import resource
+import signal
 import socket
 import sys
 from collections.abc import AsyncIterator
@@ -49,9 +50,17 @@ def test_a_connection_needs_room_for_its_upstream_as_well() -> None:
     """And for those of the others that have none yet."""
     few = Descriptors(limit=64)
     assert few.reserve == 8
-    assert few.room_for(40, pending=13)
-    assert not few.room_for(40, pending=14)
-    assert not few.room_for(63, pending=0)
+    assert few.room_for(41, pending=13)
+    assert not few.room_for(41, pending=14)
+    assert few.room_for(54, pending=0)
+    assert not few.room_for(55, pending=0)
+
+
+def test_an_idle_connection_to_an_upstream_serves_one_more_client() -> None:
+    """It spares the second descriptor, but never the client's own."""
+    few = Descriptors(limit=64)
+    assert few.room_for(55, pending=-1)
+    assert not few.room_for(56, pending=-5)
 
 
 def test_the_lowest_free_number_is_the_next_one() -> None:
@@ -109,6 +118,27 @@ async def test_with_few_descriptors_clients_wait_to_be_taken_in(
     """A hundred at a worker with descriptors for some twenty: each has its stream in the end."""
     async with short_of_descriptors(demo) as (url, _):
         answers = await asyncio.gather(*(status_of(url) for _ in range(100)))
+    assert set(answers) == {200}
+
+
+async def test_descriptors_of_low_numbers_are_free_while_high_ones_are_in_use(
+    demo: Demo,  # noqa: F811
+) -> None:
+    """Streams that opened last still hold theirs; nobody is taken in whom that leaves without one.
+
+    The first twelve end before the ten after them, and the kernel assigns their low numbers anew.
+    The worker is stopped meanwhile, so that it accepts all others at once.
+    """
+    async with short_of_descriptors(demo) as (url, worker), asyncio.TaskGroup() as tasks:
+        first = [tasks.create_task(status_of(url, "close")) for _ in range(12)]
+        await asyncio.sleep(0.1)
+        long = [tasks.create_task(status_of(url, "close;tokens=100")) for _ in range(10)]
+        await asyncio.gather(*first)
+        os.kill(worker, signal.SIGSTOP)
+        others = [tasks.create_task(status_of(url)) for _ in range(40)]
+        await asyncio.sleep(0.3)
+        os.kill(worker, signal.SIGCONT)
+        answers = await asyncio.gather(*long, *others)
     assert set(answers) == {200}
 
 
@@ -174,12 +204,12 @@ def listens(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-async def status_of(url: str) -> int:
+async def status_of(url: str, faults: str = "") -> int:
     """The status of one stream of its own connection, read to its end."""
     timeout = aiohttp.ClientTimeout(total=30)
     async with (
         aiohttp.ClientSession(timeout=timeout) as http,
-        http.post(url + CHAT, json=chat("demo;ttft=0;tokens=20;rate=40")) as answer,
+        http.post(url + CHAT, json=chat(f"demo;ttft=0;tokens=20;rate=40;{faults}")) as answer,
     ):
         assert b"[DONE]" in await answer.read()
         return answer.status

@@ -98,7 +98,7 @@ def text_of(block: Any) -> str:
 async def test_many_at_once_over_all_workers(appliance: Appliance) -> None:
     """The async SDK with thirty streams at a time: each gets its own, and every worker has some."""
     async with anthropic.AsyncAnthropic(
-        base_url=appliance.url, api_key="sk-any", max_retries=0
+        base_url=appliance.url, api_key="sk-any", max_retries=0, timeout=60
     ) as client:
 
         async def one(tokens: int) -> None:

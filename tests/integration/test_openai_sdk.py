@@ -188,7 +188,7 @@ def test_a_cut_raises(client: openai.OpenAI, words: str) -> None:
 async def test_many_at_once_over_all_workers(appliance: Appliance) -> None:
     """The async SDK with forty streams at a time: each gets its own, and every worker has some."""
     async with openai.AsyncOpenAI(
-        base_url=f"{appliance.url}/v1", api_key="sk-any", max_retries=0
+        base_url=f"{appliance.url}/v1", api_key="sk-any", max_retries=0, timeout=60
     ) as client:
 
         async def one(tokens: int) -> None:

@@ -103,7 +103,7 @@ async def test_a_silent_upstream_meets_the_first_token_clock(parts: list[bytes])
         began = time.monotonic()
         with pytest.raises(errors.FirstTokenTimeout, match=r"sent nothing for 0\.2 s"):
             await ask(upstreams)
-        assert 0.2 <= time.monotonic() - began < 1.0
+        assert 0.2 <= time.monotonic() - began < DEADLINE
         await peer.all_closed()
         assert len(peer.heads) == 1, "a silent upstream is not asked twice"
 

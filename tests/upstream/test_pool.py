@@ -146,3 +146,14 @@ def test_the_status_says_how_each_is() -> None:
             "last_failure": "",
         },
     ]
+
+
+def test_one_that_is_back_in_half_a_millisecond_is_still_out() -> None:
+    """The time left is rounded up: at 0 the next request may go there."""
+    made, clock, _ = pool({}, {})
+    for _ in range(2):
+        made.report(made.member("a"), HealthEvent.FAILED, "answered 500")
+    clock.now += 9.9997
+    assert made.status()[0]["back_in_seconds"] == 0.001
+    clock.now += 0.0003
+    assert made.status()[0]["back_in_seconds"] == 0

@@ -300,7 +300,7 @@ async def test_an_upstream_that_keeps_failing_is_left_out_and_comes_back() -> No
 
     async with Peer(flaky) as bad, Peer(serves(GOOD)) as good:
         both = upstream("bad", bad), upstream("good", good, priority=1)
-        async with opened(*both, eject_after_failures=3, eject_seconds=0.3) as upstreams:
+        async with opened(*both, eject_after_failures=3, eject_seconds=1) as upstreams:
             upstreams.observe(counts)
             for _ in range(5):
                 await whole(await ask(upstreams))

@@ -65,7 +65,7 @@ async def test_first_token_before_the_answer(start_every: StartWorker, recorder:
 
 async def test_first_token_in_the_stream(start_every: StartWorker, recorder: Recorder) -> None:
     """A stream that opens and then only pings has no first token: a ping is none."""
-    front = await start_every(first_token_timeout_seconds=0.2, idle_timeout_seconds=LATER)
+    front = await start_every(first_token_timeout_seconds=1, idle_timeout_seconds=LATER)
 
     async def check(asking: Asking) -> None:
         if asking.family in {Family.COMPLETIONS, Family.GEMINI, Family.UNKNOWN}:
@@ -87,7 +87,7 @@ async def test_the_first_token_is_waited_for_from_the_request_sent(
     """The time in which a slow upstream takes in a large request does not count."""
 
     async def busy_at_first(connection: Connection) -> None:
-        await asyncio.sleep(0.8)
+        await asyncio.sleep(2)
         await connection.request()
         await connection.say(EVENTS, chunk(b"data: [DONE]\n\n"), LAST_CHUNK)
 
@@ -95,11 +95,11 @@ async def test_the_first_token_is_waited_for_from_the_request_sent(
     large = CHAT.with_body(CHAT.body.replace(b"{", b'{"padding": "%b", ' % (b"x" * 12_000_000), 1))
     async with Peer(busy_at_first) as upstream:
         front = await start_every(
-            upstream_url=upstream.url, first_token_timeout_seconds=0.4, retries=0
+            upstream_url=upstream.url, first_token_timeout_seconds=1.5, retries=0
         )
         recorded = await recorder.ask(front, large)
     assert recorded.outcome == (200, "complete", "")
-    assert recorded.seconds > 0.8
+    assert recorded.seconds > 2
 
 
 async def test_idle(start_every: StartWorker, recorder: Recorder) -> None:
@@ -170,13 +170,13 @@ async def test_a_client_that_pauses(start_every: StartWorker, recorder: Recorder
         front = await start_every(
             upstream_url=upstream.url,
             slow_client_timeout_seconds=LATER,
-            idle_timeout_seconds=0.3,
+            idle_timeout_seconds=1,
             first_token_timeout_seconds=LATER,
         )
         async with await Line.open(front.url, receive_buffer=65536) as line:
             await line.ask(CHAT.request(request_id="pauses"))
             first = await line.part()
-            await asyncio.sleep(0.8)
+            await asyncio.sleep(2)
             body = first + await line.body()
         context = await recorder.context("pauses")
     assert context.record.ended_by == "complete"

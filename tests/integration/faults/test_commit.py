@@ -128,7 +128,7 @@ async def test_the_clocks_run_on_after_the_commit(
     start_every: StartWorker, recorder: Recorder
 ) -> None:
     """Pings bridge silence; they do not make it endless."""
-    front = await start_every(**SOON, first_token_timeout_seconds=0.4)
+    front = await start_every(**SOON, first_token_timeout_seconds=1)
 
     async def check(asking: Asking) -> None:
         recorded = await recorder.ask(front, asking, "hang-before")

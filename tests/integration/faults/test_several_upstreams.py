@@ -176,7 +176,7 @@ async def test_a_failing_upstream_is_taken_out_and_comes_back(
             upstreams=[at("ill", ill.url), at("well", well.url, priority=1)],
             eject_after_failures=3,
             eject_failure_rate=1,
-            eject_seconds=0.4,
+            eject_seconds=2,
         )
         for _ in range(6):
             assert (await recorder.ask(front, CHAT)).outcome == (200, "complete", "")
