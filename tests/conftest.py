@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import hypothesis
 import pytest
 from blockbuster import BlockBuster
 
@@ -26,6 +27,10 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 # Tests start hundreds of interpreters; without bytecode on disk, each compiles all its imports.
 sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+# By default a case fails that takes 200 ms once and less the second time, as on a busy machine.
+hypothesis.settings.register_profile("no deadline", deadline=None)
+hypothesis.settings.load_profile("no deadline")
 
 # aiohttp, when it is imported, and every SDK client load all of the system's CA certificates, which
 # takes 50 ms each time. Tests connect to this machine only: one unused CA is enough.

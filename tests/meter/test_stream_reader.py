@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.meter.stream_reader import read_body, reader_for
@@ -285,7 +285,6 @@ SHAPED = st.recursive(
 )
 
 
-@settings(deadline=None)
 @given(
     st.sampled_from(list(Family)),
     st.lists(st.binary(max_size=40) | SHAPED.map(lambda value: json.dumps(value).encode())),

@@ -46,9 +46,7 @@ class Clock:
         return self.now
 
 
-@settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     limits=st.builds(
         Limits,
@@ -99,9 +97,7 @@ async def _agree(
             assert figures.spent_usd == pytest.approx(model.spent / 1e9)
 
 
-@settings(
-    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     gaps=st.lists(st.sampled_from([0.0, 0.01, 0.5, 3.0, 59.9, 60.0]), min_size=1, max_size=40),
     limit=st.sampled_from([1, 3, 10]),

@@ -122,7 +122,7 @@ def test_readers_that_break_anywhere() -> None:
     """Several readers, here and elsewhere, each breaking at will: every event once, in order."""
     with store_server() as server:
 
-        @settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+        @settings(max_examples=12, suppress_health_check=list(HealthCheck))
         @given(
             st.lists(st.sampled_from([0, 0, 0, 1, 50]), min_size=1, max_size=40),
             st.lists(st.lists(st.integers(0, 9), max_size=5), min_size=1, max_size=4),

@@ -84,7 +84,6 @@ def hold(urls: list[str], examples: int) -> None:
         max_examples=examples,
         derandomize=True,
         database=None,
-        deadline=None,
         phases=(Phase.generate,),
         suppress_health_check=list(HealthCheck),
     )
