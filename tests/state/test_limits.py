@@ -178,13 +178,14 @@ async def test_a_renewed_lease_goes_on(server: StoreServer, name: str) -> None:
         assert (await ledger.reserve("next", Usage())).limit is Limit.STREAMS
 
 
+@pytest.mark.parametrize("period", ["day", "month"])
 async def test_a_store_that_was_restarted_empty_hears_of_it_again(
-    server: StoreServer, name: str
+    server: StoreServer, name: str, period: str
 ) -> None:
     """Streams that run are counted again with the next renewal, and settled once."""
     clock = Clock()
     async with connected(server.url) as store:
-        limits = Limits(max_streams=1, tokens_per_minute=1000, budget_usd=1.0)
+        limits = Limits(max_streams=1, tokens_per_minute=1000, budget_usd=1.0, budget_period=period)
         ledger = KeyLedger(store, name, limits, clock)
         await ledger.renew([("running", Usage(1, 500, 0.4))])
         figures = await ledger.figures()
