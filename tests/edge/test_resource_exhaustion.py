@@ -12,6 +12,7 @@ import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 
 import aiohttp
 import pytest
@@ -136,7 +137,7 @@ async def test_descriptors_of_low_numbers_are_free_while_high_ones_are_in_use(
         await asyncio.gather(*first)
         os.kill(worker, signal.SIGSTOP)
         others = [tasks.create_task(status_of(url)) for _ in range(40)]
-        await asyncio.sleep(0.3)
+        await asyncio.to_thread(wait_until, lambda: backlog(url) == len(others), "all others")
         os.kill(worker, signal.SIGCONT)
         answers = await asyncio.gather(*long, *others)
     assert set(answers) == {200}
@@ -202,6 +203,16 @@ def listens(port: int) -> bool:
     """Whether a worker is there."""
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def backlog(url: str) -> int:
+    """How many connections wait to be accepted: the kernel shows it as the listener's queue."""
+    address, listening = f":{int(url.rpartition(':')[2]):04X}", "0A"
+    for line in Path("/proc/net/tcp").read_text(encoding="ascii").splitlines():
+        _, local, _, state, queues, *_ = line.split()
+        if local.endswith(address) and state == listening:
+            return int(queues.rpartition(":")[2], 16)
+    return 0
 
 
 async def status_of(url: str, faults: str = "") -> int:
