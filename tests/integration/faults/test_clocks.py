@@ -132,7 +132,7 @@ async def test_pings_do_not_wind_the_idle_clock(
 
 async def test_total(start_every: StartWorker, recorder: Recorder) -> None:
     """An answer that never comes to its end is ended, though every token is in time."""
-    front = await start_every(total_timeout_seconds=1)
+    front = await start_every(total_timeout_seconds=3)
 
     async def check(asking: Asking) -> None:
         recorded = await recorder.ask(front, asking, "rate=100;tokens=100000")
