@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import time
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -74,9 +75,6 @@ def test_a_killed_workers_leases_end(tmp_path: Path) -> None:
         wait_until(lambda: counted(running).total() == total, f"{statuses} counted")
         metrics = counted(running)
         assert in_flight(running) == 0
-    assert metrics == {
-        "failed": 1,
-        "shed": statuses.count(503),
-        "limited": statuses.count(429),
-        "complete": 1,
-    }
+    assert metrics == Counter(
+        failed=1, shed=statuses.count(503), limited=statuses.count(429), complete=1
+    )
