@@ -60,7 +60,7 @@ class Processes:
         self._settings = settings
         self._run = run
         self._programs = programs
-        self._uncounted = UncountedRequests(run.metrics, self._has_passed)
+        self._uncounted = UncountedRequests(run.metrics, self._has_started_all)
         self._extra = {"PROMETHEUS_MULTIPROC_DIR": str(run.metrics), **_sizes(settings)}
         self._shared = os.memfd_create("sluice-settings")
         self._generation = -1
@@ -244,7 +244,7 @@ class Processes:
         await asyncio.to_thread(self._uncounted.worker_died, index)
         await asyncio.to_thread(self.kills.look)
 
-    def _has_passed(self, index: int) -> bool:
+    def _has_started_all(self, index: int) -> bool:
         """Whether a worker has started all requests sent to it so far, for `UncountedRequests`."""
         return self.workers[index].given_up or has_started_all(self._sockets[index].path)
 
